@@ -162,7 +162,8 @@ class Session(Runs, Protocol):
     def encoded(self, fields: Sequence[Field], columns: Sequence[Sequence[Any]], first: int) -> Any:
         """Return rows as `append` takes them, numbered from ``first``; there is at least one. ``columns`` are those of ``fields``.
 
-        Called as soon as the rows have come, so while their values are in the processor's cache. Values are those of
+        Called as soon as the rows have come, so while their values are in the processor's cache, and while another thread may be
+        at a commit in the same session: it asks nothing of the store. Values are those of
         `singerkit_wire.values.plain_values`. Each is kept as it is, or the call raises.
         """
         ...
@@ -226,11 +227,13 @@ class Dialect(Words, Protocol):
     """A database, not connected.
 
     ``inexact_types`` round, so that two keys could become one. ``one_writer``: whoever has the store open keeps all others
-    out, so a run opens it no earlier than at its first message.
+    out, so a run opens it no earlier than at its first message. ``works_beside``: it works in this process, so that a commit takes
+    none of the time in which rows are decoded if it is made in another thread.
     """
 
     domain: Domain
     one_writer: bool
+    works_beside: bool
     inexact_types: frozenset[str]
 
     def connect(self) -> Session:

@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from singerkit_shell.errors import LockHeldError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target import merge, overwriting
 from singerkit_sql_target.begun import Begun, Noted
+from singerkit_sql_target.beside import Beside
 from singerkit_sql_target.dialect import Dialect, Field, OutcomeUnknown, Session
 from singerkit_sql_target.fitting import Fitting
 from singerkit_sql_target.incoming import Incoming
@@ -36,6 +37,18 @@ _T = TypeVar("_T")
 _GOING_SECONDS = 3.0
 """How long the start of a run waits for who has the store: a tap that reads its state, a run that is ending."""
 _LOOK_AGAIN_SECONDS = 0.05
+_ENOUGH_ROWS = 100_000
+"""A commit beside the rows behind it is worth its own cost from so many on."""
+_ENOUGH_OF_STORED = 1 / 8
+"""And from this part of the rows on that are stored."""
+
+
+@dataclass
+class _UnderWay:
+    """A commit in another thread: how many bytes its unit holds, and what it has come to, once it has ended well."""
+
+    held: int
+    advanced: tuple[StateRow, Noted] | None = None
 
 
 class SqlLoader:
@@ -43,6 +56,9 @@ class SqlLoader:
 
     What waits for its unit is in a stage of the session; `commit` applies it. So everything before `commit` leaves the
     tables as they are, but for columns and tables that were added.
+
+    While a commit is under way in another thread (`begin_commit`), that thread alone has the session, and rows behind it wait in a
+    stage of their own, in memory. Whatever needs the session waits for its end first (`_guarded`).
     """
 
     def __init__(
@@ -76,6 +92,9 @@ class SqlLoader:
         self._open: Session | None = None
         self._run: Begun[StateRow] | None = None
         self._safe: tuple[SafePoint, Position] | None = None
+        self._beside = Beside()
+        self._under_way: _UnderWay | None = None
+        self._stored: dict[str, int] = {}
 
     # --- the run -------------------------------------------------------------------------------------------
 
@@ -119,7 +138,9 @@ class SqlLoader:
 
     def close(self) -> None:
         """Leave the store; what was not committed was never in it."""
+        self._beside.wait()
         self._leave()
+        self._stage.forget()
 
     # --- writing -------------------------------------------------------------------------------------------
 
@@ -182,10 +203,20 @@ class SqlLoader:
         size: int,
         keys: tuple[str, ...] = (),
     ) -> None:
-        self._guarded(
+        doing = f"staging rows of `{stream}`"
+        if self._open is None:
+            self._guarded(lambda _session: None, doing)
+        # Not guarded: what a commit that is under way works on is not touched.
+        self._run_job(
             lambda session: self._stage.append(session, stream, fields, rows, size, keys),
-            f"staging rows of `{stream}`",
+            doing,
         )
+        if self._stage.is_full(0 if self._under_way is None else self._under_way.held):
+            self._guarded(self._flush_if_full, doing)
+
+    def _flush_if_full(self, session: Session) -> None:
+        if self._stage.is_full():
+            self._stage.flush(session)
 
     def reject(self, rejects: Sequence[Reject]) -> None:
         """Put refused records behind the rows that wait; they go into their table with them."""
@@ -209,7 +240,7 @@ class SqlLoader:
 
     def back_to_safe(self) -> SafePoint | None:
         """Give up what came after the last safe point; None when there is none since the last commit."""
-        if self._safe is None:
+        if self._safe is None or self._beside.has_failed:
             return None
         point, position = self._safe
         self._guarded(lambda session: self._stage.back_to(session, position), "going back to a safe point")
@@ -217,8 +248,9 @@ class SqlLoader:
 
     def rollback(self) -> None:
         self._safe = None
+        self._beside.wait()
         if self._open is not None:
-            self._guarded(self._stage.clear, "rolling back")
+            self._run_job(self._stage.clear, "rolling back")
 
     def settle(self) -> Mapping[str, int]:
         """What the store cannot hold was refused when it was decoded."""
@@ -226,19 +258,68 @@ class SqlLoader:
 
     def commit(self, state: str | None) -> None:
         """Apply what waits and advance the state row in one transaction: all of it or nothing."""
-        row = self._row
+        self.end_commit()
+        self._run = self._begun.at(*self._committed(self._stage, self._row, state))
+        self._safe = None
+        self._stored.clear()
+
+    def begin_commit(self, state: str | None) -> None:
+        """Have the same done in another thread, where the dialect says that it works beside this one."""
+        if not self._dialect.works_beside:
+            self.commit(state)
+            return
+        self.end_commit()
+        self._under_way = under_way = _UnderWay(self._stage.held)
+        unit, row = self._stage, self._row
+        self._stage, self._safe = Stage(), None
+        self._stored.clear()
+
+        def job() -> None:
+            under_way.advanced = self._committed(unit, row, state)
+
+        self._beside.start(job)
+
+    def is_committing(self) -> bool:
+        return self._beside.is_busy
+
+    def end_commit(self) -> None:
+        """Wait for the commit that is under way; when it has failed what waits behind it is not committed either, ever."""
+        self._beside.end()
+        if self._under_way is not None:
+            assert self._under_way.advanced is not None  # noqa: S101  it has ended, and raised nothing
+            self._run = self._begun.at(*self._under_way.advanced)
+            self._under_way = None
+
+    def is_enough(self, rows: int) -> bool:
+        """Whether ``rows`` that wait are worth a commit beside those that come behind them.
+
+        Tables with a key are looked through at each commit, so it is not made for a small part of what they hold.
+        """
+        if not self._dialect.works_beside or rows < _ENOUGH_ROWS or self.is_committing():
+            return False
+        return rows >= self._guarded(self._rows_stored, "counting rows") * _ENOUGH_OF_STORED
+
+    def _rows_stored(self, session: Session) -> int:
+        """How many rows the tables have that rows which wait are looked for in."""
+        keyed = {stream for stream, part in self._stage if isinstance(part, Part) and part.keys}
+        for stream in keyed - self._stored.keys():
+            [(self._stored[stream],)] = session.execute(f"SELECT count(*) FROM {self._tables[stream].quoted}")
+        return sum(self._stored[stream] for stream in keyed)
+
+    def _committed(self, unit: Stage, row: StateRow, state: str | None) -> tuple[StateRow, Noted]:
+        """Commit a unit behind what ``row`` says; return what the row says then, and what is noted."""
         advanced: list[tuple[StateRow, Noted]] = []
 
         def apply(session: Session) -> None:
-            emptied = self._stage.activated()
-            self._stage.offer(session)
+            emptied = unit.activated()
+            unit.offer(session)
             with session.transaction():
                 # The fence comes first: who is no longer the pipeline's run changes nothing.
                 fenced = self._states.advance(session, row, state)
-                loads = overwriting.begin(session, self._dialect, self._tables, self._stage)
+                loads = overwriting.begin(session, self._dialect, self._tables, unit)
                 emptied |= loads.keys()
                 by: dict[str, tuple[str, ...]] = {}
-                for stream, part in self._stage:
+                for stream, part in unit:
                     if isinstance(part, Part) and by.setdefault(stream, part.keys) != part.keys:
                         by[stream] = part.keys
                         check_key(session, self._dialect, self._tables[stream], part.keys)
@@ -257,13 +338,12 @@ class SqlLoader:
             try:
                 apply(session)
             except OutcomeUnknown:
-                if not self._was_committed(advanced[0][0]):
+                if not self._was_committed(unit, advanced[0][0]):
                     raise
 
-        self._guarded(apply_surely, "committing")
-        self._run = self._begun.at(*advanced[0])
-        self._safe = None
-        self._guarded(self._stage.clear, "emptying the stage")
+        self._run_job(apply_surely, "committing")
+        self._run_job(unit.clear, "emptying the stage")
+        return advanced[0]
 
     def _apply(self, session: Session, stream: str, part: Any) -> bool:
         """Put a part into its table; True: records of it have said that their rows are gone, and those are deleted."""
@@ -295,17 +375,20 @@ class SqlLoader:
         names = columns_of(marks, self._dialect)
         return names[0] if names and holds_values(session, part.source, names[0]) else None
 
-    def _was_committed(self, advanced: StateRow) -> bool:
+    def _was_committed(self, unit: Stage, advanced: StateRow) -> bool:
         """The answer to COMMIT was lost: the row's sequence number says what happened (FAULTS D2)."""
         self._reconnect()
-        return self._guarded(
+        unit.forget()
+        return self._run_job(
             lambda session: self._states.was_committed(session, advanced),
             "looking whether a unit was committed",
         )
 
     def recover(self) -> None:
         """Begin anew on a new session; the tables are fitted anew by `declare`."""
+        self._beside.wait()
         self._reconnect()
+        self._stage.forget()
         self._safe = None
         self._run = self._begun.again(self._tables)
         self._tables.clear()
@@ -347,11 +430,15 @@ class SqlLoader:
 
     def _leave(self) -> None:
         session, self._open = self._open, None
-        self._stage.forget()
         if session is not None:
             session.close()
 
     def _guarded(self, job: Callable[[Session], _T], doing: str) -> _T:
+        """Do something with the session, once no commit is under way, as `_run_job`."""
+        self.end_commit()
+        return self._run_job(job, doing)
+
+    def _run_job(self, job: Callable[[Session], _T], doing: str) -> _T:
         """Do something with the session, opening it where it was left; the driver's errors come out as ours."""
         if self._open is None:
             self._open = self._connect()

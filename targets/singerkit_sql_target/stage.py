@@ -107,7 +107,7 @@ class Stage:
         self._made = 0
         self.overwritten: dict[str, bool] = {}
         """The streams whose loads are complete, and of each whether rows that did not come go."""
-        self._held = 0
+        self.held = 0
 
     def append(
         self,
@@ -118,7 +118,10 @@ class Stage:
         size: int,
         keys: tuple[str, ...] = (),
     ) -> None:
-        """Put rows behind those that wait; they have come in ``size`` bytes, and replace others by ``keys``."""
+        """Put rows behind those that wait; they have come in ``size`` bytes, and replace others by ``keys``.
+
+        In memory, where they stay until `flush`: the session is only asked how it takes them (`Session.encoded`).
+        """
         fields = tuple(fields)
         parts = self._parts.setdefault(stream, [])
         part = parts[-1] if parts else None
@@ -127,16 +130,18 @@ class Stage:
             part = Part(f"{self._names}_{self._made}", fields, keys)
             parts.append(part)
         part.gather(session, rows)
-        self._held += max(size, len(rows) * len(fields) * _CELL_BYTES)
-        if self._held >= _HELD_BYTES:
-            self.flush(session)
+        self.held += max(size, len(rows) * len(fields) * _CELL_BYTES)
+
+    def is_full(self, besides: int = 0) -> bool:
+        """Whether so much is held, and as many bytes elsewhere, that it had better be flushed."""
+        return self.held + besides >= _HELD_BYTES
 
     def flush(self, session: Session) -> None:
         """Have all rows in the tables of their parts."""
         for _, part in self:
             if isinstance(part, Part):
                 part.flush(session)
-        self._held = 0
+        self.held = 0
 
     def offer(self, session: Session) -> None:
         """Have all rows read, from the `source` of their parts."""
@@ -215,7 +220,7 @@ class Stage:
         """The session is gone, and what waited in it."""
         self._parts.clear()
         self.overwritten.clear()
-        self._held = 0
+        self.held = 0
 
     def _rows_of(self, stream: str) -> Iterator[Part]:
         return (part for part in self._parts.get(stream, ()) if isinstance(part, Part))

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from singerkit_shell.errors import BadDataError, RetryableError
 from singerkit_shell.words import counted
@@ -30,6 +30,7 @@ from singerkit_wire.messages import Message
 from singerkit_wire.stream import Stream
 
 __all__ = [
+    "CommitsBeside",
     "Edit",
     "Loader",
     "RowsChanged",
@@ -119,6 +120,29 @@ class UnitInTheWay(UnitLost):
     """A table is to be altered, and who reads it would wait for the end of the unit, which has locked it: it is better given up, and
     written again behind the change.
     """
+
+
+@runtime_checkable
+class CommitsBeside(Protocol):
+    """What a loader has besides `Loader` whose commits can go on while rows behind them are written.
+
+    One is under way at a time. When it fails nothing that was written behind it is ever committed: `end_commit` raises what has
+    happened, as often as it is called, as may any other method, and `back_to_safe` returns None.
+    """
+
+    def begin_commit(self, state: str | None) -> None:
+        """Do what `commit` does, which may go on behind this call. In its place, but for the last of a run."""
+        ...
+
+    def is_committing(self) -> bool: ...
+
+    def end_commit(self) -> None:
+        """Wait for the commit that is under way, if one is; its STATE is told to nobody before. Raises what `commit` does."""
+        ...
+
+    def is_enough(self, rows: int) -> bool:
+        """Whether the unit in hand, of so many rows, had better be committed at once, beside those behind it. At a STATE."""
+        ...
 
 
 class Loader(Protocol):

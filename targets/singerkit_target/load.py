@@ -26,6 +26,7 @@ from singerkit_state.lineage import WaysOut, check_start
 from singerkit_state.nostate import looks_like
 from singerkit_state.value import Mark, decode, encode, is_empty, is_utf8, read_mark
 from singerkit_target.contract import (
+    CommitsBeside,
     Loader,
     RowsGone,
     SafePoint,
@@ -38,7 +39,7 @@ from singerkit_target.overwriting import Overwrites
 from singerkit_target.publish import Publisher
 from singerkit_target.repeats import Repeats
 from singerkit_target.replay import TRIES, UnitInHand, waits
-from singerkit_target.summary import Summary
+from singerkit_target.summary import Counts, Summary
 from singerkit_target.units import in_load_order, segments
 from singerkit_target.versions import Versions
 from singerkit_wire.batch import Batch, Reject
@@ -71,6 +72,8 @@ class Limits:
     max_rejects: int = 1000
     replay_bytes: int = 0
     whole_run: bool = False
+    commits_early: bool = False
+    """Where the target commits beside the rows that come, it says when that is worth while."""
 
 
 _T = TypeVar("_T")
@@ -114,6 +117,14 @@ class _Unit:
     started: float = field(default_factory=time.monotonic)
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is to be told of a unit once it is committed: its state, and the counts up to it."""
+
+    state: str | None
+    counts: Counts
+
+
 class Load:
     """One run of a target over one input."""
 
@@ -135,6 +146,9 @@ class Load:
     ) -> None:
         self._ways = ways
         self._loader = loader
+        # A unit that may have to be written again is committed before the next one begins.
+        self._beside = loader if isinstance(loader, CommitsBeside) and not limits.replay_bytes else None
+        self._under_way: _Told | None = None
         self._abilities = loader.abilities
         self._judgement = judgement
         self._missing_fields = missing_fields
@@ -187,8 +201,11 @@ class Load:
         """
         try:
             self._loader.open()
-            self._read(source)
-            self._finish()
+            try:
+                self._read(source)
+                self._finish()
+            finally:  # whatever has happened meanwhile, the commit comes first
+                self._end_commit()
         except BadDataError as error:
             self._keep_safe_part()
             raise BadDataError(
@@ -226,6 +243,8 @@ class Load:
                 break
             if problem is not None:
                 raise problem
+            if len(chunk.data) < limits.chunk_bytes // 2 or not self._is_committing:
+                self._end_commit()  # nothing better is to be done, or it has ended
             self._commit_if_due()
 
     def _parts(self, chunk: Chunk) -> tuple[list[Run | Message], BadDataError | None]:
@@ -585,28 +604,50 @@ class Load:
     def _commit_if_due(self) -> None:
         if self._limits.whole_run or self._overwrites.is_open:
             return
-        if self._rows_after_state or (self._unit.rows == 0 and self._point.state == self._committed_state):
+        last = self._committed_state if self._under_way is None else self._under_way.state
+        if self._rows_after_state or (self._unit.rows == 0 and self._point.state == last):
             return
-        unit, limits = self._unit, self._limits
-        if (
+        if self._is_due():
+            self._commit(beside=self._beside)
+
+    def _is_due(self) -> bool:
+        unit, limits, beside = self._unit, self._limits, self._beside
+        return (
             unit.rows >= limits.commit_rows
             or unit.size >= limits.commit_bytes
             or time.monotonic() - unit.started >= limits.commit_seconds
-        ):
-            self._commit()
+            or (beside is not None and limits.commits_early and beside.is_enough(unit.rows))
+        )
 
-    def _commit(self, *, activate: bool = False) -> None:
+    def _commit(self, *, activate: bool = False, beside: CommitsBeside | None = None) -> None:
+        self._end_commit()
         state = self._point.state
-        refused = self._surviving(partial(self._finish_unit, state, activate=activate))
-        self.summary.commit(refused)
+        refused = self._surviving(partial(self._finish_unit, state, activate=activate, beside=beside))
+        self._under_way = _Told(state, self.summary.without(refused))
         self._unit = _Unit()
         streams = [decoder.stream for decoder in self._decoders.values()]
         self._in_hand.restart(self._declared, streams, self._versions)
-        if state is not None and state != self._committed_state:
-            self._committed_state = state
-            self._publisher.publish(state)
+        if beside is None:
+            self._end_commit()
+
+    @property
+    def _is_committing(self) -> bool:
+        return self._beside is not None and self._beside.is_committing()
+
+    def _end_commit(self) -> None:
+        """Wait for the commit that is under way, if one is, and tell of it."""
+        if self._under_way is None:
+            return
+        if self._beside is not None:
+            self._beside.end_commit()
+        told, self._under_way = self._under_way, None
+        self.summary.commit(told.counts)
+        if told.state is not None and told.state != self._committed_state:
+            self._committed_state = told.state
+            self._publisher.publish(told.state)
 
     def _finish(self) -> None:
+        self._end_commit()
         if self._stop:
             self._keep_safe_part()
             self._stop.raise_if_set(self._committed_so_far())
@@ -659,7 +700,9 @@ class Load:
                 self._ways_out().start_over(),
             )
 
-    def _finish_unit(self, state: str | None, *, activate: bool) -> Mapping[str, int]:
+    def _finish_unit(
+        self, state: str | None, *, activate: bool, beside: CommitsBeside | None
+    ) -> Mapping[str, int]:
         if activate:
             for stream in self._versions.waiting:
                 self._activate(stream)
@@ -667,7 +710,10 @@ class Load:
         refused = self._loader.settle()
         if refused:
             check_room(self._limits.max_rejects, self.summary.rejected.total() + sum(refused.values()))
-        self._loader.commit(state)
+        if beside is None:
+            self._loader.commit(state)
+        else:
+            beside.begin_commit(state)
         return refused
 
     def _overwrite(self) -> None:

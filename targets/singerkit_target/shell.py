@@ -279,6 +279,7 @@ class SingerkitTarget(Target):
             max_line_bytes=config["max_line_bytes"],
             max_rejects=config["quarantine_limit"],
             whole_run=config["atomic"] == "run",
+            commits_early="commit_rows" not in self.given_keys,
         )
 
     def _load(self, source: IO[Any]) -> Counter[str]:

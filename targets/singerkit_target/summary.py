@@ -41,12 +41,16 @@ class Summary:
         self.received = counts.received.copy()
         self.rejected = counts.rejected.copy()
 
-    def commit(self, refused: Mapping[str, int] | None = None) -> None:
-        """A unit is committed; ``refused`` of its records the target has set aside, by stream."""
-        self.received.subtract(refused or {})
-        self.rejected.update(refused or {})
-        self.committed = self.received.copy()
-        self.rejected_before = self.rejected.copy()
+    def without(self, refused: Mapping[str, int]) -> Counts:
+        """Return the counts up to the end of a unit; ``refused`` of its records the target has set aside, by stream."""
+        self.received.subtract(refused)
+        self.rejected.update(refused)
+        return self.counts()
+
+    def commit(self, counts: Counts) -> None:
+        """A unit is committed, with which ``counts`` are reached; records of the next one may have been received meanwhile."""
+        self.committed = counts.received.copy()
+        self.rejected_before = counts.rejected.copy()
         self.commits += 1
 
     def begin_again(self) -> None:

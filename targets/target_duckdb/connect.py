@@ -54,7 +54,7 @@ class DuckDialect:
     """The `Dialect` of a DuckDB file."""
 
     name = "DuckDB"
-    domain, abilities, one_writer = DOMAIN, ABILITIES, True
+    domain, abilities, one_writer, works_beside = DOMAIN, ABILITIES, True, True
     types: Mapping[Kind, str] = TYPES.table
     inexact_types = frozenset(TYPES.inexact)
     errors: tuple[type[Exception], ...] = (duckdb.Error,)

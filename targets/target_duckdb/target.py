@@ -11,6 +11,7 @@ from singerkit_sql_target import settings
 from singerkit_sql_target.methods import Method, methods_of
 from singerkit_sql_target.target import SqlTarget
 from singerkit_target.contract import Loader
+from singerkit_target.shell import COMMON_SETTINGS
 from target_duckdb.domain import ABILITIES
 
 __all__ = ["TargetDuckDB", "main"]
@@ -30,6 +31,11 @@ class TargetDuckDB(SqlTarget):
             },
             **settings.SETTINGS,
             "default_target_schema": {**settings.SETTINGS["default_target_schema"], "default": "main"},
+            "commit_rows": {
+                **COMMON_SETTINGS["commit_rows"],
+                "description": "Commit at the next STATE once this many rows were received. Unless it is given, also after 100,000 rows, or an eighth of "
+                "those stored in tables with a key, as long as the commit before has ended.",
+            },
             "number_type": {
                 "type": "string",
                 "enum": ["decimal", "double"],

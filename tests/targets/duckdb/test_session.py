@@ -186,6 +186,13 @@ def tables(session: Session) -> int:
     return int(count)
 
 
+def put(session: Session, stage: Stage, *rows: Any) -> None:
+    """Put rows into a stage as the loader does."""
+    stage.append(session, *rows)
+    if stage.is_full():
+        stage.flush(session)
+
+
 @pytest.mark.parametrize("held", [1, 8 << 20], ids=["in tables", "in memory"])
 def test_a_stage_goes_back_to_a_safe_point(
     session: Session, monkeypatch: pytest.MonkeyPatch, held: int
@@ -193,15 +200,15 @@ def test_a_stage_goes_back_to_a_safe_point(
     monkeypatch.setattr(stages, "_HELD_BYTES", held)
     stage = Stage()
     assert stage.position() == {}
-    stage.append(session, "a", [ID], [(1,), (2,)], 1)
-    stage.append(session, "b", [ID], [(7,)], 1)
+    put(session, stage, "a", [ID], [(1,), (2,)], 1)
+    put(session, stage, "b", [ID], [(7,)], 1)
     stage.activate("b", Version(5))
     position = stage.position()
-    stage.append(session, "a", [ID], [(3,)], 1)
-    stage.append(session, "a", [ID], [(4,)], 1, ("id",))
-    stage.append(session, "a", [WIDER], [(b"5",)], 1, ("id",))
-    stage.append(session, "b", [ID], [(8,)], 1)
-    stage.append(session, "c", [ID], [(9,)], 1)
+    put(session, stage, "a", [ID], [(3,)], 1)
+    put(session, stage, "a", [ID], [(4,)], 1, ("id",))
+    put(session, stage, "a", [WIDER], [(b"5",)], 1, ("id",))
+    put(session, stage, "b", [ID], [(8,)], 1)
+    put(session, stage, "c", [ID], [(9,)], 1)
     assert stage.types("a") == {"id": "DECIMAL(38,0)"}
     assert waiting(session, stage) == [
         ("a", [1, 2, 3]), ("a", [4]), ("a", [5]), ("b", [7]), ("b", 5), ("b", [8]), ("c", [9]),
@@ -209,8 +216,8 @@ def test_a_stage_goes_back_to_a_safe_point(
     stage.back_to(session, position)
     assert waiting(session, stage) == [("a", [1, 2]), ("b", [7]), ("b", 5)]
     assert (tables(session), stage.types("a"), stage.types("c")) == (2, {"id": "BIGINT"}, {})
-    stage.append(session, "a", [ID], [(6,)], 1)
-    stage.append(session, "c", [ID], [(10,)], 1)
+    put(session, stage, "a", [ID], [(6,)], 1)
+    put(session, stage, "c", [ID], [(10,)], 1)
     assert waiting(session, stage) == [("a", [1, 2, 6]), ("b", [7]), ("b", 5), ("c", [10])]
     stage.clear(session)
     assert (waiting(session, stage), tables(session), stage.position()) == ([], 0, {})
@@ -267,7 +274,7 @@ def test_what_waits_in_memory_is_bounded_by_input_and_by_values(
     monkeypatch.setattr(stages, "_HELD_BYTES", 160)
     stage = Stage()
     for _ in range(5):
-        stage.append(session, "a", [ID], [(1,), (2,), (3,), (4,)], size)
+        put(session, stage, "a", [ID], [(1,), (2,), (3,), (4,)], size)
     [(_, part)] = stage
     assert isinstance(part, Part)
     [(stored,)] = session.execute(f"SELECT count(*) FROM {part.table}")

@@ -17,11 +17,11 @@ def test_rows_count_as_committed_at_a_commit_only() -> None:
     assert (summary.committed_rows, summary.commits) == (0, 0)
     summary.received["a"] += 3
     assert summary.committed_rows == 0
-    summary.commit()
+    summary.commit(summary.counts())
     summary.received["a"] += 1
     summary.received["b"] += 2
     assert (summary.committed_rows, summary.commits) == (3, 1)
-    summary.commit()
+    summary.commit(summary.counts())
     assert summary.committed == Counter(a=4, b=2)
     assert (summary.committed_rows, summary.commits) == (6, 2)
 
@@ -36,7 +36,7 @@ def test_what_was_taken_back_is_not_counted() -> None:
         summary.rejected["b"] += 1
         summary.back_to(safe)
         assert (summary.received, summary.rejected) == (Counter(a=3), Counter(a=1))
-    summary.commit()
+    summary.commit(summary.counts())
     summary.received["a"] += 7
     assert summary.committed == Counter(a=3), "what comes later does not change what is committed"
 
@@ -45,7 +45,7 @@ def test_a_unit_that_is_written_again_counts_once() -> None:
     summary = Summary()
     summary.received["a"] += 3
     summary.rejected["a"] += 1
-    summary.commit()
+    summary.commit(summary.counts())
     summary.received["a"] += 5
     summary.rejected["a"] += 2
     for again in (1, 2):
@@ -54,7 +54,7 @@ def test_a_unit_that_is_written_again_counts_once() -> None:
         assert (summary.replays, summary.commits) == (again, 1)
         summary.received["a"] += 5
         summary.rejected["a"] += 3
-    summary.commit()
+    summary.commit(summary.counts())
     assert (summary.committed, summary.rejected_before) == (Counter(a=8), Counter(a=4))
 
 
@@ -77,7 +77,7 @@ def test_the_log_has_a_line_per_stream_and_one_for_the_run(
     summary = Summary(started=100.0, replays=2)
     summary.received.update(orders=60, customers=40)
     summary.rejected["orders"] += 2
-    summary.commit()
+    summary.commit(summary.counts())
     monkeypatch.setattr("time.monotonic", lambda: 104.0)
     assert summary.seconds() == 4.0
     summary.log(LOG, "the table t")
