@@ -12,8 +12,10 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 from singerkit_sql_target import dialect
 from singerkit_sql_target.dialect import InTheWay
 from target_postgres.keys import Key
+from target_postgres.upkeep import Making
 
 __all__ = [
+    "AS_EVER",
     "TREE_OF_TABLE",
     "Detours",
     "Existing",
@@ -587,14 +589,26 @@ def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
     )
 
 
+AS_EVER = Making()
+
+
 def create_table(
-    cursor: Cursor, name: Identifier, columns: Sequence[tuple[str, str]], primary_key: Sequence[str]
+    cursor: Cursor,
+    name: Identifier,
+    columns: Sequence[tuple[str, str]],
+    primary_key: Sequence[str],
+    making: Making = AS_EVER,
 ) -> None:
     """Create a table; ``columns`` are (identifier, SQL type) with types checked by `types.column_type`."""
+    space = (
+        SQL("") if making.tablespace is None else SQL(" TABLESPACE {}").format(Identifier(making.tablespace))
+    )
     parts: list[Composable] = [_column(column, type_) for column, type_ in columns]
     if primary_key:
-        parts.append(SQL("PRIMARY KEY ({})").format(_list(primary_key)))
-    cursor.execute(SQL("CREATE TABLE {} ({})").format(name, SQL(", ").join(parts)))
+        of_key = SQL("") if making.tablespace is None else SQL(" USING INDEX") + space
+        parts.append(SQL("PRIMARY KEY ({}){}").format(_list(primary_key), of_key))
+    kind = SQL("UNLOGGED " if making.unlogged else "")
+    cursor.execute(SQL("CREATE {}TABLE {} ({}){}").format(kind, name, SQL(", ").join(parts), space))
 
 
 def add_columns(cursor: Cursor, name: Identifier, columns: Sequence[tuple[str, str]]) -> None:

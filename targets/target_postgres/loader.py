@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import uuid
@@ -39,6 +40,7 @@ from target_postgres import ahead, overwriting, rejects
 from target_postgres.connect import NO_WISHES, Connection, Wishes, connect, pid_of
 from target_postgres.domain import ABILITIES, DOMAIN
 from target_postgres.faults import ConnectionLost, RowsInTheWay, ServerTrouble
+from target_postgres.finishing import finish, run_before
 from target_postgres.fitting import Fit, Fitting, takes_ddl
 from target_postgres.guards import tell_of_hidden_rows
 from target_postgres.made import Made
@@ -47,6 +49,7 @@ from target_postgres.rows import as_csv, with_hex, with_utc
 from target_postgres.session import Session, Unopened
 from target_postgres.storing import Storing, holding_rows
 from target_postgres.tables import Table, fit_table
+from target_postgres.upkeep import NO_UPKEEP, Upkeep
 from target_postgres.waiting import Waiting, WaitingRows, said, span
 from target_postgres.words import WORDS
 
@@ -85,6 +88,7 @@ class PostgresLoader:
         reconnect_seconds: float = 60.0,
         answer_seconds: float = 3600.0,
         wishes: Wishes = NO_WISHES,
+        upkeep: Upkeep = NO_UPKEEP,
         state_table: str = DEFAULT_TABLE,
         sets_aside: Sequence[str] = (),
         quarantine_limit: int = 1000,
@@ -98,7 +102,7 @@ class PostgresLoader:
             overwrites=settings.overwrites,
             deletes=settings.deletes_marked,
         )
-        self._dsn_of, self._wishes = dsn, wishes
+        self._dsn_of, self._wishes, self._upkeep = dsn, wishes, upkeep
         self._settings = settings
         self._log = log
         self._lock_timeout = lock_timeout_seconds
@@ -167,6 +171,11 @@ class PostgresLoader:
             return acquire(connection, self._settings.schema, self._state_table, pipeline, self._run_id)
 
         row: StateRow = self._call(take, "taking the lock")
+        if self._upkeep.before:
+            self._call(
+                partial(run_before, statements=self._upkeep.before, schema=self._settings.schema),
+                "running `pre_sql`",
+            )
         self._begun = Begun.with_row(row)
         self._storing.interrupted = interrupted_streams(row.state_text)
         return row.state_text
@@ -202,6 +211,12 @@ class PostgresLoader:
         change_made: Change = self._call(change, f"changing the state ({why})")
         return change_made.after.text
 
+    def keep_up(self) -> None:
+        """After a complete run, and its last commit: what the config wants of its tables, on a connection of its own."""
+        if self._upkeep.has_end:
+            with contextlib.closing(self._connect()) as connection:
+                finish(self._upkeep, connection, self._tables.values(), self._settings.schema, self._log)
+
     def close(self) -> None:
         """Leave the lock and the connection; an open transaction rolls back, and what was made for it goes, too."""
         self._made.take_back(self._open_session, self._place, self._stop)
@@ -215,6 +230,8 @@ class PostgresLoader:
         """Fit the table to the stream, before the unit where nothing of the unit is in the table yet."""
         former = self._tables.get(stream.name)
         self._places.take(stream.name)
+        if not self._settings.loads_extra:
+            self._upkeep.check(stream)
         self._declared += 1
         doubts: list[str] = []
         overwrites = self._settings.overwrites(stream.name)  # what is gone comes again with the whole load
@@ -228,6 +245,7 @@ class PostgresLoader:
             former=former,
             must_hold=is_begun and self._begun.must_hold(stream.name),
             loaded_into=None if overwrites else self._begun.row.tables.get(stream.name),
+            making=self._upkeep.making(stream.name),
             doubts=doubts if is_begun and self._begun.should_hold(stream.name) else None,
         )
 

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from psycopg2.extensions import make_dsn, parse_dsn
-
 from singerkit_shell.errors import ConfigurationError, NotAuthorisedError, RetryableError
 from singerkit_shell.signals import stop_flag
 
@@ -68,6 +66,8 @@ def is_asked_for(config: Mapping[str, Any]) -> bool:
 
 def tunnel_problem(config: Mapping[str, Any], dsn: str) -> str | None:
     """Return what is wrong with the settings of a tunnel."""
+    from psycopg2.extensions import parse_dsn
+
     given = config["ssh_tunnel"]
     for name in ("host", "username"):
         if not given.get(name):
@@ -94,6 +94,8 @@ class Tunnel:
     """Opened at the first connection, and again when it is lost; ``dsn`` is where PostgreSQL is to the SSH server."""
 
     def __init__(self, given: Mapping[str, Any], dsn: str, log: logging.Logger) -> None:
+        from psycopg2.extensions import parse_dsn
+
         self._given, self._dsn, self._log = given, dsn, log
         parts = parse_dsn(dsn)
         self._aim = (parts["host"], int(parts.get("port", 5432)))
@@ -116,6 +118,8 @@ class Tunnel:
         if self._client is None or not self._client.get_transport().is_active():
             self.close()
             stop_flag.waiting_for(self._open, "there was no SSH tunnel yet, what was committed is safe.")
+        from psycopg2.extensions import make_dsn
+
         assert self._listener is not None  # noqa: S101  opened just now
         port = self._listener.getsockname()[1]
         return str(make_dsn(self._dsn, hostaddr="127.0.0.1", port=port))

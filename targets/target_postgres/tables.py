@@ -32,6 +32,7 @@ from target_postgres.parts import Overwrite, Part
 from target_postgres.ranges import check_ranges, key_with_range
 from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import ColumnType, column_type, keeps_values
+from target_postgres.upkeep import Making
 from target_postgres.widening import becomes_wider
 from target_postgres.words import WORDS
 
@@ -126,6 +127,7 @@ def fit_table(
     must_hold: bool | None = False,
     loaded_into: int | None = None,
     doubts: list[str] | None = None,
+    making: Making = ddl.AS_EVER,
 ) -> Table:
     """Create the table of a stream, or add to the existing one what it lacks.
 
@@ -133,7 +135,7 @@ def fit_table(
     the table as this run has loaded into it, which must be there (FAULTS D8); ``new`` is what was made of
     it for the unit in hand, ``kept`` the columns that stay where the stream is refused; ``must_hold`` when the state says that rows were loaded before, None when nobody has noted it;
     ``loaded_into`` is the OID of the table that they were loaded into, where that was noted;
-    ``doubts`` takes a sentence where rows were loaded and are gone, and the state does not tell of which streams it is.
+    ``making`` is how a table is made; ``doubts`` takes a sentence where rows were loaded and are gone, and the state does not tell of which streams it is.
 
     Raises:
         RowsGone: rows were loaded, and the table is gone, empty or another one.
@@ -189,7 +191,9 @@ def fit_table(
             raise fitting.dropped()
         if fitting.schema != settings.schema:
             ddl.create_schema(cursor, fitting.schema)
-        ddl.create_table(cursor, table, [(column, type_.sql) for column, type_ in types.items()], keys)
+        ddl.create_table(
+            cursor, table, [(column, type_.sql) for column, type_ in types.items()], keys, making
+        )
         fitting.tell_made()
     else:
         lacks_key = _fit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -14,7 +14,7 @@ from singerkit_sql_target.target import SqlTarget
 from singerkit_state.postgres.url import name_problem
 from singerkit_target.contract import Loader
 from singerkit_target.load import Limits
-from target_postgres import ssh
+from target_postgres import ssh, upkeep
 from target_postgres.domain import ABILITIES
 from target_postgres.other_configs import PIPELINEWISE, THEIRS, has_theirs, taken_over
 
@@ -122,6 +122,7 @@ class TargetPostgres(SqlTarget):
                 **_NAME,
                 "description": "Folder of the embedded PostgreSQL; asks for it. Default: `SINGERKIT_EMBEDDED_FOLDER`, else `~/.local/share/singerkit/postgres`, for root `/var/lib/singerkit/postgres`.",
             },
+            **upkeep.SETTINGS,
             "number_type": {
                 "type": "string",
                 "enum": ["numeric", "double precision"],
@@ -135,6 +136,9 @@ class TargetPostgres(SqlTarget):
             },
         },
     }
+
+    _close_server: Callable[[], None] | None = None
+    _is_loading = False  # its server is needed until what comes after the load is done
 
     store_abilities = ABILITIES
     settings_of_others = THEIRS
@@ -172,6 +176,10 @@ class TargetPostgres(SqlTarget):
             return [problem]
         if problems := settings.problems(self.config, self.given_keys):
             return problems
+        try:
+            upkeep.upkeep_of(self.config)
+        except ValueError as error:
+            return [str(error)]
         if problem := name_problem(self.config["default_target_schema"]):
             return [_expected_name("default_target_schema", problem)]
         try:
@@ -222,10 +230,11 @@ class TargetPostgres(SqlTarget):
             return str(server[0].uri)
 
         def close_server() -> None:
-            for running in server:
-                running.close()
+            while server and not self._is_loading:
+                server.pop().close()
 
-        self._loader = PostgresLoader(
+        self._close_server = close_server
+        self._loader = loader = PostgresLoader(
             dsn,
             settings.settings_of(config, self.given_keys),
             self.logger,
@@ -235,16 +244,26 @@ class TargetPostgres(SqlTarget):
             wishes=Wishes(config.get("role"), config.get("statement_timeout_seconds")),
             sets_aside=self._sets_aside(),
             quarantine_limit=config["quarantine_limit"],
+            upkeep=upkeep.upkeep_of(config),
             close_server=close_server,
             ways=self.ways_out,
         )
-        return self._loader
+        self._keep_up = loader.keep_up
+        return loader
 
     def _load(self, source: IO[Any]) -> Counter[str]:
         from target_postgres.session import process_of_a_load
 
-        with process_of_a_load():
-            return super()._load(source)
+        self._is_loading = True
+        try:
+            with process_of_a_load():
+                counts = super()._load(source)
+            self._keep_up()
+            return counts
+        finally:
+            self._is_loading = False
+            if self._close_server is not None:
+                self._close_server()
 
 
 def _expected_name(key: str, problem: str) -> str:

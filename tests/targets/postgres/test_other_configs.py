@@ -146,7 +146,7 @@ def test_a_url_of_sqlalchemy_is_a_dsn_and_says_all(caplog: pytest.LogCaptureFixt
         ({"ssl_mode": "on"}, "Expected one of `disable`, `allow`"),
         ({"batch_size_rows": 1}, "`batch_size_rows` has no effect here and is refused"),
         ({"dbname": "d"}, "There is no setting `dbname` here: write `database`"),
-        ({"schema_mapping": {}}, "There is no setting `schema_mapping` here: give each tap a config"),
+        ({"schema_mapping": {}}, "There is no setting `schema_mapping` here: write `schema_name`"),
     ],
 )
 def test_what_cannot_be_taken_is_refused_in_a_sentence(given: dict[str, Any], words: str) -> None:
