@@ -217,14 +217,19 @@ def bastion(database: str, host_key: Any, user_key: Any) -> Iterator[tuple[int, 
     listener = socket.create_server(("127.0.0.1", 0))
 
     def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                transport = paramiko.Transport(listener.accept()[0])
+        while True:
+            try:
+                connection = listener.accept()[0]
+            except OSError:
+                return  # it is closed
+            with contextlib.suppress(
+                OSError, EOFError, paramiko.SSHException
+            ):  # who dislikes our key hangs up
+                transport = paramiko.Transport(connection)
                 transport.add_server_key(host_key)
-                with contextlib.suppress(paramiko.SSHException, EOFError):
-                    transport.start_server(server=Bastion(user_key, place))
-                    transports.append(transport)
-                    threading.Thread(target=serve, args=(transport, place), daemon=True).start()
+                transport.start_server(server=Bastion(user_key, place))
+                transports.append(transport)
+                threading.Thread(target=serve, args=(transport, place), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     try:
