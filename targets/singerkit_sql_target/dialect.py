@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from singerkit_shell.errors import BadDataError, SingerkitError
@@ -49,10 +49,12 @@ ORDER = "_singerkit_order"
 
 @dataclass(frozen=True)
 class ExistingColumn:
-    """A column as the store has it; ``type`` as its catalog writes it."""
+    """A column as the store has it; ``type`` as its catalog writes it. ``is_inherited``: it is another table's, too."""
 
     type: str
     is_generated: bool = False
+    is_inherited: bool = field(default=False, compare=False, kw_only=True)
+    comment: str | None = field(default=None, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,10 @@ class Session(Runs, Protocol):
 
     def alter(self, table: str, column: str, type_: str, *, is_new: bool, using: str | None = None) -> None:
         """Add a nullable column, or give one another type; ``using`` is the expression of its values then."""
+        ...
+
+    def comment(self, table: str, column: str, text: str) -> None:
+        """Say of a column what it is; both are quoted. `inspect` returns it."""
         ...
 
     def indexes(self, schema: str, table: str) -> Sequence[str]:

@@ -284,7 +284,7 @@ class Fitting:
     def tell_of_mixed(self, given: Iterable[Column]) -> None:
         """Warn of columns of text for values of several types."""
         for column in given:
-            if column.kind is Kind.ANY_TEXT and is_mixed(column):
+            if column.kind is Kind.ANY_TEXT and not column.is_filler and is_mixed(column):
                 self.log.warning(
                     "Stream `%s`: `%s` goes into a column of text: text as it is, any other value as its JSON text, so that "
                     'the number 5 and the text "5" look the same there; a column of type `%s` tells them apart.',

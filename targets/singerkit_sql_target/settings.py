@@ -9,13 +9,17 @@ from typing import Any
 from singerkit_sql_target import naming
 from singerkit_sql_target.methods import Method, Methods, method_problems, methods_of
 from singerkit_sql_target.naming import Naming, naming_of, naming_problems
+from singerkit_sql_target.patterns import EVERY, most_exact, unmatched
 from singerkit_target.chosen import without_column
+from singerkit_wire.conflicts import Conflicts, OnConflict
 from singerkit_wire.stream import Stream
 
-__all__ = ["SETTINGS", "Settings", "problems", "settings_of"]
+__all__ = ["SETTINGS", "Settings", "conflicts_of", "problems", "settings_of"]
 
 NAME: Mapping[str, Any] = {"type": "string", "minLength": 1, "secret": False}
 """A name or a path, which sentences and statements have to show, wherever it comes from."""
+
+_CONFLICT = [policy.value for policy in OnConflict]
 
 SETTINGS: Mapping[str, Any] = {
     "default_target_schema": {
@@ -37,6 +41,21 @@ SETTINGS: Mapping[str, Any] = {
         "type": "object",
         "additionalProperties": NAME,
         "description": 'Types for single columns, as in `{"orders.total": "DECIMAL(12,2)"}`; wins over `x-sql-datatype`.',
+    },
+    "on_type_conflict": {
+        "anyOf": [
+            {"type": "string", "enum": _CONFLICT},
+            {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": {"type": "string", "enum": _CONFLICT},
+            },
+        ],
+        "description": "What becomes of a value that is not of the type of its column, where no wider one of its kind (`bigint` to `numeric`) holds "
+        "both: `variant` puts it, as it came, into a column of text beside that (`qty__text`), and null into its own; `widen` makes the column text or "
+        "documents; `quarantine` sets the record aside; `fail` ends the run. For all, or by globs of `stream.column` or `stream`, of which the most "
+        'exact one counts: `{"*": "variant", "orders": "quarantine", "orders.qty": "fail"}`. Keys are never changed: `on_invalid` says what becomes of those.',
+        "default": "variant",
     },
     "hard_delete": {
         "type": "boolean",
@@ -73,6 +92,8 @@ class Settings:
     number_type: str | None = None
     follows_versions: bool = True
     naming: Naming = field(default_factory=Naming)
+    conflicts: Conflicts = field(default_factory=Conflicts)
+    conflict_patterns: tuple[str, ...] = ()
 
     def appends(self, stream: str) -> bool:
         """Whether every row of a stream is kept."""
@@ -100,7 +121,28 @@ def settings_of(config: Mapping[str, Any], given: frozenset[str]) -> Settings:
         number_type=config.get("number_type"),
         follows_versions=config["activate_version"],
         naming=naming_of(config),
+        conflicts=conflicts_of(config, given),
+        conflict_patterns=tuple(_conflicts_said(config)),
     )
+
+
+def _conflicts_said(config: Mapping[str, Any]) -> dict[str, OnConflict]:
+    said = config["on_type_conflict"]
+    by_pattern = {EVERY: said} if isinstance(said, str) else said
+    return {pattern: OnConflict(policy) for pattern, policy in by_pattern.items()}
+
+
+def conflicts_of(config: Mapping[str, Any], given: frozenset[str]) -> Conflicts:
+    """Return what a config with its defaults says of values that are not of the type of their column."""
+    by_pattern = _conflicts_said(config)
+
+    def of(stream: str, field: str) -> OnConflict:
+        setting = "on_type_conflict"
+        by_column = {pattern: by_pattern[pattern] for pattern in unmatched(by_pattern, [stream])}
+        found = most_exact(by_column, f"{stream}.{field}", setting, "column")
+        return found or most_exact(by_pattern, stream, setting) or OnConflict.VARIANT
+
+    return Conflicts(of, takes_unstorable="on_unstorable" not in given)
 
 
 def unmet(settings: Settings, streams: Mapping[str, Stream]) -> list[str]:
@@ -114,6 +156,17 @@ def unmet(settings: Settings, streams: Mapping[str, Stream]) -> list[str]:
         *(
             f"`load_method` names `{pattern}`, and this run had no stream that it matches: correct the name, unless that is left out on purpose."
             for pattern in settings.methods.unmatched(streams)
+        ),
+        *(
+            f"`on_type_conflict` names `{pattern}`, and this run had no stream and no column that it matches: correct the name, unless that is "
+            "left out on purpose."
+            for pattern in unmatched(
+                settings.conflict_patterns,
+                [
+                    *streams,
+                    *(f"{name}.{field}" for name, stream in streams.items() for field in stream.fields),
+                ],
+            )
         ),
         *settings.naming.unmet({name: stream.column_names for name, stream in streams.items()}),
     ]

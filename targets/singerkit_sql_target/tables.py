@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from singerkit_shell.errors import BadDataError
@@ -15,8 +15,18 @@ from singerkit_sql_target.dialect import ORDER, Change, Dialect, Existing, Field
 from singerkit_sql_target.fitting import FORGET_TYPES, MOST_NAMED, Fitting, is_mixed, quoted
 from singerkit_sql_target.names import fold, identifiers
 from singerkit_sql_target.settings import Settings
+from singerkit_sql_target.variants import (
+    called,
+    comment_of,
+    divided,
+    new_variants,
+    policy,
+    stands_beside,
+    with_variants_of,
+)
 from singerkit_target.chosen import check_chosen, refused_type
 from singerkit_target.metadata import may_hold_marks
+from singerkit_wire.conflicts import OnConflict
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import DELETED_AT, Stream
 
@@ -142,39 +152,36 @@ def fit_table(
     existing = fitting.look(session.inspect)
     has_marks = existing is not None and may_hold_marks(existing.columns, stream)
     metadata = fitting.metadata(has_marks=has_marks)
-    names = identifiers(
-        [*stream.column_names, *metadata],
-        f"the schema of stream `{stream.name}`",
-        dialect,
-        (ORDER,),
-        fitting.column,
-    )
+    there = {} if existing is None else existing.columns
+    fitting = replace(fitting, stream=with_variants_of(fitting, there))
     if not settings.loads_extra:
         check_chosen(stream, settings.column_types)
     is_empty = existing is None or existing.is_empty
     fitting.check_rows(existing, must_hold, doubts)
     if existing is None and former is not None:
         raise fitting.dropped()
-    # What the store calls a column: `Id` that is there already stays so where names fold.
-    there = {fold(name, dialect): name for name in (existing.columns if existing else ())}
-    columns = {name: there.get(fold(column, dialect), column) for name, column in names.items()}
-    fitting.check_renamed(existing, columns)
-    every = {column.name: column for column in stream.columns} | metadata
-    wanted = {columns[name]: _new_type(fitting, column) for name, column in every.items()}
     is_of_this_run = is_empty if former is None else former.is_of_this_run
+    columns, every = _columns_of(fitting, there, metadata)
+    fitting.check_renamed(existing, {field: columns[field] for field in stream.fields})
     keys = () if settings.appends(stream.name) else tuple(columns[key] for key in stream.key_properties)
     read_anew = fitting.read_anew(keys)
     _check_key(fitting, existing, columns, keys)
     if existing is None:
         if fitting.schema != settings.schema:
             session.create_schema(fitting.schema)
-        session.create(fitting.quoted, list(wanted.items()))
+        types = {name: _new_type(fitting, column) for name, column in every.items()}
+        session.create(fitting.quoted, list(types.items()))
         fitting.tell_made()
-        types = dict(wanted)
+        added = list(types)
     else:
-        types = _fit(fitting, existing, {columns[name]: column for name, column in every.items()}, wanted)
-        added = [name for name in wanted if name not in existing.columns]
+        fitting, plan = _planned(fitting, existing, metadata)
+        columns, every = _columns_of(fitting, there, metadata)
+        _alter_all(fitting, existing, plan, every)
+        types = plan.types
+        added = [name for name in types if name not in there]
         fitting.tell_added(added, read_anew, is_of_this_run=is_of_this_run)
+    for name, field in new_variants(fitting.stream, columns, added).items():
+        session.comment(fitting.quoted, dialect.quote(name), comment_of(field))
     if existing is None or existing.key is None or set(existing.key) != set(keys):
         # Rows that wait under the former key are put into the table later.
         session.note_key(fitting.quoted, None if former is not None and waiting else keys)
@@ -192,6 +199,24 @@ def fit_table(
         read_anew=read_anew,
         is_of_this_run=is_of_this_run,
     )
+
+
+def _columns_of(
+    fitting: _Fitting, there: Collection[str], metadata: Mapping[str, Column]
+) -> tuple[dict[str, str], dict[str, Column]]:
+    """Return the names of columns by field, and the columns by these; what the store calls a column that is there it stays."""
+    stream, dialect = fitting.stream, fitting.dialect
+    names = identifiers(
+        [*stream.column_names, *metadata],
+        f"the schema of stream `{stream.name}`",
+        dialect,
+        (ORDER,),
+        called(fitting),
+    )
+    folded = {fold(name, dialect): name for name in there}
+    columns = {name: folded.get(fold(column, dialect), column) for name, column in names.items()}
+    every = {**{column.name: column for column in stream.columns}, **metadata}
+    return columns, {columns[name]: column for name, column in every.items()}
 
 
 def _check_key(
@@ -251,16 +276,59 @@ def _chosen(fitting: _Fitting, column: Column) -> str | None:
 
 
 def _new_type(fitting: _Fitting, column: Column) -> str:
+    if column.variant_of is not None:
+        return fitting.dialect.types[column.kind]
     try:
         return fitting.dialect.new_type(column, _chosen(fitting, column))
     except ValueError as error:
         raise refused_type(fitting.stream.name, column.name, error) from None
 
 
-def _fit(
-    fitting: _Fitting, existing: Existing, every: Mapping[str, Column], wanted: Mapping[str, str]
-) -> dict[str, str]:
-    """Add the columns that are missing, widen those that are too narrow; return the types of all."""
+def _planned(fitting: _Fitting, existing: Existing, metadata: Mapping[str, Column]) -> tuple[_Fitting, _Plan]:
+    """Return what is to be changed, and the stream with what its columns do not hold beside them.
+
+    Raises:
+        BadDataError: a column does not take the values of its field, and they are not to stand beside it.
+    """
+    _, every = _columns_of(fitting, existing.columns, metadata)
+    plan = _plan(fitting, existing, every)
+    refused = []
+    for name, found, wanted in plan.misfits:
+        column, home = every[name], (_kind_of(fitting, found), None)
+        made = None
+        if not _chosen(fitting, column):
+            made = divided(fitting, column, existing.columns, (found, wanted), home)
+        if made is None:
+            refused.append((name, found, wanted))
+        else:
+            fitting = replace(fitting, stream=made)
+    if refused:
+        _refuse_types(fitting, refused, every)
+    if not plan.misfits:
+        return fitting, plan
+    return fitting, _plan(fitting, existing, _columns_of(fitting, existing.columns, metadata)[1])
+
+
+def _kind_of(fitting: _Fitting, type_: str) -> Kind:
+    """Return the kind of values that a column of a type takes."""
+    kinds = {made: kind for kind, made in fitting.dialect.types.items() if kind is not Kind.ANY_TEXT}
+    if type_ in kinds:
+        return kinds[type_]
+    column = Column("", Kind.NUMBER, nullable=True, required=False)
+    return Kind.STRING if fitting.dialect.as_stored(column, type_) is None else Kind.NUMBER
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The types that columns have and get, the changes for that, and the columns that take not all values: (name, type, wanted)."""
+
+    types: dict[str, str]
+    changes: list[_Alteration]
+    misfits: list[tuple[str, str, str]]
+
+
+def _plan(fitting: _Fitting, existing: Existing, every: Mapping[str, Column]) -> _Plan:
+    wanted = {name: _new_type(fitting, column) for name, column in every.items()}
     changes: list[_Alteration] = []
     misfits: list[tuple[str, str, str]] = []
     types = dict(wanted)
@@ -274,7 +342,8 @@ def _fit(
             way_out = f"leave the field out with `select`, or let the run make a plain column with {plain}"
             raise fitting.unwritable(column, "a generated one", way_out)
         types[name] = found.type
-        if column.is_always_null or found.type == wanted[name]:
+        is_home_of_none = column.is_filler and column.variant_of is None
+        if column.is_always_null or is_home_of_none or found.type == wanted[name]:
             continue
         fits = None if _chosen(fitting, column) else fitting.dialect.fitting(column, found.type, wanted[name])
         # One that a run without any row has made; a type that somebody has chosen for a table stays.
@@ -284,22 +353,27 @@ def _fit(
             fits = wanted[name]
             fitting.tell_blank(name, fits)
         change = None
-        if fits is None and column.name in fitting.stream.inferred and not _chosen(fitting, column):
-            fits, change = _widened(fitting, column, found.type, wanted[name])
+        wider = (
+            None if fits is not None or _chosen(fitting, column) else _wider(fitting, column, wanted[name])
+        )
+        if wider is not None:
+            fits, change = _widened(fitting, column, found.type, wider)
         if fits is None:
             misfits.append((name, found.type, wanted[name]))
         elif fits != found.type:
             changes.append(_Alteration(name, fits, change=change))
             types[name] = fits
-    if misfits:
-        _refuse_types(fitting, misfits, every)
-    for one in changes:
+    return _Plan(types, changes, misfits)
+
+
+def _alter_all(fitting: _Fitting, existing: Existing, plan: _Plan, every: Mapping[str, Column]) -> None:
+    """Add the columns that are missing, widen those that are too narrow."""
+    for one in plan.changes:
         _alter(fitting, existing, one)
         if one.change is not None:
             fitting.tell_wider(
                 every[one.name].name, existing.columns[one.name].type, one.type, one.change.note
             )
-    return types
 
 
 @dataclass(frozen=True)
@@ -310,6 +384,14 @@ class _Alteration:
     type: str
     is_new: bool = False
     change: Change | None = None
+
+
+def _wider(fitting: _Fitting, column: Column, wanted: str) -> str | None:
+    """Return the type that a column may get without anybody being asked; None: it is not ours to change."""
+    types = fitting.dialect.types
+    if policy(fitting, column) is OnConflict.WIDEN:
+        return wanted if wanted in (types[Kind.STRING], types[Kind.JSON]) else types[Kind.STRING]
+    return wanted if column.name in fitting.stream.inferred else None
 
 
 def _widened(fitting: _Fitting, column: Column, found: str, wanted: str) -> tuple[str | None, Change | None]:
@@ -424,6 +506,8 @@ def _as_stored(
 
     def stored(column: Column) -> Column:
         type_ = types[columns[column.name]]
+        if column.is_always_null and stands_beside(fitting, column):
+            column = replace(column, kind=_kind_of(fitting, type_))
         found = fitting.dialect.as_stored(column, type_)
         if found is None and column.is_always_null:
             return column

@@ -9,10 +9,12 @@ from typing import IO, Any, ClassVar, Protocol
 from urllib.parse import quote
 
 from singerkit_sql_target.methods import Method, methods_of
+from singerkit_sql_target.settings import conflicts_of
 from singerkit_state.lineage import WaysOut
 from singerkit_target.abilities import Abilities
 from singerkit_target.delivery import Ways
 from singerkit_target.shell import SingerkitTarget
+from singerkit_wire.blocks import Judgement
 
 __all__ = ["SqlTarget"]
 
@@ -40,6 +42,10 @@ class SqlTarget(SingerkitTarget):
         methods = methods_of(config.get("load_method", "upsert"))
         appends = methods.may_be(Method.APPEND)
         return Ways(replaces=not (appends and methods.is_one), appends=appends)
+
+    def judgement(self) -> Judgement:
+        """As of every target, and what becomes of values that are not of the type of their column."""
+        return replace(super().judgement(), conflicts=conflicts_of(self.config, self.given_keys))
 
     def ways_out(self, pipeline: str) -> WaysOut:
         """As of every target, and where in its database this one keeps the state."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -39,7 +40,7 @@ from singerkit_target.overwriting import Overwrites
 from singerkit_target.publish import Publisher
 from singerkit_target.repeats import Repeats
 from singerkit_target.replay import TRIES, UnitInHand, waits
-from singerkit_target.summary import Counts, Summary
+from singerkit_target.summary import Counts, Moved, Summary
 from singerkit_target.units import in_load_order, segments
 from singerkit_target.versions import Versions
 from singerkit_wire.batch import Batch, Reject
@@ -86,11 +87,15 @@ class _VersionMessage(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The rows of a run, and the records to set aside, in the kinds in which the stream was given when they were decoded."""
+    """The rows of a run, and the records to set aside, in the kinds in which the stream was given when they were decoded.
+
+    ``moved`` counts the values, by field, that stand in a variant.
+    """
 
     batches: Sequence[Batch]
     rejects: Sequence[Reject]
     stream: Stream
+    moved: Counter[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -567,13 +572,15 @@ class Load:
                 f"{run.first_line}."
             )
         batches, rejects = decoder.decode(run)
-        return _Rows(batches, rejects, decoder.stream)
+        return _Rows(batches, rejects, decoder.stream, decoder.moved)
 
     def _write(self, run: Run, rows: _Rows) -> None:
         stream, rejects = rows.stream, list(rows.rejects)
         for batch in rows.batches:
             rejects += self._write_what_fits(stream, batch)
         self.summary.received[run.stream] += run.lines - len(rejects)
+        if rows.moved:
+            self._tell_moved(stream, rows.moved, run)
         self._unit.rows += run.lines
         self._unit.size += len(run.data)
         if rejects:
@@ -581,6 +588,17 @@ class Load:
         self._rows_after_state = True
         self._versions.see_records(run.stream)
         self._overwrites.see_rows(run.stream)
+
+    def _tell_moved(self, stream: Stream, moved: Mapping[str, int], run: Run) -> None:
+        beside = {column.variant_of: column.name for column in stream.columns}
+        for name, count in sorted(moved.items()):
+            self.summary.moved[Moved(stream.name, name, beside[name])] += count
+            why = self._decoders[stream.name].why_moved.get(name)
+            self._warn_once(
+                f"Stream `{stream.name}`: a value of `{name}` is not of the type of its column, at line {run.first_line} or soon after: it stands "
+                f"as it came in `{beside[name]}`, and so do all others like it (`on_type_conflict`).{f' {why}.' if why else ''}",
+                f"moved {stream.name} {name}",
+            )
 
     def _write_what_fits(self, stream: Stream, batch: Batch) -> list[Reject]:
         """Write a batch; return what the loader cannot hold of it and `on_unstorable` sets aside."""

@@ -65,14 +65,16 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "enum": ["fail", "quarantine"],
         "default": "fail",
         "description": "What to do with a record that its schema, or the server of target-postgres, refuses: end the run, or set the "
-        "record aside with its reason. `quarantine` holds for what `on_unstorable` would end the run with, too.",
+        "record aside with its reason. `quarantine` holds for what `on_unstorable` would end the run with, too. Of a value that is not of the type "
+        "of its column database targets ask `on_type_conflict`.",
     },
     "on_unstorable": {
         "type": "string",
         "enum": [policy.value for policy in Policy],
         "default": "fail",
         "description": "What to do with NUL characters, lone surrogates, NaN, and dates and numbers out of range, at "
-        "any depth. Keys are never replaced or nulled: such a record is refused.",
+        "any depth. Keys are never replaced or nulled: such a record is refused. Where it is not given, database targets store dates and numbers that a "
+        "column does not hold as `on_type_conflict` says.",
     },
     "quarantine_limit": {
         **_POSITIVE,

@@ -7,39 +7,52 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from singerkit_shell.words import counted
 
-__all__ = ["Counts", "Summary"]
+__all__ = ["Counts", "Moved", "Summary"]
+
+
+class Moved(NamedTuple):
+    """The field of values that its own column does not hold, and the column beside it in which they stand."""
+
+    stream: str
+    field: str
+    column: str
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many records of each stream were received and set aside up to some point of the run."""
+    """How many records of each stream were received and set aside up to some point of the run, and values put beside their columns."""
 
     received: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
+    moved: Counter[Moved] = field(default_factory=Counter)
 
 
 @dataclass
 class Summary:
-    """Rows by stream: received, of these committed, and records set aside."""
+    """Rows by stream: received, of these committed, and records set aside; values that were ``moved`` beside their columns."""
 
     received: Counter[str] = field(default_factory=Counter)
     committed: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     rejected_before: Counter[str] = field(default_factory=Counter)
+    moved: Counter[Moved] = field(default_factory=Counter)
+    moved_before: Counter[Moved] = field(default_factory=Counter)
     commits: int = 0
     replays: int = 0
     started: float = field(default_factory=time.monotonic)
 
     def counts(self) -> Counts:
-        return Counts(self.received.copy(), self.rejected.copy())
+        return Counts(self.received.copy(), self.rejected.copy(), self.moved.copy())
 
     def back_to(self, counts: Counts) -> None:
         """What came after ``counts`` were taken was given up."""
         self.received = counts.received.copy()
         self.rejected = counts.rejected.copy()
+        self.moved = counts.moved.copy()
 
     def without(self, refused: Mapping[str, int]) -> Counts:
         """Return the counts up to the end of a unit; ``refused`` of its records the target has set aside, by stream."""
@@ -51,12 +64,14 @@ class Summary:
         """A unit is committed, with which ``counts`` are reached; records of the next one may have been received meanwhile."""
         self.committed = counts.received.copy()
         self.rejected_before = counts.rejected.copy()
+        self.moved_before = counts.moved.copy()
         self.commits += 1
 
     def begin_again(self) -> None:
         """The unit in hand is to be written once more."""
         self.received = self.committed.copy()
         self.rejected = self.rejected_before.copy()
+        self.moved = self.moved_before.copy()
         self.replays += 1
 
     @property
@@ -78,6 +93,16 @@ class Summary:
                     f"{counted(count, 'record')} {'is' if count == 1 else 'are'}",
                     aside,
                 )
+        for moved, count in sorted(self.moved_before.items()):
+            log.warning(
+                "Stream `%s`: %s of `%s` %s not of the type of that column, and %s as sent in `%s`.",
+                moved.stream,
+                counted(count, "value"),
+                moved.field,
+                "is" if count == 1 else "are",
+                "stands" if count == 1 else "stand",
+                moved.column,
+            )
         seconds = self.seconds()
         log.info(
             "%s in %.1f s (%s/s), %s%s.",

@@ -131,13 +131,15 @@ class _DuckSession(StandardSession):
         if any(lower_ascii(name) == lower_ascii(table) for (name,) in views):
             raise InTheWay("a view")
         found = self.execute(
-            f"SELECT table_name, column_name, data_type, column_default IS NOT NULL FROM duckdb_columns() WHERE {place} "
+            f"SELECT table_name, column_name, data_type, column_default IS NOT NULL, comment FROM duckdb_columns() WHERE {place} "
             "AND lower(table_name) = lower(?) ORDER BY column_index",  # of all letters: two tables may be meant
             [schema, table],
         )
         columns = {
-            column: ExistingColumn(type_, has_default and self._is_generated(schema, name, column))
-            for name, column, type_, has_default in found
+            column: ExistingColumn(
+                type_, has_default and self._is_generated(schema, name, column), comment=comment
+            )
+            for name, column, type_, has_default, comment in found
             if lower_ascii(name) == lower_ascii(table)
         }
         if not columns:
@@ -157,6 +159,10 @@ class _DuckSession(StandardSession):
             self.commented.add(whole)
         [(is_empty,)] = self.execute(f"SELECT NOT EXISTS (SELECT 1 FROM {whole})")
         return Existing(columns, bool(is_empty), key)
+
+    def comment(self, table: str, column: str, text: str) -> None:
+        literal = text.replace("'", "''")
+        self.execute(f"COMMENT ON COLUMN {table}.{column} IS '{literal}'")
 
     def indexes(self, schema: str, table: str) -> Sequence[str]:
         """Any on the table, on whichever column; that of a primary key or UNIQUE is none here, and keeps its own columns only."""

@@ -72,7 +72,6 @@ class ExistingColumn(dialect.ExistingColumn):
     is_enum: bool = False
     number: int = field(default=0, compare=False)
     """Another one in a column that was made anew."""
-    is_inherited: bool = field(default=False, compare=False)
     is_citext: bool = field(default=False, compare=False)
     """Of the extension's type, in whatever schema that is: where none on the path is, ``type`` begins with its name."""
 
@@ -169,10 +168,10 @@ _COLUMNS = """
 SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
        COALESCE(pg_catalog.to_jsonb(a) ->> 'attgenerated', '') <> '', base.name, base.typmod, a.attidentity = 'a',
        COALESCE((pg_catalog.to_jsonb(c) ->> 'collisdeterministic')::boolean, true), base.is_enum, a.attnum,
-       a.attinhcount > 0,
        EXISTS (SELECT 1 FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
            WHERE d.classid = 'pg_catalog.pg_type'::regclass AND d.objid = a.atttypid AND d.deptype = 'e'
-           AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND e.extname = 'citext')
+           AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND e.extname = 'citext'),
+       a.attinhcount > 0, pg_catalog.col_description(a.attrelid, a.attnum)
 FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation
 CROSS JOIN LATERAL (
@@ -193,7 +192,10 @@ ORDER BY a.attnum
 def columns_of(cursor: Cursor, oid: int) -> dict[str, ExistingColumn]:
     """Return the columns of a table, in their order."""
     cursor.execute(_COLUMNS, [oid])
-    return {name: ExistingColumn(*facts) for name, *facts in cursor.fetchall()}
+    return {
+        name: ExistingColumn(*facts, is_inherited=is_inherited, comment=comment)
+        for name, *facts, is_inherited, comment in cursor.fetchall()
+    }
 
 
 _SHAPE = """
@@ -812,15 +814,15 @@ def add_unique_key(cursor: Cursor, name: Identifier, keys: Sequence[str]) -> Non
     cursor.execute(SQL("ALTER TABLE {} {}").format(name, SQL(", ").join([*not_null, unique])))
 
 
-def comment_original_names(
-    cursor: Cursor, name: Identifier, table: str | None, columns: Mapping[str, str]
-) -> None:
-    """Record the full name of whatever had to be shortened; ``columns`` maps identifiers to names."""
-    if table is not None:
-        cursor.execute(SQL("COMMENT ON TABLE {} IS {}").format(name, Literal(f"stream {table}")))
-    for short, original in columns.items():
+def comment_table(cursor: Cursor, name: Identifier, comment: str) -> None:
+    cursor.execute(SQL("COMMENT ON TABLE {} IS {}").format(name, Literal(comment)))
+
+
+def comment_columns(cursor: Cursor, name: Identifier, comments: Mapping[str, str]) -> None:
+    """Say of columns what they are."""
+    for column, comment in comments.items():
         cursor.execute(
-            SQL("COMMENT ON COLUMN {}.{} IS {}").format(name, Identifier(short), Literal(f"field {original}"))
+            SQL("COMMENT ON COLUMN {}.{} IS {}").format(name, Identifier(column), Literal(comment))
         )
 
 

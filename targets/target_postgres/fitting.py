@@ -23,10 +23,11 @@ from singerkit_shell.errors import (
 from singerkit_shell.signals import StopFlag
 from singerkit_target.contract import UnitInTheWay
 from target_postgres import ahead, ddl
+from target_postgres.before import New
 from target_postgres.connect import Connection
 from target_postgres.faults import WAITS, RowsInTheWay, fault
 from target_postgres.session import Session
-from target_postgres.tables import New, Table, build_key
+from target_postgres.tables import Table, build_key
 
 __all__ = ["Fit", "Fitting", "takes_ddl"]
 

@@ -9,8 +9,8 @@ from functools import partial
 from singerkit_shell.errors import SingerkitError
 from singerkit_shell.signals import StopFlag
 from target_postgres import ahead, ddl
+from target_postgres.before import NOTHING_NEW, New
 from target_postgres.session import Session, Unopened
-from target_postgres.tables import NOTHING_NEW, New
 
 __all__ = ["Made"]
 

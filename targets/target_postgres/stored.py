@@ -15,7 +15,7 @@ from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import Stream
 from target_postgres.ddl import ExistingColumn
 
-__all__ = ["as_stored", "check_keys", "keeps_keys"]
+__all__ = ["HEADER", "as_stored", "check_keys", "keeps_keys", "scale_of"]
 
 _TEXT = frozenset({"text", "varchar", "bpchar", "citext"})
 _CUTS = frozenset({"name", "char"})  # PostgreSQL's own types for names: longer text is cut without a word
@@ -28,7 +28,7 @@ _CLOCKS: Mapping[str, Kind] = {
     "timetz": Kind.TIME,
 }
 _NUMBERS = frozenset({"numeric", "int2", "int4", "int8", "float4", "float8"})
-_HEADER = 4  # of a typmod: `varchar(5)` has 9
+HEADER = 4  # of a typmod: `varchar(5)` has 9
 _INTEGERS = frozenset({"int2", "int4", "int8", "numeric"})
 _KEEPS_KEYS: Mapping[Kind, frozenset[str]] = {
     Kind.INTEGER: _INTEGERS,
@@ -80,7 +80,7 @@ def _as_stored(stream: Stream, column: Column, held: ExistingColumn) -> Column:
             column,
             kind=as_text(column),
             number_in_text=False,
-            longest=held.typmod - _HEADER if held.typmod > _HEADER else None,
+            longest=held.typmod - HEADER if held.typmod > HEADER else None,
             keeps_blanks=held.base != "bpchar",
         )
     if column.kind is Kind.BINARY and held.base != "bytea":
@@ -131,12 +131,12 @@ def keeps_keys(column: Column, held: ExistingColumn) -> bool:
     if held.is_enum:
         return True
     if held.base == "numeric" and held.typmod >= 0:
-        return column.kind in (Kind.INTEGER, Kind.BIG_INTEGER) and _scale(held.typmod) >= 0
+        return column.kind in (Kind.INTEGER, Kind.BIG_INTEGER) and scale_of(held.typmod) >= 0
     if held.base in ("timestamptz", "timestamp", "time") and 0 <= held.typmod < 6:
         return False
     return held.base in _KEEPS_KEYS[column.kind]
 
 
-def _scale(typmod: int) -> int:
+def scale_of(typmod: int) -> int:
     """The digits after the point; in eleven bits since PostgreSQL 15, which has negative ones, too."""
-    return ((typmod - _HEADER) & 0x7FF ^ 0x400) - 0x400
+    return ((typmod - HEADER) & 0x7FF ^ 0x400) - 0x400

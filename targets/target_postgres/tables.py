@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import psycopg2
 from psycopg2.extensions import cursor as Cursor
@@ -18,39 +18,28 @@ from singerkit_sql_target.fitting import MOST_NAMED, Fitting, quoted
 from singerkit_sql_target.names import identifiers
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.tables import StreamTable
-from singerkit_target.chosen import check_chosen, refused_type
+from singerkit_sql_target.variants import called, comment_of, new_variants, with_variants_of
+from singerkit_target.chosen import check_chosen
 from singerkit_target.contract import TableRemade
-from singerkit_wire.kinds import Column, Kind
+from singerkit_wire.kinds import Kind
 from singerkit_wire.stream import Stream
 from target_postgres import ddl
+from target_postgres.before import NOTHING_NEW, Before, New
 from target_postgres.faults import TableChanged
 from target_postgres.guards import check_rules
 from target_postgres.keys import hang_again, keys_of, references
 from target_postgres.metadata import fit_metadata, may_hold_marks
-from target_postgres.misfits import Misfit, refuse_chosen_type, refuse_later_type, refuse_types
 from target_postgres.parts import Overwrite, Part
 from target_postgres.ranges import check_ranges, key_with_range
+from target_postgres.retyping import fit_types, type_of
 from target_postgres.stored import as_stored, check_keys
-from target_postgres.types import ColumnType, column_type, keeps_values
+from target_postgres.types import ColumnType
 from target_postgres.upkeep import Making
-from target_postgres.widening import becomes_wider
 from target_postgres.words import WORDS
 
-__all__ = ["NOTHING_NEW", "New", "Table", "build_key", "fit_table", "give_key", "hold"]
+__all__ = ["Table", "build_key", "fit_table", "give_key", "hold"]
 
 _TAKES_TIMES = frozenset({"timestamptz", "timestamp", "text"})
-
-
-@dataclass(frozen=True)
-class New:
-    """What was made of the table ``oid`` for a unit that is not committed: columns, by name with their numbers; or all of it."""
-
-    columns: Mapping[str, int] = field(default_factory=dict)
-    oid: int | None = None
-    is_table: bool = False
-
-
-NOTHING_NEW = New()
 
 
 @dataclass
@@ -146,26 +135,36 @@ def fit_table(
     name = fitting.name
     existing = fitting.look(partial(ddl.inspect, cursor))
     metadata = fitting.metadata(has_marks=existing is not None and may_hold_marks(existing, stream))
-    columns = identifiers(
-        [*stream.column_names, *metadata],
-        f"the schema of stream `{stream.name}`",
-        WORDS,
-        called=fitting.column,
-    )
-    fitting.check_renamed(existing, columns)
+
+    def named_types(stream: Stream) -> tuple[dict[str, str], dict[str, ColumnType]]:
+        where = f"the schema of stream `{stream.name}`"
+        columns = identifiers(
+            [*stream.column_names, *metadata], where, WORDS, called=called(replace(fitting, stream=stream))
+        )
+        own = {columns[column.name]: type_of(stream, column, settings) for column in stream.columns}
+        return columns, own | {
+            columns[name]: ColumnType(WORDS.types[one.kind]) for name, one in metadata.items()
+        }
+
+    stream = with_variants_of(fitting, {} if existing is None else existing.columns)
+    columns, types = named_types(stream)
+    fitting.check_renamed(existing, {field: columns[field] for field in stream.fields})
     keys = () if settings.appends(stream.name) else tuple(columns[key] for key in stream.key_properties)
     history: tuple[str, ...] = ()
     if settings.keeps_history(stream.name):
         history, keys = keys, key_with_range(fitting, columns)
     if not settings.loads_extra:
         check_chosen(stream, settings.column_types)
-    types = _types(stream, columns, settings, metadata)
     table = ddl.table_name(fitting.schema, name)
     if existing is None or existing.oid != new.oid:
         new = NOTHING_NEW
-    before = _Before.of(former, new, kept)
+    given_before = None if former is None else {former.columns[one.name]: one for one in former.given.columns}
+    before = Before.of(given_before, new, kept)
+    of_roots: list[Composed] = []
     if existing is not None:
-        stream, types = _with_documents(cursor, table, existing, stream, columns, types, before)
+        fitting = replace(fitting, stream=stream)
+        stream = fit_types(fitting, cursor, table, existing, columns, keys, before, of_roots)
+        columns, types = named_types(stream)
     if existing is not None and history:
         check_ranges(cursor, fitting, existing, columns, keys)
     is_empty = existing is None or existing.is_empty
@@ -197,17 +196,16 @@ def fit_table(
         fitting.tell_made()
     else:
         lacks_key = _fit(
-            replace(fitting, stream=stream), cursor, table, existing, columns, types, keys, before
+            replace(fitting, stream=stream), cursor, table, existing, columns, types, keys, before, of_roots
         )
         fitting.tell_added(added, read_anew, is_of_this_run=is_of_this_run)
         _tell_beside(fitting, added, types, existing, read_anew)
-    shortened = {short: original for original, short in columns.items() if short != original}
-    ddl.comment_original_names(
-        cursor,
-        table,
-        stream.name if existing is None and name != stream.name else None,
-        {short: original for short, original in shortened.items() if short in added},
-    )
+    if existing is None and name != stream.name:
+        ddl.comment_table(cursor, table, f"stream {stream.name}")
+    shortened = {short: field for field, short in columns.items() if short != field and short in added}
+    ddl.comment_columns(cursor, table, {short: f"field {field}" for short, field in shortened.items()})
+    variants = new_variants(stream, columns, added)
+    ddl.comment_columns(cursor, table, {short: comment_of(field) for short, field in variants.items()})
     actual = ddl.columns_now(cursor, fitting.schema, name)
     if former is not None:
         _tell_remade(former, actual, log, added)
@@ -334,24 +332,6 @@ def _empty_first(fitting: Fitting) -> str:
     return f" Its rows have no key, and would be there twice: whoever reads it from the beginning runs `{statement}` first."
 
 
-def _types(
-    stream: Stream, columns: Mapping[str, str], settings: Settings, metadata: Mapping[str, Column]
-) -> dict[str, ColumnType]:
-    types = {columns[column.name]: _type_of(stream, column, settings) for column in stream.columns}
-    return types | {columns[name]: ColumnType(WORDS.types[column.kind]) for name, column in metadata.items()}
-
-
-def _type_of(stream: Stream, column: Column, settings: Settings) -> ColumnType:
-    try:
-        return column_type(
-            column,
-            settings.column_types.get(f"{stream.name}.{column.name}"),
-            settings.number_type or "numeric",
-        )
-    except ValueError as error:
-        raise refused_type(stream.name, column.name, error) from None
-
-
 def _tell_beside(
     fitting: Fitting, added: Sequence[str], known: Collection[str], existing: ddl.Existing, read_anew: str
 ) -> None:
@@ -381,33 +361,19 @@ def _fit(
     columns: Mapping[str, str],
     types: Mapping[str, ColumnType],
     keys: tuple[str, ...],
-    before: _Before,
+    before: Before,
+    of_roots: Sequence[Composed],
 ) -> bool:
     """Fit columns and key; return whether the key is left to `give_key`, since rows are there that are committed."""
     stream = fitting.stream
     missing = [(short, type_.sql) for short, type_ in types.items() if short not in existing.columns]
-    of_roots: list[Composed] = []
     if missing and ddl.is_partition(cursor, existing.oid):
-        of_roots += [ddl.adding(short, type_) for short, type_ in missing]
+        of_roots = [*of_roots, *(ddl.adding(short, type_) for short, type_ in missing)]
     elif missing:
         ddl.add_columns(cursor, table, missing)
-    misfits = []
-    for column in stream.columns:
-        short = columns[column.name]
-        found = existing.columns.get(short)
-        if found is not None:
-            _check_writable(fitting, column, found)
-            misfit = Misfit(column, short, found, types[short], is_key=short in keys)
-            if not _fits(fitting, cursor, table, misfit, before, of_roots):
-                misfits.append(misfit)
     if of_roots:
         _refuse_inherited(fitting, cursor, table, existing, of_roots)
     fit_metadata(cursor, table, existing, stream, columns)
-    if misfits:
-        staying = [one for one in misfits if one.short not in before.passing]
-        if not staying:
-            refuse_later_type(fitting, misfits[0])
-        refuse_types(fitting, cursor, table, staying)
     if not keys:
         _check_takes_every_row(cursor, table, existing, stream, columns)
     elif not _has_key(existing, keys):
@@ -436,161 +402,6 @@ def _refuse_inherited(
         f"changes them there only; what is stored is untouched: run `{ddl.altering(root, changes).as_string(cursor)}`, which changes all "
         "tables that have them from there, then run again."
     )
-
-
-def _check_writable(fitting: Fitting, column: Column, found: ddl.ExistingColumn) -> None:
-    """See that the column takes the values that it is given.
-
-    Raises:
-        BadDataError: PostgreSQL makes them.
-    """
-    if found.is_generated:
-        way_out = "leave the field out with `select`, or drop the column's expression"
-        raise fitting.unwritable(column, "a generated one", way_out)
-    if found.is_identity:
-        way_out = "change that to `GENERATED BY DEFAULT`, or leave the field out with `select`"
-        raise fitting.unwritable(column, "one that is `GENERATED ALWAYS AS IDENTITY`", way_out)
-
-
-class _Before(NamedTuple):
-    """What this run has made of the table so far: its columns as the stream had them, those that were made for the unit in
-    hand, and of these the ones that go when the stream is refused.
-    """
-
-    given: Mapping[str, Column]
-    new: New
-    passing: frozenset[str]
-
-    @classmethod
-    def of(cls, table: Table | None, new: New, kept: Collection[str]) -> _Before:
-        if table is None:
-            return cls({}, new, frozenset())
-        given = {table.columns[column.name]: column for column in table.given.columns}
-        return cls(given, new, frozenset(new.columns.keys() - set(kept)))
-
-    def turns_into_json(self, short: str, found: str) -> bool:
-        """Whether the column holds only values of the unit in hand that are the same as JSON."""
-        column = self.given.get(short)
-        return (
-            short in self.new.columns
-            and column is not None
-            and not column.number_in_text
-            and found in _SAME_AS_JSON.get(column.kind, ())
-        )
-
-    def made_documents(self, short: str) -> bool:
-        """Whether the unit in hand has made the column, of documents, for values of several types."""
-        column = self.given.get(short)
-        return short in self.new.columns and column is not None and column.kind is Kind.JSON
-
-
-_SAME_AS_JSON: Mapping[Kind, Collection[str]] = {
-    Kind.INTEGER: ("bigint", "numeric"),
-    Kind.BIG_INTEGER: ("numeric",),
-    Kind.NUMBER: ("numeric",),
-    Kind.BOOLEAN: ("boolean",),
-}
-"""Types of columns that keep a value of a kind as it was sent, so that nothing is lost on the way to a document; a column of
-text keeps any value as it is."""
-
-
-def _with_documents(
-    cursor: Cursor,
-    table: Identifier,
-    existing: ddl.Existing,
-    stream: Stream,
-    columns: Mapping[str, str],
-    types: Mapping[str, ColumnType],
-    before: _Before,
-) -> tuple[Stream, dict[str, ColumnType]]:
-    """Return the stream and its types with documents where the unit in hand has made a column of them, or the field is inferred.
-
-    A SCHEMA that goes back to one type declares a part of what the column holds: each value goes there as it was sent.
-    """
-    chosen = {short for short, type_ in types.items() if type_.is_chosen and not type_.is_default}
-    documents = {
-        column.name
-        for column in stream.columns
-        if (short := columns[column.name]) not in chosen
-        and (before.made_documents(short) or column.name in stream.inferred)
-        and short in existing.columns
-        and existing.columns[short].type == "jsonb"
-        and ddl.holds_values(cursor, table, short)
-    }
-    wide = tuple(
-        replace(column, kind=Kind.JSON, number_in_text=False) if column.name in documents else column
-        for column in stream.columns
-    )
-    return replace(stream, columns=wide), {**types} | {
-        columns[name]: ColumnType("jsonb") for name in documents
-    }
-
-
-def _fits(
-    fitting: Fitting,
-    cursor: Cursor,
-    table: Identifier,
-    misfit: Misfit,
-    before: _Before,
-    of_roots: list[Composed],
-) -> bool:
-    """Change the column where that keeps its values; return whether it is of the right type then.
-
-    ``of_roots`` takes a change that can only be made in the table from which this one has the column.
-
-    Raises:
-        BadDataError: it is not of the type that was chosen.
-    """
-    column, short, found, wanted = misfit.column, misfit.short, misfit.found.type, misfit.wanted
-    if column.is_always_null or _suits(cursor, misfit.found, wanted, column.kind):
-        return True
-    may_be_blank = found == "jsonb" or short in before.new.columns
-    is_blank = may_be_blank and not ddl.holds_values(cursor, table, short)
-    if wanted.is_chosen and not wanted.is_default and not is_blank and short not in before.passing:
-        refuse_chosen_type(fitting, cursor, table, misfit)
-    wider = _wider_integers(column.kind, found)
-    if wider is not None and misfit.found.is_inherited:
-        of_roots.append(ddl.widening(short, wider))
-        return True
-    if wider is not None:
-        _widen(fitting, cursor, table, misfit, wider)
-        return True
-    if is_blank:
-        ddl.change_empty_column(cursor, table, short, wanted.sql)
-        fitting.tell_blank(short, wanted.sql)
-        return True
-    if wanted.sql == "jsonb" and before.turns_into_json(short, found):
-        ddl.turn_into_json(cursor, table, short)
-        return True
-    return becomes_wider(fitting, cursor, table, misfit)
-
-
-def _wider_integers(kind: Kind, found: str) -> str | None:
-    if kind in (Kind.BIG_INTEGER, Kind.NUMBER) and found in ("bigint", "integer", "smallint"):
-        return "numeric"
-    return "bigint" if kind is Kind.INTEGER and found in ("integer", "smallint") else None
-
-
-def _widen(fitting: Fitting, cursor: Cursor, table: Identifier, misfit: Misfit, type_: str) -> None:
-    """PostgreSQL writes the table anew for that: whoever reads it waits meanwhile, so it is told of, once the lock is there."""
-    ddl.lock_for_altering(cursor, table)
-    if not ddl.is_empty(cursor, table):
-        fitting.log.info(
-            "Column `%s` of stream `%s` becomes `%s`, and was `%s`: PostgreSQL writes the table anew for that, and whoever reads "
-            "it waits meanwhile.",
-            misfit.field,
-            fitting.stream.name,
-            type_,
-            misfit.found.type,
-        )
-    ddl.widen_column(cursor, table, misfit.short, type_)
-
-
-def _suits(cursor: Cursor, found: ddl.ExistingColumn, wanted: ColumnType, kind: Kind) -> bool:
-    """Tell whether the type of a column is the one that was chosen, or else keeps every value of ``kind``."""
-    if not wanted.is_chosen or (wanted.is_default and keeps_values(found, kind)):
-        return keeps_values(found, kind)
-    return found.type == wanted.sql.lower() or found.type == ddl.column_of_type(cursor, wanted.sql).type
 
 
 def _check_takes_every_row(

@@ -325,6 +325,7 @@ def test_m07_m10_m11_m12_a_value_that_cannot_be_stored_fails_naming_the_field(
         STATE({"at": 1}),
         f'{{"type": "RECORD", "stream": "s", "record": {{"id": 2, "v": {wire}}}}}',
         STATE({"at": 2}),
+        on_unstorable="fail",
     ).expect(65)
     assert f"at s.{path} (line 4)" in outcome.last_words
     assert (
@@ -350,7 +351,7 @@ def test_m07_m10_m11_m12_a_value_that_cannot_be_stored_may_be_set_aside(
         line,
         STATE({"at": 2}),
     ]
-    load(database, *messages, on_invalid="quarantine").expect(0)
+    load(database, *messages, on_invalid="quarantine", on_unstorable="fail").expect(0)
     assert table(database, "s", "id") == [(1,)]
     assert query(database, "SELECT stream, path FROM _singerkit_rejects") == [("s", path)]
 

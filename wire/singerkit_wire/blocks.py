@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +14,19 @@ from msgspec import Raw
 from singerkit_shell.errors import BadDataError
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.batches import Missing, batches_of
+from singerkit_wire.conflicts import Conflicts, OnConflict, with_variant
 from singerkit_wire.decode import FastDecoder, Refused, compile_decoder
 from singerkit_wire.domain import Domain
-from singerkit_wire.exact import ExactDecoder, KeyLeftOut, RejectedRow, TooWide, UnknownFields, compile_exact
+from singerkit_wire.exact import (
+    ExactDecoder,
+    KeyLeftOut,
+    NotNullable,
+    NoVariant,
+    RejectedRow,
+    TooWide,
+    UnknownFields,
+    compile_exact,
+)
 from singerkit_wire.fit import Misfit
 from singerkit_wire.kinds import Column, Kind, classify
 from singerkit_wire.lines import Chunk
@@ -45,6 +56,7 @@ class Judgement:
     missing: Missing = Missing.KEEP
     domain: Domain = field(default_factory=Domain)
     reads_texts: bool = False
+    conflicts: Conflicts = field(default_factory=Conflicts)
 
 
 class KeyMissing(BadDataError):
@@ -69,7 +81,10 @@ class MalformedLine(BadDataError):
 
 
 class BlockDecoder:
-    """Decodes the runs of one stream; ``redeclare`` is called with the wider stream when a column has to change."""
+    """Decodes the runs of one stream; ``redeclare`` is called with the wider stream when a column has to change.
+
+    ``moved`` counts, by field, the values of the last run that stand in a variant; ``why_moved`` says more of some.
+    """
 
     def __init__(
         self,
@@ -86,6 +101,10 @@ class BlockDecoder:
         self._always_exact = always_exact
         self._ignored: set[str] = set()
         self._rounded: set[str] = set()
+        self._told_of_others: set[str] = set()
+        self._fixed: set[str] = set()
+        self.moved: Counter[str] = Counter()
+        self.why_moved: dict[str, str] = {}
         self._compile(stream)
 
     def back_to(self, stream: Stream) -> None:
@@ -120,6 +139,8 @@ class BlockDecoder:
             domain=judgement.domain,
             extra=of_messages(stream) if judgement.with_metadata else (),
             forbid_extra=not allow_extra,
+            conflicts=judgement.conflicts,
+            fixed=self._fixed,
         )
 
     def decode(self, run: Run) -> tuple[list[Batch], list[Reject]]:
@@ -129,10 +150,15 @@ class BlockDecoder:
             BadDataError: a record is invalid and is not to be set aside.
         """
         while True:
+            self.moved = Counter()
             try:
                 return self._decode(run.data, run.lines, run, 0)
             except TooWide as wide:
-                self._widen(wide.column)
+                self._widen(wide.column, wide.kind)
+            except NotNullable as other:
+                self._take_null(other.column)
+            except NoVariant as other:
+                self._change(with_variant(self.stream, other.column, f"{other.column}__text"))
             except UnknownFields as unknown:
                 self._meet(unknown.fields)
 
@@ -171,6 +197,8 @@ class BlockDecoder:
             try:
                 found.append(self._decode_exactly(line + b"\n") if row is None else row)
                 kept.append(place)
+                if row is None:
+                    self._note_others(run.line_number(place))
             except RejectedRow as rejected:
                 rejects.append(self._rejected(rejected, line, run.line_number(place)))
         self._note_rounded(run.line_number(index))
@@ -247,11 +275,15 @@ class BlockDecoder:
             self._rounded.add(name)
 
     def _sets_aside(self, rejected: RejectedRow) -> bool:
+        if rejected.policy is not None:
+            return rejected.policy is OnConflict.QUARANTINE
         if rejected.is_unstorable and self._judgement.unstorable is Policy.QUARANTINE:
             return True
         return self._judgement.quarantine
 
     def _way_out(self, rejected: RejectedRow) -> str:
+        if rejected.policy is not None:
+            return "`on_type_conflict` to `variant` to store such values beside the column, or to `quarantine` to set the records aside"
         if not rejected.is_unstorable:
             return "`on_invalid: quarantine` to set such records aside"
         # What stands in a key or beside the record is never changed; what is changed already is refused for it.
@@ -268,19 +300,61 @@ class BlockDecoder:
             for key in self.stream.key_properties
         )
 
-    def _widen(self, name: str) -> None:
+    def _widen(self, name: str, kind: Kind) -> None:
+        self._change(self._with(name, kind=kind))
+        if all(column.kind is not kind for column in self.stream.columns if column.name == name):
+            self._fixed.add(name)
+            return
+        # Told behind it: where the table refuses the type, that is all there is to say.
+        if kind is Kind.BIG_INTEGER:
+            self._log.warning(
+                "Stream `%s`: an integer beyond 64 bits; column `%s` becomes %s.",
+                self.stream.name,
+                name,
+                self._judgement.domain.wide_integers,
+            )
+            return
+        is_number = kind is Kind.NUMBER
+        self._log.warning(
+            "Stream `%s`: the schema says %s of `%s`, and records have other %s: they are stored in its column as %s.",
+            self.stream.name,
+            "integers" if is_number else "one type",
+            name,
+            "numbers" if is_number else "values",
+            "they came" if is_number else "their JSON text",
+        )
+
+    def _with(self, name: str, **changes: Any) -> Stream:
         columns = tuple(
-            dataclasses.replace(column, kind=Kind.BIG_INTEGER) if column.name == name else column
+            dataclasses.replace(column, **changes) if name == column.name else column
             for column in self.stream.columns
         )
-        # Told behind it: where the table refuses the type, that is all there is to say.
-        self._change(dataclasses.replace(self.stream, columns=columns))
+        return dataclasses.replace(self.stream, columns=columns)
+
+    def _take_null(self, name: str) -> None:
+        """A column of a table takes null unless it is of the key, so the target has nothing to do."""
         self._log.warning(
-            "Stream `%s`: an integer beyond 64 bits; column `%s` becomes %s.",
+            "Stream `%s`: records have null in `%s`, which the schema does not admit; stored as null.",
             self.stream.name,
             name,
-            self._judgement.domain.wide_integers,
         )
+        self._compile(self._with(name, nullable=True))
+
+    def _note_others(self, line: int) -> None:
+        """Count the values of a record that stand beside their columns, and warn once of a column that holds others as they are."""
+        self.moved.update(self._exact.moved.keys())
+        self.why_moved |= self._exact.moved
+        for name in sorted(self._exact.odd - self._told_of_others):
+            self._told_of_others.add(name)
+            if name in self._exact.moved:
+                continue
+            self._log.warning(
+                "Stream `%s`: the schema says another type of `%s` than a value has, at line %d or soon after; its column holds "
+                "such values as they came.",
+                self.stream.name,
+                name,
+                line,
+            )
 
     def _meet(self, fields: Mapping[str, Any]) -> None:
         names = ", ".join(f"`{name}`" for name in fields)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,13 +28,14 @@ from singerkit_wire.batch import Batch
 from singerkit_wire.batches import Missing, batches_of
 from singerkit_wire.bounds import Bounds
 from singerkit_wire.checks import LONGEST_NUMBER, REFUSALS, Check, Refused, checks_of, moment_checks
+from singerkit_wire.conflicts import pairs
 from singerkit_wire.domain import Domain
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.nested import bounded, constrained
 from singerkit_wire.rules import Rules, rules_of
 from singerkit_wire.stream import DELETED_AT, EXTRACTED_AT, VERSION, Stream, of_messages
 
-__all__ = ["FastDecoder", "Refused", "compile_decoder"]
+__all__ = ["FastDecoder", "Refused", "compile_decoder", "without_fillers"]
 
 _T = TypeVar("_T")
 
@@ -57,6 +59,8 @@ _PLAIN_TYPES: Mapping[Kind, Any] = {
     Kind.NUMBER: Raw,
     Kind.JSON: Raw,
 }
+_FILLER = type(None)
+_NO_FIELD = secrets.token_hex(8)
 _LONG = -(2**63), 2**63 - 1
 _VERSION = Bounds().of_integers(*_LONG)
 
@@ -104,7 +108,8 @@ class Clocks:
 
 
 def _clocks(stream: Stream, rounded: set[str]) -> Clocks:
-    columns = tuple(c for c in stream.columns if c.kind in (Kind.DATE_TIME, Kind.DATE, Kind.TIME))
+    clocks = (Kind.DATE_TIME, Kind.DATE, Kind.TIME)
+    columns = tuple(c for c in stream.columns if c.kind in clocks and not c.is_filler)
     record = msgspec.defstruct(
         "Record",
         [(f"f{index}", Raw | UnsetType, UNSET) for index in range(len(columns))],
@@ -139,6 +144,7 @@ class FastDecoder:
     holds_nul: bool
     watches_deletions: bool
     rules: Rules | None
+    pairs: Sequence[tuple[int, int]] = ()
 
     def decode(self, data: bytes, lines: int, first_line: int) -> list[Batch]:
         """Decode that many RECORD lines to batches, one for each set of present columns.
@@ -179,11 +185,11 @@ class FastDecoder:
         except REFUSALS:
             messages = self._decode_sparse(data)
             _require_one_each(messages, lines)
-            rows = self.rows_of(messages)
+            rows = self.checked(self.rows_of(messages))
             return batches_of(
                 self.stream,
                 columns,
-                self.checked(rows),
+                without_fillers(rows, self.pairs) if self.pairs else rows,
                 first_line,
                 missing=self.missing,
                 in_order=self.in_order,
@@ -250,6 +256,17 @@ class FastDecoder:
         return _with_columns(rows, replaced) if replaced and rows else rows
 
 
+def without_fillers(rows: list[tuple[Any, ...]], pairs: Sequence[tuple[int, int]]) -> list[tuple[Any, ...]]:
+    """Return rows in which neither column of a field has anything that a record leaves out."""
+    found: list[tuple[Any, ...]] = []
+    for row in rows:
+        for one, other in pairs:
+            if row[one] is UNSET or row[other] is UNSET:
+                row = tuple(UNSET if place in (one, other) else value for place, value in enumerate(row))
+        found.append(row)
+    return found
+
+
 def _spread(column: list[Any], values: list[Any]) -> list[Any]:
     """Return ``values`` in the places of ``column`` that hold any."""
     following = iter(values)
@@ -295,17 +312,22 @@ def compile_decoder(
         texts = Texts((), ()) if reads_texts else _plain_texts(stream, types)
         left_as_they_are = {*texts.nullable, *texts.required}
         quick = message_type(
-            [(f"f{i}", Raw if i in left_as_they_are else type_) for i, type_ in enumerate(types)]
+            [_field(i, Raw if i in left_as_they_are else type_) for i, type_ in enumerate(types)]
         )
-        full = message_type([(f"f{i}", type_) for i, type_ in enumerate(types)])
+        full = message_type([_field(i, type_) for i, type_ in enumerate(types)])
         sparse = message_type(
             [
-                (f"f{i}", type_) if column.required else (f"f{i}", type_ | UnsetType, UNSET)
+                _field(i, type_)
+                if column.required or type_ is _FILLER
+                else (f"f{i}", type_ | UnsetType, UNSET)
                 for i, (column, type_) in enumerate(zip(stream.columns, types, strict=True))
             ]
         )
         checks = [
-            (i, check) for i, column in enumerate(told) for check in checks_of(column, validate, domain)
+            (i, check)
+            for i, column in enumerate(told)
+            if not column.is_filler
+            for check in checks_of(column, validate, domain)
         ]
         extra = of_messages(stream) if with_metadata else ()
         if EXTRACTED_AT in (column.name for column in extra):
@@ -326,6 +348,7 @@ def compile_decoder(
             holds_nul=domain.holds_nul,
             watches_deletions=watches,
             rules=rules,
+            pairs=tuple(pairs(stream).values()),
         )
     except (Inexpressible, ValueError, TypeError):
         # ValueError, TypeError: msgspec cannot express a name.
@@ -339,6 +362,9 @@ def _expressed(
     told: list[Column] = []
     more: list[Column] = []
     for column in columns:
+        if column.is_filler:
+            told.append(column)
+            continue
         try:
             type_ = _field_type(column, validate)
             checks_of(column, validate, domain)
@@ -348,8 +374,12 @@ def _expressed(
         except (Inexpressible, ValueError, TypeError):
             # ValueError, TypeError: msgspec cannot express a bound or a pattern of this schema.
             told.append(replace(column, schema={}))
-            more.append(column)
+            more.append(replace(column, name=column.variant_of or column.name))
     return told, more
+
+
+def _field(place: int, type_: Any) -> tuple[Any, ...]:
+    return (f"f{place}", type_) if type_ is not _FILLER else (f"f{place}", type_, None)
 
 
 def _plain_texts(stream: Stream, types: Sequence[Any]) -> Texts:
@@ -369,7 +399,7 @@ def _require_one_each(messages: list[Any], lines: int) -> None:
 
 
 def _refused_text(stream: Stream) -> re.Pattern[bytes] | None:
-    clocks = [column for column in stream.columns if column.kind in (Kind.TIME, Kind.DATE_TIME)]
+    clocks = [c for c in stream.columns if c.kind in (Kind.TIME, Kind.DATE_TIME) and not c.is_filler]
     if any(column.second_digits < 6 for column in clocks):  # the store rounds
         return _LAST_SECOND
     # msgspec rounds the last moment of a day to the first one, 24 hours too early.
@@ -421,7 +451,10 @@ def _message_type(
         record = msgspec.defstruct(
             "Record",
             [*fields, *watched],
-            rename={"gone": DELETED_AT, **{f"f{i}": name for i, name in enumerate(stream.column_names)}},
+            rename={
+                "gone": DELETED_AT,
+                **{f"f{i}": _on_wire(column) for i, column in enumerate(stream.columns)},
+            },
             forbid_unknown_fields=forbid_extra,
             kw_only=True,
             gc=False,
@@ -432,7 +465,14 @@ def _message_type(
     return msgspec.defstruct("Message", message, gc=False)
 
 
+def _on_wire(column: Column) -> str:
+    """Return the name of the field that a column is filled from; a filler has one that no record has, or is refused for."""
+    return f"{column.name} {_NO_FIELD}" if column.is_filler else column.variant_of or column.name
+
+
 def _field_type(column: Column, validate: bool) -> Any:
+    if column.is_filler:
+        return _FILLER
     if column.kind in (Kind.NUMBER, Kind.JSON, Kind.ANY_TEXT) and not column.number_in_text:
         return Raw  # holds null, too: `_checks` judges what it holds
     type_ = _value_type(column, validate)

@@ -9,8 +9,8 @@ import datetime
 import json
 import re
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import MAX_EMAX, Decimal, InvalidOperation, localcontext
 from itertools import islice
 from typing import Any
@@ -26,13 +26,23 @@ from singerkit_shell.configtext import RepeatedKeyError, without_repeats
 from singerkit_shell.signals import JUDGE_SECONDS, TooLong, stop_flag
 from singerkit_shell.words import counted
 from singerkit_wire.batch import Reject
+from singerkit_wire.conflicts import Conflicts, OnConflict, admits, odd_fields, pairs, policies
 from singerkit_wire.domain import EXACT, Domain, levels
 from singerkit_wire.kinds import Column, Kind, from_base64
 from singerkit_wire.messages import as_version
 from singerkit_wire.stream import DELETED_AT, EXTRACTED_AT, VERSION, Stream
 from singerkit_wire.unstorable import Policy, Unstorable, storable
 
-__all__ = ["ExactDecoder", "KeyLeftOut", "RejectedRow", "TooWide", "UnknownFields", "compile_exact"]
+__all__ = [
+    "ExactDecoder",
+    "KeyLeftOut",
+    "NoVariant",
+    "NotNullable",
+    "RejectedRow",
+    "TooWide",
+    "UnknownFields",
+    "compile_exact",
+]
 
 _LONGEST_INTEGER = 4000  # digits; Python refuses to convert longer ones
 _SHORTEST_EXTREME = 5000  # bytes; a shorter line holds no number out of range without a long exponent
@@ -65,17 +75,25 @@ _record_decoder = msgspec.json.Decoder(_RawRecord)
 class RejectedRow(Exception):
     """A record that cannot be stored; ``path`` is below the record, as in ``$.qty``.
 
-    ``is_malformed`` when the line is no message at all: that is the tap's fault, not the row's.
+    ``is_malformed`` when the line is no message at all: that is the tap's fault, not the row's. ``policy`` is what
+    `on_type_conflict` says where it is about that.
     """
 
     def __init__(
-        self, path: str, reason: str, *, is_unstorable: bool = False, is_malformed: bool = False
+        self,
+        path: str,
+        reason: str,
+        *,
+        is_unstorable: bool = False,
+        is_malformed: bool = False,
+        policy: OnConflict | None = None,
     ) -> None:
         super().__init__(reason)
         self.path = path
         self.reason = reason
         self.is_unstorable = is_unstorable
         self.is_malformed = is_malformed
+        self.policy = policy
 
 
 class KeyLeftOut(RejectedRow):
@@ -91,7 +109,24 @@ class UnknownFields(Exception):
 
 
 class TooWide(Exception):
-    """An integer does not fit its column, which has to become wider before the block is redone."""
+    """A value does not fit its column, which has to become one of ``kind`` before the block is redone."""
+
+    def __init__(self, column: str, kind: Kind = Kind.BIG_INTEGER) -> None:
+        super().__init__(column)
+        self.column = column
+        self.kind = kind
+
+
+class NotNullable(Exception):
+    """A field has null, which its schema does not admit, and its column has to take it before the block is redone."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__(column)
+        self.column = column
+
+
+class NoVariant(Exception):
+    """A value is not of the type of its column, which has to get a variant before the block is redone."""
 
     def __init__(self, column: str) -> None:
         super().__init__(column)
@@ -100,7 +135,12 @@ class TooWide(Exception):
 
 @dataclass(frozen=True)
 class ExactDecoder:
-    """Judges records of one stream; ``rounded`` names the columns in which a value had more than microseconds."""
+    """Judges records of one stream; ``rounded`` names the columns in which a value had more than microseconds.
+
+    ``policies`` is what `on_type_conflict` says of fields, ``types`` the JSON types of these, ``pairs`` the places of their
+    columns where they have two; ``fixed`` are those whose column becomes no wider. ``odd`` notes the fields of the last record that had a
+    value of another type, ``nulls`` those with a null that is not admitted, and ``moved`` those whose value stands in the variant, with what is said of it besides.
+    """
 
     stream: Stream
     validator: Any
@@ -108,14 +148,24 @@ class ExactDecoder:
     domain: Domain
     extra: tuple[Column, ...]
     forbid_extra: bool
+    policies: Mapping[str, OnConflict] = field(default_factory=dict)
+    takes_unstorable: bool = False
+    types: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    pairs: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    nullable: Mapping[str, bool] = field(default_factory=dict)
+    fixed: Collection[str] = ()
     rounded: set[str] = field(default_factory=set)
+    odd: set[str] = field(default_factory=set)
+    nulls: set[str] = field(default_factory=set)
+    moved: dict[str, str] = field(default_factory=dict)
 
     def decode(self, line: bytes) -> tuple[Any, ...]:
         """Return the row of a RECORD line, `UNSET` for missing fields.
 
         Raises:
             RejectedRow: the record cannot be stored as it is.
-            TooWide: an integer column must be widened first.
+            TooWide: a column must be widened first.
+            NotNullable, NoVariant: a column must take null, or get a variant first.
             UnknownFields: the record has fields the schema does not name, and none were expected.
         """
         message = _parsed(line)
@@ -131,6 +181,10 @@ class ExactDecoder:
                 raws = {name: raw for name, raw in raws.items() if stored.get(name) == record.get(name)}
             record = stored
         self._require_keys(record)
+        self.odd.clear()
+        self.nulls.clear()
+        self.moved.clear()
+        self._find_odd(record)
         if self.validator is not None:
             self._validate(record)
         if not self.stream.is_whole_record:
@@ -138,11 +192,39 @@ class ExactDecoder:
         if self.stream.is_whole_record:
             row: tuple[Any, ...] = (self._whole(record, raws),)
         else:
-            row = tuple(self._value(column, record, raws) for column in self.stream.columns)
+            row = self._row(record, raws)
         return (*row, *(_METADATA_READERS[column.name](message, self.domain) for column in self.extra))
 
+    def _find_odd(self, record: Mapping[str, Any]) -> None:
+        """Note the fields with a value of another JSON type than their schema names.
+
+        Raises:
+            RejectedRow: it is to be refused for that.
+            NotNullable: it is null, and the column is made for none.
+        """
+        for name, types in self.types.items():
+            if name in record and not admits(types, record[name]):
+                policy = self.policies[name]
+                if policy in (OnConflict.QUARANTINE, OnConflict.FAIL):
+                    wanted = " or ".join(f"`{type_}`" for type_ in sorted(types, key=_null_last))
+                    raise RejectedRow(
+                        f"$.{name}", f"Expected {wanted}, got {_shown(record[name])}", policy=policy
+                    )
+                if record[name] is None and not self.nullable[name]:
+                    raise NotNullable(name)
+                (self.nulls if record[name] is None else self.odd).add(name)
+
+    def _row(self, record: Mapping[str, Any], raws: Mapping[str, Raw]) -> tuple[Any, ...]:
+        row = [self._value(column, record, raws) for column in self.stream.columns]
+        for name, (home, variant) in self.pairs.items():
+            if name not in record:
+                row[home] = row[variant] = UNSET
+            elif isinstance(row[home], _Odd):
+                row[home], row[variant] = None, row[home].text
+        return tuple(row)
+
     def _meet_unknown(self, record: Mapping[str, Any]) -> None:
-        unknown = record.keys() - set(self.stream.column_names)
+        unknown = record.keys() - set(self.stream.fields)
         if not self.forbid_extra:
             unknown &= {DELETED_AT} if record.get(DELETED_AT) is not None else set()
         if unknown:
@@ -161,7 +243,10 @@ class ExactDecoder:
     def _validate(self, record: Mapping[str, Any]) -> None:
         def judge() -> ValidationError | None:
             with localcontext(EXACT):
-                found: ValidationError | None = best_match(self.validator.iter_errors(record))
+                errors = self.validator.iter_errors(record)
+                if self.odd or self.nulls:
+                    errors = (one for one in errors if not self._is_odd(one))
+                found: ValidationError | None = best_match(errors)
                 return found
 
         try:
@@ -186,6 +271,10 @@ class ExactDecoder:
                 path = "".join(["$", *(f".{name}" for name in islice(refused, 1))])
             raise RejectedRow(path, _reason(error))
 
+    def _is_odd(self, error: ValidationError) -> bool:
+        """Whether it is about the value of a field of which it is known that it is of another type."""
+        return bool(error.absolute_path) and error.absolute_path[0] in self.odd | self.nulls
+
     @property
     def _properties(self) -> Mapping[str, Any]:
         return self.stream.schema.get("properties") or {}
@@ -202,7 +291,7 @@ class ExactDecoder:
 
     def _raws(self, line: bytes) -> Mapping[str, Raw]:
         """Return the fields as they stood on the wire, when a column wants their text."""
-        if not any(column.kind in _AS_IT_STOOD for column in self.stream.columns):
+        if not self.policies and not any(column.kind in _AS_IT_STOOD for column in self.stream.columns):
             return {}
         try:
             if self.stream.is_whole_record:
@@ -212,24 +301,57 @@ class ExactDecoder:
             return {}  # what is not JSON to msgspec is written anew
 
     def _value(self, column: Column, record: Mapping[str, Any], raws: Mapping[str, Raw]) -> Any:
-        value = record.get(column.name, UNSET)
+        name = column.variant_of or column.name
+        value = record.get(name, UNSET)
         if value is UNSET:
             return UNSET
-        if value is None:
+        if value is None or column.is_filler:
             return None
         try:
             if column.kind is Kind.ANY_TEXT:
-                return _any_text(value, raws.get(column.name), column, self.domain)
+                return _any_text(value, raws.get(name), column, self.domain)
             if column.kind is Kind.JSON:
-                return _json_text(value, raws.get(column.name), column, self.domain)
+                return _json_text(value, raws.get(name), column, self.domain)
             if column.kind in _CLOCKS and isinstance(value, str) and _FINER.search(value):
                 self._round(value, column)
             return _CONVERTERS[column.kind](value, column, self.domain)
+        except RejectedRow as error:
+            return self._other(column, value, raws, error)
+        except TooWide:
+            if column.name not in self.fixed:
+                raise
+            return self._other(column, value, raws, _placed(column, value, "an integer of 64 bits"))
         except OutOfRange as error:
+            if self.takes_unstorable and name in self.policies:
+                rejected = RejectedRow(f"$.{name}", str(error), is_unstorable=True)
+                return self._other(column, value, raws, rejected)
             is_key = column.name in self.stream.key_properties
             if self.policy in (Policy.FAIL, Policy.QUARANTINE) or is_key:
                 raise RejectedRow(f"$.{column.name}", str(error), is_unstorable=True) from None
             return None
+
+    def _other(self, column: Column, value: Any, raws: Mapping[str, Raw], rejected: RejectedRow) -> _Odd:
+        """Return a value that its column does not hold as its variant has it.
+
+        Raises:
+            RejectedRow: there is none for it.
+            TooWide, NoVariant: a column is to be changed or made first.
+        """
+        name, policy = column.name, self.policies.get(column.name)
+        if policy is None or column.variant_of is not None:
+            raise rejected
+        if policy in (OnConflict.QUARANTINE, OnConflict.FAIL):
+            raise RejectedRow(rejected.path, rejected.reason, policy=policy)
+        is_number = isinstance(value, int | Decimal)
+        wider = None if name in self.fixed else _wider(column, value, policy, rejected)
+        if wider is not None:
+            raise TooWide(name, wider)
+        if name not in self.pairs:
+            raise NoVariant(name)
+        self.moved[name] = rejected.reason if is_number and rejected.is_unstorable else ""
+        return _Odd(
+            _any_text(value, raws.get(name), replace(column, longest=None, keeps_blanks=True), self.domain)
+        )
 
     def _whole(self, record: dict[str, Any], raws: Mapping[str, Raw]) -> str:
         (column,) = self.stream.columns
@@ -258,6 +380,8 @@ def compile_exact(
     extra: tuple[Column, ...],
     forbid_extra: bool,
     domain: Domain = Domain(),  # noqa: B008  frozen
+    conflicts: Conflicts = Conflicts(),  # noqa: B008  frozen
+    fixed: Collection[str] = (),
 ) -> ExactDecoder:
     """Compile the validator of a stream: the draft its ``$schema`` names, else Draft 7 as in singer-sdk."""
     validator = None
@@ -265,7 +389,38 @@ def compile_exact(
         draft = draft_of(stream.schema)
         checker = draft.TYPE_CHECKER.redefine("integer", lambda _checker, value: _is_integer(value))
         validator = extend(draft, type_checker=checker)(dict(stream.schema))  # type: ignore[no-untyped-call]
-    return ExactDecoder(stream, validator, policy, domain, extra, forbid_extra)
+    said = policies(stream, conflicts)
+    return ExactDecoder(
+        stream,
+        validator,
+        policy,
+        domain,
+        extra,
+        forbid_extra,
+        policies=said,
+        takes_unstorable=conflicts.takes_unstorable,
+        types=odd_fields(stream, said),
+        pairs=pairs(stream),
+        nullable={column.name: column.nullable for column in stream.columns},
+        fixed=fixed,
+    )
+
+
+def _wider(column: Column, value: Any, policy: OnConflict, rejected: RejectedRow) -> Kind | None:
+    """Return the kind of column that holds a value as well as those that are there; None: it is to stand beside it."""
+    is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
+    if is_number and column.kind in (Kind.INTEGER, Kind.BIG_INTEGER) and not rejected.is_unstorable:
+        return Kind.NUMBER
+    if policy is OnConflict.WIDEN or (column.kind is Kind.STRING and not isinstance(value, str)):
+        return Kind.ANY_TEXT
+    return None
+
+
+@dataclass(frozen=True)
+class _Odd:
+    """A value that stands in the variant of its column."""
+
+    text: str
 
 
 def _is_integer(value: Any) -> bool:
@@ -352,6 +507,10 @@ def _shown(value: Any) -> str:
         return "`object`" if isinstance(value, dict) else "`array`"
     text = str(value) if isinstance(value, Decimal) else json.dumps(value)
     return f"`{text}`" if len(text) <= 16 else f"`{_type_name(value)}` of {len(text)} characters"
+
+
+def _null_last(type_: str) -> tuple[bool, str]:
+    return type_ == "null", type_
 
 
 def _short(text: str) -> str:

@@ -49,6 +49,8 @@ class Column:
     characters that the store's column holds; one that does not keep blanks at the end says so in ``keeps_blanks``.
     ``numbers`` are the decimals that it holds, where these are fewer than those of the store's `Domain`.
     ``second_digits`` is how many digits of a second it holds, which rounds more. ``is_declared`` is false of a field that no SCHEMA names (`extra: load`).
+    ``variant_of`` is the field whose values stand here where its own column does not hold them; ``is_filler``: of these two it is the one that
+    holds none of those that the schema admits.
     """
 
     name: str
@@ -63,6 +65,8 @@ class Column:
     second_digits: int = 6
     numbers: Numbers | None = None
     is_declared: bool = True
+    variant_of: str | None = None
+    is_filler: bool = False
 
     @property
     def is_always_null(self) -> bool:

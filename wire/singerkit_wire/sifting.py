@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from singerkit_wire.checks import REFUSALS, Check, Refused
-from singerkit_wire.decode import FastDecoder
+from singerkit_wire.decode import FastDecoder, without_fillers
 
 __all__ = ["Row", "as_on_wire", "sift"]
 
@@ -40,7 +40,7 @@ def _sift(fast: FastDecoder, lines: Sequence[bytes]) -> list[Row | None]:
             (quick if is_quick else full).append((place, message))
     found = [
         *_with_texts(fast, _rows_of(fast, quick)),
-        *((p, as_on_wire(fast, r)) for p, r in _rows_of(fast, full)),
+        *((p, as_on_wire(fast, r)) for p, r in _rows_of(fast, full, may_lack=True)),
     ]
     rows: list[Row | None] = [None] * len(lines)
     for place, row in _checked(fast, found):
@@ -85,9 +85,14 @@ def _decoded(fast: FastDecoder, line: bytes) -> tuple[Any, bool]:
         return None, False
 
 
-def _rows_of(fast: FastDecoder, numbered: Sequence[tuple[int, Any]]) -> list[Numbered]:
+def _rows_of(
+    fast: FastDecoder, numbered: Sequence[tuple[int, Any]], *, may_lack: bool = False
+) -> list[Numbered]:
     places = [place for place, _ in numbered]
-    return list(zip(places, fast.rows_of([message for _, message in numbered]), strict=True))
+    rows = fast.rows_of([message for _, message in numbered])
+    if may_lack and fast.pairs:
+        rows = without_fillers(rows, fast.pairs)
+    return list(zip(places, rows, strict=True))
 
 
 def _with_texts(fast: FastDecoder, numbered: list[Numbered]) -> list[Numbered]:

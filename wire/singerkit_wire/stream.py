@@ -42,6 +42,11 @@ class Stream:
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of its columns but variants, which no record has."""
+        return tuple(column.name for column in self.columns if column.variant_of is None)
+
 
 def of_messages(stream: Stream) -> tuple[Column, ...]:
     """The columns that RECORD messages have a value for, beside the record."""

@@ -35,7 +35,13 @@ DUCKDB: dict[str, tuple[Sequence[Any], dict[str, Any], dict[str, Any]]] = {
     "activate_version": (VERSIONS, {"add_record_metadata": True}, {"activate_version": False}),
     "missing_fields": ([*PLAIN, *MISSING[1:]], {}, {"missing_fields": "keep"}),
 }
-SHOWN_IN_BOTH_DATABASES = {"names", "table_name", "schema_name", "column_names"}  # test_names.py
+SHOWN_IN_BOTH_DATABASES = {
+    "on_type_conflict",
+    "names",
+    "table_name",
+    "schema_name",
+    "column_names",
+}  # test_type_conflicts.py, test_names.py
 
 
 def left(folder: Path, messages: Sequence[Any], config: dict[str, Any]) -> Any:

@@ -141,7 +141,8 @@ def test_a_number_with_too_many_digits_is_refused_and_never_rounded(file: Path) 
         for place, (name, _, value, _) in enumerate(TOO_LONG, 1)
     ]
     messages = [schema, RECORD("s", {"id": 0, "a": 1}), *records, STATE({"at": 1})]
-    refused = load(file, *messages, column_types=chosen).expect(65)
+    fails = {"column_types": chosen, "on_unstorable": "fail"}
+    refused = load(file, *messages, **fails).expect(65)
     others = (
         "(`column_types` chooses another: VARCHAR, which keeps every digit, or DOUBLE, which rounds; where values are stored, run "
         '`ALTER TABLE "main"."s" ALTER "a" TYPE VARCHAR` first)'
@@ -152,7 +153,7 @@ def test_a_number_with_too_many_digits_is_refused_and_never_rounded(file: Path) 
         in refused.last_words
     )
     assert "at s.$.a (line 3)" in refused.last_words
-    load(file, *messages, column_types=chosen, on_invalid="quarantine").expect(0)
+    load(file, *messages, **fails, on_invalid="quarantine").expect(0)
     assert [row[0] for row in rows(file)] == [0]
     letters = query(file, "SELECT line, path, record FROM _singerkit_rejects ORDER BY line")
     found = [(line, path, json.loads(record)["record"]["id"]) for line, path, record in letters]
@@ -219,7 +220,7 @@ def test_the_advice_about_a_number_that_does_not_fit_works(file: Path, setting: 
     exact = "0.30000000000000004"
     record = f'{{"type": "RECORD", "stream": "s", "record": {{"id": 1, "x": {exact}}}}}'
     messages = [SCHEMA("s", {"id": {"type": "integer"}, "x": NUMBER}, ["id"]), record, STATE({"a": 1})]
-    load(file, *messages).expect(65)
+    load(file, *messages, on_unstorable="fail").expect(65)
     load(file, *messages, **setting).expect(0)
     assert rows(file, columns="id, CAST(x AS VARCHAR)") == [(1, exact)]
 
@@ -253,7 +254,7 @@ def test_a_column_of_doubles_with_values_takes_what_it_would_round_after_the_sta
     schema = SCHEMA("s", {"id": {"type": "integer"}, "n": NUMBER | {"format": "double"}}, ["id"])
     load(file, schema, RECORD("s", {"id": 1, "n": 0.1}), STATE({"at": 1})).expect(0)
     wide = [schema, RECORD("s", {"id": 2, "n": 2**53 + 1}), STATE({"at": 2})]
-    said = load(file, *wide).expect(65).last_words
+    said = load(file, *wide, on_unstorable="fail").expect(65).last_words
     query(file, said.split("are stored, run `")[1].split("`")[0])
     load(file, *wide, column_types={"s.n": "VARCHAR"}).expect(0)
     assert rows(file) == [(1, "0.1"), (2, "9007199254740993")]

@@ -129,11 +129,16 @@ def test_a_column_takes_what_comes_and_keeps_what_it_has(when: str, store: Store
     ]
 
 
+FAIL = {"on_type_conflict": "fail"}
+
+
 def test_what_is_declared_or_chosen_is_not_changed(store: Store) -> None:
     store.load(schema(v=FIRST["day"]), row(1, v="2026-01-02"), STATE({"at": 1})).expect(0)
     later, others = schema(v=TEXT, inferred=["id"]), row(2, v="soon")
-    assert "for `v` of stream `s`" in store.load(later, others, STATE({"at": 2})).expect(65).last_words
-    chosen = {"column_types": {"s.v": "date"}, "on_invalid": "quarantine"}
+    assert (
+        "for `v` of stream `s`" in store.load(later, others, STATE({"at": 2}), **FAIL).expect(65).last_words
+    )
+    chosen = {"column_types": {"s.v": "date"}, "on_type_conflict": "quarantine"}
     store.load(schema(v=TEXT), others, STATE({"at": 2}), **chosen).expect(0)
     assert store.query("SELECT id, CAST(v AS VARCHAR) FROM s") == [(1, "2026-01-02")]
 
@@ -161,14 +166,14 @@ def test_what_stands_on_the_column_is_told_as_before(database: str) -> None:
     query_postgres(database, "CREATE VIEW recent AS SELECT v FROM s")
     query_postgres(database, "CREATE INDEX ON s (date_part('year', w))")
     refused = (
-        load_into_postgres(database, schema(v=TEXT, w=TEXT), row(2, v="soon"), STATE({"at": 2}))
+        load_into_postgres(database, schema(v=TEXT, w=TEXT), row(2, v="soon"), STATE({"at": 2}), **FAIL)
         .expect(65)
         .last_words
     )
     assert "drop the view `public.recent`" in refused
     query_postgres(database, "DROP VIEW recent")
     refused = (
-        load_into_postgres(database, schema(v=TEXT, w=TEXT), row(2, v="soon"), STATE({"at": 2}))
+        load_into_postgres(database, schema(v=TEXT, w=TEXT), row(2, v="soon"), STATE({"at": 2}), **FAIL)
         .expect(65)
         .last_words
     )

@@ -105,7 +105,9 @@ def test_a_complete_load_takes_the_place_of_what_was_there(target: Database, sch
     assert target.query(ALL) == [(2, 2), (3, 3), (4, 4)]
     # Of a run that ends early, or sends what is not valid, nothing is stored, state included.
     for cut in ([MARKED({"bookmarks": {"o": {}}})], [RECORD("o", {"id": "x"}), END], []):
-        ended = target.run(BEGIN, schema, *rows((9, 9)), *cut, commit_rows=1, **OVERWRITE).expect(65)
+        ended = target.run(
+            BEGIN, schema, *rows((9, 9)), *cut, commit_rows=1, on_type_conflict="fail", **OVERWRITE
+        ).expect(65)
         assert target.query(ALL) == [(2, 2), (3, 3), (4, 4)]
         assert b'"o"' not in ended.stdout
     target.run(BEGIN, schema, END, **OVERWRITE).expect(0)
