@@ -18,8 +18,9 @@ from singerkit_sql_target.beside import Beside
 from singerkit_sql_target.dialect import Dialect, Field, OutcomeUnknown, Session
 from singerkit_sql_target.fitting import Fitting
 from singerkit_sql_target.incoming import Incoming
+from singerkit_sql_target.letters import Letter, Letters
 from singerkit_sql_target.names import Places, place_of
-from singerkit_sql_target.rejects import REJECTS, RejectTable
+from singerkit_sql_target.rejects import REJECTS, RejectTable, Writer
 from singerkit_sql_target.settings import Settings, unmet
 from singerkit_sql_target.stage import Part, Position, Stage
 from singerkit_sql_target.states import HISTORY, TABLE, StateRow, StateTable
@@ -82,6 +83,8 @@ class SqlLoader:
         self._dialect, self._settings, self._log = dialect, settings, log
         self._ways, self._stop = ways, stop
         self._run_id = uuid.uuid4().hex
+        self._writer = Writer(self._run_id)
+        self._replayed: list[str] = []  # statements that remove the letters of the unit in hand
         self._states = StateTable(dialect, settings.schema)
         self._rejects = RejectTable(dialect, settings.schema)
         self._versions = Versions(dialect, settings, log)
@@ -220,8 +223,33 @@ class SqlLoader:
 
     def reject(self, rejects: Sequence[Reject]) -> None:
         """Put refused records behind the rows that wait; they go into their table with them."""
-        rows = self._rejects.rows(self._row.pipeline, self._run_id, rejects)
+        streams = {name: table.given for name, table in self._tables.items()}
+        rows = self._rejects.rows(self._row.pipeline, self._writer, rejects, streams)
         self._put(REJECTS, self._rejects.fields, rows, sum(len(one.record) for one in rejects))
+
+    # --- dead letters ---------------------------------------------------------------------------------------
+
+    @property
+    def letters(self) -> Letters:
+        return Letters(self._dialect, self._settings)
+
+    def ask(self, job: Callable[[Session], _T], doing: str, otherwise: _T) -> _T:
+        """Return what ``job`` finds, outside any unit; ``otherwise`` where the store takes no such value."""
+
+        def asked(session: Session) -> _T:
+            try:
+                return job(session)
+            except self._dialect.errors as error:
+                if self._dialect.is_refusal(error):
+                    return otherwise
+                raise
+
+        return self._guarded(asked, doing)
+
+    def replay(self, letter: Letter) -> None:
+        """Remove a letter with the unit in hand; if its record is refused again, it keeps when it was first."""
+        self._replayed.append(self.letters.removal(letter))
+        self._writer = Writer(letter.run_id, letter.rejected_at)
 
     def activate_version(self, stream: Stream, version: int) -> None:
         """Behind the rows that wait: rows of other versions go, or are marked; rows without one stay."""
@@ -248,6 +276,7 @@ class SqlLoader:
 
     def rollback(self) -> None:
         self._safe = None
+        self._replayed.clear()
         self._beside.wait()
         if self._open is not None:
             self._run_job(self._stage.clear, "rolling back")
@@ -261,6 +290,7 @@ class SqlLoader:
         self.end_commit()
         self._run = self._begun.at(*self._committed(self._stage, self._row, state))
         self._safe = None
+        self._replayed.clear()
         self._stored.clear()
 
     def begin_commit(self, state: str | None) -> None:
@@ -316,6 +346,8 @@ class SqlLoader:
             with session.transaction():
                 # The fence comes first: who is no longer the pipeline's run changes nothing.
                 fenced = self._states.advance(session, row, state)
+                for statement in self._replayed:
+                    session.execute(statement)
                 loads = overwriting.begin(session, self._dialect, self._tables, unit)
                 emptied |= loads.keys()
                 by: dict[str, tuple[str, ...]] = {}
@@ -349,9 +381,7 @@ class SqlLoader:
         """Put a part into its table; True: records of it have said that their rows are gone, and those are deleted."""
         if stream == REJECTS:
             self._rejects.ensure(session)
-            session.execute(
-                merge.insert(self._rejects.quoted, part.source, columns_of(part.fields, self._dialect))
-            )
+            self._rejects.insert(session, part.source)
             return False
         table = self._tables[stream]
         if not isinstance(part, Part):
@@ -390,6 +420,7 @@ class SqlLoader:
         self._reconnect()
         self._stage.forget()
         self._safe = None
+        self._replayed.clear()
         self._run = self._begun.again(self._tables)
         self._tables.clear()
 

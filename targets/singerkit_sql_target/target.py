@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,9 +10,11 @@ from typing import IO, Any, ClassVar, Protocol
 from urllib.parse import quote
 
 from singerkit_sql_target.methods import Method, methods_of
+from singerkit_sql_target.replaying import ReplayingLoader
 from singerkit_sql_target.settings import conflicts_of
 from singerkit_state.lineage import WaysOut
 from singerkit_target.abilities import Abilities
+from singerkit_target.byhand import Wish
 from singerkit_target.delivery import Ways
 from singerkit_target.shell import SingerkitTarget
 from singerkit_wire.blocks import Judgement
@@ -19,7 +22,7 @@ from singerkit_wire.blocks import Judgement
 __all__ = ["SqlTarget"]
 
 
-class _Loader(Protocol):
+class _Loader(ReplayingLoader, Protocol):
     def unmet(self) -> list[str]: ...
 
 
@@ -53,6 +56,16 @@ class SqlTarget(SingerkitTarget):
         return replace(
             super().ways_out(pipeline), place=f"pipeline={quote(pipeline, safe='')}&schema={schema}"
         )
+
+    def see_to_letters(self, wish: Wish) -> None:
+        """List dead letters, or load them once more: what is refused again is set aside again, whatever `on_invalid` says."""
+        from singerkit_sql_target.lettersbyhand import see_to
+
+        self._config = {**self._config, "on_invalid": "quarantine", "quarantine_limit": sys.maxsize}
+        self.make_loader()
+        assert self._loader is not None  # noqa: S101  which `make_loader` keeps
+        missing = self.config.get("missing_fields")
+        see_to(self._loader, wish, self.config.get("pipeline"), self.judgement(), missing, self.logger)
 
     def _load(self, source: IO[bytes]) -> Counter[str]:
         counts = super()._load(source)

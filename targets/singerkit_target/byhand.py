@@ -36,21 +36,43 @@ class Wish:
     last_state: bool = False
     streams: tuple[str, ...] = ()
     pipeline: str | None = None
+    rejects: bool = False
+    replay_rejects: bool = False
+    records: bool = False
+    over_stored: bool = False
+    schema: str | None = None
 
     @property
     def is_one(self) -> bool:
         """Whether something is asked for; UsageError when it is not one thing, or half of one."""
-        asked = [self.adopt is not None, self.start_over, self.last_state].count(True)
+        asked = [self.adopt is not None, self.start_over, self.last_state, *self._of_letters].count(True)
         if asked > 1:
-            raise UsageError("Expected one of `--adopt`, `--start-over` and `--last-state`, got several.")
-        if self.streams and not self.start_over:
-            raise UsageError("`--stream` goes with `--start-over` only.")
+            raise UsageError(
+                "Expected one of `--adopt`, `--start-over`, `--last-state`, `--rejects` and `--replay-rejects`, got several."
+            )
+        if self.streams and not (self.start_over or self.is_of_letters):
+            raise UsageError("`--stream` goes with `--start-over`, `--rejects` and `--replay-rejects` only.")
         if self.pipeline is not None and not asked:
             raise UsageError(
-                "`--pipeline` goes with `--adopt`, `--start-over` and `--last-state`; for a run set `pipeline` in the "
-                "config."
+                "`--pipeline` goes with `--adopt`, `--start-over`, `--last-state`, `--rejects` and `--replay-rejects`; for a run set "
+                "`pipeline` in the config."
             )
+        if self.records and not self.rejects:
+            raise UsageError("`--records` goes with `--rejects` only.")
+        if self.over_stored and not self.replay_rejects:
+            raise UsageError("`--over-stored` goes with `--replay-rejects` only.")
+        if self.schema is not None and not self.replay_rejects:
+            raise UsageError("`--schema` goes with `--replay-rejects` only.")
         return asked == 1
+
+    @property
+    def _of_letters(self) -> tuple[bool, bool]:
+        return self.rejects, self.replay_rejects
+
+    @property
+    def is_of_letters(self) -> bool:
+        """Whether it is about dead letters, and about no state."""
+        return any(self._of_letters)
 
 
 def by_hand(loader: Loader, wish: Wish, pipeline: str | None) -> str | None:
@@ -128,7 +150,10 @@ def options() -> list[click.Option]:
             "from the beginning.",
         ),
         click.Option(
-            ["--stream"], multiple=True, metavar="NAME", help="With --start-over: this stream only."
+            ["--stream"],
+            multiple=True,
+            metavar="NAME",
+            help="With --start-over, --rejects, --replay-rejects: this stream only.",
         ),
         click.Option(
             ["--last-state"],
@@ -136,6 +161,31 @@ def options() -> list[click.Option]:
             help="Print the committed state, and write it to `--state-file`, and end.",
         ),
         click.Option(
-            ["--pipeline"], metavar="NAME", help="With these three: whose state, if the config says no name."
+            ["--pipeline"],
+            metavar="NAME",
+            help="With these: whose state, or whose dead letters, if the config says no name.",
+        ),
+        click.Option(
+            ["--rejects"],
+            is_flag=True,
+            help="List the dead letters: when, of which stream, which field, why, how many, and what came of their keys since; and end.",
+        ),
+        click.Option(
+            ["--records"], is_flag=True, help="With --rejects: each of them, with what its record says."
+        ),
+        click.Option(
+            ["--replay-rejects"],
+            is_flag=True,
+            help="Load the dead letters once more, after a mend; each that goes in is removed with it, and end.",
+        ),
+        click.Option(
+            ["--schema"],
+            metavar="FILE",
+            help="With --replay-rejects: a file with SCHEMA messages, such as what the tap writes, in the place of those that the records came under.",
+        ),
+        click.Option(
+            ["--over-stored"],
+            is_flag=True,
+            help="With --replay-rejects: also those whose key has a row that is newer, or may be.",
         ),
     ]

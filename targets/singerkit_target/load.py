@@ -36,6 +36,7 @@ from singerkit_target.contract import (
     UnitLost,
     check_room,
 )
+from singerkit_target.missing import missing_of
 from singerkit_target.overwriting import Overwrites
 from singerkit_target.publish import Publisher
 from singerkit_target.repeats import Repeats
@@ -44,7 +45,6 @@ from singerkit_target.summary import Counts, Moved, Summary
 from singerkit_target.units import in_load_order, segments
 from singerkit_target.versions import Versions
 from singerkit_wire.batch import Batch, Reject
-from singerkit_wire.batches import Missing
 from singerkit_wire.batchfiles import batch_files
 from singerkit_wire.blocks import BlockDecoder, Judgement, MalformedLine
 from singerkit_wire.declarations import declared_stream, read_declaration
@@ -422,7 +422,7 @@ class Load:
             max_columns=self._loader.domain.columns,
         )
         self._overwrites.declare(stream.name, marks_its_end=self._marks_its_end)
-        stream = self._given(stream)
+        stream = self._given(replace(stream, said=bytes(part.line)))
         if self._mark is not None and self._abilities.appends(stream.name):
             tells_changes = bool(declaration.bookmark_properties) or DELETED_AT in stream.column_names
             self._repeats.declare(stream, is_incremental=tells_changes)
@@ -432,7 +432,9 @@ class Load:
             stream,
             replace(
                 self._judgement,
-                missing=self._missing(stream.name),
+                missing=missing_of(
+                    self._missing_fields, self._abilities, stream.name, is_ours=self._mark is not None
+                ),
                 domain=self._loader.domain,
                 reads_texts=self._abilities.reads_texts,
             ),
@@ -462,18 +464,6 @@ class Load:
             if self._in_hand.is_whole:
                 raise
             return self._loader.declare(stream)
-
-    def _missing(self, stream: str) -> Missing:
-        """Our taps send complete records, and leave out what they do not know; those of others leave out what is null."""
-        wanted = self._missing_fields
-        if self._abilities.is_log and wanted != "null":
-            return Missing.LEAVE
-        if self._abilities.appends(stream):
-            return Missing.APPEND
-        keeps = wanted == "keep" or (wanted is None and self._mark is not None)
-        if not keeps:
-            return Missing.NULL
-        return Missing.KEEP_WHAT_IS_THERE if self._abilities.deletes else Missing.KEEP
 
     def _with_ways_out(self, error: RowsGone, stream: Stream) -> RetryableError:
         if isinstance(error, TableRemade):

@@ -21,7 +21,7 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabiliti
 from singer_sdk.singerlib.encoding.base import GenericSingerReader
 
 from singerkit_shell.command import adopt as adopted_by_shell
-from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.errors import BadDataError, ConfigurationError, UsageError
 from singerkit_shell.memory import calm_collector
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
@@ -344,6 +344,17 @@ class SingerkitTarget(Target):
         finally:
             loader.close()
 
+    def see_to_letters(self, wish: Wish) -> None:
+        """List dead letters, or load them once more; reads no input.
+
+        Raises:
+            UsageError: they are none that could be.
+        """
+        del wish
+        raise UsageError(
+            f"{self.name} has no table of dead letters: they are the lines of `_singerkit_rejects.jsonl` in its folder."
+        )
+
     def process_endofpipe(self) -> None:
         """Everything is committed when `_load` returns."""
 
@@ -374,6 +385,11 @@ class SingerkitTarget(Target):
         last_state: bool = False,
         stream: Sequence[str] = (),
         pipeline: str | None = None,
+        rejects: bool = False,
+        records: bool = False,
+        replay_rejects: bool = False,
+        over_stored: bool = False,
+        schema: str | None = None,
     ) -> None:
         """Run the target on the command line; see `byhand.options` for the settings that change a state instead."""
         if about:
@@ -385,19 +401,33 @@ class SingerkitTarget(Target):
             )
             print_about(cls._get_about_info(), about_format, promises)
             return
-        schema = cls._with_those_of_others()
+        known = cls._with_those_of_others()
         given = {} if config is None else config.config
         if config is not None and config.parse_env:
-            given = given | environment_config(schema, cls._env_var_prefix)
+            given = given | environment_config(known, cls._env_var_prefix)
         else:
-            warn_of_unread_environment(given, schema, cls._env_var_prefix)
+            warn_of_unread_environment(given, known, cls._env_var_prefix)
         target = cls(config=given)
         if state_file is not None:
             state_file = _checked_state_file(state_file)
             target.check_state_file(state_file)
         target.state_file = state_file
         target._reads_environment = config is not None and config.parse_env
-        wish = Wish(adopt, start_over, last_state, tuple(stream), pipeline)
+        wish = Wish(
+            adopt=adopt,
+            start_over=start_over,
+            last_state=last_state,
+            streams=tuple(stream),
+            pipeline=pipeline,
+            rejects=rejects,
+            replay_rejects=replay_rejects,
+            records=records,
+            over_stored=over_stored,
+            schema=schema,
+        )
+        if wish.is_one and wish.is_of_letters:
+            target.see_to_letters(wish)
+            return
         if wish.is_one:
             target.change_state(wish)
             return

@@ -10,6 +10,7 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_target import settings
 from singerkit_sql_target.methods import Method, methods_of
 from singerkit_sql_target.target import SqlTarget
+from singerkit_target.byhand import Wish
 from singerkit_target.contract import Loader
 from singerkit_target.shell import COMMON_SETTINGS
 from target_duckdb.domain import ABILITIES
@@ -61,6 +62,12 @@ class TargetDuckDB(SqlTarget):
                 "Expected `upsert`, `append` or `overwrite` at `load_method`, got `history`, which target-postgres keeps, and target-duckdb does not"
             ]
         return settings.problems(self.config, self.given_keys)
+
+    def see_to_letters(self, wish: Wish) -> None:
+        path = Path(self.config["database"]).absolute()
+        if not path.exists():
+            raise ConfigurationError(f"There is no file {path}, and so no dead letters; nothing was made.")
+        super().see_to_letters(wish)
 
     def make_loader(self) -> Loader:
         try:

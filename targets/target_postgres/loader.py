@@ -12,13 +12,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from psycopg2 import DataError
 from psycopg2.extensions import cursor as Cursor
 
 from singerkit_shell.errors import BadDataError, FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target.begun import Begun, Noted
 from singerkit_sql_target.incoming import Incoming
+from singerkit_sql_target.letters import Letter, Letters
 from singerkit_sql_target.names import Places, place_of
+from singerkit_sql_target.rejects import Writer
 from singerkit_sql_target.settings import Settings, unmet
 from singerkit_sql_target.versions import Others, Versions
 from singerkit_state.lineage import WaysOut
@@ -51,7 +54,7 @@ from target_postgres.storing import Storing, holding_rows
 from target_postgres.tables import Table, fit_table
 from target_postgres.upkeep import NO_UPKEEP, Upkeep
 from target_postgres.waiting import Waiting, WaitingRows, said, span
-from target_postgres.words import WORDS
+from target_postgres.words import WORDS, Asked
 
 __all__ = ["PostgresLoader"]
 
@@ -115,6 +118,7 @@ class PostgresLoader:
         self._close_server = close_server
         self._ways = ways
         self._run_id = uuid.uuid4().hex
+        self._writer = Writer(self._run_id)
         self._places = Places(settings, WORDS, (state_table, history.name_of(state_table), rejects.TABLE))
         self._versions = Versions(WORDS, settings, log)
         self._incoming = Incoming(settings, self._versions)
@@ -404,7 +408,10 @@ class PostgresLoader:
         if not self._has_rejects:
             self._ensure_rejects(cursor)
             self._has_rejects = True
-        rejects.insert(cursor, self._settings.schema, self._begun.row.pipeline, self._run_id, letters)
+        streams = {name: table.given for name, table in self._tables.items()}
+        rejects.insert(
+            cursor, self._settings.schema, self._begun.row.pipeline, self._writer, letters, streams
+        )
 
     def _ensure_rejects(self, cursor: Cursor) -> None:
         """Make the table, where there is none, on a session of its own: other runs would wait for the end of this unit."""
@@ -416,6 +423,37 @@ class PostgresLoader:
             ahead.in_own_transaction(connection, make, seconds=self._lock_timeout, stop=self._stop)
         finally:
             connection.close()
+
+    @property
+    def letters(self) -> Letters:
+        return Letters(WORDS, self._settings)
+
+    def ask(self, job: Callable[[Asked], _T], doing: str, otherwise: _T) -> _T:
+        """Return what ``job`` finds, outside any unit; ``otherwise`` where the server takes no such value."""
+
+        def asked(connection: Connection) -> _T:
+            try:
+                with connection.cursor() as cursor:
+                    return job(Asked(cursor))
+            except DataError:
+                return otherwise
+            finally:
+                connection.rollback()
+
+        found: _T = self._call(asked, doing)
+        return found
+
+    def replay(self, letter: Letter) -> None:
+        """Remove a letter with the unit in hand; if its record is refused again, it keeps when it was first."""
+        self._writer = Writer(letter.run_id, letter.rejected_at)
+        statement = self.letters.removal(letter)
+
+        def remove(connection: Connection) -> None:
+            with connection.cursor() as cursor:
+                Asked(cursor).execute(statement)
+
+        self._in_unit.add(rejects.TABLE)
+        self._submit(remove, "removing a dead letter")
 
     def activate_version(self, stream: Stream, version: int) -> None:
         """Remove the rows of other versions, or mark them deleted; rows without one stay."""

@@ -30,6 +30,8 @@ class Stream:
     key_properties: tuple[str, ...]
     columns: tuple[Column, ...]
     inferred: frozenset[str] = frozenset()
+    said: bytes = dataclasses.field(default=b"", compare=False, repr=False)
+    """The SCHEMA message as it came."""
 
     @property
     def is_whole_record(self) -> bool:
