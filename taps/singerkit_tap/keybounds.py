@@ -17,11 +17,11 @@ class KeyBounds:
         """Whether bounds may tell anything: not of keys of several parts, nor of such as come in no order."""
 
     def note(self, keys: Sequence[bytes | tuple[bytes, ...]]) -> None:
-        """Note keys that may come again."""
-        texts = [key for key in keys if isinstance(key, bytes)] if self._are_any else []
-        if len(texts) < len(keys):
-            self._are_any = False
+        """Note keys that may come again, of one kind."""
+        self._are_any = self._are_any and isinstance(keys[0], bytes)
+        if not self._are_any:
             return
+        texts = cast("Sequence[bytes]", keys)
         lengths = set(map(len, texts))
         for length in lengths:
             own = texts if len(lengths) == 1 else [text for text in texts if len(text) == length]

@@ -93,9 +93,14 @@ class Ahead:
         self._rest = 0
 
     @property
+    def is_used(self) -> bool:
+        """Whether anything is ever asked ahead."""
+        return self._threads > 0
+
+    @property
     def width(self) -> int:
         """How many questions may be expected."""
-        return 0 if self._rest or self._is_full else self._threads
+        return 0 if not self._threads or self._rest or self._is_full else self._threads
 
     @property
     def _is_full(self) -> bool:

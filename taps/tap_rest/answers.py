@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -31,6 +32,7 @@ _NOT_YET = 202
 _TOO_EARLY = 425
 _NOT_FOUND = " (check `base_url` and `path`; behind the first page, how `pagination` ends)"
 _EXCERPT = 200
+_SHORT = 4096  # bytes around the records of an answer
 _EXCERPT_FROM = 64 * 1024  # bytes of a body that are masked before the excerpt is cut from them
 
 
@@ -74,6 +76,18 @@ class Response:
     def members(self, found: dict[str, msgspec.Raw]) -> None:
         """Take what somebody has found who has looked at the whole body; of a list the first item tells enough."""
         self._members = found
+
+    def around(self, at: str) -> tuple[Any, ...] | None:
+        """Return what stands around the member ``at`` of the body, as it is written; None where it is long.
+
+        Of answers that are alike in it, and in their headers, what is seen there once need not be looked for again.
+        """
+        if self.members is None:
+            return None
+        beside = [(name, raw) for name, raw in self.members.items() if name != at]
+        if sum(len(raw) for _, raw in beside) > _SHORT:
+            return None
+        return at, *((name, bytes(raw)) for name, raw in beside)
 
 
 class ForbiddenError(NotAuthorisedError):

@@ -80,6 +80,8 @@ class Client:
 
     def expect(self, group: Hashable, questions: Iterable[Question], now: Question | None = None) -> None:
         """Take note of what is likely to be asked behind what is asked ``now``, in the place of what ``group`` expected before."""
+        if not self._ahead.is_used:
+            return
         with contextlib.suppress(ValueError):  # a URL that is none is told of when it is asked for
             found = [(with_params(question.url, question.params), question) for question in questions]
             asked = None if now is None else (with_params(now.url, now.params), now)
@@ -152,6 +154,8 @@ class Client:
         )
 
     def _sent(self, url: str, asked: Question) -> Response:
+        if not self._ahead.is_used:
+            return self._sender.send(url, asked)
         with self._ahead.turn():
             return self._sender.send(url, asked)
 

@@ -111,19 +111,37 @@ def _written(request: requests.PreparedRequest, method: str, connection: Any) ->
     target = url[url.index("/", url.index("://") + 3) :].partition("#")[0]
     if _NOT_IN_A_TARGET.search(target):
         raise ValueError("a blank, or what is no ASCII, in a URL")
-    headers = request.headers
-    lines = [f"{method} {target} HTTP/1.1"]
-    if "Host" not in headers:
-        lines.append(f"Host: {_host_of(connection)}")
+    fields = _fields(request.headers, method, connection)
+    body = request.body or b""
+    return b"%b %b HTTP/1.1\r\n%b\r\n\r\n%b" % (
+        method.encode(),
+        target.encode(),
+        fields,
+        body.encode() if isinstance(body, str) else body,
+    )
+
+
+def _fields(headers: Any, method: str, connection: Any) -> bytes:
+    """Return the headers of a request as they go over the line; those of the request before on a connection are known.
+
+    Raises:
+        ValueError: an end of line in one, or in the method.
+    """
+    stored = getattr(headers, "_store", None)
+    known = getattr(connection, "written", None)
+    if known is not None and stored is not None and known[:2] == (method, stored):
+        return bytes(known[2])
+    lines = [] if "Host" in headers else [f"Host: {_host_of(connection)}"]
     lines += [
         f"{name}: {value if isinstance(value, str) else value.decode('latin-1')}"
         for name, value in headers.items()
     ]
-    head = "\r\n".join(lines)
-    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1:
+    text = "\r\n".join(lines)
+    if (method + text).count("\n") != len(lines) - 1 or (method + text).count("\r") != len(lines) - 1:
         raise ValueError("an end of line in a header")
-    body = request.body or b""
-    return b"%b\r\n\r\n%b" % (head.encode("latin-1"), body.encode() if isinstance(body, str) else body)
+    fields = text.encode("latin-1")
+    connection.written = method, None if stored is None else stored.copy(), fields
+    return fields
 
 
 def _host_of(connection: Any) -> str:

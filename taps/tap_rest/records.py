@@ -147,6 +147,8 @@ class PageReader:
         self._habits = Habits()
         self._headers: set[str] = set()
         """Names of the headers of answers with rows."""
+        self._beside: tuple[Any, Around] | None = None
+        """What stood around the records of the last answer, if it told of no error."""
         self._here = Habits()  # of the read that is under way
         self._is_served = False  # while the answer came that is looked at
         self._told: set[tuple[str, ...]] = set()
@@ -344,11 +346,17 @@ class PageReader:
         """
         if path.names == () or not is_object(response):
             return
+        beside = response.around(path.names[0]) if path.names is not None and len(path.names) == 1 else None
+        if beside is not None and self._beside is not None and self._beside[0] == beside:
+            self._habits.learn(self._beside[1])
+            self._here.learn(self._beside[1])
+            return
         members = members_around(members_in(response, where), path.names)
         around = Around(members)
         self._habits.learn(around)
         self._here.learn(around)
         names = part_of(members)
+        self._beside = (beside, around) if names is None else None
         if names is None:
             return
         told = next(value for found, value in members if found == names)

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import requests
 import urllib3
+from requests.structures import CaseInsensitiveDict
 
 from singerkit_shell.errors import BadDataError, NotAuthorisedError
 from singerkit_shell.secrets import redactor
@@ -189,8 +190,17 @@ class Sender:
             )
             self._last_prepared = (alike, prepared.copy()) if is_plain else None
             return prepared
-        prepared = self._last_prepared[1].copy()
+        prepared = _copied(self._last_prepared[1])
         if content is not None:
             prepared.body, prepared.headers["Content-Length"] = content, str(len(content))
         prepared.url = f"{str(prepared.url).partition('?')[0]}{'?' if query else ''}{query}"
         return prepared
+
+
+def _copied(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Return a request like one without cookies and hooks, of which requests makes copies that nobody needs."""
+    copied = requests.PreparedRequest()
+    copied.__dict__.update(request.__dict__)
+    copied.headers = CaseInsensitiveDict()
+    copied.headers._store = request.headers._store.copy()  # type: ignore[attr-defined]  # else all names are made small again
+    return copied

@@ -193,7 +193,7 @@ class RestStream(PartitionedStream):
             self._local_times.look(records)
         if widens:
             self._announce_schema()
-        if not self.settings.follows_key:
+        if page.begins_again and not self.settings.follows_key:
             self.rows_asked_again += page.begins_again
         margin = self.settings.bookmark.margin
         clock = None if page.is_absent else clock_of(page.answer, margin)

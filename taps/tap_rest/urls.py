@@ -12,6 +12,9 @@ from tap_rest.addresses import is_url
 _PLAIN = re.compile(r"https?://[\w.:-]+/[\w./~%@+-]+", re.ASCII)
 """A URL without a query, that no parser takes apart otherwise than another."""
 _UNRESERVED = re.compile(r"[\w.~-]*", re.ASCII)
+_ESCAPES = {
+    number: quote_plus(chr(number)) for number in range(128) if not _UNRESERVED.fullmatch(chr(number))
+}
 
 __all__ = ["joined", "parameters_in_path", "texts_of", "with_params", "without_params"]
 
@@ -46,7 +49,9 @@ def without_params(url: str, is_out: Callable[[str], bool]) -> str:
 
 def _quoted(text: str) -> str:
     """Return a text as `urlencode` writes it, which for most is as it stands."""
-    return text if _UNRESERVED.fullmatch(text) else quote_plus(text)
+    if _UNRESERVED.fullmatch(text):
+        return text
+    return text.translate(_ESCAPES) if text.isascii() else quote_plus(text)
 
 
 def texts_of(value: Any) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
@@ -176,6 +177,7 @@ def _flag_text(here: Here, setting: str, path: str) -> str | None:
     return None if text is None else text.strip().lower()
 
 
+@lru_cache(maxsize=64)  # a config says the same for each page
 def _refuse_contrary(
     path: str, name: str, setting: str, other: str, means_other: Callable[[str], bool], true: str, stops: str
 ) -> None:

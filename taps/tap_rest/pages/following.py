@@ -129,7 +129,9 @@ class Following:
         self._asked: Params | None = None
         """The question that gave the rows at the last value."""
         self._known = _Yielded()
-        """The rows at the last value."""
+        """The rows at the last value, but for `_only`."""
+        self._only: msgspec.Raw | None = None
+        """The row at the last value where it is the only one, as it mostly is: it is told from others when it comes in other words."""
         self._largest = 0
         self._questions = 0
         self._came = 0
@@ -292,7 +294,7 @@ class Following:
     def _has_rows_at_last(self, page: ReadPage) -> bool:
         keys, last = self._keys_and_last(page)
         at_last = [record for key, record in zip(keys, page.records, strict=True) if key == last]
-        return any(map(self._known.has, self._told(at_last)))
+        return any(map(self._known_now().has, self._told(at_last)))
 
     def _keys_and_last(self, page: ReadPage) -> tuple[list[OrderKey | None], OrderKey]:
         """Return what the rows of a page are ordered by, and what the greatest value is beside them, None if there is none."""
@@ -386,12 +388,12 @@ class Following:
         ]
         new = []
         again = set(map(id, page.records[: page.begins_again]))
-        told = self._told([record for _, record in at_last])
+        told, known_here = self._told([record for _, record in at_last]), self._known_now()
         for (key, record), row in zip(at_last, told, strict=True):
             if id(record) not in again:  # else the question itself has asked for it twice
                 this.note(row, record)
             this.found[row.digest] += 1
-            known = self._known_nulls if key is None else self._known
+            known = self._known_nulls if key is None else known_here
             if not known.has(row, this.found[row.digest]):
                 known.add(row)
                 new.append(record)
@@ -430,15 +432,22 @@ class Following:
         if self._questions == 1:
             self._nulls = Counter(self._hashes(self._without_value(page)))
         has_moved = before is None or bool(present[-1] > before)
-        known, found = self._known, Counter[str]()
         last = present[-1] if has_moved else before
         numbers = range(len(keys)) if not nulls else [n for n, key in enumerate(keys) if key is not None]
         from_before, behind_before = _bounds_of(present, before)
         from_last, _ = _bounds_of(present, last)
+        is_plain = not nulls and has_moved and from_last == len(keys) - 1
+        is_plain = is_plain and self._is_only(page.records[from_before:behind_before])
+        known, found = self._known if is_plain else self._known_now(), Counter[str]()
         if has_moved:
-            self._known = _Yielded()
+            self._known, self._only = _Yielded(), None
             self._last = self._value(page, numbers[from_last])
             self._last_params = self._params_of(_any_value.decode(self._last))
+        if is_plain:
+            self._only = msgspec.Raw(bytes(page.records[-1]))
+            page.leave_out_first(behind_before)
+            self._note(len(page.records), has_null=False)
+            return True
         # Only rows at the ends of a page, and those without a value, can come twice: the others are not looked at.
         left_out = set(numbers[:from_before])
         ends = [*nulls, *numbers[from_before:behind_before], *numbers[max(from_last, behind_before) :]]
@@ -462,6 +471,19 @@ class Following:
             page.records = [record for number, record in enumerate(page.records) if number not in left_out]
         self._note(len(page.records), has_null=bool(nulls))
         return has_moved
+
+    def _is_only(self, records: Sequence[msgspec.Raw]) -> bool:
+        """Tell whether rows at the value that was asked for are none, or the one that came with it before, in the same words."""
+        return not records or (
+            len(records) == 1 and self._only is not None and bytes(records[0]) == bytes(self._only)
+        )
+
+    def _known_now(self) -> _Yielded:
+        """Return the rows at the last value, told from others."""
+        if self._only is not None:
+            self._known.add(*self._told([self._only]))
+            self._only = None
+        return self._known
 
     def _is_new_null(self, row: _Row) -> bool:
         """Note a row without a value that this question gives; tell whether it gives more of them than those before."""

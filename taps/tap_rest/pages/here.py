@@ -62,6 +62,8 @@ class Experience:
     has_seen_total: bool = False
     has_told_of_single_page: bool = False
     largest_page: int = 0
+    first_page: tuple[Any, ...] | None = None
+    """What the last first page had around its records, and the names of its headers, where none of all that names a page before it."""
     endings: Endings = field(default_factory=Endings)
 
 

@@ -37,7 +37,13 @@ from tap_rest.pages.kinds import BY_TOKEN, NEXT, place_name, place_of
 from tap_rest.pages.lastpage import End, LastPage, Place, Sign, Weight
 from tap_rest.pages.placing import told_place, variable_of
 from tap_rest.pages.steps import Step, first_step, step_after_page, step_behind_key
-from tap_rest.pages.unread import sign_of_a_page_before, signs_of_totals, totals_of, verdicts
+from tap_rest.pages.unread import (
+    may_name_a_page_before,
+    sign_of_a_page_before,
+    signs_of_totals,
+    totals_of,
+    verdicts,
+)
 from tap_rest.records import ReadPage
 from tap_rest.settings.pagination import Pagination, param_of
 
@@ -314,8 +320,14 @@ class Pages:
         settings = self._settings
         if self._seen.pages > 1 or settings.start is not None or settings.type not in ("page", "offset"):
             return
-        seen = sign_of_a_page_before(LastPage(page.answer, page.records_at, len(page.came), 0, 1))
+        answer, at = page.answer, page.records_at
+        around = answer.around(at[0]) if at is not None and len(at) == 1 else None
+        alike = None if around is None else (around, *answer.headers)
+        if alike is not None and self._experience.first_page == alike:
+            return
+        seen = sign_of_a_page_before(LastPage(answer, at, len(page.came), 0, 1))
         if seen is None:
+            self._experience.first_page = None if may_name_a_page_before(answer.headers) else alike
             return
         fits = said_in(settings) | {"start": 0}
         sentence = (

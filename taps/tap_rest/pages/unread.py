@@ -109,6 +109,11 @@ def totals_of(response: Response, records_at: Sequence[str] | None) -> dict[str 
     return {sign.total_at: sign.total or 0 for sign in signs_of_totals(response, records_at)}
 
 
+def may_name_a_page_before(headers: Mapping[str, str]) -> bool:
+    """Tell whether some header speaks of a page before, if only by another value."""
+    return any(name.lower() == "link" or plain_name(name).removeprefix("x") in BEFORE for name in headers)
+
+
 def sign_of_a_page_before(page: LastPage) -> str | None:
     """Return what says, in words, that the first page of a read has one before it; None where nothing does."""
     for name, text in page.response.headers.items():
