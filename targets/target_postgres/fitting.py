@@ -24,9 +24,9 @@ from singerkit_shell.signals import StopFlag
 from singerkit_target.contract import UnitInTheWay
 from target_postgres import ahead, ddl
 from target_postgres.before import New
+from target_postgres.beside import Beside
 from target_postgres.connect import Connection
 from target_postgres.faults import WAITS, RowsInTheWay, fault
-from target_postgres.session import Session
 from target_postgres.tables import Table, build_key
 
 __all__ = ["Fit", "Fitting", "takes_ddl"]
@@ -66,12 +66,11 @@ class Fitting:
         lock_timeout_seconds: float,
         answer_seconds: float,
     ) -> None:
-        self._connect = connect
+        self._beside = Beside(connect, stop, answer_seconds=answer_seconds)
         self._place = place
         self._log = log
         self._stop = stop
         self._lock_timeout = lock_timeout_seconds
-        self._answer_seconds = answer_seconds
         self._told_of_own_lock: set[str] = (
             set()
         )  # streams whose tables the unit alters, since it has locked them
@@ -101,7 +100,7 @@ class Fitting:
             UnitInTheWay: one of the locks of the unit is in the way.
         """
         try:
-            connection = self._connect()
+            session = self._beside.session()
         except (RetryableError, ConfigurationError) as error:
             self._log.warning(
                 "There is no second connection for preparing the table of stream `%s`, so that it is prepared in the unit of commit, "
@@ -110,7 +109,6 @@ class Fitting:
                 error,
             )
             return None
-        session = Session(connection, self._stop, answer_seconds=self._answer_seconds)
         place = self._place(stream)
 
         def alone(connection: Connection) -> Table | None:
@@ -137,8 +135,9 @@ class Fitting:
 
         try:
             table = session.call(alone, doing)
-        finally:
-            session.close()
+        except BaseException:
+            self._beside.close()
+            raise
         if table is None:
             self.give_way(stream, fit, new)
         return table
@@ -188,6 +187,10 @@ class Fitting:
         self._given_up += 1
         self.before = stream, fit
         raise RowsInTheWay(found, rest)
+
+    def end_unit(self) -> None:
+        """The unit is committed, or given up: nothing is to be done beside it."""
+        self._beside.close()
 
     def commit(self) -> None:
         """The unit is committed; the next one may be given up as often."""

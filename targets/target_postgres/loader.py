@@ -224,6 +224,7 @@ class PostgresLoader:
     def close(self) -> None:
         """Leave the lock and the connection; an open transaction rolls back, and what was made for it goes, too."""
         self._made.take_back(self._open_session, self._place, self._stop)
+        self._fitting.end_unit()
         self._open_session.close()
         self._open_session = Unopened()
         self._close_server()
@@ -647,6 +648,7 @@ class PostgresLoader:
             raise
 
     def _forget_unit(self) -> None:
+        self._fitting.end_unit()
         self._safe = None
         self._storing.lose_unit()
         self._in_unit.clear()

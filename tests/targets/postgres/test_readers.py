@@ -24,6 +24,7 @@ from singerkit_target.contract import SafePoint, UnitInTheWay, UnitLost
 from singerkit_wire.batch import Reject
 from singerkit_wire.stream import Stream, stream_of
 from target_postgres import ahead, ddl
+from target_postgres.connect import pid_of
 from target_postgres.faults import REFUSING
 from target_postgres.loader import PostgresLoader
 
@@ -650,6 +651,38 @@ def test_without_a_second_connection_the_unit_alters_the_table(
     assert "There is no second connection" in caplog.text
     made.commit("{}")
     assert table(database, "b", "id") == [(1,)]
+
+
+def test_a_second_connection_is_opened_once_in_a_unit_and_closed_with_it(database: str) -> None:
+    opened: list[str] = []
+
+    def dsn() -> str:
+        opened.append(database)
+        return database
+
+    plain = database
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'counted' AND backend_type = 'client backend'"
+    database = f"{database}&application_name=counted"
+    made = loader("", dsn=dsn)
+    for unit in ("a", "b"):
+        for number in range(4):
+            write(made, shape(f"{unit}{number}"), (1,), columns=["id"])
+        (open_before,) = query(plain, sessions)
+        made.commit("{}")
+        wait_until(lambda before=open_before[0]: query(plain, sessions) == [(before - 1,)], "its end")
+    assert len(opened) == 3
+
+
+def test_a_second_connection_that_the_server_has_ended_is_opened_anew(database: str) -> None:
+    made = loader(f"{database}&application_name=ended")
+    for name in "ab":
+        write(made, shape(name), (1,), columns=["id"])
+    unit = made._call(pid_of, "asking")
+    ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'ended' AND pid <> %s"
+    assert query(database, ended, [unit]) == [(True,)]
+    write(made, shape("c"), (1,), columns=["id"])
+    made.commit("{}")
+    assert table(database, "c", "id") == [(1,)]
 
 
 @pytest.mark.parametrize("ends", [True, False], ids=["ends", "is killed"])
