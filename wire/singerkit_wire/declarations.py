@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from singerkit_catalog.plainschemas import is_plainly_valid
 from singerkit_catalog.schema import draft_of, resolve_refs
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_state.value import decode
@@ -86,6 +87,17 @@ def _schema_of(declaration: Declaration, number: int) -> Mapping[str, Any]:
 
 def _checked(schema: Mapping[str, Any], stream: str, number: int) -> Mapping[str, Any]:
     """Return ``schema`` when it is a valid JSON Schema of an object."""
+    if not is_plainly_valid(schema):
+        _check_by_draft(schema, stream, number)
+    properties = schema.get("properties", {})
+    if not isinstance(properties, dict):
+        raise BadDataError(
+            f"Expected an object of properties in the schema of stream `{stream}` at line {number}."
+        )
+    return schema
+
+
+def _check_by_draft(schema: Mapping[str, Any], stream: str, number: int) -> None:
     from jsonschema import SchemaError
 
     try:
@@ -94,9 +106,3 @@ def _checked(schema: Mapping[str, Any], stream: str, number: int) -> Mapping[str
         raise BadDataError(
             f"The schema of stream `{stream}` at line {number} is not a valid JSON Schema: {error.message}."
         ) from None
-    properties = schema.get("properties", {})
-    if not isinstance(properties, dict):
-        raise BadDataError(
-            f"Expected an object of properties in the schema of stream `{stream}` at line {number}."
-        )
-    return schema

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import MAX_EMAX, Decimal, InvalidOperation, localcontext
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -143,7 +144,7 @@ class ExactDecoder:
     """
 
     stream: Stream
-    validator: Any
+    validates: bool
     policy: Policy
     domain: Domain
     extra: tuple[Column, ...]
@@ -158,6 +159,13 @@ class ExactDecoder:
     odd: set[str] = field(default_factory=set)
     nulls: set[str] = field(default_factory=set)
     moved: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def validator(self) -> Any:
+        """Of the draft that ``$schema`` names, else Draft 7 as in singer-sdk; most streams never need one."""
+        draft = draft_of(self.stream.schema)
+        checker = draft.TYPE_CHECKER.redefine("integer", lambda _checker, value: _is_integer(value))
+        return extend(draft, type_checker=checker)(dict(self.stream.schema))  # type: ignore[no-untyped-call]
 
     def decode(self, line: bytes) -> tuple[Any, ...]:
         """Return the row of a RECORD line, `UNSET` for missing fields.
@@ -185,7 +193,7 @@ class ExactDecoder:
         self.nulls.clear()
         self.moved.clear()
         self._find_odd(record)
-        if self.validator is not None:
+        if self.validates:
             self._validate(record)
         if not self.stream.is_whole_record:
             self._meet_unknown(record)
@@ -383,16 +391,11 @@ def compile_exact(
     conflicts: Conflicts = Conflicts(),  # noqa: B008  frozen
     fixed: Collection[str] = (),
 ) -> ExactDecoder:
-    """Compile the validator of a stream: the draft its ``$schema`` names, else Draft 7 as in singer-sdk."""
-    validator = None
-    if validate:
-        draft = draft_of(stream.schema)
-        checker = draft.TYPE_CHECKER.redefine("integer", lambda _checker, value: _is_integer(value))
-        validator = extend(draft, type_checker=checker)(dict(stream.schema))  # type: ignore[no-untyped-call]
+    """Return what judges records of a stream; without ``validate`` their types alone."""
     said = policies(stream, conflicts)
     return ExactDecoder(
         stream,
-        validator,
+        validate,
         policy,
         domain,
         extra,

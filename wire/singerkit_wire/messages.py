@@ -27,6 +27,8 @@ __all__ = [
 ]
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}\Z", re.ASCII)
+_RECORD = b'"record"'
+_MOST_KNOWN, _LONGEST_KNOWN = 10_000, 500  # ways in which lines begin, and bytes of one
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
@@ -111,6 +113,7 @@ class Splitter:
     def __init__(self) -> None:
         self._prefix = b""
         self._prefix_stream = ""
+        self._streams: dict[bytes, str] = {}
 
     def split(self, chunk: Chunk) -> Iterator[Run | Message]:
         """Yield the runs and messages of a chunk in order.
@@ -130,6 +133,8 @@ class Splitter:
             elif not line or line.isspace():
                 offset += len(line) + 1
                 continue
+            elif (known := self._known(line)) is not None:
+                kind, stream = "RECORD", known
             else:
                 kind, stream = self._classify(line, number, offset)
             offset += len(line) + 1
@@ -158,6 +163,13 @@ class Splitter:
             return False
         return chunk.data.count(b"\n" + prefix) == chunk.lines - 1
 
+    def _known(self, line: bytes) -> str | None:
+        """Return the stream of a line that begins as one of another stream before it."""
+        stream = self._streams.get(line[: line.find(_RECORD) + len(_RECORD)])
+        if stream is not None:
+            self._prefix, self._prefix_stream = line[: line.find(_RECORD) + len(_RECORD)], stream
+        return stream
+
     def _classify(self, line: bytes, number: int, offset: int) -> tuple[str, str]:
         header = _header_of(line, number, offset)
         kind = header.type.upper()
@@ -172,16 +184,18 @@ class Splitter:
 
     def _learn(self, line: bytes, stream: str) -> None:
         """Take the bytes before ``"record"`` as the prefix, if they alone say type and stream."""
-        at = line.find(b'"record"')
+        at = line.find(_RECORD)
         if at < 0:
             return
-        prefix = line[:at] + b'"record"'
+        prefix = line[:at] + _RECORD
         try:
             header = _header_decoder.decode(prefix + b":null}")
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return
         if header.type.upper() == "RECORD" and header.stream == stream:
             self._prefix, self._prefix_stream = prefix, stream
+            if len(self._streams) < _MOST_KNOWN and len(prefix) <= _LONGEST_KNOWN:
+                self._streams[prefix] = stream
 
 
 def _header_of(line: bytes, number: int, offset: int) -> _Header:
