@@ -507,6 +507,7 @@ def test_fail_names_the_field_and_the_line(postgres_dsn: str, case: Unstorable) 
         SCHEMA("failing", {"v": case.property}),
         f'{{"type": "RECORD", "stream": "failing", "record": {{"v": {case.wire}}}}}',
         default_target_schema="fail",
+        on_unstorable="fail",
     )
     outcome.expect(65)
     assert f"at failing.{case.path} (line 2)" in outcome.last_words
