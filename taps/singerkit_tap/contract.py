@@ -134,6 +134,7 @@ class Start:
     has said that it `can_resume`.
     ``is_sweep``: the rows of an incremental stream that do not come are to leave the target.
     ``continuation``: what the last complete read of the stream, or of the partition, has left (`Page.continuation`).
+    ``is_anew``: all rows are to be sent again, though they were read; the continuation may still tell which are gone.
     """
 
     value: BookmarkValue | None = None
@@ -141,6 +142,7 @@ class Start:
     position: Any = None
     continuation: Any = None
     is_sweep: bool = False
+    is_anew: bool = False
 
 
 class StreamContract(Protocol):

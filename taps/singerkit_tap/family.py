@@ -425,7 +425,7 @@ class Member:
             position=self.load.position if self.load is not None else None,
             clock=clock if isinstance(clock, int) else None,
             newest=self._read.get("newest"),
-            continuation=None if is_anew or not self.is_wanted else self.continuations.of(context),
+            continuation=self.continuations.of(context) if self.is_wanted else None,
             is_sweep=self.is_swept,
         )
 

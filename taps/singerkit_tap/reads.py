@@ -75,10 +75,16 @@ class Read:
 
     def _start(self) -> Start:
         if self.tracker is None:
-            return Start(position=self._point.position, continuation=self._point.continuation)
+            return Start(
+                position=self._point.position,
+                continuation=self._point.continuation,
+                is_anew=self._point.is_anew,
+            )
         if self.drives_all or self._point.is_anew:
             first = starting_value(self._point.date, self._stream.bookmark_kind)
-            return Start(first, self.old_bookmark.start, is_sweep=self._point.is_sweep)
+            return Start(
+                first, self.old_bookmark.start, is_sweep=self._point.is_sweep, is_anew=self._point.is_anew
+            )
         value, bookmark = self.tracker.start_value, self.old_bookmark.start
         return Start(value, bookmark, continuation=self._point.continuation)
 

@@ -138,7 +138,11 @@ class PartitionedStream(BlockStream):
         found = self._parents.copied(context)
         counts = {*self.sent(found), *self._copied_further}
         copied = {name: value for name, value in found.items() if name in counts}
-        return {**self._parents.in_path(context), **copied}
+        return {**self.in_path(context), **copied}
+
+    def in_path(self, context: Context) -> Mapping[str, Any]:
+        """Return what leads to another place below the same parent."""
+        return self._parents.in_path(context)
 
     @cached_property
     def _copied_further(self) -> set[str]:

@@ -76,7 +76,7 @@ from tap_rest.records import ReadPage
 from tap_rest.samples import limited, pages_without_bookmark
 from tap_rest.schemas import COPIED, Sample, SchemaKeeper
 from tap_rest.settings.stream import StreamSettings
-from tap_rest.tokens import token_reads
+from tap_rest.tokens import Asked, token_reads
 from tap_rest.whole import WholeLoad
 
 __all__ = ["RestStream"]
@@ -230,13 +230,15 @@ class RestStream(PartitionedStream):
                 self._whole.note_warning()  # rows without a replication key are no answer to that
             start = replace(start, value=least_value(self.bookmark_kind))
         if self._tokens is not None:
-            below = self._question_below(context)
-            return self._tokens.pages(start.continuation, partial(self._ask_by_token, context), below)
+            ask = partial(self._ask_by_token, context)
+            asked = self._asked_below(context)
+            return self._tokens.pages(start.continuation, ask, asked, renews=start.is_anew)
         if self._conditional is not None:
             params = self.bookmark_asked_from(start)
             question = partial(self._question_and_fields, context, params)
             ask_under = partial(self._ask_under, context, params, is_first=start.bookmark is None)
-            pages = self._conditional.pages(start.continuation, question, ask_under)
+            left = None if start.is_anew else start.continuation
+            pages = self._conditional.pages(left, question, ask_under)
             return self._reading.to_the_end(pages, start, is_sorted=False)
         return self._reading.pages(context, start)
 
@@ -447,10 +449,13 @@ class RestStream(PartitionedStream):
         """Return what tells one question to the API from another, as far as its answers go."""
         return digest_of([*self._fingerprints.values(), self.settings.records, self.settings.copied])
 
-    def _question_below(self, context: Context | None) -> str:
+    def _asked_below(self, context: Context | None) -> Asked:
         """Return what tells one question from another, with what of the parent its answers are read by."""
         of = self._question()
-        return of if context is None else digest_of([of, self.copied(context)])
+        if context is None:
+            return Asked(of)
+        at, by = (digest_of(told) if told else None for told in (self.in_path(context), self.copied(context)))
+        return Asked(of, at, by)
 
     def _question_and_fields(self, context: Context | None, params: Mapping[str, str]) -> str:
         """Return what tells one request from another, with what is sent of its answer, by all that the config says."""

@@ -7,6 +7,7 @@ when the API says that it takes it no more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import urljoin
@@ -24,10 +25,32 @@ from tap_rest.settings.stream import StreamSettings
 from tap_rest.settings.tokens import TokenSettings
 from tap_rest.urls import without_params
 
-__all__ = ["TokenReads", "paths_of_token", "token_reads"]
+__all__ = ["Asked", "TokenReads", "paths_of_token", "token_reads"]
 
+_STAY = "rows that were deleted meanwhile stay in the target."
+Left: TypeAlias = Callable[[], Any]
 Ask: TypeAlias = Callable[[Mapping[str, Any] | None, Beginning], Iterator[ReadPage]]
 """Reads what is wanted besides the config (`Composer.frame`), None: all rows."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Digests of what is asked for: ``of`` by the config, ``at`` which place below the parent, and ``by`` what is copied of it; None: no parent."""
+
+    of: str
+    at: str | None = None
+    by: str | None = None
+
+    def left_by(self, token: str) -> dict[str, str]:
+        """Return what a state holds of a token that was an answer to this."""
+        parts = {"token": token, "of": self.of, "at": self.at, "by": self.by}
+        return {name: text for name, text in parts.items() if text is not None}
+
+    def is_at_place_of(self, left: Mapping[str, Any]) -> bool:
+        return left.get("at") == self.at
+
+    def has_copies_of(self, left: Any) -> bool:
+        return not isinstance(left, Mapping) or left.get("by") == self.by
 
 
 def token_reads(settings: StreamSettings, warn: Callable[[str], None]) -> TokenReads | None:
@@ -42,7 +65,10 @@ def token_reads(settings: StreamSettings, warn: Callable[[str], None]) -> TokenR
     )
     which = settings.token.token_of or ("last" if is_cursor else None)
     is_page = settings.token.param is None and pagination.type == "cursor"
-    return TokenReads(settings.name, settings.token, which, warn, is_page=is_page)
+    tells_deletions = settings.deletes is not None
+    return TokenReads(
+        settings.name, settings.token, which, warn, is_page=is_page, tells_deletions=tells_deletions
+    )
 
 
 def paths_of_token(settings: TokenSettings | None) -> list[str]:
@@ -53,7 +79,7 @@ def paths_of_token(settings: TokenSettings | None) -> list[str]:
 class TokenReads:
     """Those of one stream, ``name``; ``warn`` takes a sentence.
 
-    ``is_page``: a token is asked by as the cursor of a further page is.
+    ``is_page``: a token is asked by as the cursor of a further page is. ``tells_deletions``: records may say that their row is gone.
     """
 
     def __init__(
@@ -64,32 +90,44 @@ class TokenReads:
         warn: Callable[[str], None],
         *,
         is_page: bool = False,
+        tells_deletions: bool = False,
     ) -> None:
-        self._is_page = is_page
+        self._is_page, self._tells_deletions = is_page, tells_deletions
         self._name, self._settings, self._which = name, settings, which
         self._warn = warn
 
-    def pages(self, left: Any, ask: Ask, question: str) -> Iterator[ReadPage]:
-        """Yield the pages behind what the last complete read has ``left``, or all of them; ``question`` is a text of what is asked for.
+    def pages(self, left: Any, ask: Ask, asked: Asked, *, renews: bool = False) -> Iterator[ReadPage]:
+        """Yield the pages behind what the last complete read has ``left``, or all of them; ``asked`` is what is asked for now.
+
+        ``renews``: all rows are wanted again. Which are gone is told to those who send the token alone, so that is asked first.
 
         Raises:
             BadDataError: no answer of a read of all rows had a token, so that no run could go on.
         """
-        token = self._token(left, question)
-        if token is not None:
-            for page in self._with_left(ask(*self._asked_by(token)), question):
+        token, renews = self._token(left, asked), renews or not asked.has_copies_of(left)
+        behind: Left | None = None
+        if token is not None and (self._tells_deletions or not renews):
+            for page in self._with_left(ask(*self._asked_by(token)), asked):
                 if page.answer.taken_for == "start_over":
                     self._warn(
                         f"The API takes the token that the last run of stream {self._name} ended with no more (status "
-                        f"{page.answer.status}), so all rows are read again; rows that were deleted meanwhile stay in the target."
+                        f"{page.answer.status}), so all rows are read again; {_STAY}"
                     )
+                    behind = None
                     break
                 yield page
+                behind = page.left or behind
             else:
-                return
+                if not renews:
+                    return
+        yield from self._all_pages(ask, asked, behind)
+
+    def _all_pages(self, ask: Ask, asked: Asked, behind: Left | None) -> Iterator[ReadPage]:
+        """Yield all pages; ``behind``: what a read by the token has left meanwhile, from which on nothing is missed."""
         pages, has_token = 0, False
-        for page in self._with_left(ask(None, AS_CONFIGURED), question):
+        for page in self._with_left(ask(None, AS_CONFIGURED), asked):
             pages, has_token = pages + 1, has_token or page.is_absent or page.left is not None
+            page.left = behind or page.left
             yield page
         if pages and not has_token:
             raise BadDataError(
@@ -97,7 +135,7 @@ class TokenReads:
                 f"in {counted(pages, 'page')}; correct `incremental.token`."
             )
 
-    def _with_left(self, pages: Iterator[ReadPage], question: str) -> Iterator[ReadPage]:
+    def _with_left(self, pages: Iterator[ReadPage], asked: Asked) -> Iterator[ReadPage]:
         """Yield the pages of one read, each with what a later run asks by if no further page comes."""
         first: str | None = None
         for page in pages:
@@ -111,7 +149,7 @@ class TokenReads:
                     )
                 first = first or token
                 counts = first if self._which == "first" else token
-                page.left = partial(_left, counts, question)
+                page.left = partial(asked.left_by, counts)
             yield page
 
     def _token_in(self, page: ReadPage) -> str | None:
@@ -132,12 +170,19 @@ class TokenReads:
             )
         return found
 
-    def _token(self, left: Any, question: str) -> str | None:
+    def _token(self, left: Any, asked: Asked) -> str | None:
         """Return the token of a state; none that belongs to another question, or was edited to nothing."""
-        if not isinstance(left, Mapping) or left.get("of") != question:
+        token = left.get("token") if isinstance(left, Mapping) and left.get("of") == asked.of else None
+        if not isinstance(token, str) or not token:
             return None
-        token = left.get("token")
-        return token if isinstance(token, str) and token else None
+        if not asked.is_at_place_of(left):
+            if self._tells_deletions:
+                self._warn(
+                    f"Stream {self._name} is read below a parent at another place than in the last run, where its token may mean nothing, so all "
+                    f"rows there are read again; {_STAY}"
+                )
+            return None
+        return token
 
     def _asked_by(self, token: str) -> tuple[Mapping[str, Any], Beginning]:
         param = self._settings.param
@@ -154,7 +199,3 @@ class TokenReads:
                 "set `param` to the parameter by which the API takes it."
             )
         return without_params(urljoin(page.answer.url, token), redactor.knows)  # `auth` adds its own again
-
-
-def _left(token: str, question: str) -> dict[str, str]:
-    return {"token": token, "of": question}
