@@ -1,4 +1,4 @@
-"""Progress on stderr: a line per stream that is redrawn on a terminal, one line per finished stream in a log."""
+"""Progress on stderr: a line per stream that is redrawn on a terminal; in a log one every ten seconds, and one per finished stream."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from singerkit_shell.words import counted
 __all__ = ["Progress"]
 
 _REDRAW_SECONDS = 0.2
+_LINE_SECONDS = 10.0
+"""How often a log has a line of a stream that is read."""
 
 
 class Progress(logging.Filter):
@@ -29,15 +31,21 @@ class Progress(logging.Filter):
         self._streams: dict[str, _Stream] = {}
         self._drawn_at = 0.0
         self._drawn_width = 0
+        self._told_at = time.monotonic()
 
     def add(self, stream: str, rows: int) -> None:
         """Count ``rows`` more of ``stream`` and redraw when it is time."""
         entry = self._streams.setdefault(stream, _Stream())
         entry.rows += rows
         now = time.monotonic()
-        if now - self._drawn_at >= _REDRAW_SECONDS and (terminal := self._terminal()) is not None:
+        if now - self._drawn_at < _REDRAW_SECONDS:
+            return
+        if (terminal := self._terminal()) is not None:
             self._drawn_at = now
             self._draw(terminal, entry.line(stream, now))
+        elif now - self._told_at >= _LINE_SECONDS:
+            self._told_at = now
+            self._logger.info("%s so far", entry.line(stream, now))
 
     def done(self, stream: str) -> None:
         """Say that ``stream`` is finished: a line that stays."""

@@ -26,6 +26,7 @@ from singerkit_state.edit import has_part
 from singerkit_state.lineage import WaysOut, check_start
 from singerkit_state.nostate import looks_like
 from singerkit_state.value import Mark, decode, encode, is_empty, is_utf8, read_mark
+from singerkit_target.along import Along
 from singerkit_target.contract import (
     CommitsBeside,
     Loader,
@@ -193,6 +194,7 @@ class Load:
             self._way_to_start_over,
         )
         self.summary = Summary()
+        self._along = Along(log)
 
     # --- the run -------------------------------------------------------------------------------------------
 
@@ -224,7 +226,8 @@ class Load:
         finally:
             self._loader.close()
             if self.summary.received or self.summary.commits:
-                self.summary.log(self._log, self._loader.set_aside_in)
+                after = None if self._committed_state is None else decode(self._committed_state)
+                self.summary.log(self._log, self._loader.set_aside_in, self._stored, after)
         return self.summary
 
     def _read(self, source: IO[Any]) -> None:
@@ -573,6 +576,7 @@ class Load:
             self._tell_moved(stream, rows.moved, run)
         self._unit.rows += run.lines
         self._unit.size += len(run.data)
+        self._along.tell(self.summary)
         if rejects:
             self._set_aside(stream, rejects)
         self._rows_after_state = True

@@ -7,9 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from singerkit_shell.words import counted
+from singerkit_target.ended import Ended
 
 __all__ = ["Counts", "Moved", "Summary"]
 
@@ -81,10 +82,10 @@ class Summary:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def log(self, log: logging.Logger, aside: str) -> None:
-        """One line per stream, then one for the run; ``aside`` is where records are set aside."""
-        for stream, rows in sorted(self.committed.items()):
-            log.info("Stream `%s`: %s loaded.", stream, counted(rows, "row"))
+    def log(self, log: logging.Logger, aside: str, before: Any = None, after: Any = None) -> None:
+        """What was loaded by stream, then a line for the run; ``aside`` is where records are set aside, ``before`` and ``after`` are states."""
+        for said in Ended(self.committed, self.rejected_before, before, after).said():
+            log.info("%s", said)
         for stream, count in sorted(self.rejected_before.items()):
             if count:
                 log.warning(

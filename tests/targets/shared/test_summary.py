@@ -7,6 +7,9 @@ from collections import Counter
 
 import pytest
 
+from singerkit_shell.progress import Progress
+from singerkit_target.along import Along
+from singerkit_target.ended import bookmark_in
 from singerkit_target.summary import Summary
 
 LOG = logging.getLogger("summary")
@@ -97,3 +100,72 @@ def test_a_run_that_took_no_time_is_logged_too(
     monkeypatch.setattr("time.monotonic", lambda: 100.0)
     Summary(started=100.0).log(LOG, "the table t")
     assert caplog.messages == ["0 rows in 0.0 s (0 rows/s), 0 commits."]
+
+
+BEFORE = {"bookmarks": {"orders": {"replication_key_value": "2026-01-01"}, "parts": {"partitions": []}}}
+AFTER = {
+    "bookmarks": {"orders": {"replication_key_value": "2026-01-03"}, "new": {"replication_key_value": 7}}
+}
+
+
+def test_bookmarks_are_told_where_they_moved(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    summary = Summary()
+    summary.received.update(orders=2, new=1, parts=3)
+    summary.commit(summary.counts())
+    summary.log(LOG, "the table t", BEFORE, AFTER)
+    assert caplog.messages[:3] == [
+        "Stream `new`: 1 row loaded; its bookmark is `7`.",
+        "Stream `orders`: 2 rows loaded; its bookmark went from `2026-01-01` to `2026-01-03`.",
+        "Stream `parts`: 3 rows loaded.",
+    ]
+
+
+def test_a_terminal_is_shown_a_table_of_what_is_committed(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    summary = Summary()
+    summary.received.update(orders=1200, new=1)
+    summary.rejected["orders"] += 2
+    summary.commit(summary.counts())
+    summary.received["orders"] += 5  # and rolled back
+    summary.log(LOG, "the table t", BEFORE, AFTER)
+    assert caplog.messages[0].splitlines() == [
+        "What was loaded:",
+        "stream   rows  set aside  bookmark before  bookmark after",
+        "new         1                              7",
+        "orders  1,200          2  2026-01-01       2026-01-03",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("x" * 50, "x" * 37 + "..."), ("a\nb", "a b"), ({"a": 1}, ""), (True, ""), (1.5, "1.5")],
+)
+def test_a_bookmark_is_one_short_word(value: object, shown: str) -> None:
+    assert bookmark_in({"bookmarks": {"s": {"replication_key_value": value}}}, "s") == shown
+    assert bookmark_in({"bookmarks": []}, "s") == bookmark_in(None, "s") == ""
+
+
+def test_a_log_has_a_line_every_ten_seconds(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    summary, along, progress = Summary(started=100.0), Along(LOG), Progress(LOG)
+    for second in range(25):
+        now[0] = 100.0 + second
+        summary.received["a"] += 1000
+        if second == 5:
+            summary.commit(summary.counts())
+        along.tell(summary)
+        progress.add("a", 1000)
+    assert caplog.messages == [
+        "11,000 rows so far, 6,000 of them committed (1,100 rows/s).",
+        "a: 11,000 rows in 10.0 s (1,100 rows/s) so far",
+        "21,000 rows so far, 6,000 of them committed (1,050 rows/s).",
+        "a: 21,000 rows in 20.0 s (1,050 rows/s) so far",
+    ]
