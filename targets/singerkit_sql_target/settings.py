@@ -10,11 +10,13 @@ from singerkit_sql_target import naming
 from singerkit_sql_target.methods import Method, Methods, method_problems, methods_of
 from singerkit_sql_target.naming import Naming, naming_of, naming_problems
 from singerkit_sql_target.patterns import EVERY, most_exact, unmatched
-from singerkit_target.chosen import without_column
 from singerkit_wire.conflicts import Conflicts, OnConflict
 from singerkit_wire.stream import Stream
 
 __all__ = ["SETTINGS", "Settings", "conflicts_of", "problems", "settings_of"]
+
+EXISTING = "existing"
+"""What `column_types` says for the type that a column has in its table."""
 
 NAME: Mapping[str, Any] = {"type": "string", "minLength": 1, "secret": False}
 """A name or a path, which sentences and statements have to show, wherever it comes from."""
@@ -40,7 +42,8 @@ SETTINGS: Mapping[str, Any] = {
     "column_types": {
         "type": "object",
         "additionalProperties": NAME,
-        "description": 'Types for single columns, as in `{"orders.total": "DECIMAL(12,2)"}`; wins over `x-sql-datatype`.',
+        "description": "Types for columns by stream and field, or globs over those, of which the most exact one counts, as in "
+        '`{"orders.total": "DECIMAL(12,2)", "*.note": "VARCHAR"}`; wins over `x-sql-datatype`. `existing` is the type that a column has in its table.',
     },
     "on_type_conflict": {
         "anyOf": [
@@ -95,6 +98,10 @@ class Settings:
     conflicts: Conflicts = field(default_factory=Conflicts)
     conflict_patterns: tuple[str, ...] = ()
 
+    def type_of(self, stream: str, field: str) -> str | None:
+        """Return the type that `column_types` chooses for a column; `EXISTING`: that which it has in the table."""
+        return most_exact(self.column_types, f"{stream}.{field}", "column_types", "column")
+
     def appends(self, stream: str) -> bool:
         """Whether every row of a stream is kept."""
         return self.methods.of(stream) is Method.APPEND
@@ -147,11 +154,12 @@ def conflicts_of(config: Mapping[str, Any], given: frozenset[str]) -> Conflicts:
 
 def unmet(settings: Settings, streams: Mapping[str, Stream]) -> list[str]:
     """Return a sentence for each name in the config that no stream, or no column, of the run has met."""
+    met = [f"{name}.{column}" for name, stream in streams.items() for column in stream.column_names]
     return [
         *(
             f"`column_types` names `{name}`, and this run had no such stream with such a column: correct the name, unless that is left "
             "out on purpose."
-            for name in without_column(settings.column_types, streams)
+            for name in unmatched(settings.column_types, met)
         ),
         *(
             f"`load_method` names `{pattern}`, and this run had no stream that it matches: correct the name, unless that is left out on purpose."

@@ -11,10 +11,19 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from singerkit_shell.errors import BadDataError
-from singerkit_sql_target.dialect import ORDER, Change, Dialect, Existing, Field, Runs, Session
+from singerkit_sql_target.dialect import (
+    ORDER,
+    Change,
+    Dialect,
+    Existing,
+    ExistingColumn,
+    Field,
+    Runs,
+    Session,
+)
 from singerkit_sql_target.fitting import FORGET_TYPES, MOST_NAMED, Fitting, is_mixed, quoted
 from singerkit_sql_target.names import fold, identifiers
-from singerkit_sql_target.settings import Settings
+from singerkit_sql_target.settings import EXISTING, Settings
 from singerkit_sql_target.variants import (
     called,
     comment_of,
@@ -269,17 +278,19 @@ def check_key(session: Session, dialect: Dialect, table: Table, keys: Sequence[s
         )
 
 
-def _chosen(fitting: _Fitting, column: Column) -> str | None:
-    chosen = fitting.settings.column_types.get(f"{fitting.stream.name}.{column.name}")
+def _chosen(fitting: _Fitting, column: Column, found: ExistingColumn | None = None) -> str | None:
+    chosen = fitting.settings.type_of(fitting.stream.name, column.name)
+    if chosen == EXISTING:
+        chosen = None if found is None else found.type
     wanted = chosen or column.schema.get("x-sql-datatype")
     return wanted if wanted is None or isinstance(wanted, str) else json.dumps(wanted)
 
 
-def _new_type(fitting: _Fitting, column: Column) -> str:
+def _new_type(fitting: _Fitting, column: Column, found: ExistingColumn | None = None) -> str:
     if column.variant_of is not None:
         return fitting.dialect.types[column.kind]
     try:
-        return fitting.dialect.new_type(column, _chosen(fitting, column))
+        return fitting.dialect.new_type(column, _chosen(fitting, column, found))
     except ValueError as error:
         raise refused_type(fitting.stream.name, column.name, error) from None
 
@@ -328,7 +339,7 @@ class _Plan:
 
 
 def _plan(fitting: _Fitting, existing: Existing, every: Mapping[str, Column]) -> _Plan:
-    wanted = {name: _new_type(fitting, column) for name, column in every.items()}
+    wanted = {name: _new_type(fitting, column, existing.columns.get(name)) for name, column in every.items()}
     changes: list[_Alteration] = []
     misfits: list[tuple[str, str, str]] = []
     types = dict(wanted)

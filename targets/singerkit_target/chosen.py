@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_wire.stream import Stream
 
-__all__ = ["check_chosen", "refused_type", "without_column"]
+__all__ = ["check_chosen", "refused_type"]
 
 _ALIKE = 0.8
 """How like a column's name another has to be to pass for a slip (difflib's ratio)."""
@@ -27,7 +27,7 @@ def check_chosen(stream: Stream, column_types: Mapping[str, str]) -> None:
     prefix = f"{stream.name}."
     for name in column_types:
         column = name.removeprefix(prefix)
-        if column == name or "." in column or column in stream.column_names:
+        if column == name or set(".*?[") & set(column) or column in stream.column_names:
             continue
         unchosen = [other for other in stream.column_names if prefix + other not in column_types]
         near = difflib.get_close_matches(column, unchosen, 1, _ALIKE)
@@ -37,12 +37,6 @@ def check_chosen(stream: Stream, column_types: Mapping[str, str]) -> None:
                 f"(did you mean `{near[0]}`?); what was committed is safe: correct the config, or let the tap name the "
                 "field in its schema, then run again."
             )
-
-
-def without_column(column_types: Mapping[str, str], streams: Mapping[str, Stream]) -> list[str]:
-    """Return the names in `column_types` that none of the streams has a column for."""
-    met = {f"{name}.{column}" for name, stream in streams.items() for column in stream.column_names}
-    return sorted(set(column_types) - met)
 
 
 def refused_type(stream: str, column: str, error: ValueError) -> BadDataError:

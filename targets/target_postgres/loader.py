@@ -40,6 +40,7 @@ from singerkit_target.replay import waits
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import DELETED_AT, Stream
 from target_postgres import ahead, overwriting, rejects
+from target_postgres.arrays import with_arrays
 from target_postgres.connect import NO_WISHES, Connection, Wishes, connect, pid_of
 from target_postgres.domain import ABILITIES, DOMAIN
 from target_postgres.faults import ConnectionLost, RowsInTheWay, ServerTrouble
@@ -374,6 +375,9 @@ class PostgresLoader:
             rows = with_hex(rows, binary_at)
         if local_at:
             rows = with_utc(rows, local_at, stream.name)
+        if table.arrays:
+            at = {index: table.arrays[name] for index, name in enumerate(names) if name in table.arrays}
+            rows = with_arrays(rows, at)
         csv = as_csv(rows)
         waiting = self._waiting.of(table, tuple(table.columns[name] for name in names))
         waiting.lines = span(waiting.lines, batch.lines)

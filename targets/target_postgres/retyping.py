@@ -12,15 +12,16 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import Composed, Identifier
 
 from singerkit_sql_target.fitting import Fitting
-from singerkit_sql_target.settings import Settings
+from singerkit_sql_target.settings import EXISTING, Settings
 from singerkit_sql_target.variants import divided, stands_beside
 from singerkit_target.chosen import refused_type
 from singerkit_wire.domain import Numbers
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import Stream
 from target_postgres import ddl
+from target_postgres.arrays import keeps_arrays
 from target_postgres.before import Before
-from target_postgres.changes import family
+from target_postgres.changes import family, goes_on_as
 from target_postgres.misfits import Misfit, refuse_chosen_type, refuse_later_type, refuse_types
 from target_postgres.stored import HEADER, scale_of
 from target_postgres.types import VALUE_TABLE, ColumnType, column_type, keeps_values
@@ -29,16 +30,17 @@ from target_postgres.widening import becomes_wider
 __all__ = ["fit_types", "type_of"]
 
 
-def type_of(stream: Stream, column: Column, settings: Settings) -> ColumnType:
-    """Return the type that a column is to have."""
+def type_of(
+    stream: Stream, column: Column, settings: Settings, found: ddl.ExistingColumn | None
+) -> ColumnType:
+    """Return the type that a column is to have; ``found`` is the one that is there."""
     if column.variant_of is not None:
         return ColumnType(VALUE_TABLE[column.kind].sql)
+    chosen = settings.type_of(stream.name, column.name)
+    if chosen == EXISTING:
+        chosen = found.type if found is not None and goes_on_as(column, found) else None
     try:
-        return column_type(
-            column,
-            settings.column_types.get(f"{stream.name}.{column.name}"),
-            settings.number_type or "numeric",
-        )
+        return column_type(column, chosen, settings.number_type or "numeric")
     except ValueError as error:
         raise refused_type(stream.name, column.name, error) from None
 
@@ -69,7 +71,7 @@ def fit_types(
         found = existing.columns.get(short)
         if found is not None:
             _check_writable(fitting, column, found)
-            wanted = type_of(stream, column, fitting.settings)
+            wanted = type_of(stream, column, fitting.settings, found)
             misfit = Misfit(column, short, found, wanted, is_key=short in keys)
             if column.is_always_null and stands_beside(fitting, column):
                 nulls[column.name] = found
@@ -141,7 +143,8 @@ def _with_documents(
     stream = fitting.stream
 
     def is_document(column: Column) -> bool:
-        short, wanted = columns[column.name], type_of(stream, column, fitting.settings)
+        short = columns[column.name]
+        wanted = type_of(stream, column, fitting.settings, existing.columns.get(short))
         return (
             (not wanted.is_chosen or wanted.is_default)
             and (
@@ -192,6 +195,8 @@ def _fits(
     """
     column, short, found, wanted = misfit.column, misfit.short, misfit.found.type, misfit.wanted
     if column.is_always_null or _suits(cursor, misfit.found, wanted, column.kind):
+        return True
+    if not wanted.is_chosen and keeps_arrays(column, misfit.found):
         return True
     may_be_blank = found == "jsonb" or short in before.new.columns
     is_blank = may_be_blank and not ddl.holds_values(cursor, table, short)

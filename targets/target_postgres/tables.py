@@ -24,6 +24,7 @@ from singerkit_target.contract import TableRemade
 from singerkit_wire.kinds import Kind
 from singerkit_wire.stream import Stream
 from target_postgres import ddl
+from target_postgres.arrays import arrays_of
 from target_postgres.before import NOTHING_NEW, Before, New
 from target_postgres.faults import TableChanged
 from target_postgres.guards import check_rules
@@ -57,6 +58,7 @@ class Table(StreamTable):
 
     binary: frozenset[str]
     local: frozenset[str]
+    arrays: Mapping[str, str]
     held: Mapping[str, ddl.ExistingColumn]
     shape: ddl.Shape
     takes_copies: bool
@@ -141,7 +143,11 @@ def fit_table(
         columns = identifiers(
             [*stream.column_names, *metadata], where, WORDS, called=called(replace(fitting, stream=stream))
         )
-        own = {columns[column.name]: type_of(stream, column, settings) for column in stream.columns}
+        there = {} if existing is None else existing.columns
+        own = {
+            columns[column.name]: type_of(stream, column, settings, there.get(columns[column.name]))
+            for column in stream.columns
+        }
         return columns, own | {
             columns[name]: ColumnType(WORDS.types[one.kind]) for name, one in metadata.items()
         }
@@ -228,6 +234,7 @@ def fit_table(
         moments=frozenset(field for field, column in held.items() if column.base in _TAKES_TIMES),
         binary=frozenset(column.name for column in given.columns if column.kind is Kind.BINARY),
         local=frozenset(field for field, column in held.items() if column.base == "timestamp"),
+        arrays=arrays_of(given.columns, held),
         held={short: actual[short] for short in columns.values()},
         shape=actual_shape,
         takes_copies=is_empty and not lacks_key and not history,

@@ -131,8 +131,9 @@ class TargetPostgres(SqlTarget):
             },
             "column_types": {
                 **settings.SETTINGS["column_types"],
-                "description": "PostgreSQL types for single columns, as in "
-                '`{"orders.total": "numeric(12,2)"}`; wins over `x-sql-datatype`.',
+                "description": "PostgreSQL types for columns by stream and field, or globs over those, of which the most exact one counts, as in "
+                '`{"orders.total": "numeric(12,2)", "*.created_at": "timestamp", "legacy_*": "existing"}`; wins over `x-sql-datatype`. `existing` is the '
+                "type that a column has in its table, where the values can go there as the user answers for.",
             },
         },
     }
