@@ -168,7 +168,8 @@ class FastDecoder:
             raise Refused from None
 
     def _decode(self, data: bytes, lines: int, first_line: int) -> list[Batch]:
-        has_odd_escapes = has_escape(_ODD_ESCAPE, data)
+        # Of no account where text is read, and NUL with it.
+        has_odd_escapes = bool(self.quick or not self.holds_nul) and has_escape(_ODD_ESCAPE, data)
         if (has_odd_escapes and not self.holds_nul and _NUL in data) or (
             self.refused and self.refused.search(data)
         ):
