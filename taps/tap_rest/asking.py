@@ -28,7 +28,7 @@ from tap_rest.deletions import Deletions
 from tap_rest.doubts import told_of_lost_page, told_of_lost_parameters, told_of_uneven_pages
 from tap_rest.formats.layouts import layout_of
 from tap_rest.formats.translating import Translator
-from tap_rest.groups import Groups
+from tap_rest.groups import Groups, is_group
 from tap_rest.hook.loading import Hooks
 from tap_rest.jobs import JobRunner
 from tap_rest.pages.caps import Cap
@@ -286,6 +286,14 @@ class Asking:
         client.expect(
             (self._settings.name, "reads"), [one for one in first if one is not None], self._begin_of(*now)
         )
+
+    def expect_behind(self, context: Context | None, wanted: Mapping[str, Any] | None) -> None:
+        """Take note of what is asked behind the page at hand by what its rows end with; None: nothing, or nobody knows yet."""
+        client = self._source.client
+        is_alone = self._job is None and (context is None or not is_group(context))
+        is_known = wanted is not None and is_alone and client.questions_ahead > 0
+        question = self._begin_of(context, wanted) if is_known and wanted is not None else None
+        client.expect((self._settings.name, "behind"), [] if question is None else [question])
 
     def _begin_of(self, context: Context | None, wanted: Mapping[str, Any]) -> Question | None:
         """Return the first question of a read; None: there is none, which is told when its turn has come."""

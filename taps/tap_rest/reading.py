@@ -79,7 +79,8 @@ class Reading:
             params = self._params_from(start.value)
             stream.expect_reads(context, params)
             reads_all = is_first or start.is_sweep
-            pages = self._question(context, ask, self._params_from, params, reads_all=reads_all)
+            coming = partial(stream.asking.expect_behind, context)
+            pages = self._question(context, ask, self._params_from, params, coming, reads_all=reads_all)
         # Rows without a key may stand behind all others, and be read when there is no bookmark yet.
         return self.to_the_end(pages, start, is_sorted=stream.settings.is_sorted and not is_first)
 
@@ -147,6 +148,7 @@ class Reading:
         ask: Ask,
         params_from: Callable[[Value], Params],
         params: Params,
+        coming: Callable[[Params | None], None] = lambda _: None,
         *,
         reads_all: bool,
     ) -> Iterator[ReadPage]:
@@ -170,7 +172,7 @@ class Reading:
             SentRows(stream.whole_rows),
             lambda: stream.encoder_now,
             stream.unique_key,
-            Questions(ask_on, params_from, partial(asking.pages_behind, context, asking.numbering)),
+            Questions(ask_on, params_from, partial(asking.pages_behind, context, asking.numbering), coming),
             stream.warn,
             stream.advice_on_order,
         )

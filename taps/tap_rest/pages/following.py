@@ -43,12 +43,13 @@ class Questions:
 
     ``pages`` makes the numbered pages of one question; ``params_of`` the parameters that ask from a value on. ``pages_behind``
     makes the pages of a question from the one on that holds the row behind so many; it is given that number, and how many rows a
-    page has.
+    page has. ``coming`` is told of the question behind a page before its rows are handed on; None: there is none.
     """
 
     pages: Callable[[Params], Iterator[ReadPage]]
     params_of: Callable[[BookmarkValue], Params]
     pages_behind: Callable[[Params, int, int], Iterator[ReadPage]]
+    coming: Callable[[Params | None], None] = lambda _: None
 
 
 class _Row(NamedTuple):
@@ -118,7 +119,7 @@ class Following:
         self._advice_on_order = advice_on_order
         self._column = KeyColumn(stream, key, encoder)
         self._ask, self._params_of = questions.pages, questions.params_of
-        self._ask_behind = questions.pages_behind
+        self._ask_behind, self._coming = questions.pages_behind, questions.coming
         self._warn = warn
         self._last: msgspec.Raw | None = None
         """The greatest value, as it came: what it compares as is found anew beside the values of each page."""
@@ -152,9 +153,12 @@ class Following:
                 rows of one value than a page holds change faster than they are read, or come in another order.
         """
         following: Params | None = params
-        while following is not None:
-            self._questions += 1
-            following = yield from self._question(following)
+        try:
+            while following is not None:
+                self._questions += 1
+                following = yield from self._question(following)
+        finally:  # another read asks for itself
+            self._coming(None)
         if reads_all and self._questions > 1 and not self._has_null_later:
             yield from self._behind(params)
 
@@ -226,10 +230,13 @@ class Following:
             has_moved = self._take(page)
             if has_moved:
                 self._asked = params
+            goes_on = has_moved and not page.is_last and self._last_params != params
+            if goes_on:
+                self._coming(self._last_params)
             yield page
             if page.is_last:
                 return None
-            if has_moved and self._last_params != params:
+            if goes_on:
                 return self._last_params
         return None
 

@@ -226,6 +226,35 @@ def test_the_next_page_is_asked_for_while_one_is_written(
     assert out.count(b'"RECORD"') == len(rows)
 
 
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_what_goes_on_by_its_key_is_asked_for_while_a_page_is_written(
+    concurrency: int, tmp_path: Path, run_tap: Any
+) -> None:
+    """By the value that the rows before end with, once for each page, and none behind the last."""
+    following = threading.Event()
+    rows = [
+        {"id": number, "at": f"2026-01-01T00:00:{number:02}Z", "of": "x" * 60_000} for number in range(60)
+    ]
+
+    def route(asked: Asked) -> Reply:
+        found = [row for row in rows if str(row["at"]) >= (asked.param("since") or "")]
+        if asked.param("since"):
+            following.set()
+        page = int(asked.param("page") or 1)
+        return json_reply({"data": page_of(found, asked, 20), "more": len(found) > page * 20})
+
+    stream = STREAMS["page, sorted"][0] | {"pagination": {"type": "page", "has_more": "$.more"}}
+    with serving({"/numbered": route}) as api:
+        run_tap(api.url, stream, args=("--discover",), concurrency=concurrency).ended(0)
+        command = [str(TAP), "--config", str(tmp_path / "config.json")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as tap:
+            assert following.wait(10 if concurrency > 1 else 1) == (concurrency > 1)
+            out, _ = tap.communicate(timeout=30)
+        asked = [one.raw_path for one in api.asked]
+    assert out.count(b'"RECORD"') == len(rows)
+    assert len(asked) == len(set(asked))
+
+
 @pytest.mark.parametrize("concurrency", [1, 6])
 def test_a_total_asks_for_no_page_beyond_the_last(concurrency: int, run_tap: Any) -> None:
     with serving(ROUTES) as api:

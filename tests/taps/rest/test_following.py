@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -28,12 +29,17 @@ class Changing:
         self.rows = {number: (number, "first") for number in range(1, count + 1)}
         self.clock = count
         self.change = change
+        self._turn = threading.Lock()
 
     def touch(self, number: int, value: str, step: int = 1) -> None:
         self.clock += step
         self.rows[number] = (self.clock, value)
 
     def __call__(self, asked: Asked) -> Reply:
+        with self._turn:
+            return self._answer(asked)
+
+    def _answer(self, asked: Asked) -> Reply:
         since = asked.param("since") or ""
         rows = [
             {"id": number, "at": at(second), "v": value}
@@ -100,7 +106,8 @@ def test_whatever_changes_between_two_answers_arrives(seed: int, run_tap: Any) -
     runs: list[Any] = []
     with serving({"/orders": table}) as api:
         for _ in range(12):
-            runs.append(run_tap(api.url, stream(), state=runs[-1].state if runs else None).ended(0))
+            state, at_a_time = runs[-1].state if runs else None, 1 + seed % 2
+            runs.append(run_tap(api.url, stream(), state=state, concurrency=at_a_time).ended(0))
             if not left[0] and not runs[-1].records("orders"):
                 break
     assert newest(runs) == {number: value for number, (_, value) in table.rows.items()}
