@@ -45,6 +45,7 @@ from singerkit_target.replay import TRIES, UnitInHand, waits
 from singerkit_target.summary import Counts, Moved, Summary
 from singerkit_target.units import in_load_order, segments
 from singerkit_target.versions import Versions
+from singerkit_target.warned import Warned
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.batchfiles import batch_files
 from singerkit_wire.blocks import BlockDecoder, Judgement, MalformedLine
@@ -206,11 +207,13 @@ class Load:
             Stopped: a signal came; the safe part is committed.
             RetryableError, ConfigurationError: as the target says; nothing uncommitted is kept.
         """
+        warned = Warned(self._log)
         try:
             self._loader.open()
             try:
-                self._read(source)
-                self._finish()
+                with warned:
+                    self._read(source)
+                    self._finish()
             finally:  # whatever has happened meanwhile, the commit comes first
                 self._end_commit()
         except BadDataError as error:
@@ -228,6 +231,7 @@ class Load:
             if self.summary.received or self.summary.commits:
                 after = None if self._committed_state is None else decode(self._committed_state)
                 self.summary.log(self._log, self._loader.set_aside_in, self._stored, after)
+            warned.tell(self.summary.seconds())
         return self.summary
 
     def _read(self, source: IO[Any]) -> None:

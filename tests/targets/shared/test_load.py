@@ -983,6 +983,18 @@ def test_unknown_messages_are_warned_of_once_per_type(caplog):
     assert run.rows() == [1]
 
 
+def test_a_long_run_ends_with_its_warnings_once_more(caplog, monkeypatch):
+    monkeypatch.setattr("singerkit_target.warned._LONG", 0)
+    monkeypatch.setattr("singerkit_target.warned._MOST", 2)
+    Run(SCHEMA(), *({"type": f"ODD{n}"} for n in range(5)), RECORD(1), STATE(1))
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings[5:] == [
+        "To be seen to: Unknown message type `ODD0` at line 2: skipped.",
+        "To be seen to: Unknown message type `ODD1` at line 3: skipped.",
+        "To be seen to: 3 more warnings further up.",
+    ]
+
+
 @pytest.mark.parametrize(
     "end", ['{"type": "RECORD", "stream": "a", "rec', "{", '{"type": "STATE", "value": 5']
 )
