@@ -19,6 +19,7 @@ from singerkit_shell.signals import stop_flag
 from singerkit_state.postgres.errors import connection_error, first_line
 from singerkit_state.postgres.lock import is_pooled
 from target_postgres.pem import file_of, is_pem
+from target_postgres.ssh import is_asked_for
 
 __all__ = [
     "NO_WISHES",
@@ -95,7 +96,8 @@ def server_problem(config: Mapping[str, Any], *, is_empty: bool) -> str | None:
             "`embedded_folder` asks for the embedded PostgreSQL, and `embedded` is false; remove one of them"
         )
     asks = _asks_for_embedded(config)
-    named = [key for key in _FIELDS.keys() | {"dsn", "ssh_tunnel"} if config.get(key) is not None]
+    named = [key for key in _FIELDS.keys() | {"dsn"} if config.get(key) is not None]
+    named += ["ssh_tunnel"] if is_asked_for(config) else []
     if asks and named:
         return f"`{asks[0]}` asks for the embedded PostgreSQL, `{sorted(named)[0]}` for another one; remove one of them"
     if asks or names_a_server(config) or is_empty:

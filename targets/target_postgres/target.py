@@ -12,6 +12,7 @@ from singerkit_shell.command import start
 from singerkit_sql_target import settings
 from singerkit_sql_target.target import SqlTarget
 from singerkit_state.postgres.url import name_problem
+from singerkit_target.abilities import Abilities
 from singerkit_target.contract import Loader
 from singerkit_target.load import Limits
 from target_postgres import ssh, upkeep
@@ -148,6 +149,10 @@ class TargetPostgres(SqlTarget):
     @classmethod
     def is_of_others(cls, config: Mapping[str, Any]) -> bool:
         return has_theirs(config)
+
+    @classmethod
+    def abilities(cls, config: Mapping[str, Any]) -> Abilities:
+        return super().abilities(taken_over(config).config if has_theirs(config) else config)
 
     def take_over(self) -> list[str]:
         if not has_theirs(self._config):

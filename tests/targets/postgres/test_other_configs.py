@@ -75,6 +75,11 @@ def test_a_config_of_meltanolabs_works_as_it_is(database: str, tmp_path: Path) -
     assert rows == [(1, "b", True)]
 
 
+def test_what_is_promised_of_a_config_of_theirs_is_what_it_does() -> None:
+    assert not TargetPostgres.abilities({"use_copy": True, "load_method": "append-only"}).appends("s")
+    assert TargetPostgres.abilities({"load_method": "append-only"}).appends("s")
+
+
 def test_what_their_config_leaves_out_is_as_there(caplog: pytest.LogCaptureFixture) -> None:
     made = config_of(**HERE, use_copy=False)
     found = [made[name] for name in ("default_target_schema", "add_record_metadata", "hard_delete")]

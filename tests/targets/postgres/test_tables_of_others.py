@@ -94,6 +94,13 @@ def test_arrays_of_others_keep_every_value(database: str, exact: bool) -> None:
     assert query(database, "SELECT xmin::text FROM s ORDER BY id") == before
 
 
+def test_an_array_of_unknown_elements_stands_beside_a_column_of_texts(database: str) -> None:
+    query(database, "CREATE TABLE s (id bigint PRIMARY KEY, words text[])")
+    schema = SCHEMA("s", {"id": {"type": "integer"}, "words": {"type": ["array", "null"]}}, ["id"])
+    load(database, schema, RECORD("s", {"id": 1, "words": ["a", 5]}), STATE({"a": 1})).expect(0)
+    assert query(database, "SELECT words, words__text FROM s") == [(None, '["a", 5]')]
+
+
 def test_what_an_array_does_not_hold_is_set_aside(database: str) -> None:
     query(database, "CREATE TABLE s (id bigint PRIMARY KEY, words text[])")
     any_ = SCHEMA("s", {"id": {"type": "integer"}, "words": {"type": ["array", "object", "null"]}}, ["id"])
