@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from singerkit_catalog.admitted import json_types
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_sql_target.contracts import Contract, without
 from singerkit_sql_target.dialect import Existing, InTheWay, Words
 from singerkit_sql_target.names import place_of
 from singerkit_sql_target.naming import refuse_renamed
@@ -94,6 +95,28 @@ class Fitting:
     def column(self, field: str) -> str:
         """What the config calls the column of a field, which the store may have to shorten."""
         return self.settings.naming.column(self.stream.name, field)
+
+    def held_to_contract(self, columns: Mapping[str, str], there: Collection[str]) -> Stream:
+        """Return the stream without the fields for which its table may get no column.
+
+        Raises:
+            BadDataError: they are not to be left out.
+        """
+        stream, contract = self.stream, self.settings.contracts.of(self.stream.name)
+        new = [name for name in stream.column_names if columns[name] not in there]
+        if contract is Contract.EVOLVE or not new:
+            return stream
+        if contract is Contract.FREEZE or {*new} & {*stream.key_properties}:
+            raise BadDataError(
+                f"Expected no new columns in the table {self.where} of stream `{stream.name}`, which `schema_contract` holds as it is, got {quoted(new)}; "
+                "nothing was written there: add them to the table, leave the fields out with `select`, or let the stream `evolve`, then run again."
+            )
+        self.log.warning(
+            "Stream `%s`: %s left out, since the table has no such column and `schema_contract` says `ignore`.",
+            stream.name,
+            f"{quoted(new)} {'is' if len(new) == 1 else 'are'}",
+        )
+        return without(stream, new)
 
     def check_renamed(self, existing: Existing | None, columns: Mapping[str, str]) -> None:
         """See that no column of the table with rows is that of a field which the config calls otherwise now."""

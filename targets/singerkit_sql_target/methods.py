@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from singerkit_shell.validate import nearest
-from singerkit_sql_target.patterns import EVERY, most_exact, unmatched
+from singerkit_sql_target.patterns import EVERY, known_words, most_exact, unmatched, word_problems
 
 __all__ = ["METHODS", "Method", "Methods", "method_problems", "methods_of"]
 
@@ -57,36 +55,9 @@ class Methods:
 
 def methods_of(value: Any) -> Methods:
     """Return what `load_method` says; of what has `method_problems` nothing."""
-    return Methods({pattern: METHODS[word] for pattern, word in _read(value).items() if _is_known(word)})
+    return Methods(known_words(value, METHODS))
 
 
 def method_problems(value: Any) -> list[str]:
     """Say what is wrong with `load_method`, a sentence each without its full stop."""
-    said = _read(value)
-    is_by_pattern = not isinstance(value, str) or said != {EVERY: value}
-    return [
-        _problem(f"load_method.{pattern}" if is_by_pattern else "load_method", word)
-        for pattern, word in said.items()
-        if not _is_known(word)
-    ]
-
-
-def _is_known(word: Any) -> bool:
-    return isinstance(word, str) and word in METHODS
-
-
-def _read(value: Any) -> Mapping[str, Any]:
-    """Return the words by pattern; an object that comes from the environment is a text."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {EVERY: value}
-    return value if isinstance(value, Mapping) else {EVERY: value}
-
-
-def _problem(place: str, word: Any) -> str:
-    near = nearest(word, list(METHODS)) if isinstance(word, str) else None
-    hint = f" (did you mean `{near}`?)" if near else ""
-    expected = ", ".join(f"`{method.value}`" for method in Method)
-    return f"Expected one of {expected}, got `{json.dumps(word)[:80] if not isinstance(word, str) else word[:80]}` at {place}{hint}"
+    return word_problems("load_method", value, METHODS, [method.value for method in Method])

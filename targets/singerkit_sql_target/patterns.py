@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.validate import nearest
 
-__all__ = ["EVERY", "most_exact", "unmatched"]
+__all__ = ["EVERY", "known_words", "most_exact", "unmatched", "word_problems"]
 
 _T = TypeVar("_T")
 
@@ -51,3 +53,44 @@ def _matches(pattern: str, name: str) -> bool:
 def _exactness(pattern: str, name: str) -> tuple[bool, int]:
     """A name is more exact than any glob, and a glob that has more letters than one with fewer."""
     return pattern == name, sum(letter not in "*?[]!" for letter in pattern)
+
+
+def known_words(value: Any, words: Mapping[str, _T]) -> dict[str, _T]:
+    """Return what a setting says by pattern, as ``words`` mean it; of what has `word_problems` nothing."""
+    return {pattern: words[word] for pattern, word in _read(value).items() if _is_known(word, words)}
+
+
+def word_problems(setting: str, value: Any, words: Collection[str], told: Collection[str] = ()) -> list[str]:
+    """Say what is wrong with a setting that is a word, or words by pattern, a sentence each without its full stop.
+
+    ``told`` are those of ``words`` that a sentence names.
+    """
+    said = _read(value)
+    is_by_pattern = not isinstance(value, str) or said != {EVERY: value}
+    return [
+        _problem(f"{setting}.{pattern}" if is_by_pattern else setting, word, words, told or words)
+        for pattern, word in said.items()
+        if not _is_known(word, words)
+    ]
+
+
+def _is_known(word: Any, words: Collection[str]) -> bool:
+    return isinstance(word, str) and word in words
+
+
+def _read(value: Any) -> Mapping[str, Any]:
+    """Return the words by pattern; an object that comes from the environment is a text."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {EVERY: value}
+    return value if isinstance(value, Mapping) else {EVERY: value}
+
+
+def _problem(place: str, word: Any, words: Collection[str], told: Collection[str]) -> str:
+    near = nearest(word, list(words)) if isinstance(word, str) else None
+    hint = f" (did you mean `{near}`?)" if near else ""
+    expected = ", ".join(f"`{one}`" for one in told)
+    got = word[:80] if isinstance(word, str) else json.dumps(word)[:80]
+    return f"Expected one of {expected}, got `{got}` at {place}{hint}"

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from singerkit_sql_target import naming
+from singerkit_sql_target import contracts, naming
+from singerkit_sql_target.contracts import Contracts, contracts_of
 from singerkit_sql_target.methods import Method, Methods, method_problems, methods_of
 from singerkit_sql_target.naming import Naming, naming_of, naming_problems
-from singerkit_sql_target.patterns import EVERY, most_exact, unmatched
+from singerkit_sql_target.patterns import known_words, most_exact, unmatched, word_problems
 from singerkit_wire.conflicts import Conflicts, OnConflict
 from singerkit_wire.stream import Stream
 
@@ -21,7 +22,7 @@ EXISTING = "existing"
 NAME: Mapping[str, Any] = {"type": "string", "minLength": 1, "secret": False}
 """A name or a path, which sentences and statements have to show, wherever it comes from."""
 
-_CONFLICT = [policy.value for policy in OnConflict]
+_CONFLICTS: Mapping[str, OnConflict] = {policy.value: policy for policy in OnConflict}
 
 SETTINGS: Mapping[str, Any] = {
     "default_target_schema": {
@@ -46,14 +47,9 @@ SETTINGS: Mapping[str, Any] = {
         '`{"orders.total": "DECIMAL(12,2)", "*.note": "VARCHAR"}`; wins over `x-sql-datatype`. `existing` is the type that a column has in its table.',
     },
     "on_type_conflict": {
-        "anyOf": [
-            {"type": "string", "enum": _CONFLICT},
-            {
-                "type": "object",
-                "minProperties": 1,
-                "additionalProperties": {"type": "string", "enum": _CONFLICT},
-            },
-        ],
+        "type": ["string", "object"],
+        "additionalProperties": {"type": "string"},
+        "minProperties": 1,
         "description": "What becomes of a value that is not of the type of its column, where no wider one of its kind (`bigint` to `numeric`) holds "
         "both: `variant` puts it, as it came, into a column of text beside that (`qty__text`), and null into its own; `widen` makes the column text or "
         "documents; `quarantine` sets the record aside; `fail` ends the run. For all, or by globs of `stream.column` or `stream`, of which the most "
@@ -69,6 +65,7 @@ SETTINGS: Mapping[str, Any] = {
         "`true` also deletes each row of a stream with a key whose record has a value in `_sdc_deleted_at`, as "
         "log-based streams say that a row is gone; else the row stays, with that value.",
     },
+    "schema_contract": contracts.SETTING,
     **naming.SETTINGS,
     "activate_version": {
         "type": "boolean",
@@ -97,6 +94,7 @@ class Settings:
     naming: Naming = field(default_factory=Naming)
     conflicts: Conflicts = field(default_factory=Conflicts)
     conflict_patterns: tuple[str, ...] = ()
+    contracts: Contracts = field(default_factory=Contracts)
 
     def type_of(self, stream: str, field: str) -> str | None:
         """Return the type that `column_types` chooses for a column; `EXISTING`: that which it has in the table."""
@@ -129,21 +127,22 @@ def settings_of(config: Mapping[str, Any], given: frozenset[str]) -> Settings:
         follows_versions=config["activate_version"],
         naming=naming_of(config),
         conflicts=conflicts_of(config, given),
-        conflict_patterns=tuple(_conflicts_said(config)),
+        conflict_patterns=tuple(known_words(config["on_type_conflict"], _CONFLICTS)),
+        contracts=contracts_of(config["schema_contract"]),
     )
-
-
-def _conflicts_said(config: Mapping[str, Any]) -> dict[str, OnConflict]:
-    said = config["on_type_conflict"]
-    by_pattern = {EVERY: said} if isinstance(said, str) else said
-    return {pattern: OnConflict(policy) for pattern, policy in by_pattern.items()}
 
 
 def conflicts_of(config: Mapping[str, Any], given: frozenset[str]) -> Conflicts:
     """Return what a config with its defaults says of values that are not of the type of their column."""
-    by_pattern = _conflicts_said(config)
+    by_pattern = known_words(config["on_type_conflict"], _CONFLICTS)
+    held = contracts_of(config["schema_contract"])
 
-    def of(stream: str, field: str) -> OnConflict:
+    def of(stream: str, field: str) -> OnConflict | None:
+        said = asked(stream, field)
+        is_change = said in (OnConflict.VARIANT, OnConflict.WIDEN)
+        return None if is_change and not held.evolves(stream) else said
+
+    def asked(stream: str, field: str) -> OnConflict:
         setting = "on_type_conflict"
         by_column = {pattern: by_pattern[pattern] for pattern in unmatched(by_pattern, [stream])}
         found = most_exact(by_column, f"{stream}.{field}", setting, "column")
@@ -160,6 +159,10 @@ def unmet(settings: Settings, streams: Mapping[str, Stream]) -> list[str]:
             f"`column_types` names `{name}`, and this run had no such stream with such a column: correct the name, unless that is left "
             "out on purpose."
             for name in unmatched(settings.column_types, met)
+        ),
+        *(
+            f"`schema_contract` names `{pattern}`, and this run had no stream that it matches: correct the name, unless that is left out on purpose."
+            for pattern in settings.contracts.unmatched(streams)
         ),
         *(
             f"`load_method` names `{pattern}`, and this run had no stream that it matches: correct the name, unless that is left out on purpose."
@@ -184,8 +187,13 @@ def problems(config: Mapping[str, Any], given: frozenset[str]) -> list[str]:
     """Problems that a JSON Schema cannot tell; ``given`` are the keys that the user wrote."""
     if found := naming_problems(config):
         return found
-    if found := method_problems(config["load_method"]):
-        return found
+    for found in (
+        method_problems(config["load_method"]),
+        word_problems("on_type_conflict", config["on_type_conflict"], _CONFLICTS),
+        word_problems("schema_contract", config["schema_contract"], contracts.CONTRACTS),
+    ):
+        if found:
+            return found
     methods = methods_of(config["load_method"])
     appends_all = methods.is_one and methods.may_be(Method.APPEND)
     if appends_all and "hard_delete" in given and config["hard_delete"]:

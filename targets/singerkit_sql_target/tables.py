@@ -171,6 +171,10 @@ def fit_table(
         raise fitting.dropped()
     is_of_this_run = is_empty if former is None else former.is_of_this_run
     columns, every = _columns_of(fitting, there, metadata)
+    if existing is not None:
+        fitting = replace(fitting, stream=fitting.held_to_contract(columns, there))
+        columns, every = _columns_of(fitting, there, metadata)
+    stream = fitting.stream
     fitting.check_renamed(existing, {field: columns[field] for field in stream.fields})
     keys = () if settings.appends(stream.name) else tuple(columns[key] for key in stream.key_properties)
     read_anew = fitting.read_anew(keys)
@@ -357,6 +361,10 @@ def _plan(fitting: _Fitting, existing: Existing, every: Mapping[str, Column]) ->
         if column.is_always_null or is_home_of_none or found.type == wanted[name]:
             continue
         fits = None if _chosen(fitting, column) else fitting.dialect.fitting(column, found.type, wanted[name])
+        if not fitting.settings.contracts.evolves(fitting.stream.name):
+            if fits != found.type:
+                misfits.append((name, found.type, wanted[name]))
+            continue
         # One that a run without any row has made; a type that somebody has chosen for a table stays.
         is_as_made = found.type == fitting.dialect.types[column.kind]
         prefers = fits == found.type and is_as_made and wanted[name] in fitting.dialect.inexact_types

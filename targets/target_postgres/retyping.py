@@ -198,6 +198,8 @@ def _fits(
         return True
     if not wanted.is_chosen and keeps_arrays(column, misfit.found):
         return True
+    if not fitting.settings.contracts.evolves(fitting.stream.name):
+        return False
     may_be_blank = found == "jsonb" or short in before.new.columns
     is_blank = may_be_blank and not ddl.holds_values(cursor, table, short)
     if wanted.is_chosen and not wanted.is_default and not is_blank and short not in before.passing:

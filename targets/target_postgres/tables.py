@@ -155,6 +155,9 @@ def fit_table(
     stream = with_variants_of(fitting, {} if existing is None else existing.columns)
     columns, types = named_types(stream)
     fitting.check_renamed(existing, {field: columns[field] for field in stream.fields})
+    if existing is not None:
+        stream = replace(fitting, stream=stream).held_to_contract(columns, existing.columns)
+        columns, types = named_types(stream)
     keys = () if settings.appends(stream.name) else tuple(columns[key] for key in stream.key_properties)
     history: tuple[str, ...] = ()
     if settings.keeps_history(stream.name):

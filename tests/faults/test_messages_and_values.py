@@ -727,7 +727,7 @@ def test_m17_any_name_may_be_set_aside_and_versioned(database: str) -> None:
         *messages,
         STATE({"a": 1}),
         default_target_schema=schema,
-        on_invalid="quarantine",
+        on_type_conflict="quarantine",
         add_record_metadata=True,
     ).expect(0)
     for stream in NASTY:

@@ -178,7 +178,8 @@ def waits_for_input(database: str, pid: int) -> bool:
 @pytest.mark.parametrize("dead", [True, False], ids=["dead-letters", "none"])
 def test_d01_records_set_aside_are_counted_once(database: str, dead: bool) -> None:
     letters = [RECORD("s", {"id": "no number"})] * 3 if dead else []
-    with running(database, on_invalid="quarantine", quarantine_limit=4) as target:
+    config = {"on_invalid": "quarantine", "on_type_conflict": "quarantine", "quarantine_limit": 4}
+    with running(database, **config) as target:
         target.send(lines(SCHEMA("s", {"id": INTEGER}), *letters, RECORD("s", {"id": 1}), STATE({"at": 1})))
         ((pid,),) = wait_until(lambda: in_transaction(database), "a transaction")
         query(database, "SELECT pg_terminate_backend(%s)", [pid])

@@ -28,9 +28,13 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Callable[...
     """What loads messages, and what reads the table."""
     if request.param == "target-duckdb":
         file = tmp_path / "x.duckdb"
-        return lambda *lines: load_into_duckdb(file, *lines), lambda text: query_duckdb(file, text)
+        return lambda *lines, **config: load_into_duckdb(file, *lines, **config), lambda text: query_duckdb(
+            file, text
+        )
     database = request.getfixturevalue("database")
-    return lambda *lines: load_into_postgres(database, *lines), lambda text: query_postgres(database, text)
+    return lambda *lines, **config: load_into_postgres(
+        database, *lines, **config
+    ), lambda text: query_postgres(database, text)
 
 
 def row(number: int, **more: Any) -> dict[str, Any]:
@@ -102,10 +106,14 @@ def test_what_somebody_has_said_is_not_widened(target: Any, tmp_path: Path) -> N
     with serving({"/rows": lambda asked: json_reply(page_of(rows, asked, 20))}) as api:
         load(*run_here(api, stream, cache=tmp_path).all).expect(0)
         rows.append(row(30, day="soon"))
-        refused = load(*run_here(api, stream, cache=tmp_path).all).expect(65).last_words
+        refused = (
+            load(*run_here(api, stream, cache=tmp_path).all, on_type_conflict="fail").expect(65).last_words
+        )
         assert '`"soon"` at days.$.day' in refused
         loose = STREAM | {"schema_overrides": {"day": {"type": "string"}}}
-        refused = load(*run_here(api, loose, cache=tmp_path).all).expect(65).last_words
+        refused = (
+            load(*run_here(api, loose, cache=tmp_path).all, on_type_conflict="fail").expect(65).last_words
+        )
     assert "for `day` of stream `days`" in refused
     assert stored(query)[0][1] == "2024-01-02"
 

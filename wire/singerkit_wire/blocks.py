@@ -114,7 +114,7 @@ class BlockDecoder:
 
     def _compile(self, stream: Stream) -> None:
         judgement = self._judgement
-        allow_extra = bool(self._ignored)
+        allow_extra = bool(self._ignored or stream.left_out)
         self.stream = stream
         # A record that the target refuses is set aside alone: it must not hold values of another one of its key.
         sets_aside = judgement.quarantine or judgement.unstorable is Policy.QUARANTINE

@@ -23,6 +23,7 @@ class Stream:
     """A stream as its last SCHEMA message declares it; ``schema`` has its local references resolved.
 
     ``inferred``: fields whose types are what some records show, which later ones may contradict; our taps name them.
+    ``left_out``: fields that the target does not take, whatever records hold.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Stream:
     key_properties: tuple[str, ...]
     columns: tuple[Column, ...]
     inferred: frozenset[str] = frozenset()
+    left_out: frozenset[str] = frozenset()
     said: bytes = dataclasses.field(default=b"", compare=False, repr=False)
     """The SCHEMA message as it came."""
 

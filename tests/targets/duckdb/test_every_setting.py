@@ -37,6 +37,7 @@ DUCKDB: dict[str, tuple[Sequence[Any], dict[str, Any], dict[str, Any]]] = {
 }
 SHOWN_IN_BOTH_DATABASES = {
     "on_type_conflict",
+    "schema_contract",
     "names",
     "table_name",
     "schema_name",

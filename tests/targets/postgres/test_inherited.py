@@ -65,7 +65,8 @@ def test_a_table_whose_column_widens_takes_those_with_it_that_inherit_from_it(
 def test_a_column_of_integers_that_others_widen_is_taken(
     database: str, key: Sequence[str], replay_bytes: int
 ) -> None:
-    with running(database, commit_rows=1, replay_bytes=replay_bytes) as target:
+    config = {"commit_rows": 1, "replay_bytes": replay_bytes, "on_type_conflict": "fail"}
+    with running(database, **config) as target:
         target.send(lines(SCHEMA("t", NARROW, list(key)), row("t", 1, 1), STATE({"at": 1})))
         committed(database, 1)
         query(database, "ALTER TABLE t ALTER v TYPE numeric")

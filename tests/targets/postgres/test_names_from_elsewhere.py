@@ -25,9 +25,20 @@ def sent(schema: dict[str, Any], value: Any) -> bytes:
 def test_the_statement_that_is_advised_names_the_schema(way: str, database: str, tmp_path: Path) -> None:
     """The stream has the name of the schema, and nothing of the password is seen."""
     config = tmp_path / "config.json"
-    config.write_text(json.dumps({"default_target_schema": {"env": "NAME"}, "dsn": {"env": "PLACE"}}))
+    config.write_text(
+        json.dumps(
+            {"default_target_schema": {"env": "NAME"}, "dsn": {"env": "PLACE"}, "on_type_conflict": "fail"}
+        )
+    )
     command, environment = (
-        ("ENV", {"TARGET_POSTGRES_DSN": database, "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": "shop_env"})
+        (
+            "ENV",
+            {
+                "TARGET_POSTGRES_DSN": database,
+                "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": "shop_env",
+                "TARGET_POSTGRES_ON_TYPE_CONFLICT": '{"*": "fail"}',
+            },
+        )
         if way == "--config ENV"
         else (str(config), {"NAME": "shop_env", "PLACE": database})
     )
