@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+import psycopg2
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import Composed, Identifier
 
@@ -25,7 +26,7 @@ from target_postgres.changes import family, goes_on_as
 from target_postgres.misfits import Misfit, refuse_chosen_type, refuse_later_type, refuse_types
 from target_postgres.stored import HEADER, scale_of
 from target_postgres.types import VALUE_TABLE, ColumnType, column_type, keeps_values
-from target_postgres.widening import becomes_wider
+from target_postgres.widening import OTHERS_JUDGE, becomes_wider
 
 __all__ = ["fit_types", "type_of"]
 
@@ -243,7 +244,21 @@ def _widen(fitting: Fitting, cursor: Cursor, table: Identifier, misfit: Misfit, 
             type_,
             misfit.found.type,
         )
-    ddl.widen_column(cursor, table, misfit.short, type_)
+    cursor.execute("SAVEPOINT singerkit_longer")
+    try:
+        ddl.widen_column(cursor, table, misfit.short, type_)
+    except psycopg2.Error as error:
+        if (
+            cursor.connection.closed
+            or error.pgcode in OTHERS_JUDGE
+            or not stands_beside(fitting, misfit.column)
+        ):
+            raise
+        cursor.execute(
+            "ROLLBACK TO SAVEPOINT singerkit_longer"
+        )  # a rule, a generated column, a partition key
+        return False
+    cursor.execute("RELEASE SAVEPOINT singerkit_longer")
     return True
 
 

@@ -24,13 +24,13 @@ from target_postgres.changes import Change, change_of, family
 from target_postgres.faults import WAITS
 from target_postgres.misfits import Misfit
 
-__all__ = ["becomes_wider"]
+__all__ = ["OTHERS_JUDGE", "becomes_wider"]
 
 _WIDER = ("text", "jsonb")
 _BASE = {"timestamp with time zone": "timestamptz"}
 _CHANGED = ("integer", "decimal", "boolean", "date", "moment", "time", "uuid")
 """Families of types that are made for what is inferred; others somebody has chosen."""
-_OTHERS_JUDGE = (*WAITS, errorcodes.READ_ONLY_SQL_TRANSACTION, errorcodes.LOCK_NOT_AVAILABLE)
+OTHERS_JUDGE = (*WAITS, errorcodes.READ_ONLY_SQL_TRANSACTION, errorcodes.LOCK_NOT_AVAILABLE)
 
 
 def becomes_wider(fitting: Fitting, cursor: Cursor, table: Identifier, misfit: Misfit) -> bool:
@@ -48,7 +48,7 @@ def becomes_wider(fitting: Fitting, cursor: Cursor, table: Identifier, misfit: M
         using = change.expression(Identifier(misfit.short), misfit.found, wanted)
         ddl.change_column(cursor, table, misfit.short, wanted, using)
     except psycopg2.Error as error:
-        if cursor.connection.closed or error.pgcode in _OTHERS_JUDGE:
+        if cursor.connection.closed or error.pgcode in OTHERS_JUDGE:
             raise
         cursor.execute("ROLLBACK TO SAVEPOINT singerkit_wider")  # a foreign key, an index on an expression
         return False

@@ -181,7 +181,7 @@ def test_what_depends_on_a_column_is_named_where_its_type_has_to_change(database
     query(database, "CREATE VIEW reading AS SELECT v FROM t")
     schema = SCHEMA("t", {"id": INTEGER, "v": {"type": "number"}}, ["id"])
     rows = [RECORD("t", {"id": 1, "v": 1.5}), STATE({"at": 1})]
-    outcome = load(database, schema, *rows).expect(78)
+    outcome = load(database, schema, *rows, on_type_conflict="fail").expect(78)
     assert "view reading" in outcome.last_words
     query(database, "DROP VIEW reading")
     load(database, schema, *rows).expect(0)

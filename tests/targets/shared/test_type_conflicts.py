@@ -158,6 +158,23 @@ def test_a_committed_column_is_widened_where_the_config_says_so(target: Database
     assert target.query("SELECT * FROM s ORDER BY id") == [(1, "1"), (2, "N/A"), (3, "3")]
 
 
+def test_a_column_that_others_hold_fast_keeps_its_type(database: str) -> None:
+    """A number with decimals, and a longer integer, stand beside one of integers that cannot become longer."""
+    loads.query(
+        database,
+        "CREATE TABLE s (id bigint PRIMARY KEY, qty bigint, twice bigint GENERATED ALWAYS AS (qty * 2) STORED)",
+    )
+    own = SCHEMA("s", {"id": INTEGER, "qty": INTEGER}, ["id"])
+    records = [RECORD("s", {"id": id_, "qty": qty}) for id_, qty in enumerate([5, 1.5, 2**63])]
+    for number in (1, 2):
+        loads.load(database, own, *records, STATE({"a": number})).expect(0)
+        assert loads.query(database, "SELECT qty, twice, qty__text FROM s ORDER BY id") == [
+            (5, 10, None),
+            (None, None, "1.5"),
+            (None, None, str(2**63)),
+        ]
+
+
 def test_a_number_that_the_column_of_another_loader_would_round_stands_beside_it(database: str) -> None:
     """What it holds exactly goes there."""
     loads.query(
