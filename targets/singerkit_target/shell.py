@@ -426,6 +426,10 @@ class SingerkitTarget(Target):
             schema=schema,
         )
         if wish.is_one and wish.is_of_letters:
+            if state_file is not None:
+                raise UsageError(
+                    "`--state-file` has no effect beside `--rejects` and `--replay-rejects`, which leave the state as it is."
+                )
             target.see_to_letters(wish)
             return
         if wish.is_one:

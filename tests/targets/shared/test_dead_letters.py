@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from conformance.singer import RECORD, SCHEMA, STATE
+from singer_sdk.plugin_base import _ConfigInput
 from targets.shared.test_databases import Database, target_of
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError, UsageError
@@ -282,6 +283,16 @@ def test_a_parent_among_them_goes_in_before_its_children(database: str, tmp_path
 def test_options_without_effect_are_refused(wish: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         _ = Wish(**wish).is_one
+
+
+def test_a_state_file_has_no_effect_beside_them(tmp_path: Path) -> None:
+    config = _ConfigInput(config={"database": str(tmp_path / "a.duckdb")})
+    for wish in ({"rejects": True}, {"replay_rejects": True}):
+        with pytest.raises(UsageError, match="`--state-file` has no effect"):
+            TargetDuckDB.invoke(config=config, state_file=str(tmp_path / "state.json"), **wish)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="nothing was made"):
+        TargetDuckDB.invoke(config=config, rejects=True)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_file_without_schemas_is_refused(post: Post, tmp_path: Path) -> None:
