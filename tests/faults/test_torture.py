@@ -20,6 +20,7 @@ from faults.torture.cases import KINDS, Case, Report, run_case
 from faults.torture.checker import Checker, Violation
 from faults.torture.duckdb_cases import DuckCase
 from faults.torture.inject import NoCompilerError, library, rule
+from faults.torture.method_cases import HistoryCase, OverwriteCase
 from faults.torture.pipeline import Bench, Pipeline
 from faults.torture.proxy import SqlFault
 from faults.torture.server import PASSWORD
@@ -30,7 +31,7 @@ CHUNKS = 6
 FAULTS = 34
 """Faults that strike in each chunk; together more than 200."""
 FEW_FAULTS = 4
-"""Into DuckDB, in one or two cases; `make torture ARGS='--into duckdb'` runs any number."""
+"""Into DuckDB, and with each `load_method`, in one or two cases; `make torture ARGS='--into duckdb'` runs any number."""
 CASES = 100
 """Cases of a chunk, at most."""
 
@@ -60,8 +61,8 @@ def test_random_faults_lose_nothing_and_double_nothing(bench: Bench, seed: str, 
     pytest.fail(f"seed {seed}: too few faults have struck: {report.struck}")
 
 
-@pytest.mark.parametrize("case_kind", [DuckCase, SqliteCase])
-def test_random_faults_lose_nothing_and_double_nothing_in_duckdb(
+@pytest.mark.parametrize("case_kind", [DuckCase, SqliteCase, OverwriteCase, HistoryCase])
+def test_random_faults_lose_nothing_and_double_nothing_in_others(
     bench: Bench, seed: str, case_kind: type[Case]
 ) -> None:
     report = Report()

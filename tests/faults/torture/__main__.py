@@ -11,6 +11,7 @@ import time
 from faults.torture.cases import INSTALLED, Case, CaseFailedError, Report, run_case
 from faults.torture.duckdb_cases import DuckCase
 from faults.torture.inject import NoCompilerError, library
+from faults.torture.method_cases import METHODS
 from faults.torture.pipeline import Bench
 from faults.torture.sqlite_cases import SqliteCase
 from faults.torture.workers import run_workers, table
@@ -40,10 +41,17 @@ def main() -> int:
     parser.add_argument(
         "--into", choices=("postgres", "duckdb"), default="postgres", help="the target (default postgres)"
     )
+    parser.add_argument(
+        "--method", choices=METHODS, default="upsert", help="`load_method` in PostgreSQL (default upsert)"
+    )
     given = parser.parse_args()
     if (given.tap, given.into) not in PIPES:
         parser.error("sqlite goes into duckdb")
     case_kind = PIPES[given.tap, given.into]
+    if given.method != "upsert":
+        if case_kind is not Case:
+            parser.error("methods are those of rest into postgres")
+        case_kind = METHODS[given.method]
     seed = given.seed or str(random.SystemRandom().randrange(10**9))
     try:
         library()

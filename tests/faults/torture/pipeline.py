@@ -8,10 +8,10 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from faults.torture.inject import Counts
 from faults.torture.processes import Process, Zygote
@@ -126,6 +126,9 @@ class Pipeline:
     the units of commit apart. ``commit_rows`` is the target's setting.
     """
 
+    methods: ClassVar[Mapping[str, str]] = {}
+    """The target's `load_method`, by stream."""
+
     def __init__(
         self,
         bench: Bench,
@@ -220,6 +223,7 @@ class Pipeline:
             "lock_timeout_seconds": 5,
             "connect_timeout": 5,
             "reconnect_seconds": 1,
+            **({"load_method": self.methods} if self.methods else {}),
         }
         (folder / "tap.json").write_text(json.dumps(tap))
         (folder / "target.json").write_text(json.dumps(target))
