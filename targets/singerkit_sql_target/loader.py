@@ -76,6 +76,7 @@ class SqlLoader:
             dialect.abilities,
             appends=settings.appends,
             overwrites=settings.overwrites,
+            replaces=settings.replaces,
             deletes=settings.deletes_marked,
             reads_texts=True,
         )
@@ -153,6 +154,9 @@ class SqlLoader:
         self._places.take(stream.name)
         start_over = self._ways(self._row.pipeline).start_over(stream.name)
         # What is gone of an overwritten one comes again with the whole load.
+        scope = self._settings.scope(stream.name)
+        if scope is not None:
+            scope.check(stream)
         is_begun = former is None and not self._settings.overwrites(stream.name)
 
         def fit(session: Session) -> Table:
@@ -342,13 +346,13 @@ class SqlLoader:
 
         def apply(session: Session) -> None:
             emptied = unit.activated()
-            unit.offer(session)
+            unit.offer(session, self._settings.replaces)
             with session.transaction():
                 # The fence comes first: who is no longer the pipeline's run changes nothing.
                 fenced = self._states.advance(session, row, state)
                 for statement in self._replayed:
                     session.execute(statement)
-                loads = overwriting.begin(session, self._dialect, self._tables, unit)
+                loads = overwriting.begin(session, self._dialect, self._tables, unit, self._settings)
                 emptied |= loads.keys()
                 by: dict[str, tuple[str, ...]] = {}
                 for stream, part in unit:

@@ -19,6 +19,7 @@ class Method(enum.Enum):
     APPEND = "append"
     OVERWRITE = "overwrite"
     HISTORY = "history"
+    REPLACE = "delete+insert"
 
 
 METHODS: Mapping[str, Method] = {method.value: method for method in Method} | {"append-only": Method.APPEND}

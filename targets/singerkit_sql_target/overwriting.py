@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from singerkit_sql_target.dialect import Dialect, Session
-from singerkit_sql_target.stage import Stage
+from singerkit_sql_target.scopes import Scope
+from singerkit_sql_target.settings import Settings
+from singerkit_sql_target.stage import Part, Stage
 from singerkit_sql_target.tables import Table
 
 __all__ = ["begin", "end"]
 
 
 def begin(
-    session: Session, dialect: Dialect, tables: Mapping[str, Table], stage: Stage
+    session: Session, dialect: Dialect, tables: Mapping[str, Table], stage: Stage, settings: Settings
 ) -> dict[str, str | None]:
     """Return by stream what is to be done when the rows of its load are in; what has no key goes before.
 
     Where rows do not go that did not come, those of a stream without a key are given up.
+
+    Raises:
+        BadDataError: a row belongs to no set that is to be replaced.
     """
     found: dict[str, str | None] = {}
     for stream, removes in stage.overwritten.items():
@@ -25,11 +30,13 @@ def begin(
             if not table.keys:
                 stage.give_up(session, stream)
             continue
+        scope = settings.scope(stream)
+        of_scope = [] if scope is None else [_in_scope(session, dialect, table, stage.rows_of(stream), scope)]
         found[stream] = None
         if table.keys:
-            found[stream] = _removal(dialect, table, [part.source for part in stage.rows_of(stream)])
+            found[stream] = _deletion(table, of_scope + _not_in(dialect, table, stage.rows_of(stream)))
         else:
-            session.execute(f"DELETE FROM {table.quoted}")
+            session.execute(_deletion(table, of_scope))
     return found
 
 
@@ -40,8 +47,32 @@ def end(session: Session, loads: Mapping[str, str | None]) -> None:
             session.execute(removal)
 
 
-def _removal(dialect: Dialect, table: Table, sources: list[str]) -> str:
+def _deletion(table: Table, conditions: Sequence[str]) -> str:
+    return f"DELETE FROM {table.quoted}{' WHERE ' if conditions else ''}{' AND '.join(conditions)}"
+
+
+def _not_in(dialect: Dialect, table: Table, parts: Sequence[Part]) -> list[str]:
     keys = [dialect.quote(key) for key in table.keys]
     same = " AND ".join(f"came.{key} = {table.quoted}.{key}" for key in keys)
-    others = [f"NOT EXISTS (SELECT 1 FROM {source} AS came WHERE {same})" for source in sources]
-    return f"DELETE FROM {table.quoted}{' WHERE ' if others else ''}{' AND '.join(others)}"
+    return [f"NOT EXISTS (SELECT 1 FROM {part.source} AS came WHERE {same})" for part in parts]
+
+
+def _in_scope(session: Session, dialect: Dialect, table: Table, parts: Sequence[Part], scope: Scope) -> str:
+    """The condition that a stored row is one of the sets that came."""
+    short = [table.columns[name] for name in scope.fields]
+    names = [dialect.quote(name) for name in short]
+    if any(not {*short} <= {one.name for one in part.fields} for part in parts):
+        raise scope.lacks_value(table.stream)
+    came = " UNION ALL ".join(f"SELECT {', '.join(names)} FROM {part.source} AS part" for part in parts)
+    is_null = " OR ".join(f"{name} IS NULL" for name in names)
+    [(lacks_one,)] = session.execute(f"SELECT EXISTS (SELECT 1 FROM ({came}) AS came WHERE {is_null})")
+    if lacks_one:
+        raise scope.lacks_value(table.stream)
+    if scope.is_window:
+        (name,) = names
+        span = f"SELECT min({name}) AS least, max({name}) AS greatest FROM ({came}) AS came"
+        return (
+            f"EXISTS (SELECT 1 FROM ({span}) AS span WHERE {table.quoted}.{name} BETWEEN least AND greatest)"
+        )
+    same = " AND ".join(f"came.{name} = {table.quoted}.{name}" for name in names)
+    return f"EXISTS (SELECT 1 FROM ({came}) AS came WHERE {same})"

@@ -11,6 +11,7 @@ from singerkit_sql_target.contracts import Contracts, contracts_of
 from singerkit_sql_target.methods import Method, Methods, method_problems, methods_of
 from singerkit_sql_target.naming import Naming, naming_of, naming_problems
 from singerkit_sql_target.patterns import known_words, most_exact, unmatched, word_problems
+from singerkit_sql_target.scopes import SCOPES, Scope, Scopes, scope_problems, scopes_of
 from singerkit_wire.conflicts import Conflicts, OnConflict
 from singerkit_wire.stream import Stream
 
@@ -38,8 +39,10 @@ SETTINGS: Mapping[str, Any] = {
         '`{"orders": "append", "log_*": "append", "*": "upsert"}`. `upsert` replaces rows by key, and appends where a stream has none; '
         "`append` (also `append-only`) keeps every row, and deletes nothing: at ACTIVATE_VERSION rows of other versions stay; `overwrite` "
         "lets the complete load of a run take the place of all that was there, and wants one from each run; "
+        "`delete+insert` replaces the sets of rows that come as a whole (`replace_by`); "
         "`history` (target-postgres) keeps each version of a row with a key, from `_sdc_valid_from` to `_sdc_valid_to`.",
     },
+    "replace_by": SCOPES,
     "column_types": {
         "type": "object",
         "additionalProperties": NAME,
@@ -95,6 +98,7 @@ class Settings:
     conflicts: Conflicts = field(default_factory=Conflicts)
     conflict_patterns: tuple[str, ...] = ()
     contracts: Contracts = field(default_factory=Contracts)
+    scopes: Scopes = field(default_factory=Scopes)
 
     def type_of(self, stream: str, field: str) -> str | None:
         """Return the type that `column_types` chooses for a column; `EXISTING`: that which it has in the table."""
@@ -111,6 +115,14 @@ class Settings:
     def keeps_history(self, stream: str) -> bool:
         """Whether each version of a row is kept, with the range in which it held."""
         return self.methods.of(stream) is Method.HISTORY
+
+    def scope(self, stream: str) -> Scope | None:
+        """Which rows of a stream a run replaces, where it brings sets of them whole."""
+        return self.scopes.of(stream) if self.replaces(stream) else None
+
+    def replaces(self, stream: str) -> bool:
+        """Whether each run brings some sets of rows whole."""
+        return self.methods.of(stream) is Method.REPLACE
 
 
 def settings_of(config: Mapping[str, Any], given: frozenset[str]) -> Settings:
@@ -129,6 +141,7 @@ def settings_of(config: Mapping[str, Any], given: frozenset[str]) -> Settings:
         conflicts=conflicts_of(config, given),
         conflict_patterns=tuple(known_words(config["on_type_conflict"], _CONFLICTS)),
         contracts=contracts_of(config["schema_contract"]),
+        scopes=scopes_of(config.get("replace_by", {})),
     )
 
 
@@ -179,6 +192,10 @@ def unmet(settings: Settings, streams: Mapping[str, Stream]) -> list[str]:
                 ],
             )
         ),
+        *(
+            f"`replace_by` names `{pattern}`, and this run had no stream that it matches: correct the name, unless that is left out on purpose."
+            for pattern in settings.scopes.unmatched(streams)
+        ),
         *settings.naming.unmet({name: stream.column_names for name, stream in streams.items()}),
     ]
 
@@ -195,6 +212,12 @@ def problems(config: Mapping[str, Any], given: frozenset[str]) -> list[str]:
         if found:
             return found
     methods = methods_of(config["load_method"])
+    if found := scope_problems(config.get("replace_by", {})):
+        return found
+    if config.get("replace_by") and not methods.may_be(Method.REPLACE):
+        return [
+            "Expected `delete+insert` for a stream at `load_method`, since `replace_by` says which rows that replaces, got it for none"
+        ]
     appends_all = methods.is_one and methods.may_be(Method.APPEND)
     if appends_all and "hard_delete" in given and config["hard_delete"]:
         return [

@@ -7,7 +7,7 @@ before the one transaction that commits it. Within a stream the order counts; be
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -143,10 +143,12 @@ class Stage:
                 part.flush(session)
         self.held = 0
 
-    def offer(self, session: Session) -> None:
-        """Have all rows read, from the `source` of their parts."""
-        for _, part in self:
-            if isinstance(part, Part):
+    def offer(self, session: Session, is_read_twice: Callable[[str], bool]) -> None:
+        """Have all rows read, from the `source` of their parts; what a statement reads twice is in a table."""
+        for stream, part in self:
+            if isinstance(part, Part) and is_read_twice(stream):
+                part.flush(session)
+            elif isinstance(part, Part):
                 part.offer(session)
 
     def activate(self, stream: str, version: Version) -> None:

@@ -191,6 +191,7 @@ class Load:
         )
         self._overwrites = Overwrites(
             self._abilities.overwrites,
+            self._abilities.replaces,
             lambda sentence, stream: self._warn_once(sentence, f"overwritten {stream}"),
             self._way_to_start_over,
         )
@@ -693,7 +694,7 @@ class Load:
             del self._versions.waiting[stream]
         unit = self._unit
         if (
-            any(map(self._overwrites.of, self._decoders))
+            any(map(self._overwrites.awaits_end, self._decoders))
             or unit.rows
             or unit.has_tables
             or unit.has_versions

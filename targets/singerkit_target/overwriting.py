@@ -25,19 +25,27 @@ _POSITIONS = ("xmin", "last_pk_fetched", "max_pk_values", "last_id_fetched", "OR
 
 
 class Overwrites:
-    """The overwritten streams of one run, ``of`` which it tells.
+    """The overwritten streams of one run, ``of`` which it tells, and those of which it ``replaces`` sets of rows.
 
     ``tell`` is given a sentence and the stream it is about; ``start_over`` returns the command that forgets the state of one.
     """
 
     def __init__(
-        self, of: Callable[[str], bool], tell: Callable[[str, str], None], start_over: Callable[[str], str]
+        self,
+        of: Callable[[str], bool],
+        replaces: Callable[[str], bool],
+        tell: Callable[[str, str], None],
+        start_over: Callable[[str], str],
     ) -> None:
-        self.of, self._tell, self._start_over = of, tell, start_over
+        self.of, self.replaces, self._tell, self._start_over = of, replaces, tell, start_over
         self._start: Any = None
         self._declared: set[str] = set()
         self._with_rows: set[str] = set()
         self._vouched: set[str] = set()
+
+    def awaits_end(self, stream: str) -> bool:
+        """Whether rows of a stream wait for the complete end of the run."""
+        return self.of(stream) or self.replaces(stream)
 
     def begin(self, start: Any) -> None:
         """Take the state from which the tap goes on."""
@@ -59,23 +67,24 @@ class Overwrites:
         Raises:
             ConfigurationError: it cannot, or is not.
         """
-        if not self.of(stream) or stream in self._declared:
+        if not self.awaits_end(stream) or stream in self._declared:
             return
         if not marks_its_end:
             raise _without_mark(stream)
         part = _part(self._start, stream)
         if _is_interrupted(part):
             raise ConfigurationError(
-                f"Stream `{stream}` is overwritten (`load_method`), and by its state this run goes on in the middle of a load that another one "
+                f"Stream `{stream}` takes the place of what was there (`load_method`), and by its state this run goes on in the middle of a load that another one "
                 f"began, so that the rows before would be missing; nothing of this stream was written: run {self._start_over(stream)}, then "
                 "run again."
             )
-        self._refuse_bookmark(stream, self._start)
+        if self.of(stream):
+            self._refuse_bookmark(stream, self._start)
         self._declared.add(stream)
 
     def see_rows(self, stream: str) -> None:
         """Note that rows of a stream came."""
-        if self.of(stream):
+        if self.awaits_end(stream):
             self._with_rows.add(stream)
 
     def vouch(self, stream: str) -> None:
@@ -88,7 +97,7 @@ class Overwrites:
         Raises:
             ConfigurationError: it has.
         """
-        for stream in self._declared:
+        for stream in filter(self.of, self._declared):
             self._refuse_bookmark(stream, value)
 
     def _refuse_bookmark(self, stream: str, state: Any) -> None:
@@ -110,15 +119,19 @@ class Overwrites:
             ConfigurationError: the mark was lost on the way.
         """
         found: dict[str, bool] = {}
-        for stream in filter(self.of, streams):
+        for stream in filter(self.awaits_end, streams):
             if not marks_its_end:
                 raise _without_mark(stream)
             part = _part(state, stream)
             if _is_interrupted(part):
                 raise BadDataError(
-                    f"The run ended in the middle of the load of stream `{stream}`, as its state says, which is overwritten (`load_method`): the "
+                    f"The run ended in the middle of the load of stream `{stream}`, as its state says, which takes the place of what was there (`load_method`): the "
                     "table is as it was; see why the tap ended, then run again."
                 )
+            if self.replaces(stream):
+                if stream in self._with_rows:
+                    found[stream] = True
+                continue
             is_sure = stream in self._vouched or not _has_versions(part)
             if stream not in self._with_rows and stream not in self._vouched:
                 self._tell(
@@ -140,7 +153,7 @@ class Overwrites:
 
 def _without_mark(stream: str) -> ConfigurationError:
     return ConfigurationError(
-        f"Stream `{stream}` is overwritten (`load_method`), and its tap does not mark the end of its run, so that one which dies looks "
+        f"Stream `{stream}` takes the place of what was there (`load_method`), and its tap does not mark the end of its run, so that one which dies looks "
         "like one that has finished; nothing of this stream was written: set `end_of_input` to `state`, which takes a run for complete "
         "only if its last message is a STATE, then run again."
     )

@@ -104,6 +104,7 @@ class PostgresLoader:
             ABILITIES,
             appends=settings.appends,
             overwrites=settings.overwrites,
+            replaces=settings.replaces,
             deletes=settings.deletes_marked,
         )
         self._dsn_of, self._wishes, self._upkeep = dsn, wishes, upkeep

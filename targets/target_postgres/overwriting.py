@@ -13,6 +13,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composed, Identifier
 
 from singerkit_shell.errors import BadDataError
+from singerkit_sql_target.scopes import Scope
 from target_postgres import ddl
 from target_postgres.changes import change_of
 from target_postgres.faults import NotDone
@@ -67,8 +68,10 @@ def note_rest(cursor: Cursor, table: Table) -> None:
     assert table.overwrite is not None  # noqa: S101  the callers' choice
     if not table.overwrite.removes:
         table.parts = table.parts if table.keys else ()
-    elif table.keys:
-        same = [_not_in(table, part.stage) for part in table.parts if isinstance(part, Rows)]
+        return
+    of_scope = [] if table.scope is None else [_in_scope(cursor, table, table.scope)]
+    if table.keys:
+        same = of_scope + [_not_in(table, part.stage) for part in table.parts if isinstance(part, Rows)]
         cursor.execute(
             SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} AS stored{}").format(
                 _rest(table),
@@ -78,8 +81,9 @@ def note_rest(cursor: Cursor, table: Table) -> None:
             )
         )
     else:
-        cursor.execute(SQL("DELETE FROM {}").format(table.rows))
-        cursor.execute(SQL("SELECT EXISTS (SELECT 1 FROM {})").format(table.rows))
+        which = of_scope[0] if of_scope else SQL("true")
+        cursor.execute(SQL("DELETE FROM {} AS stored WHERE {}").format(table.rows, which))
+        cursor.execute(SQL("SELECT EXISTS (SELECT 1 FROM {} AS stored WHERE {})").format(table.rows, which))
         if cursor.fetchone() != (False,):
             raise NotDone(f"a {table.keepers} of the table keeps rows that are to be deleted; change it")
 
@@ -121,6 +125,32 @@ def is_new_or_differs(table: Table, columns: Sequence[str], of: str) -> Composed
     return SQL("NOT EXISTS (SELECT 1 FROM {} AS stored WHERE {})").format(
         table.identifier, SQL(" AND ").join(same)
     )
+
+
+def _in_scope(cursor: Cursor, table: Table, scope: Scope) -> Composed:
+    """The condition that a stored row is one of the sets that came.
+
+    Raises:
+        BadDataError: a row came that belongs to none.
+    """
+    fields = SQL(", ").join(map(Identifier, scope.fields))
+    parts = [part for part in table.parts if isinstance(part, Rows)]
+    if any(not {*scope.fields} <= {*part.columns} for part in parts):
+        raise scope.lacks_value(table.stream)
+    came = SQL(" UNION ALL ").join(
+        SQL("SELECT {} FROM pg_temp.{}").format(fields, Identifier(part.stage)) for part in parts
+    )
+    is_null = SQL(" OR ").join(SQL("{} IS NULL").format(Identifier(name)) for name in scope.fields)
+    cursor.execute(SQL("SELECT EXISTS (SELECT 1 FROM ({}) AS came WHERE {})").format(came, is_null))
+    if cursor.fetchone() == (True,):
+        raise scope.lacks_value(table.stream)
+    if scope.is_window:
+        (name,) = map(Identifier, scope.fields)
+        return SQL(
+            "stored.{0} BETWEEN (SELECT min({0}) FROM ({1}) AS came) AND (SELECT max({0}) FROM ({1}) AS came)"
+        ).format(name, came)
+    same = SQL(" AND ").join(SQL("came.{0} = stored.{0}").format(Identifier(name)) for name in scope.fields)
+    return SQL("EXISTS (SELECT 1 FROM ({}) AS came WHERE {})").format(came, same)
 
 
 def _rest(table: Table) -> Identifier:

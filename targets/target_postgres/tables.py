@@ -16,6 +16,7 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.fitting import MOST_NAMED, Fitting, quoted
 from singerkit_sql_target.names import identifiers
+from singerkit_sql_target.scopes import Scope
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.tables import StreamTable
 from singerkit_sql_target.variants import called, comment_of, new_variants, with_variants_of
@@ -53,7 +54,7 @@ class Table(StreamTable):
     what it was then, or when it was last seen that nothing of that matters; ``is_locked``: it stays so until the unit ends.
     ``lacks_key``: it holds rows that are committed, and gets the stream's key in the unit that brings more of them. ``parts``:
     what waits of it for other tables, to which foreign keys tie it, or, where its stream ``overwrites``, for the end of the load, which ``overwrite`` is.
-    ``history``: the stream's own key, where each version of a row is kept.
+    ``scope``: the columns by which that takes the place of a part. ``history``: the stream's own key, where each version of a row is kept.
     """
 
     binary: frozenset[str]
@@ -75,6 +76,7 @@ class Table(StreamTable):
     overwrites: bool = False
     overwrite: Overwrite | None = None
     history: tuple[str, ...] = ()
+    scope: Scope | None = None
 
     @property
     def detours(self) -> ddl.Detours:
@@ -159,6 +161,9 @@ def fit_table(
         stream = replace(fitting, stream=stream).held_to_contract(columns, existing.columns)
         columns, types = named_types(stream)
     keys = () if settings.appends(stream.name) else tuple(columns[key] for key in stream.key_properties)
+    scope = settings.scope(stream.name)
+    if scope is not None:
+        scope.check(stream)
     history: tuple[str, ...] = ()
     if settings.keeps_history(stream.name):
         history, keys = keys, key_with_range(fitting, columns)
@@ -250,7 +255,8 @@ def fit_table(
             is_table=existing is None or new.is_table,
         ),
         lacks_key=lacks_key,
-        overwrites=settings.overwrites(stream.name),
+        overwrites=settings.overwrites(stream.name) or scope is not None,
+        scope=None if scope is None else replace(scope, fields=tuple(columns[name] for name in scope.fields)),
         history=history,
     )
 

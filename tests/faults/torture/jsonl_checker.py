@@ -37,6 +37,7 @@ class JsonlPipeline(Pipeline):
     """A pipeline into the folder ``lake``; the tap resumes from the state file that the target writes."""
 
     tap, target = "tap-rest", "target-jsonl"
+    is_in_server = False
 
     def place(self) -> dict[str, Any]:
         """Return what the target's config says of where it loads into."""

@@ -97,10 +97,11 @@ class Bench:
     def pipeline(
         self, source: Source, kind: type[Pipeline] | None = None, **options: Any
     ) -> Iterator[Pipeline]:
-        """A pipeline over ``source`` into a database of its own; ``kind``: one that loads into its folder."""
+        """A pipeline over ``source`` into a database of its own; ``kind``: one that loads otherwise, maybe into its folder."""
         folder = Path(tempfile.mkdtemp(prefix="case-", dir=self.folder))
         try:
-            place = self.server.database() if kind is None else contextlib.nullcontext("")
+            has_database = kind is None or kind.is_in_server
+            place = self.server.database() if has_database else contextlib.nullcontext("")
             with place as database, serving(source.serve_connection) as url:
                 self.proxy.arm()
                 yield (kind or Pipeline)(self, source, url, database, folder, **options)
@@ -128,6 +129,7 @@ class Pipeline:
 
     methods: ClassVar[Mapping[str, str]] = {}
     """The target's `load_method`, by stream."""
+    is_in_server: ClassVar[bool] = True
 
     def __init__(
         self,

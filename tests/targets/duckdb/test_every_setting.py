@@ -38,6 +38,7 @@ DUCKDB: dict[str, tuple[Sequence[Any], dict[str, Any], dict[str, Any]]] = {
 SHOWN_IN_BOTH_DATABASES = {
     "on_type_conflict",
     "schema_contract",
+    "replace_by",
     "names",
     "table_name",
     "schema_name",

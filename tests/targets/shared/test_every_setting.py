@@ -90,8 +90,11 @@ CONNECTION: dict[str, Any] = {
     "application_name": "mine",
 }
 """What libpq is given; it decides what each of them does."""
-SHARED_SHOWN_ELSEWHERE = {"rows_gone": "test_a_landing_place_may_be_emptied_after_each_run"}
+SHARED_SHOWN_ELSEWHERE = {
+    "rows_gone": "test_a_landing_place_may_be_emptied_after_each_run",
+}
 SHOWN_ELSEWHERE = SHARED_SHOWN_ELSEWHERE | {
+    "replace_by": "test_sets_of_rows_that_come_whole_take_the_place_of_those",
     "lock_timeout_seconds": "test_d04_a_lock_that_is_not_given_up",
     "reconnect_seconds": "test_d03_the_server_stays_away",
     "answer_seconds": "test_a_server_that_does_not_answer_is_hung_up_on",

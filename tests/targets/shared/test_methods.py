@@ -182,3 +182,54 @@ def test_two_pipelines_with_one_table_are_refused(target: Database) -> None:
     target.run(MARKED({"bookmarks": {}}, pipeline="a"), KEYED, *rows((1, 1)), STATE({"a": 1})).expect(0)
     refused = target.run(BEGIN, KEYED, *rows((2, 2)), END, **OVERWRITE).expect(78)
     assert "was loaded by the pipeline `a`, too" in refused.last_words
+
+
+LINES = {"id": INTEGER, "order_id": INTEGER, "v": INTEGER}
+KEYED_LINES, KEYLESS_LINES = SCHEMA("lines", LINES, ["id"]), SCHEMA("lines", LINES)
+REPLACE = {"load_method": {"lines": "delete+insert"}, "replace_by": {"lines": ["order_id"]}}
+LINES_NOW = "SELECT order_id, id, v FROM lines ORDER BY 1, 2, 3"
+
+
+def order_lines(*of: tuple[int, int | None, int]) -> list[dict[str, Any]]:
+    return [RECORD("lines", {"id": id_, "order_id": order, "v": v}) for id_, order, v in of]
+
+
+def at(n: int, *, complete: bool = False) -> dict[str, Any]:
+    """STATEs of an incremental stream: sets of rows come whole, not the table."""
+    return MARKED({"bookmarks": {"lines": {"replication_key_value": n}}}, complete=complete)
+
+
+@pytest.mark.parametrize("schema", [KEYED_LINES, KEYLESS_LINES], ids=["key", "no key"])
+def test_sets_of_rows_that_come_whole_take_the_place_of_those(
+    target: Database, schema: dict[str, Any]
+) -> None:
+    first = order_lines((1, 1, 1), (2, 1, 2), (3, 2, 3), (4, 3, 4))
+    target.run(BEGIN, schema, *first, at(1, complete=True), **REPLACE).expect(0)
+    # The lines of an order come with a STATE between them, and one moves to another order.
+    again = [*order_lines((1, 1, 9)), at(2), *order_lines((5, 1, 5)), at(3), *order_lines((3, 2, 3))]
+    target.run(at(1), schema, *again, at(4, complete=True), commit_rows=1, **REPLACE).expect(0)
+    assert target.query(LINES_NOW) == [(1, 1, 9), (1, 5, 5), (2, 3, 3), (3, 4, 4)]
+    cut = target.run(at(4), schema, *order_lines((1, 1, 0)), at(5), commit_rows=1, **REPLACE).expect(65)
+    assert b'"replication_key_value":5' not in cut.stdout
+    nobody = target.run(at(4), schema, *order_lines((7, None, 0)), at(5, complete=True), **REPLACE).expect(65)
+    assert "Expected a value in `order_id` of each row" in nobody.last_words
+    target.run(at(4), schema, at(4, complete=True), **REPLACE).expect(0)
+    assert target.query(LINES_NOW) == [(1, 1, 9), (1, 5, 5), (2, 3, 3), (3, 4, 4)]
+    window = {**REPLACE, "replace_by": {"li*": {"window": "v"}}}
+    target.run(at(4), schema, *order_lines((6, 9, 5), (8, 9, 8)), at(5, complete=True), **window).expect(0)
+    assert target.query(LINES_NOW) == [(1, 1, 9), (2, 3, 3), (3, 4, 4), (9, 6, 5), (9, 8, 8)]
+
+
+def test_what_is_replaced_has_to_be_said(target: Database) -> None:
+    by = REPLACE["load_method"]
+    refused = target.run(BEGIN, KEYED_LINES, END, load_method=by).expect(78)
+    assert '{"replace_by": {"lines": ["order_id"]}}' in refused.last_words
+    near = target.run(BEGIN, KEYED_LINES, END, load_method=by, replace_by={"lines": ["order_idd"]}).expect(78)
+    assert "did you mean `order_id`?" in near.last_words
+    by_span = {"load_method": by, "replace_by": {"lines": {"windw": "id"}}}
+    for config in (
+        {"replace_by": {"lines": ["id"]}},
+        {"load_method": by, "replace_by": {"lines": "id"}},
+        by_span,
+    ):
+        target.run(BEGIN, KEYED_LINES, END, **config).expect(78)
