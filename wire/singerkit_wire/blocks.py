@@ -338,7 +338,11 @@ class BlockDecoder:
             self.stream.name,
             name,
         )
-        self._compile(self._with(name, nullable=True))
+        columns = tuple(
+            dataclasses.replace(column, nullable=True) if name in (column.name, column.variant_of) else column
+            for column in self.stream.columns
+        )
+        self._compile(dataclasses.replace(self.stream, columns=columns))
 
     def _note_others(self, line: int) -> None:
         """Count the values of a record that stand beside their columns, and warn once of a column that holds others as they are."""

@@ -518,9 +518,8 @@ def test_text_that_a_chosen_type_would_change_is_refused(database: str) -> None:
     for number, (_, property_, text) in enumerate(cases):
         messages += stream_of(number, property_, json.dumps(text))
     chosen = {f"s{number}.v": type_ for number, (type_, *_) in enumerate(cases)}
-    load(
-        database, *messages, column_types=chosen, on_unstorable="quarantine", on_invalid="quarantine"
-    ).expect(0)
+    aside = dict.fromkeys(("on_unstorable", "on_invalid", "on_type_conflict"), "quarantine")
+    load(database, *messages, column_types=chosen, **aside).expect(0)
     streams = [f"s{number}" for number in range(len(cases))]
     assert [query(database, f"SELECT v::text FROM {stream}") for stream in streams] == [[] for _ in streams]
     set_aside = query(database, "SELECT stream, path FROM _singerkit_rejects")

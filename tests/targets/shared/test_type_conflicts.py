@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from conformance.singer import RECORD, SCHEMA, STATE
 from faults import loads
+from faults.loads import MARKED
 from targets.shared.test_databases import INTEGER, MOMENT, TEXT, Database, target_of
 
 KINDS: dict[str, tuple[dict[str, Any], Any, dict[str, Any]]] = {
@@ -199,3 +200,26 @@ def test_a_number_that_the_column_of_another_loader_would_round_stands_beside_it
         (2, None, "1.505", None, "0.10000000000000000001", None),
         (9, Decimal("1.25"), None, 0.5, None, "2024-02-29 00:00:00"),
     ]
+
+
+BOTH = [(1, 7, None), (1, None, "N/A"), (2, 2, None)]
+
+
+@pytest.mark.parametrize(
+    ("target", "method", "stored"),
+    [
+        ("postgres", "append", BOTH),
+        ("duckdb", "append", BOTH),
+        ("postgres", "overwrite", BOTH[:1]),
+        ("duckdb", "overwrite", BOTH[:1]),
+        ("postgres", "history", BOTH),
+    ],
+    indirect=["target"],
+)
+def test_the_pair_goes_with_each_way_of_loading(target: Database, method: str, stored: list[Any]) -> None:
+    own = SCHEMA("s", {"id": INTEGER, "qty": INTEGER}, ["id"])
+    begin, end = MARKED({"bookmarks": {}}), MARKED({"bookmarks": {"s": {}}}, complete=True)
+    first = [RECORD("s", {"id": 1, "qty": "N/A"}), RECORD("s", {"id": 2, "qty": 2})]
+    target.run(begin, own, *first, end, load_method=method).expect(0)
+    target.run(begin, own, RECORD("s", {"id": 1, "qty": 7}), end, load_method=method).expect(0)
+    assert sorted(target.query("SELECT id, qty, qty__text FROM s"), key=str) == sorted(stored, key=str)
