@@ -224,6 +224,7 @@ STREAMS = [
     OddStream("anyOf at the top", 3, _any_of_at_the_top),
     OddStream("7.0, NaN, an empty date or NUL in 1 % of rows", 2, _odd(_mixed), {"on_unstorable": "null"}),
     OddStream("a wrong type in 1 % of rows", 2, _odd(lambda r: r | {"quantity": "N/A"}), _ONE_IN_A_HUNDRED),
+    OddStream("a wrong type in 1 % of rows, kept beside", 2, _odd(lambda r: r | {"quantity": "N/A"})),
     OddStream("optional fields absent in 10 %", 1.5, _without_optional(0.1)),
     OddStream("optional fields absent in 10 %, again", 1.5, _without_optional(0.1), again=True),
     OddStream("optional fields absent in 50 %", 1.5, _without_optional(0.5)),

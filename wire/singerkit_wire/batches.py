@@ -48,6 +48,8 @@ def batches_of(
     """
     if not rows:
         return []
+    if not any(UNSET in row for row in rows):
+        return [Batch(columns, rows, first_line)]
     if missing is Missing.LEAVE:
         return _in_runs(columns, rows, first_line)
     if missing is Missing.APPEND or not stream.key_properties:

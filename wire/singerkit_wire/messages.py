@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -37,8 +36,7 @@ class _Header(msgspec.Struct, gc=False):
     stream: str | None = None
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(msgspec.Struct, frozen=True, gc=False):
     """RECORD lines of one stream, whole and in order, ``lines`` of them.
 
     ``numbers`` tells the line numbers where the lines did not follow each other.
@@ -54,8 +52,7 @@ class Run:
         return self.numbers[index] if self.numbers else self.first_line + index
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One line of another kind; ``type`` in upper case."""
 
     type: str
@@ -94,11 +91,10 @@ def state_text(state: Message) -> str:
     return str(bytes(_state_decoder.decode(state.line).value), "utf-8")
 
 
-@dataclass
-class _Lines:
+class _Lines(msgspec.Struct):
     stream: str
     first_line: int
-    lines: list[bytes] = field(default_factory=list)
+    lines: list[bytes]
 
     def run(self) -> Run:
         return Run(self.stream, b"\n".join(self.lines) + b"\n", len(self.lines), self.first_line)
@@ -133,7 +129,7 @@ class Splitter:
             elif not line or line.isspace():
                 offset += len(line) + 1
                 continue
-            elif (known := self._known(line)) is not None:
+            elif len(self._streams) > 1 and (known := self._known(line)) is not None:
                 kind, stream = "RECORD", known
             else:
                 kind, stream = self._classify(line, number, offset)
@@ -146,7 +142,7 @@ class Splitter:
                 ):
                     if current is not None:
                         yield current.run()
-                    current = _Lines(stream, number)
+                    current = _Lines(stream, number, [])
                 current.lines.append(line)
                 continue
             if current is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -29,18 +30,21 @@ def sift(fast: FastDecoder, lines: Sequence[bytes]) -> list[Row | None]:
 
 
 def _sift(fast: FastDecoder, lines: Sequence[bytes]) -> list[Row | None]:
-    is_odd = _telling_odd_lines(fast, b"\n".join(lines))
     quick: list[tuple[int, Any]] = []
     full: list[tuple[int, Any]] = []
-    for place, line in enumerate(lines):
-        if is_odd(line):
-            continue
-        message, is_quick = _decoded(fast, line)
-        if message is not None:
-            (quick if is_quick else full).append((place, message))
+    decode = _decode_nothing if fast.quick is None else fast.quick.decode
+    for place, line in _without_odd(fast, lines):
+        try:
+            if b"\\u" not in line and b"\\/" not in line:
+                quick.append((place, decode(line)))
+                continue
+        except REFUSALS:
+            pass
+        with suppress(*REFUSALS):
+            full.append((place, fast.sparse.decode(line)))
     found = [
         *_with_texts(fast, _rows_of(fast, quick)),
-        *((p, as_on_wire(fast, r)) for p, r in _rows_of(fast, full, may_lack=True)),
+        *((place, as_on_wire(fast, row)) for place, row in _rows_of(fast, full)),
     ]
     rows: list[Row | None] = [None] * len(lines)
     for place, row in _checked(fast, found):
@@ -48,8 +52,21 @@ def _sift(fast: FastDecoder, lines: Sequence[bytes]) -> list[Row | None]:
     return rows
 
 
-def _telling_odd_lines(fast: FastDecoder, data: bytes) -> Callable[[bytes], bool]:
-    """Return what tells of a line that its text alone is reason not to decode it; most blocks have none."""
+def _decode_nothing(_line: bytes) -> Any:
+    raise msgspec.DecodeError
+
+
+def _without_odd(fast: FastDecoder, lines: Sequence[bytes]) -> Iterable[tuple[int, bytes]]:
+    """Yield the lines, with their places, of which not their text alone is reason not to decode them."""
+    signs = _signs_of_odd_lines(fast, b"\n".join(lines))
+    numbered = enumerate(lines)
+    if not signs:
+        return numbered
+    return [(place, line) for place, line in numbered if not any(sign(line) for sign in signs)]
+
+
+def _signs_of_odd_lines(fast: FastDecoder, data: bytes) -> Sequence[Callable[[bytes], bool]]:
+    """Return what tells of a line that it is one for the exact path, whatever it decodes to; most blocks have none."""
     signs: list[Callable[[bytes], bool]] = []
     if not fast.holds_nul and b"\\u0000" in data:
         signs.append(lambda line: b"\\u0000" in line)
@@ -61,7 +78,7 @@ def _telling_odd_lines(fast: FastDecoder, data: bytes) -> Callable[[bytes], bool
     rules = fast.rules
     if rules is not None and _is_refused(rules.check, data):
         signs.append(lambda line: _is_refused(rules.check, line))
-    return lambda line: any(sign(line) for sign in signs)
+    return signs
 
 
 def _is_refused(check: Callable[[Any], Any], value: Any) -> bool:
@@ -70,19 +87,6 @@ def _is_refused(check: Callable[[Any], Any], value: Any) -> bool:
     except Refused:
         return True
     return False
-
-
-def _decoded(fast: FastDecoder, line: bytes) -> tuple[Any, bool]:
-    """Return the message of a line, and whether its text stands there as on the wire; None where no decoder takes it."""
-    if fast.quick is not None and not (b"\\u" in line or b"\\/" in line):
-        try:
-            return fast.quick.decode(line), True
-        except REFUSALS:
-            pass
-    try:
-        return fast.sparse.decode(line), False
-    except REFUSALS:
-        return None, False
 
 
 def _rows_of(
