@@ -753,6 +753,7 @@ def test_what_is_loaded_is_what_the_records_say(postgres_dsn: str, path: str, ba
         default_target_schema=schema,
         on_invalid="quarantine",
         on_unstorable="quarantine",
+        on_type_conflict="quarantine",
         pipeline=schema,
     ).expect(0)
     with connected(postgres_dsn) as cursor:
