@@ -205,7 +205,9 @@ class Fitting:
         emptied = (
             f", `{self.words.emptying} {self.quoted}`, since its rows have no key and would be there twice"
         )
-        return f"{self.start_over}{'' if keys else emptied}, then the pipeline again"
+        name, settings = self.stream.name, self.settings
+        are_once = keys or settings.overwrites(name) or settings.replaces(name)
+        return f"{self.start_over}{'' if are_once else emptied}, then the pipeline again"
 
     def tell_made(self) -> None:
         self.log.info("Table %s made for stream `%s`.", self.where, self.stream.name)

@@ -193,3 +193,15 @@ def test_a_key_that_comes_twice_a_field_that_is_left_out_and_a_row_that_says_tha
     gone = RECORD("t", {"id": 3, "_sdc_deleted_at": "2024-01-01T00:00:00Z"})
     overwrite(database, own, *rows((2, 5), (2, 6)), unknown, *rows((3, 4)), gone, END, hard_delete=True)
     assert query(database, ALL) == [(1, 1), (2, 6)]
+
+
+def test_what_is_not_of_the_type_and_a_table_without_a_key_are_as_in_any_load(database: str) -> None:
+    own = SCHEMA("t", {"id": INTEGER, "v": INTEGER})
+    overwrite(database, own, *rows((1, 1), (2, 2)), END)
+    said = overwrite(database, own, *rows((1, 5), (2, "N/A")), ON, *rows((3, 7)), END)
+    assert "TRUNCATE" not in said, "no row would be there twice"
+    assert query(database, "SELECT id, v, v__text FROM t ORDER BY id") == [
+        (1, 5, None),
+        (2, None, "N/A"),
+        (3, 7, None),
+    ]
