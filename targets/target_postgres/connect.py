@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -128,12 +129,18 @@ def dsn_of(config: Mapping[str, Any]) -> str:
 
 
 def certificate_problems(dsn: str) -> list[str]:
-    """Return a sentence for each file of certificates that cannot be used.
+    """Return a sentence for each file of certificates or passwords that cannot be used.
 
-    libpq goes on without a file that is not there, unless `sslmode` begins with `verify-`.
+    libpq goes on without a file of certificates that is not there, unless `sslmode` begins with `verify-`, and without one of passwords
+    that others may read.
     """
     parts = parse_dsn(dsn)
-    checks = {"sslrootcert": authority_problem, "sslcert": file_problem, "sslkey": file_problem}
+    checks = {
+        "sslrootcert": authority_problem,
+        "sslcert": file_problem,
+        "sslkey": file_problem,
+        "passfile": _passwords_problem,
+    }
     if parts.get("sslrootcert") == "system":
         del checks["sslrootcert"]
     if ":" in parts.get("sslkey", ""):  # a key in an OpenSSL engine
@@ -144,6 +151,13 @@ def certificate_problems(dsn: str) -> list[str]:
         for name, problem in found.items()
         if problem is not None
     ]
+
+
+def _passwords_problem(path: str) -> str | None:
+    problem = file_problem(path)
+    if problem is None and os.stat(path).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return "others than its owner have access to it, so that libpq does not read it (`chmod 600`)"
+    return problem
 
 
 def is_misquoted(dsn: str) -> bool:

@@ -201,6 +201,8 @@ class TargetPostgres(SqlTarget):
             return [_expected_name("database" if self.config.get("database") else "dsn", problem)]
         if ssh.is_asked_for(self.config) and (problem := ssh.tunnel_problem(self.config, dsn)):
             return [problem]
+        if self.config.get("passfile") and parse_dsn(dsn).get("password"):
+            return ["`passfile` has no effect beside a password; remove one of them"]
         return certificate_problems(dsn)
 
     def _sets_aside(self) -> Sequence[str]:

@@ -51,6 +51,17 @@ BIN = Path(sys.executable).parent
         ("target-postgres", {"embedded_folder": "f", "embedded": False}, "and `embedded` is false"),
         ("target-postgres", {"host": "db", "sslrootcert": "/nowhere"}, "at `sslrootcert`, got `/nowhere`"),
         ("target-postgres", {"dsn": f"host=db sslrootcert={__file__}"}, "it holds no certificate in PEM"),
+        ("target-postgres", {"host": "db", "passfile": "/nowhere"}, "at `passfile`, got `/nowhere`"),
+        (
+            "target-postgres",
+            {"host": "db", "passfile": "/etc/passwd"},
+            "others than its owner have access to it",
+        ),
+        (
+            "target-postgres",
+            {"host": "db", "passfile": "/etc/passwd", "password": "x"},
+            "`passfile` has no effect beside a password",
+        ),
         ("target-postgres", {"host": "db", "sslcert": "/nowhere"}, "at `sslcert`, got `/nowhere`"),
         ("target-jsonl", {"destination_path": 5}, "Expected `string`, got `5` at `destination_path`"),
         ("tap-rest", {"base_url": "http://127.0.0.1:1", "streams": [{"name": "a"}]}, "`streams[0].path`"),
