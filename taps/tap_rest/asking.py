@@ -386,10 +386,15 @@ class Asking:
                 found = self.reader.read(answer, where, is_first=False, is_served=is_served)
             except (BadDataError, NotAuthorisedError):
                 continue  # a token that leads on once only, or a record that is gone
-            is_known = pages.beyond(found)
+            is_known, meanwhile = pages.beyond(found)
             if found.came:
-                return found, look, asked
+                return (
+                    replace(found, records=[*meanwhile, *found.records], unfiltered=found.came),
+                    look,
+                    asked,
+                )
             if is_known:
+                page = replace(page, records=meanwhile, unfiltered=[])
                 break
         if looks:
             pages.tell_of_lost_end(is_known=is_known)

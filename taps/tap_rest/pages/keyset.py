@@ -82,12 +82,26 @@ class Keyset:
         sent = [None, *(one for _, one in self._recent)]
         return [sent[-1 - back] for back in _BACK if back < len(sent)]
 
-    def beyond(self, records: Sequence[Raw]) -> list[Raw]:
-        """Return those of ``records``, of a page that begins ahead of the last record, that have not come."""
+    def beyond(self, records: Sequence[Raw]) -> tuple[list[Raw], list[Raw]]:
+        """Return those of ``records``, of a page that begins ahead of the last record, that follow it and have not come, and those that stand ahead of it.
+
+        The latter have come to be there meanwhile: to go on from them would lead to where the read has been.
+        """
         where = f"a page of stream {self._name} that is asked for by another record"
         known = {value for value, _ in self._recent}
         values = [_value(one, f"`{self._field}` on {where}") for one in self._column(records, where)]
-        return [record for record, value in zip(records, values, strict=True) if value not in known]
+        last_known = max((place for place, value in enumerate(values) if value in known), default=-1)
+        new = [place for place, value in enumerate(values) if value not in known]
+        follow = [place for place in new if place > last_known and not self._is_ahead(values[place])]
+        ahead = [place for place in new if place not in follow]
+        return [records[place] for place in follow], [records[place] for place in ahead]
+
+    def _is_ahead(self, value: _Value | None) -> bool:
+        """Tell whether a value certainly stands ahead of the last one; only numbers have an order that is known."""
+        last = self._last
+        if self._ascends is None or not isinstance(value, Decimal) or not isinstance(last, Decimal):
+            return False
+        return value < last if self._ascends else value > last
 
     def _look_at_order(self, values: Sequence[_Value], where: str) -> None:
         """Numbers have one order; that of texts is the server's own."""

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec import Raw
+
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.words import counted
@@ -198,15 +200,20 @@ class Pages:
             self.first if value is None else step_behind_key(step, self._settings, value) for value in values
         ]
 
-    def beyond(self, page: ReadPage) -> bool:
-        """Leave out what has come of a page that a second look by another record found; tell whether it had some of it."""
+    def beyond(self, page: ReadPage) -> tuple[bool, list[Raw]]:
+        """Leave to a page that a second look by another record found what follows the last one; tell whether it had some that came.
+
+        Return also what stands ahead of the last one, and came to be there meanwhile.
+        """
         if self._keyset is None:
-            return False
-        came, left = len(page.came), self._keyset.beyond(page.came)
-        new = set(map(id, left))
-        page.records = [record for record in page.records if id(record) in new]
-        page.unfiltered = left if page.unfiltered is not None else None
-        return len(left) < came
+            return False, []
+        follow, ahead = self._keyset.beyond(page.came)
+        is_known = len(follow) + len(ahead) < len(page.came)
+        behind, before = set(map(id, follow)), set(map(id, ahead))
+        found = [record for record in page.records if id(record) in before]
+        page.records = [record for record in page.records if id(record) in behind]
+        page.unfiltered = follow if page.unfiltered is not None else None
+        return is_known, found
 
     def tell_of_lost_end(self, *, is_known: bool) -> None:
         """Warn of an end without records that contradicts the page before, by its flag or by the records themselves.

@@ -144,6 +144,38 @@ def test_a_first_row_that_was_deleted_is_no_end(run_tap: Any) -> None:
     assert api.queries[:3] == ["sort=id", "sort=id&starting_after=r00", "sort=id"]
 
 
+@pytest.mark.parametrize(
+    ("ids", "meanwhile", "queries"),
+    [
+        ([13], [6, 13], ["", "after=13", ""]),
+        ([5, 9], [5, 7, 10], ["", "after=9", "after=5", "after=10", "after=9"]),
+        (["m"], ["c", "m"], ["", "after=m", ""]),
+    ],
+)
+def test_what_has_come_ahead_of_the_last_row_is_no_way_on(
+    ids: list[Any], meanwhile: list[Any], queries: list[str], run_tap: Any
+) -> None:
+    """The run ended with 65: its pages went round in circles, since it went on from a row that had come to be ahead."""
+    queried: list[str] = []
+
+    def route(asked: Asked) -> Reply:
+        queried.append(asked.raw_path.partition("?")[2])
+        after = asked.param("after")
+        there = ids if len(queried) < 3 else meanwhile
+        kind = type(ids[0])
+        return json_reply([{"id": one} for one in there if after is None or one > kind(after)])
+
+    stream = {
+        "name": "rows", "path": "/rows", "primary_keys": ["id"],
+        "pagination": {"type": "keyset", "field": "id", "param": "after"},
+    }  # fmt: skip
+    with serving({"/rows": route}) as api:
+        run = run_tap(api.url, stream).ended(0)
+    assert {row["id"] for row in run.records("rows")} == {*ids, *meanwhile}
+    assert queried == queries
+    assert "WARNING" not in run.stderr
+
+
 def test_an_end_that_a_header_tells_is_looked_at_twice(run_tap: Any) -> None:
     api = Api()
     api.fails = {3}
