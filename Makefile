@@ -23,6 +23,9 @@ test: $(READY) ## run every test against real servers
 test-servers: $(READY) ## compare what tap-rest reads with what servers by others hold: Kinto, PostgREST with OAuth2, MLflow, CouchDB's API, json-server, nginx, PostGraphile, JupyterHub, Prism
 	$(BIN)/pytest -q -o python_files='on_*.py' tests/servers $(ARGS)
 
+test-postgres: $(READY) ## run the tests of target-postgres against servers of other versions; VERSIONS='13 14 15 16 17 18'
+	$(BIN)/python tests/servers/postgres_versions.py $(VERSIONS) -- tests/targets/postgres -n 2 --dist worksteal $(ARGS)
+
 faults: $(READY) ## make docs/faults.md anew from the tests of the faults
 	$(BIN)/pytest -q -n 2 --dist worksteal -m fault --write-faults=docs/faults.md $(ARGS)
 
@@ -82,4 +85,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help env demo test test-servers torture exhaustive log-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
+.PHONY: test-postgres help env demo test test-servers torture exhaustive log-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean

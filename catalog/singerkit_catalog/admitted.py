@@ -21,14 +21,24 @@ def json_types(prop: Mapping[str, Any]) -> frozenset[str]:
     if "enum" in prop:
         admitted = _intersect(admitted, frozenset(_json_type(value) for value in prop["enum"]))
     for keyword in ("anyOf", "oneOf"):
-        branches = [branch for branch in prop.get(keyword, ()) if isinstance(branch, Mapping)]
+        branches = [_types_of_branch(branch) for branch in prop.get(keyword, ()) if _is_schema(branch)]
         if branches:
-            union = frozenset[str]().union(*(json_types(branch) for branch in branches))
-            admitted = _intersect(admitted, union)
+            admitted = _intersect(admitted, frozenset[str]().union(*branches))
     for branch in prop.get("allOf", ()):
-        if isinstance(branch, Mapping):
-            admitted = _intersect(admitted, json_types(branch))
+        if _is_schema(branch):
+            admitted = _intersect(admitted, _types_of_branch(branch))
     return admitted
+
+
+def _is_schema(branch: Any) -> bool:
+    return isinstance(branch, Mapping | bool)
+
+
+def _types_of_branch(branch: Mapping[str, Any] | bool) -> frozenset[str]:
+    """Return the types of a schema; `true` admits all, `false` none."""
+    if isinstance(branch, bool):
+        return _ALL_TYPES if branch else frozenset()
+    return json_types(branch)
 
 
 def types_of(schema: Any) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from singerkit_wire.drafts import modern
@@ -28,6 +30,8 @@ from singerkit_wire.drafts import modern
             {"items": {"minimum": 1, "exclusiveMinimum": True}},
             {"items": {"exclusiveMinimum": 1}},
         ),
+        ({"minLength": Decimal("1.0"), "maxItems": Decimal("2e1")}, {"minLength": 1, "maxItems": 20}),
+        ({"minLength": Decimal("1.5")}, {"minLength": Decimal("1.5")}),
         ({"default": {"exclusiveMinimum": True}}, {"default": {"exclusiveMinimum": True}}),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,7 +103,34 @@ def _check_by_draft(schema: Mapping[str, Any], stream: str, number: int) -> None
 
     try:
         draft_of(schema).check_schema(dict(schema))
+        _check_patterns_together(schema)
     except SchemaError as error:
         raise BadDataError(
             f"The schema of stream `{stream}` at line {number} is not a valid JSON Schema: {error.message}."
         ) from None
+
+
+def _check_patterns_together(schema: Any) -> None:
+    """jsonschema finds the other properties of an object by all of its patterns as one, which they may not make.
+
+    Raises:
+        SchemaError: they do not.
+    """
+    from jsonschema import SchemaError
+
+    if isinstance(schema, Mapping):
+        patterns = schema.get("patternProperties")
+        if isinstance(patterns, Mapping) and schema.keys() & {
+            "additionalProperties",
+            "unevaluatedProperties",
+        }:
+            try:
+                re.compile("|".join(patterns))
+            except re.error as error:
+                raise SchemaError(
+                    f"the names in `patternProperties` are no pattern together ({error})"
+                ) from None
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            _check_patterns_together(part)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 __all__ = ["modern"]
 
 _EXCLUSIVE = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 _NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "dependentSchemas"})
+_SIZES = frozenset(
+    {*(f"{end}{of}" for end in ("min", "max") for of in ("Length", "Items", "Properties", "Contains"))}
+)
+"""Whole numbers, which since Draft 6 may be written as `1.0`."""
 _DATA = frozenset({"enum", "const", "default", "examples"})
 
 
@@ -20,6 +25,9 @@ def modern(schema: Mapping[str, Any]) -> dict[str, Any]:
             is_exclusive = result.pop(exclusive)
             if is_exclusive and inclusive in result:
                 result[exclusive] = result.pop(inclusive)
+    for size in _SIZES & result.keys():
+        if isinstance(result[size], Decimal) and result[size] == int(result[size]):
+            result[size] = int(result[size])
     if "draft-04" in str(result.get("$schema", "")):
         del result["$schema"]
     return result

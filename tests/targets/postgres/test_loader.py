@@ -148,6 +148,11 @@ def closed(loader: PostgresLoader) -> None:
     """Close and wait until the server has noticed: the lock goes with the connection."""
     dsn, pid = loader._dsn_of(), backend(loader)
     loader.close()
+    await_end(dsn, pid)
+
+
+def await_end(dsn: str, pid: int) -> None:
+    """Wait until the server has no such session any more."""
     wait_until(lambda: not run_sql(dsn, "SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]), seconds=20)
 
 
@@ -805,7 +810,8 @@ def backend(loader: PostgresLoader) -> int:
 
 def kill(target: Target, loader: PostgresLoader) -> None:
     pid = backend(loader)
-    run_sql(target.dsn, "SELECT pg_terminate_backend(%s, 10000)", [pid])
+    run_sql(target.dsn, "SELECT pg_terminate_backend(%s)", [pid])
+    await_end(target.dsn, pid)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -31,7 +31,7 @@ def test_a_key_without_the_columns_of_the_partitions_is_refused_with_the_longer_
     outcome = load(database, *rows("id")).expect(78)
     assert "is partitioned by `day`, which PostgreSQL wants in each key" in outcome.last_words
     assert '`"primary_keys": ["id", "day"]`' in outcome.last_words
-    assert ("append-only" in outcome.last_words) == (setup != KEYED)
+    assert ("load_method: append`" in outcome.last_words) == (setup != KEYED)
     for value in (1, 2):
         load(database, *rows("id", "day", v=value)).expect(0)
     assert table(database, "t1", "id", "v") == [(1, 2)]

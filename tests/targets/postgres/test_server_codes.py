@@ -136,7 +136,15 @@ def test_a_type_that_the_server_has_no_support_for_is_told_as_that(database: str
     """It said that something depends on the table."""
     schema = SCHEMA("t", {"id": INTEGER, "v": {"type": "string"}}, ["id"])
     rows = [RECORD("t", {"id": 1, "v": "<a/>"}), STATE({"at": 1})]
-    outcome = load(database, schema, *rows, column_types={"t.v": "xml"}).expect(78)
+    try:
+        query(database, "SELECT xml '<a/>'")
+        is_supported = True
+    except psycopg2.errors.FeatureNotSupported:
+        is_supported = False
+    outcome = load(database, schema, *rows, column_types={"t.v": "xml"}).expect(0 if is_supported else 78)
+    if is_supported:  # as a server of another build is, by `make test-postgres`
+        assert query(database, "SELECT v::text FROM t") == [("<a/>",)]
+        return
     assert "no support" in outcome.last_words
     assert "libxml" in outcome.last_words
     assert "depends on" not in outcome.last_words

@@ -966,6 +966,15 @@ def test_messages_that_cannot_be_taken(line, sentence):
     assert (run.rows(), run.printed) == ([1], [1])
 
 
+def test_patterns_that_jsonschema_cannot_put_together_are_told_at_the_schema():
+    """It ended with 70 at the first record."""
+    odd = {"type": "object", "patternProperties": {"^x": {}, "(?i)a": {}}}
+    Run(SCHEMA(v=odd), RECORD(1, v={"A": 1}), STATE(1))
+    closed = {"type": "array", "items": odd | {"additionalProperties": False}}
+    run = Run(SCHEMA(v=closed), RECORD(1, v=[{"A": 1}]), STATE(1), expect=BadDataError)
+    assert "the names in `patternProperties` are no pattern together" in str(run.error)
+
+
 def test_a_bad_state_is_found_before_the_rows_it_covers_are_written():
     loader = Memory()
     Run(SCHEMA(), RECORD(1), '{"type": "STATE", "value": NaN}\n', loader=loader, expect=BadDataError)
