@@ -13,7 +13,9 @@ from targets.shared.test_databases import Database, target
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_target.methods import Method, method_problems, methods_of
+from singerkit_target.abilities import always, never
 from singerkit_target.delivery import Ways, deliveries
+from singerkit_target.overwriting import Overwrites
 from target_duckdb.target import TargetDuckDB
 
 __all__ = ["target"]
@@ -146,26 +148,42 @@ def test_a_tap_of_others_has_to_end_with_a_state(target: Database) -> None:
     assert target.query(ALL) == [(1, 1)]
 
 
-@pytest.mark.parametrize(
-    "part",
-    [
-        {"replication_key": "v", "replication_key_value": 3},
-        {"partitions": [{"context": {"p": 1}, "replication_key_value": 3}]},
-        {"_singerkit_continuation": {"token": "a"}},
-        {"_singerkit_log": {"version": 1}},
-        {"_singerkit_driven_by": "parents"},
-    ],
-    ids=["bookmark", "partitions", "token", "log", "changed parents"],
-)
-def test_a_stream_of_which_runs_bring_what_is_new_is_refused(target: Database, part: dict[str, Any]) -> None:
+PARTS: dict[str, tuple[dict[str, Any], bool]] = {
+    "nothing": ({}, True),
+    "a whole load": ({"_singerkit_load": {"version": 1, "rows": 3}, "_singerkit_read": {"fields": {}}}, True),
+    "a place in a whole load": ({"_singerkit_load": {"position": 2}}, True),
+    "a place in one of others": ({"last_pk_fetched": {"id": 3}, "max_pk_values": {"id": 9}}, True),
+    "of others": ({"last_replication_method": "FULL_TABLE", "version": 3}, True),
+    "bookmark": ({"replication_key": "v", "replication_key_value": 3}, False),
+    "partitions": ({"partitions": [{"context": {"p": 1}, "replication_key_value": 3}]}, False),
+    "token": ({"_singerkit_continuation": {"token": "a"}}, False),
+    "log": ({"_singerkit_log": {"version": 1}}, False),
+    "changed parents": ({"_singerkit_driven_by": "parents"}, False),
+}
+
+
+@pytest.mark.parametrize(("part", "is_whole"), PARTS.values(), ids=PARTS)
+def test_what_a_state_says_of_a_stream_that_is_overwritten(part: dict[str, Any], is_whole: bool) -> None:
+    overwrites = Overwrites(always, never, lambda _said, _stream: None, lambda _stream: "start over")
+    overwrites.begin({})
+    overwrites.declare("o", marks_its_end=True)
+    if is_whole:
+        overwrites.take_state({"bookmarks": {"o": part, "other": {"replication_key_value": 1}}})
+        return
+    with pytest.raises(ConfigurationError, match="FULL_TABLE"):
+        overwrites.take_state({"bookmarks": {"o": part}})
+    with pytest.raises(ConfigurationError, match="FULL_TABLE"):  # it does not tell streams apart
+        overwrites.take_state({"somewhere": 3})
+
+
+def test_a_stream_of_which_runs_bring_what_is_new_is_refused(target: Database) -> None:
     """The table would have the last increment only, with exit 0."""
-    target.run(BEGIN, KEYED, *rows((1, 1)), END, **OVERWRITE).expect(0)
-    bookmark = {"bookmarks": {"o": part}}
+    bookmark = {"bookmarks": {"o": {"replication_key": "v", "replication_key_value": 3}}}
     refused = target.run(BEGIN, KEYED, *rows((2, 2)), MARKED(bookmark, complete=True), **OVERWRITE).expect(78)
     assert "FULL_TABLE" in refused.last_words
     target.run(BEGIN, KEYED, *rows((2, 2)), MARKED(bookmark, complete=True)).expect(0)
     target.run(MARKED(bookmark), KEYED, *rows((3, 3)), END, **OVERWRITE).expect(78)
-    assert target.query(ALL) == [(1, 1), (2, 2)]
+    assert target.query(ALL) == [(2, 2)]
 
 
 def test_a_load_that_another_run_began_is_refused(target: Database) -> None:
