@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from jsonschemas import NAMES, schemas, values
 
 from singerkit_wire.blocks import BlockDecoder, Judgement
-from singerkit_wire.exact import ExactDecoder
 from singerkit_wire.kinds import Kind
 from singerkit_wire.messages import Run
 from singerkit_wire.stream import Stream, stream_of
@@ -72,19 +71,6 @@ def test_both_paths_judge_by_any_schema_in_one_way(prop: Any, record: Any, recor
     schema = {**{key: value for key, value in beside.items() if key != "type"}, "properties": properties}
     texts = [json.dumps({"n": number, **one}) for number, one in enumerate(records)]
     assert outcome(schema, texts, always_exact=False) == outcome(schema, texts, always_exact=True)
-
-
-@pytest.fixture
-def judged_exactly(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    lines: list[bytes] = []
-    decode = ExactDecoder.decode
-
-    def counted(self: ExactDecoder, line: bytes) -> Any:
-        lines.append(line)
-        return decode(self, line)
-
-    monkeypatch.setattr(ExactDecoder, "decode", counted)
-    return lines
 
 
 SIZED = {

@@ -10,7 +10,6 @@ from msgspec import UNSET
 
 from singerkit_wire.batches import Missing
 from singerkit_wire.blocks import BlockDecoder, Judgement, MalformedLine
-from singerkit_wire.exact import ExactDecoder
 from singerkit_wire.messages import Run
 from singerkit_wire.stream import stream_of
 from singerkit_wire.unstorable import Policy
@@ -94,20 +93,6 @@ def outcome(
     assert all(batch.arrow().to_pydict() for batch in batches)
     assert all(row["id"] == place for place, row in rows.items())
     return rows, [(reject.line, reject.path, reject.reason) for reject in rejects]
-
-
-@pytest.fixture
-def judged_exactly(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The lines that have taken the exact path."""
-    lines: list[bytes] = []
-    decode = ExactDecoder.decode
-
-    def counted(self: ExactDecoder, line: bytes) -> Any:
-        lines.append(line)
-        return decode(self, line)
-
-    monkeypatch.setattr(ExactDecoder, "decode", counted)
-    return lines
 
 
 @pytest.mark.parametrize("policy", [Policy.QUARANTINE, Policy.NULL])
