@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from singerkit_shell.errors import BadDataError
+from singerkit_sql_target.deletions import may_hold_marks, new_marks
 from singerkit_sql_target.dialect import (
     ORDER,
     Change,
@@ -34,7 +35,6 @@ from singerkit_sql_target.variants import (
     with_variants_of,
 )
 from singerkit_target.chosen import check_chosen, refused_type
-from singerkit_target.metadata import may_hold_marks
 from singerkit_wire.conflicts import OnConflict
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import DELETED_AT, Stream
@@ -193,8 +193,10 @@ def fit_table(
         types = plan.types
         added = [name for name in types if name not in there]
         fitting.tell_added(added, read_anew, is_of_this_run=is_of_this_run)
-    for name, field in new_variants(fitting.stream, columns, added).items():
-        session.comment(fitting.quoted, dialect.quote(name), comment_of(field))
+    variants = new_variants(fitting.stream, columns, added)
+    comments = {name: comment_of(field) for name, field in variants.items()}
+    for name, comment in (comments | new_marks(fitting.stream, columns, added)).items():
+        session.comment(fitting.quoted, dialect.quote(name), comment)
     if existing is None or existing.key is None or set(existing.key) != set(keys):
         # Rows that wait under the former key are put into the table later.
         session.note_key(fitting.quoted, None if former is not None and waiting else keys)

@@ -8,6 +8,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Identifier
 
 from singerkit_shell.errors import BadDataError
+from singerkit_sql_target.deletions import has_mark
 from singerkit_sql_target.fitting import METADATA_KINDS
 from singerkit_target import metadata
 from singerkit_wire.stream import VERSION, Stream
@@ -54,8 +55,9 @@ def fit_metadata(
 
 def may_hold_marks(existing: ddl.Existing, stream: Stream) -> bool:
     """Tell whether rows may be marked as deleted by an earlier run, in columns that hold what such a run writes."""
-    return metadata.may_hold_marks(existing.columns, stream) and all(
-        _fits(name, _TYPES[name], existing.columns[name]) for name in metadata.MARKS
+    return has_mark(existing.columns, stream) or (
+        metadata.may_hold_marks(existing.columns, stream)
+        and all(_fits(name, _TYPES[name], existing.columns[name]) for name in metadata.MARKS)
     )
 
 

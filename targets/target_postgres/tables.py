@@ -14,6 +14,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Composed, Identifier
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_sql_target.deletions import new_marks
 from singerkit_sql_target.fitting import MOST_NAMED, Fitting, quoted
 from singerkit_sql_target.names import identifiers
 from singerkit_sql_target.scopes import Scope
@@ -219,7 +220,10 @@ def fit_table(
     shortened = {short: field for field, short in columns.items() if short != field and short in added}
     ddl.comment_columns(cursor, table, {short: f"field {field}" for short, field in shortened.items()})
     variants = new_variants(stream, columns, added)
-    ddl.comment_columns(cursor, table, {short: comment_of(field) for short, field in variants.items()})
+    marks = new_marks(stream, columns, added)
+    ddl.comment_columns(
+        cursor, table, {short: comment_of(field) for short, field in variants.items()} | marks
+    )
     actual = ddl.columns_now(cursor, fitting.schema, name)
     if former is not None:
         _tell_remade(former, actual, log, added)

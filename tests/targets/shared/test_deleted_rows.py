@@ -100,6 +100,21 @@ def test_a_row_that_is_back_in_the_same_unit_is_there_though_no_schema_names_the
     assert target.query(ALL) == [(1, "b", False)]
 
 
+def test_a_row_that_is_back_in_a_later_run_or_schema_is_there_though_no_schema_names_the_field(
+    target: Database,
+) -> None:
+    wide = SCHEMA("t", {"id": {"type": "integer"}, "v": TEXT, "w": TEXT}, ["id"])
+    one = [RECORD("t", {"id": id_, "v": "a"}) for id_ in (1, 2, 3)]
+    loaded(target, 1, UNNAMED, *one, gone(1), gone(2), gone(3), wide, RECORD("t", {"id": 1, "v": "b"}))
+    loaded(target, 2, UNNAMED, RECORD("t", {"id": 2, "v": "b"}))
+    assert target.query(ALL) == [(1, "b", False), (2, "b", False), (3, "a", True)]
+    # Another name of the column changes nothing of it.
+    named = {"default_target_schema": "named", "column_names": {"t._sdc_deleted_at": "gone_at"}}
+    loaded(target, 1, UNNAMED, *one, gone(1), **named)
+    loaded(target, 2, UNNAMED, RECORD("t", {"id": 1, "v": "b"}), **named)
+    assert target.query("SELECT id FROM named.t WHERE gone_at IS NOT NULL") == []
+
+
 @pytest.mark.parametrize("metadata", [False, True], ids=["plain", "metadata"])
 def test_a_row_is_gone_though_no_schema_names_the_field_that_says_so(
     target: Database, metadata: bool
