@@ -14,35 +14,24 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from singerkit_sql_target.fitting import METADATA_KINDS, VALID_FROM, VALID_TO
 from singerkit_sql_target.versions import Version
-from singerkit_wire.stream import DELETED_AT, VERSION
+from singerkit_wire.stream import DELETED_AT
 from target_postgres.faults import check_stored
+from target_postgres.loads import has_versions, is_gone, note_seen
 from target_postgres.merge import differ, latest
 from target_postgres.tables import Table
 
 __all__ = [
     "close_gone",
     "count_gone",
-    "forget_seen",
-    "has_versions",
-    "is_another_load",
     "merge",
     "moment_of_unit",
-    "note_load",
 ]
-
-
-_LOADED = "singerkit: the version that was loaded last is "
 
 
 def moment_of_unit(cursor: Cursor) -> str:
     """Return the moment at which the rows of a unit begin, and those that they replace end."""
     cursor.execute("SELECT pg_catalog.clock_timestamp()::text")
     return str((cursor.fetchone() or ("",))[0])
-
-
-def has_versions(table: Table) -> bool:
-    """Whether the rows carry the version of their load."""
-    return VERSION in table.columns and VERSION not in table.given.column_names
 
 
 def merge(cursor: Cursor, table: Table, moment: str) -> None:
@@ -66,7 +55,7 @@ def merge(cursor: Cursor, table: Table, moment: str) -> None:
         )
         check_stored(int((cursor.fetchone() or (0,))[0]), 0)
     if has_versions(table):
-        _note_seen(cursor, table, last)
+        note_seen(cursor, table)
     cursor.execute(SQL("TRUNCATE pg_temp.{}").format(Identifier(table.stage)))
 
 
@@ -136,79 +125,24 @@ def _close_and_begin(cursor: Cursor, table: Table, last: Composed, at: Composabl
 
 
 def close_gone(cursor: Cursor, table: Table, asked: Version, moment: str) -> None:
-    """End the ranges of rows of other versions that did not come in this load."""
+    """End the ranges of rows of other versions that did not come in this load; those that began in this unit were never there."""
+    gone, at = is_gone(cursor, table, asked), SQL("{}::timestamptz").format(Literal(moment))
+    cursor.execute(
+        SQL("DELETE FROM {} AS stored WHERE stored.{} = {} AND {}").format(table.rows, _from(table), at, gone)
+    )
     cursor.execute(
         SQL(
-            "UPDATE {} AS stored SET {} = greatest({}::timestamptz, stored.{} + interval '1 microsecond') WHERE {}"
-        ).format(table.rows, _to(table), Literal(moment), _from(table), _gone(cursor, table, asked))
+            "UPDATE {} AS stored SET {} = greatest({}, stored.{} + interval '1 microsecond') WHERE {}"
+        ).format(table.rows, _to(table), at, _from(table), gone)
     )
 
 
 def count_gone(cursor: Cursor, table: Table, asked: Version) -> int:
     """Return how many rows `close_gone` would end."""
     cursor.execute(
-        SQL("SELECT count(*) FROM {} AS stored WHERE {}").format(table.rows, _gone(cursor, table, asked))
+        SQL("SELECT count(*) FROM {} AS stored WHERE {}").format(table.rows, is_gone(cursor, table, asked))
     )
     return int((cursor.fetchone() or (0,))[0])
-
-
-def is_another_load(cursor: Cursor, table: Table, asked: Version) -> bool:
-    """Tell whether the version is another one than was loaded last: some taps say one again behind each increment."""
-    cursor.execute(
-        "SELECT pg_catalog.col_description(attrelid, attnum) FROM pg_catalog.pg_attribute WHERE attrelid = %s AND attname = %s",
-        [table.shape.oid, table.columns[VERSION]],
-    )
-    said = str((cursor.fetchone() or ("",))[0])
-    last = (
-        int(said.removeprefix(_LOADED))
-        if said.startswith(_LOADED) and said[len(_LOADED) :].isdigit()
-        else None
-    )
-    return last is None or asked.version > last or (asked.is_of_records and asked.version != last)
-
-
-def note_load(cursor: Cursor, table: Table, asked: Version) -> None:
-    """Note in the comment of the column of versions which one was loaded last: rows that are the same keep their own."""
-    cursor.execute(
-        SQL("COMMENT ON COLUMN {}.{} IS {}").format(
-            table.identifier, Identifier(table.columns[VERSION]), Literal(f"{_LOADED}{asked.version}")
-        )
-    )
-
-
-def forget_seen(cursor: Cursor, table: Table) -> None:
-    """The load is over: what comes is of another one."""
-    cursor.execute(SQL("DROP TABLE IF EXISTS pg_temp.{}").format(_seen(table)))
-
-
-def _gone(cursor: Cursor, table: Table, asked: Version) -> Composed:
-    """The condition that a row holds now, is of another version, and did not come."""
-    version = Identifier(table.columns[VERSION])
-    other = SQL("<>" if asked.is_of_records else "<")
-    conditions = [
-        SQL("stored.{} IS NULL").format(_to(table)),
-        SQL("stored.{} {} {}").format(version, other, Literal(asked.version)),
-    ]
-    cursor.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", [f"pg_temp.{_seen_name(table)}"])
-    if cursor.fetchone() == (True,):
-        conditions.append(
-            SQL("NOT EXISTS (SELECT 1 FROM pg_temp.{} AS seen WHERE {})").format(
-                _seen(table), _same(table, "seen")
-            )
-        )
-    return SQL(" AND ").join(conditions)
-
-
-def _note_seen(cursor: Cursor, table: Table, last: Composed) -> None:
-    keys = SQL(", ").join(map(Identifier, table.history))
-    cursor.execute("SELECT pg_catalog.to_regclass(%s) IS NULL", [f"pg_temp.{_seen_name(table)}"])
-    if cursor.fetchone() == (True,):
-        cursor.execute(
-            SQL("CREATE TEMPORARY TABLE {} AS SELECT {} FROM {} WITH NO DATA").format(
-                _seen(table), keys, table.identifier
-            )
-        )
-    cursor.execute(SQL("INSERT INTO pg_temp.{} SELECT {} FROM ({}) AS last").format(_seen(table), keys, last))
 
 
 def _told_apart(table: Table, columns: Sequence[str]) -> list[str]:
@@ -240,11 +174,3 @@ def _from(table: Table) -> Identifier:
 
 def _to(table: Table) -> Identifier:
     return Identifier(_name(table, VALID_TO))
-
-
-def _seen_name(table: Table) -> str:
-    return f"singerkit_seen_{table.shape.oid}"
-
-
-def _seen(table: Table) -> Identifier:
-    return Identifier(_seen_name(table))

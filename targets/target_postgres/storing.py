@@ -19,7 +19,7 @@ from singerkit_sql_target.versions import Versions
 from singerkit_target.contract import check_room
 from singerkit_wire.batch import Reject
 from singerkit_wire.stream import DELETED_AT
-from target_postgres import ddl, history, merge
+from target_postgres import ddl, history, loads, merge
 from target_postgres.copy import copy_rows
 from target_postgres.faults import LateRefusal, check_stored, column_of, during, is_refusal, refusal
 from target_postgres.fitting import Fitting
@@ -253,7 +253,7 @@ class Storing:
     def activate(self, cursor: Cursor, table: Table, removal: Removal) -> None:
         """Take rows of other versions away; where foreign keys lead to the table, with the end of the unit."""
         self.merge(cursor, table)
-        if table.history and history.has_versions(table):
+        if table.history and loads.has_versions(table):
             self._close_gone(cursor, table, removal)
         elif table.parts or table.shape.ties.is_referred_to:
             table.parts = (*table.parts, removal)
@@ -262,10 +262,9 @@ class Storing:
 
     def _close_gone(self, cursor: Cursor, table: Table, removal: Removal) -> None:
         self._hold(cursor, table)
-        if not history.is_another_load(cursor, table, removal.asked):
-            history.forget_seen(cursor, table)
+        if not loads.is_another_load(cursor, table, removal.asked):
             return
-        if table.stream in self.interrupted:
+        if table.stream in self.interrupted or loads.is_partly_known(cursor, table, removal.asked):
             self._log.warning(
                 "ACTIVATE_VERSION of stream `%s` ends no range of its history: some rows of the load came in another run, or before the connection "
                 "was lost, so that nobody knows which are gone. The next load that is read in one run ends them.",
@@ -275,8 +274,8 @@ class Storing:
             raise removal.others.refusal(table.stream, table.where, count, self._versions.settings)
         else:
             history.close_gone(cursor, table, removal.asked, self._now(cursor))
-        history.note_load(cursor, table, removal.asked)
-        history.forget_seen(cursor, table)
+        loads.note_load(cursor, table, removal.asked)
+        loads.forget_seen(cursor, table)
 
     def _note_deleted(self, table: Table) -> None:
         """A table may be empty now, and with it those from which a foreign key takes the rows that refer to them."""

@@ -101,6 +101,48 @@ def test_a_complete_load_ends_rows_that_are_gone(database: str) -> None:
     assert "is ignored: rows carry no version" in keep(database, T, activate(4), STATE({"a": 7}))
 
 
+OPEN = "SELECT id FROM t WHERE _sdc_valid_to IS NULL ORDER BY id"
+
+
+@pytest.mark.parametrize("config", [{}, {"commit_rows": 1}], ids=["one unit", "units"])
+def test_what_came_with_a_load_that_was_given_up_is_not_of_the_next(
+    database: str, config: dict[str, Any]
+) -> None:
+    how = {"add_record_metadata": True} | config
+    keep(database, T, *rows((1, 1), (2, 2), (3, 3), version=1), activate(1), STATE({"a": 1}), **how)
+    given_up = [*rows((3, 3), version=2), STATE({"a": 2})]
+    keep(database, T, *given_up, *rows((1, 1), (2, 2), version=3), activate(3), STATE({"a": 3}), **how)
+    assert query(database, OPEN) == [(1,), (2,)]
+    # Version 2 goes on, whose keys nobody has any more; and one that is said again in the middle of another ends nothing of that.
+    said = keep(database, T, *rows((1, 1), version=2), activate(2), STATE({"a": 4}), **how)
+    assert "ends no range of its history" in said
+    again = [*rows((2, 2), version=9), activate(2), STATE({"a": 5}), *rows((3, 3), version=9), activate(9)]
+    assert "ends no range" not in keep(database, T, *again, STATE({"a": 6}), **how)
+    assert query(database, OPEN) == [(2,), (3,)]
+
+
+def test_a_load_that_came_in_two_runs_ends_nothing(database: str) -> None:
+    how = {"add_record_metadata": True}
+    keep(database, T, *rows((1, 1), (2, 2), (3, 3), version=1), activate(1), STATE({"a": 1}), **how)
+    keep(database, T, *rows((1, 1), version=2), STATE({"a": 2}), **how)
+    said = keep(database, T, *rows((2, 2), version=2), activate(2), STATE({"a": 3}), **how)
+    assert "ends no range of its history" in said
+    assert query(database, OPEN) == [(1,), (2,), (3,)]
+    keep(database, T, *rows((1, 1), version=3), activate(3), STATE({"a": 4}), **how)
+    assert query(database, OPEN) == [(1,)]
+    keep(database, T, *rows((2, 2), version=4), STATE({"a": 5}), **how)
+    assert "ends no range of its history" in keep(database, T, activate(4), STATE({"a": 6}), **how)
+    assert query(database, OPEN) == [(1,), (2,)]
+
+
+def test_a_row_that_came_and_went_in_one_unit_was_never_there(database: str) -> None:
+    first = [*rows((1, 1), (2, 2), version=1), activate(1), STATE({"a": 1})]
+    keep(
+        database, T, *first, *rows((1, 1), version=2), activate(2), STATE({"a": 2}), add_record_metadata=True
+    )
+    assert query(database, VERSIONS) == [(1, 1, True)]
+
+
 @pytest.mark.parametrize("config", [{}, {"on_invalid": "quarantine"}], ids=["fail", "quarantine"])
 def test_a_unit_that_is_written_again_makes_no_version_twice(database: str, config: dict[str, Any]) -> None:
     keep(database, T, *rows((1, 1)), STATE({"a": 1}), **config)
