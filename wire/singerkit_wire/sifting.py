@@ -44,7 +44,7 @@ def _sift(fast: FastDecoder, lines: Sequence[bytes]) -> list[Row | None]:
             full.append((place, fast.sparse.decode(line)))
     found = [
         *_with_texts(fast, _rows_of(fast, quick)),
-        *((place, as_on_wire(fast, row)) for place, row in _rows_of(fast, full)),
+        *((place, as_on_wire(fast, row)) for place, row in _rows_of(fast, full, may_lack=True)),
     ]
     rows: list[Row | None] = [None] * len(lines)
     for place, row in _checked(fast, found):

@@ -83,6 +83,16 @@ def test_a_good_value_clears_the_variant_and_a_field_left_out_keeps_the_pair(tar
     assert "qty__text" not in done.stderr
     target.run(own, RECORD("s", {"id": 2, "v": "c"}), STATE({"a": 3}), missing_fields="null").expect(0)
     assert target.query(rows)[1] == (2, None, None, "c")
+    # In one block, and with an escape that has the line read apart.
+    again = [
+        RECORD("s", {"id": 4, "qty": "x"}),
+        RECORD("s", {"id": 4, "v": "d"}),
+        RECORD("s", {"id": 5, "qty": "\\u"}),
+    ]
+    target.run(
+        own, *again, RECORD("s", {"id": 5, "v": "\u001f"}), STATE({"a": 4}), missing_fields="keep"
+    ).expect(0)
+    assert target.query(rows)[3:] == [(4, None, "x", "d"), (5, None, "\\u", "\u001f")]
 
 
 def test_a_schema_of_another_type_than_the_column_goes_beside_it_and_comes_back(target: Database) -> None:
