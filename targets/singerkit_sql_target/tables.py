@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from singerkit_shell.errors import BadDataError
@@ -19,6 +20,7 @@ from singerkit_sql_target.dialect import (
     Existing,
     ExistingColumn,
     Field,
+    OutcomeUnknown,
     Runs,
     Session,
 )
@@ -183,20 +185,18 @@ def fit_table(
         if fitting.schema != settings.schema:
             session.create_schema(fitting.schema)
         types = {name: _new_type(fitting, column) for name, column in every.items()}
-        session.create(fitting.quoted, list(types.items()))
-        fitting.tell_made()
         added = list(types)
+        with _together(session):
+            session.create(fitting.quoted, list(types.items()))
+            _comment(fitting, _comments(fitting, columns, added))
+        fitting.tell_made()
     else:
         fitting, plan = _planned(fitting, existing, metadata)
         columns, every = _columns_of(fitting, there, metadata)
-        _alter_all(fitting, existing, plan, every)
         types = plan.types
         added = [name for name in types if name not in there]
+        _alter_all(fitting, existing, plan, every, _comments(fitting, columns, added))
         fitting.tell_added(added, read_anew, is_of_this_run=is_of_this_run)
-    variants = new_variants(fitting.stream, columns, added)
-    comments = {name: comment_of(field) for name, field in variants.items()}
-    for name, comment in (comments | new_marks(fitting.stream, columns, added)).items():
-        session.comment(fitting.quoted, dialect.quote(name), comment)
     if existing is None or existing.key is None or set(existing.key) != set(keys):
         # Rows that wait under the former key are put into the table later.
         session.note_key(fitting.quoted, None if former is not None and waiting else keys)
@@ -310,6 +310,7 @@ def _planned(fitting: _Fitting, existing: Existing, metadata: Mapping[str, Colum
     _, every = _columns_of(fitting, existing.columns, metadata)
     plan = _plan(fitting, existing, every)
     refused = []
+    _refuse_metadata(fitting, [misfit for misfit in plan.misfits if misfit[0] in metadata])
     for name, found, wanted in plan.misfits:
         column, home = every[name], (_kind_of(fitting, found), None)
         made = None
@@ -324,6 +325,25 @@ def _planned(fitting: _Fitting, existing: Existing, metadata: Mapping[str, Colum
     if not plan.misfits:
         return fitting, plan
     return fitting, _plan(fitting, existing, _columns_of(fitting, existing.columns, metadata)[1])
+
+
+def _refuse_metadata(fitting: _Fitting, misfits: Sequence[tuple[str, str, str]]) -> None:
+    """See that the metadata columns of another program take what is written.
+
+    Raises:
+        BadDataError: some do not.
+    """
+    if not misfits:
+        return
+    told = ", ".join(f"`{name}` (type `{wanted}`, in the table `{found}`)" for name, found, wanted in misfits)
+    quote = fitting.dialect.quote
+    names = [fitting.column(name) for name, *_ in misfits]
+    changes = [f"RENAME COLUMN {quote(name)} TO {quote(name + '_before')}" for name in names]
+    ways = ", ".join(map(fitting.statement, changes))
+    raise BadDataError(
+        f"Expected columns of their types for what `add_record_metadata` adds to stream `{fitting.stream.name}`, got others for {told}; what "
+        f"is stored is untouched: rename what is there, as with {ways}, or take `add_record_metadata` out of the config, then run again."
+    )
 
 
 def _kind_of(fitting: _Fitting, type_: str) -> Kind:
@@ -387,10 +407,43 @@ def _plan(fitting: _Fitting, existing: Existing, every: Mapping[str, Column]) ->
     return _Plan(types, changes, misfits)
 
 
-def _alter_all(fitting: _Fitting, existing: Existing, plan: _Plan, every: Mapping[str, Column]) -> None:
-    """Add the columns that are missing, widen those that are too narrow."""
+@contextmanager
+def _together(session: Session) -> Iterator[None]:
+    """Change a table in one transaction; the driver's error where its COMMIT got no answer, as of any other change."""
+    try:
+        with session.transaction():
+            yield
+    except OutcomeUnknown as unknown:
+        raise unknown.error from None
+
+
+def _comments(fitting: _Fitting, columns: Mapping[str, str], added: Collection[str]) -> Mapping[str, str]:
+    """Return the comments by which later runs know what new columns are."""
+    variants = new_variants(fitting.stream, columns, added)
+    marks = new_marks(fitting.stream, columns, added)
+    return {name: comment_of(field) for name, field in variants.items()} | marks
+
+
+def _comment(fitting: _Fitting, comments: Mapping[str, str]) -> None:
+    for name, comment in comments.items():
+        fitting.session.comment(fitting.quoted, fitting.dialect.quote(name), comment)
+
+
+def _alter_all(
+    fitting: _Fitting,
+    existing: Existing,
+    plan: _Plan,
+    every: Mapping[str, Column],
+    comments: Mapping[str, str],
+) -> None:
+    """Add the columns that are missing, each with its comment or not at all, widen those that are too narrow."""
     for one in plan.changes:
-        _alter(fitting, existing, one)
+        if one.name in comments:
+            with _together(fitting.session):
+                _alter(fitting, existing, one)
+                _comment(fitting, {one.name: comments[one.name]})
+        else:
+            _alter(fitting, existing, one)
         if one.change is not None:
             fitting.tell_wider(
                 every[one.name].name, existing.columns[one.name].type, one.type, one.change.note

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 from conformance.processes import run
-from conformance.singer import RECORD, SCHEMA, STATE
+from conformance.singer import RECORD, SCHEMA, STATE, lines
 from targets.duckdb.test_target_duckdb import BIN, TEXT, file, load, query, record, rows, schema, state
 
 from singerkit_shell.errors import CannotWriteError
@@ -18,6 +20,7 @@ from singerkit_sql_target.dialect import Field
 from singerkit_sql_target.stage import Part, Stage
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb.connect import DuckDialect
+from target_duckdb.target import TargetDuckDB
 
 __all__ = ["file"]
 
@@ -458,6 +461,43 @@ def test_a_version_is_taken_back_with_the_unit_that_failed(file: Path) -> None:
         file, schema("id"), *versioned(2, 3), activate(2), record(id="no"), STATE({"at": 2}), **config
     ).expect(65)
     assert [row[0] for row in rows(file, columns="id")] == [1, 2]
+
+
+def test_a_column_beside_one_is_made_with_what_it_is_known_by(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in between, the next run made a second one."""
+    messages = [SCHEMA("t", {"id": {"type": "integer"}, "n": {"type": "integer"}}, ["id"])]
+    odd = [*messages, RECORD("t", {"id": 1, "n": "odd"}), STATE({"n": 1})]
+    load(file, *messages, RECORD("t", {"id": 1, "n": 1}), STATE({"n": 0})).expect(0)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: str) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("target_duckdb.connect._DuckSession.comment", kill)
+        with pytest.raises(Killed):
+            TargetDuckDB(config={"database": str(file)}).listen(io.BytesIO(lines(*odd)))
+    load(file, *odd).expect(0)
+    assert query(file, "SELECT * FROM t") == [(1, None, "odd")]
+
+
+def test_metadata_columns_of_another_program_that_take_not_what_is_written_are_refused(file: Path) -> None:
+    """It ended with 70."""
+    with closing(duckdb.connect(str(file))) as connection:
+        connection.execute("CREATE TABLE t (id BIGINT, _sdc_deleted_at TIMESTAMP, _sdc_sequence DATE)")
+        connection.execute("INSERT INTO t VALUES (7, '2024-01-01', '2024-01-01')")
+    messages = [SCHEMA("t", {"id": {"type": "integer"}}, ["id"]), RECORD("t", {"id": 1}), STATE({"n": 1})]
+    refused = load(file, *messages, add_record_metadata=True).expect(65).last_words
+    ways = re.findall(r"`(ALTER TABLE [^`]+)`", refused)
+    assert len(ways) == 2
+    with closing(duckdb.connect(str(file))) as connection:
+        for way in ways:
+            connection.execute(way)
+    load(file, *messages, add_record_metadata=True).expect(0)
 
 
 def test_versions_without_metadata_or_that_nothing_can_follow_are_told(file: Path) -> None:
