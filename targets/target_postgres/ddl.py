@@ -792,6 +792,14 @@ def can_be_key(cursor: Cursor, name: Identifier, keys: Sequence[str], *, is_inhe
     return cursor.fetchone() == (True,)
 
 
+def keeping_last(name: Identifier, keys: Sequence[str], *, is_alone: bool) -> Composed:
+    """Return the statement that deletes of rows with one key all but the one that stands last."""
+    same = SQL(" AND ").join([SQL("one.{0} = other.{0}").format(Identifier(key)) for key in keys])
+    return SQL(
+        "DELETE FROM {0} AS one USING {0} AS other WHERE {1} AND (one.tableoid, one.ctid) < (other.tableoid, other.ctid)"
+    ).format(rows_of(name, is_alone=is_alone), same)
+
+
 _RELEASABLE = """
 SELECT a.attname FROM pg_catalog.pg_attribute a
 WHERE a.attrelid = %s AND a.attname = ANY (%s) AND a.attnotnull AND a.attidentity = '' AND a.attinhcount = 0

@@ -33,7 +33,7 @@ from target_postgres.guards import check_rules
 from target_postgres.keys import hang_again, keys_of, references
 from target_postgres.metadata import fit_metadata, may_hold_marks
 from target_postgres.parts import Overwrite, Part
-from target_postgres.ranges import check_ranges, key_with_range
+from target_postgres.ranges import check_no_ranges, check_ranges, key_with_range
 from target_postgres.retyping import fit_types, type_of
 from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import ColumnType
@@ -178,6 +178,8 @@ def fit_table(
     of_roots: list[Composed] = []
     if existing is not None:
         fitting = replace(fitting, stream=stream)
+        if not history:
+            check_no_ranges(cursor, fitting, existing)
         stream = fit_types(fitting, cursor, table, existing, columns, keys, before, of_roots)
         columns, types = named_types(stream)
     if existing is not None and history:
@@ -476,7 +478,7 @@ def _check_key(
     _check_partitions(cursor, table, existing, stream, columns, keys)
     _check_deferrable(cursor, table, existing, stream, keys)
     if not ddl.can_be_key(cursor, table, keys, is_inherited=existing.is_inherited):
-        raise _no_key(stream)
+        raise _no_key(cursor, table, stream, keys, is_alone=existing.is_inherited)
     if existing.primary_key_name and not _is_users(existing, stream, columns):
         _check_references(cursor, table, existing, stream, keys)
         ddl.try_dropping(cursor, table, existing.primary_key_name)
@@ -507,11 +509,14 @@ def _check_references(
     )
 
 
-def _no_key(stream: Stream) -> BadDataError:
+def _no_key(
+    cursor: Cursor, table: Identifier, stream: Stream, keys: Sequence[str], *, is_alone: bool
+) -> BadDataError:
+    last = ddl.keeping_last(table, keys, is_alone=is_alone).as_string(cursor)
     return BadDataError(
         f"Expected the key ({', '.join(stream.key_properties)}) of stream `{stream.name}` to be unique and not null "
-        "in the existing table, got rows that are not; what is stored is untouched: clean the table or choose "
-        "other key properties, then run again."
+        "in the existing table, got rows that are not; what is stored is untouched: clean the table "
+        f"(`{last}` leaves of rows with one key the one that stands last) or choose other key properties, then run again."
     )
 
 
@@ -576,7 +581,7 @@ def _change_key(
             )
             hang_again(cursor, existing.oid, former)
     except psycopg2.IntegrityError:
-        raise _no_key(stream) from None
+        raise _no_key(cursor, table, stream, keys, is_alone=existing.is_inherited) from None
     if is_users:
         log.info(
             "The table of stream `%s` keeps its primary key %s, which the stream does not send, and gets a unique constraint on %s, "
