@@ -59,6 +59,8 @@ def _not_in(dialect: Dialect, table: Table, parts: Sequence[Part]) -> list[str]:
 
 def _in_scope(session: Session, dialect: Dialect, table: Table, parts: Sequence[Part], scope: Scope) -> str:
     """The condition that a stored row is one of the sets that came."""
+    if not parts:  # each record was set aside
+        return "false"
     short = [table.columns[name] for name in scope.fields]
     names = [dialect.quote(name) for name in short]
     if any(not {*short} <= {one.name for one in part.fields} for part in parts):

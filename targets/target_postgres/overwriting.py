@@ -135,6 +135,8 @@ def _in_scope(cursor: Cursor, table: Table, scope: Scope) -> Composed:
     """
     fields = SQL(", ").join(map(Identifier, scope.fields))
     parts = [part for part in table.parts if isinstance(part, Rows)]
+    if not parts:  # each record was set aside
+        return Composed([SQL("false")])
     if any(not {*scope.fields} <= {*part.columns} for part in parts):
         raise scope.lacks_value(table.stream)
     came = SQL(" UNION ALL ").join(

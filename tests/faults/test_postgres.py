@@ -415,7 +415,7 @@ def test_d06_an_administrator_shuts_the_server_down(private_server: tuple[str, A
         wait_until(lambda: in_transaction(database), "a transaction")
         query(
             database,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'target-postgres'",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'target-postgres' AND datname = current_database()",
         )
         wait_until(lambda: not sessions(database), "the end of the session")
         stop()

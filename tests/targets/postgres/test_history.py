@@ -151,7 +151,7 @@ def test_a_unit_that_is_written_again_makes_no_version_twice(database: str, conf
         wait_until(lambda: in_transaction(database))
         query(
             database,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'target-postgres'",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'target-postgres' AND datname = current_database()",
         )
         process.send(lines(*rows((2, 2), (1, 4)), STATE({"a": 4})))
         process.finish().expect(0)

@@ -127,7 +127,7 @@ def test_a_lost_connection_has_the_load_written_again(database: str) -> None:
         wait_until(lambda: in_transaction(database))
         query(
             database,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'target-postgres'",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'target-postgres' AND datname = current_database()",
         )
         process.send(lines(*rows((3, 3)), END))
         process.finish().expect(0)

@@ -233,6 +233,12 @@ def test_sets_of_rows_that_come_whole_take_the_place_of_those(
     assert "Expected a value in `order_id` of each row" in nobody.last_words
     target.run(at(4), schema, at(4, complete=True), **REPLACE).expect(0)
     assert target.query(LINES_NOW) == [(1, 1, 9), (1, 5, 5), (2, 3, 3), (3, 4, 4)]
+    # Nothing comes but what is set aside.
+    aside = RECORD("lines", {"order_id": 1, "id": 1, "v": "x"})
+    for replace_by in (["order_id"], {"window": "v"}):
+        how = {**REPLACE, "replace_by": {"lines": replace_by}, "on_type_conflict": "quarantine"}
+        target.run(at(4), schema, aside, at(4, complete=True), **how).expect(0)
+    assert target.query(LINES_NOW) == [(1, 1, 9), (1, 5, 5), (2, 3, 3), (3, 4, 4)]
     window = {**REPLACE, "replace_by": {"li*": {"window": "v"}}}
     target.run(at(4), schema, *order_lines((6, 9, 5), (8, 9, 8)), at(5, complete=True), **window).expect(0)
     assert target.query(LINES_NOW) == [(1, 1, 9), (2, 3, 3), (3, 4, 4), (9, 6, 5), (9, 8, 8)]
