@@ -39,6 +39,7 @@ from singerkit_wire.kinds import Column, Kind
 from target_duckdb.arrow import ROWS, Rows, as_arrow
 from target_duckdb.changes import change
 from target_duckdb.domain import ABILITIES, DOMAIN
+from target_duckdb.retyping import is_replayed, retype
 from target_duckdb.types import TYPES
 
 __all__ = ["DuckDialect"]
@@ -159,6 +160,12 @@ class _DuckSession(StandardSession):
             self.commented.add(whole)
         [(is_empty,)] = self.execute(f"SELECT NOT EXISTS (SELECT 1 FROM {whole})")
         return Existing(columns, bool(is_empty), key)
+
+    def alter(self, table: str, column: str, type_: str, *, is_new: bool, using: str | None = None) -> None:
+        if is_new or is_replayed(type_, using):
+            super().alter(table, column, type_, is_new=is_new, using=using)
+        else:
+            retype(self, table, column, type_, using)
 
     def comment(self, table: str, column: str, text: str) -> None:
         literal = text.replace("'", "''")

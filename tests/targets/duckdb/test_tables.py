@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shlex
+import shutil
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from singerkit_shell.errors import CannotWriteError
 from singerkit_sql_target.dialect import Field
 from singerkit_sql_target.stage import Part, Stage
 from singerkit_wire.kinds import Column, Kind
+from target_duckdb import retyping
 from target_duckdb.connect import DuckDialect
 from target_duckdb.target import TargetDuckDB
 
@@ -483,6 +485,45 @@ def test_a_column_beside_one_is_made_with_what_it_is_known_by(
             TargetDuckDB(config={"database": str(file)}).listen(io.BytesIO(lines(*odd)))
     load(file, *odd).expect(0)
     assert query(file, "SELECT * FROM t") == [(1, None, "odd")]
+
+
+@pytest.mark.parametrize("beside", ["other", "RowId"])
+def test_a_file_opens_after_a_kill_behind_a_column_that_got_another_type(
+    file: Path, beside: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB cannot read its own log where an expression of ALTER calls a function: everything in the file was lost."""
+    types = {"n": "integer", "d": "number", "at": "string", "none": "integer", beside: "integer"}
+    own = {name: {"type": [type_, "null"]} for name, type_ in types.items()}
+    own["at"]["format"] = "date-time"
+    declared = SCHEMA("t", {"id": {"type": "integer"}, **own}, ["id"])
+    first = {"id": 1, "n": 5, "d": 1.5, "at": "2024-01-01T00:00:00Z", "none": None, beside: 1}
+    load(file, declared, RECORD("t", first), RECORD("t", {"id": 2}), STATE({"n": 1})).expect(0)
+    wider = {**own, "n": {"type": ["object", "null"]}, "none": {"type": ["object", "null"]}}
+    other = {"id": 3, "n": {"a": 1}, "d": "x", "at": "y", "none": {"a": 1}, beside: 2}
+    copies: list[Path] = []
+
+    def retyped_and_killed(*change: Any) -> None:
+        retyping.retype(*change)
+        copies.append(file.with_name(f"{len(copies)}.duckdb"))
+        for suffix in ("", ".wal"):
+            if Path(f"{file}{suffix}").exists():
+                shutil.copyfile(f"{file}{suffix}", f"{copies[-1]}{suffix}")
+
+    monkeypatch.setattr("target_duckdb.connect.retype", retyped_and_killed)
+    messages = [
+        SCHEMA("t", {"id": {"type": "integer"}, **wider}, ["id"]),
+        RECORD("t", other),
+        STATE({"n": 2}),
+    ]
+    config = {"database": str(file), "on_type_conflict": "widen"}
+    TargetDuckDB(config=config).listen(io.BytesIO(lines(*messages)))
+    assert len(copies) == 4
+    for copy in copies:
+        assert query(copy, "SELECT id FROM t ORDER BY id") == [(1,), (2,)]
+    kept = 'SELECT n, d, "at", "none" FROM t ORDER BY id'
+    was = [("5", "1.5", "2024-01-01T00:00:00Z", None), (None, None, None, None)]
+    assert query(copies[-1], kept) == was
+    assert query(file, kept) == [*was, ('{"a": 1}', "x", "y", '{"a": 1}')]
 
 
 def test_metadata_columns_of_another_program_that_take_not_what_is_written_are_refused(file: Path) -> None:
