@@ -23,7 +23,16 @@ from singerkit_state import statefile
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["NO_EXTENSIONS", "first_line", "literal", "open_or_make", "quoted", "run", "why_not_opened"]
+__all__ = [
+    "NO_EXTENSIONS",
+    "first_line",
+    "literal",
+    "open_or_make",
+    "quoted",
+    "run",
+    "take_in_log",
+    "why_not_opened",
+]
 
 NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 """Nothing is fetched from anywhere, whatever a file or a name looks like."""
@@ -53,6 +62,8 @@ def open_or_make(path: Path, *, setting: str = "") -> duckdb.DuckDBPyConnection:
             return connection
         if reason is not None:
             raise reason
+        if take_in_log(path):
+            continue
         time.sleep(_LOOK_AGAIN_SECONDS)  # whoever had it open has left it meanwhile
     if not path.exists():
         raise CannotWriteError(
@@ -69,6 +80,25 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     return duckdb.connect(str(path), config=dict(NO_EXTENSIONS))
+
+
+def take_in_log(path: Path) -> bool:
+    """Bring what was committed and stands in the log beside a file (`.wal`) into it, where opening the file fails at that; tell whether it is.
+
+    DuckDB (1.5) takes in a column that has become JSON from there only where the file is attached to another database.
+    """
+    import duckdb
+
+    if not os.path.exists(f"{path}.wal"):
+        return False
+    try:
+        with contextlib.closing(duckdb.connect(config=dict(NO_EXTENSIONS))) as beside:
+            beside.execute(f"ATTACH {literal(str(path))} AS taken_in")
+            beside.execute("CHECKPOINT taken_in")
+            beside.execute("DETACH taken_in")
+    except duckdb.Error:
+        return False
+    return True
 
 
 def _make(path: Path) -> None:

@@ -32,7 +32,7 @@ from singerkit_shell.errors import (
     SingerkitError,
 )
 from singerkit_shell.signals import stop_flag
-from singerkit_state.duckdb_file import NO_EXTENSIONS, first_line, quoted, run, why_not_opened
+from singerkit_state.duckdb_file import NO_EXTENSIONS, first_line, quoted, run, take_in_log, why_not_opened
 from singerkit_state.history import LIMIT, Entry, by_hand, kept_now
 from singerkit_state.statefile import check_folder, state_object
 from singerkit_state.store import Change, Edit, Holder, Snapshot
@@ -401,6 +401,8 @@ def _connection(path: str, for_writing: bool) -> duckdb.DuckDBPyConnection:
             return duckdb.connect(path, read_only=not for_writing, config=dict(NO_EXTENSIONS))
         except duckdb.Error as error:
             reason = why_not_opened(Path(path), error, for_writing=for_writing)
+            if reason is None and take_in_log(Path(path)):
+                continue
             is_locked = isinstance(reason, LockHeldError)
             # Whoever had it open may have left it meanwhile: that it is no database is believed after some looks.
             looks = 0 if is_locked else looks + 1

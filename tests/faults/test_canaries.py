@@ -269,8 +269,9 @@ TAP: dict[str, Case] = {
         (0,),
     ),
 }
+TUNNEL = {"host": "127.0.0.1", "port": 9, "username": "us"}
 TARGET: dict[str, Case] = {
-    "dsn": (lambda place: place.target(*REFUSED, dsn=place.database), (65,)),
+    "dsn": (lambda place: place.target(*REFUSED, dsn=place.database, on_type_conflict="fail"), (65,)),
     "dsn of a server that is away": (
         lambda place: place.target(ORDERS, dsn=f"host=127.0.0.1 port=9 password={canary('dsn, away')}"),
         (69,),
@@ -300,6 +301,28 @@ TARGET: dict[str, Case] = {
             ORDERS, host="127.0.0.1", port=9, password=with_file(place, canary("file password"))
         ),
         (69,),
+    ),
+    "sslpassword": (
+        lambda place: place.target(ORDERS, host="127.0.0.1", port=9, sslpassword=canary("password of a key")),
+        (69, 78),
+    ),
+    "ssh_tunnel.password": (
+        lambda place: place.target(
+            ORDERS, host="db", ssh_tunnel=TUNNEL | {"password": canary("ssh password")}
+        ),
+        (69,),
+    ),
+    "ssh_tunnel.private_key": (
+        lambda place: place.target(ORDERS, host="db", ssh_tunnel=TUNNEL | {"private_key": canary("ssh key")}),
+        (78,),
+    ),
+    "ssh_tunnel.private_key_password": (
+        lambda place: place.target(
+            ORDERS,
+            host="db",
+            ssh_tunnel=TUNNEL | {"private_key": "no key", "private_key_password": canary("ssh key password")},
+        ),
+        (78,),
     ),
     "PGPASSWORD": (
         lambda place: place.target(

@@ -100,7 +100,7 @@ def test_d01_a_schema_changes_and_a_column_is_added_in_the_unit_that_is_lost(dat
         ((pid,),) = wait_until(lambda: in_transaction(database), "a transaction")
         wait_until(lambda: waits_for_input(database, pid), "the end of what was sent")
         query(database, "SELECT pg_terminate_backend(%s)", [pid])
-        wait_until(lambda: not sessions(database), "the end of the session")
+        wait_until(lambda: (pid,) not in sessions(database), "the end of the session")
         target.send(
             lines(RECORD("new", {"a": "twice"}), STATE({"bookmarks": {"s": {"replication_key_value": 5}}}))
         )

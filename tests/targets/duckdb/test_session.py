@@ -13,11 +13,14 @@ from typing import Any
 
 import duckdb
 import pytest
+from conformance.singer import STATE
+from targets.duckdb.test_target_duckdb import TEXT, load, query, record, schema
 
 from singerkit_sql_target import stage as stages
 from singerkit_sql_target.dialect import Field, Session
 from singerkit_sql_target.stage import Part, Stage
 from singerkit_sql_target.versions import Version
+from singerkit_state.location import open_store
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb.connect import DuckDialect
 
@@ -172,7 +175,7 @@ WIDER = Field("id", "DECIMAL(38,0)", Column("id", Kind.BIG_INTEGER, nullable=Tru
 
 def waiting(session: Session, stage: Stage) -> list[tuple[str, Any]]:
     """Stream and rows, in order, of what waits; a version is itself."""
-    stage.offer(session)
+    stage.offer(session, lambda _stream: False)
     return [
         (stream, [int(value) for (value,) in session.execute(f"SELECT id FROM {part.source} ORDER BY _singerkit_order")])
         if isinstance(part, Part)
@@ -254,13 +257,13 @@ def test_a_unit_that_was_not_committed_goes_back_to_its_safe_point(
     stage.append(session, "s", [field], [(texts[0],)], 1)
     position = stage.position()
     stage.append(session, "s", [field], [(texts[1],)], 1)
-    stage.offer(session)
+    stage.offer(session, lambda _stream: False)
     [(_, part)] = stage
     assert isinstance(part, Part)
     assert session.execute(f"SELECT count(*) FROM {part.source}") == [(2,)]
     assert (part.table is None) is (texts[1] == "2")
     stage.back_to(session, position)
-    stage.offer(session)
+    stage.offer(session, lambda _stream: False)
     assert session.execute(f"SELECT x FROM {part.source}") == [(Decimal(1),)]
     stage.clear(session)
     assert tables(session) == 0
@@ -350,3 +353,26 @@ def test_a_load_imports_no_pandas(tmp_path: Path) -> None:
         check=False,
     )
     assert (ran.returncode, json.loads(ran.stdout or "null")) == (0, messages[-1]["value"]), ran.stderr
+
+
+LEFT_IN_THE_LOG = """
+import duckdb, os, sys
+connection = duckdb.connect(sys.argv[1])
+connection.execute("ALTER TABLE s ALTER COLUMN t TYPE JSON USING to_json(t)")
+os._exit(9)
+"""
+
+
+@pytest.mark.parametrize("is_tap", [False, True], ids=["a target", "a tap that reads the state"])
+def test_a_column_that_became_json_before_a_kill_is_taken_in(is_tap: bool, file: Path) -> None:
+    """DuckDB does not open the file any more."""
+    load(file, schema(t=TEXT), record(id=1, t="a"), STATE({"n": 1})).expect(0)
+    command = [sys.executable, "-c", LEFT_IN_THE_LOG, str(file)]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 9
+    with pytest.raises(duckdb.Error):
+        duckdb.connect(str(file))
+    if is_tap:
+        assert open_store(f"duckdb://{file}?pipeline=default").read() is not None
+    else:
+        load(file, schema(t=TEXT), record(id=2, t="b"), STATE({"n": 2})).expect(0)
+    assert query(file, "SELECT id, t FROM s ORDER BY 1")[0] == (1, '"a"')
