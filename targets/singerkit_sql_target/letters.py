@@ -1,7 +1,7 @@
 """Dead letters as they are read again: which there are, and whether the table has had something newer of their keys since.
 
 Which of two rows is newer is told by the bookmark of the stream (`bookmark_properties` of its SCHEMA), else by when the stored one came
-(`_sdc_received_at`); a row of an older version (`_sdc_table_version`) than the table holds is superseded by that. Where none of them tells, nothing does.
+(`_sdc_received_at`), in another run than the letter, since rows of one block are written together, and letters behind them; a row of an older version (`_sdc_table_version`) than the table holds is superseded by that. Where none of them tells, nothing does.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from singerkit_sql_target.dialect import Runs, Words
 from singerkit_sql_target.methods import Method
 from singerkit_sql_target.names import place_of
 from singerkit_sql_target.rejects import REJECTS
+from singerkit_sql_target.runids import begun_at
 from singerkit_sql_target.settings import Settings
 from singerkit_wire.declarations import Declaration, read_declaration
 from singerkit_wire.messages import Message
@@ -154,8 +155,14 @@ class _Look:
         if mark in types and value is not None:
             return f"{self._cast(value, types[mark])} > {self.words.quote(mark)}"
         if _RECEIVED in types:
-            at = self._cast(self.letter.rejected_at.isoformat(), types[_RECEIVED])
-            return f"{at} > {self.words.quote(_RECEIVED)}"
+            received, type_ = self.words.quote(_RECEIVED), types[_RECEIVED]
+            begun, at = begun_at(self.letter.run_id), self.letter.rejected_at
+            before = (
+                ""
+                if begun is None
+                else f" WHEN {received} < {self._cast(begun.isoformat(), type_)} THEN true"
+            )
+            return f"CASE WHEN {received} >= {self._cast(at.isoformat(), type_)} THEN false{before} END"
         return "CAST(NULL AS BOOLEAN)"
 
     def _is_of_former_version(self, runs: Runs, table: str, types: Mapping[str, str]) -> bool:

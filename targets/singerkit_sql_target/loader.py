@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +20,7 @@ from singerkit_sql_target.incoming import Incoming
 from singerkit_sql_target.letters import Letter, Letters
 from singerkit_sql_target.names import Places, place_of
 from singerkit_sql_target.rejects import REJECTS, RejectTable, Writer
+from singerkit_sql_target.runids import new_run_id
 from singerkit_sql_target.settings import Settings, unmet
 from singerkit_sql_target.stage import Part, Position, Stage
 from singerkit_sql_target.states import HISTORY, TABLE, StateRow, StateTable
@@ -83,7 +83,7 @@ class SqlLoader:
         self.doubts: list[str] = []
         self._dialect, self._settings, self._log = dialect, settings, log
         self._ways, self._stop = ways, stop
-        self._run_id = uuid.uuid4().hex
+        self._run_id = new_run_id()
         self._writer = Writer(self._run_id)
         self._replayed: list[str] = []  # statements that remove the letters of the unit in hand
         self._states = StateTable(dialect, settings.schema)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from singerkit_sql_target.incoming import Incoming
 from singerkit_sql_target.letters import Letter, Letters
 from singerkit_sql_target.names import Places, place_of
 from singerkit_sql_target.rejects import Writer
+from singerkit_sql_target.runids import new_run_id
 from singerkit_sql_target.settings import Settings, unmet
 from singerkit_sql_target.versions import Others, Versions
 from singerkit_state.lineage import WaysOut
@@ -119,7 +119,7 @@ class PostgresLoader:
         self._state_table = state_table
         self._close_server = close_server
         self._ways = ways
-        self._run_id = uuid.uuid4().hex
+        self._run_id = new_run_id()
         self._writer = Writer(self._run_id)
         self._places = Places(settings, WORDS, (state_table, history.name_of(state_table), rejects.TABLE))
         self._versions = Versions(WORDS, settings, log)

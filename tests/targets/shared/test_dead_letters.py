@@ -174,6 +174,17 @@ def test_what_tells_which_is_newer(post: Post, tells: str, tmp_path: Path) -> No
         assert post.query("SELECT qty FROM orders WHERE id = 2") == [(3,)]
 
 
+def test_nothing_tells_of_rows_that_came_in_one_block_which_is_newer(post: Post, tmp_path: Path) -> None:
+    """Letters are written behind the rows of their block."""
+    config = {"add_record_metadata": True}
+    post.load(orders(), order(1, 1001), order(1, 7), STATE({"a": 1}), **config)
+    file = tmp_path / "s.singer"
+    file.write_text(json.dumps(orders(INTEGER)))
+    with pytest.raises(BadDataError, match="nothing tells which is newer"):
+        post.by_hand(config, replay_rejects=True, schema=str(file))
+    assert post.query("SELECT qty FROM orders") == [(7,)]
+
+
 def test_those_of_a_stream_that_is_overwritten_stay(post: Post, tmp_path: Path) -> None:
     """One row would be all of its table."""
     config = {"load_method": "overwrite", "end_of_input": "state"}
