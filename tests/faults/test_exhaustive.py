@@ -16,7 +16,7 @@ from faults.torture.exhaustive import SETTINGS, Loop, Result, Stage, loops, run_
 from faults.torture.inject import NoCompilerError, library
 
 GIVEN = os.environ.get("SINGERKIT_KILLS", "")
-STEP = 50
+STEP = 75
 # All workers of one pytest-xdist run take the same offset, so that its log can say how to repeat it.
 _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(random.SystemRandom().randrange(10**9))
 OFFSET = int(GIVEN) if GIVEN.isdigit() else zlib.crc32(_RUN.encode()) % STEP

@@ -28,8 +28,8 @@ from faults.torture.source import TOKEN, HttpFault, Source
 from faults.torture.sqlite_cases import SqliteCase, SqliteSource
 
 CHUNKS = 6
-FAULTS = 34
-"""Faults that strike in each chunk; together more than 200."""
+FAULTS = 24
+"""Faults that strike in each chunk; together more than 140."""
 FEW_FAULTS = 4
 """Into DuckDB, and with each `load_method`, in one or two cases; `make torture ARGS='--into duckdb'` runs any number."""
 CASES = 100

@@ -367,7 +367,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("children", [None, "shared", "each"])
 @pytest.mark.parametrize("name", SHAPES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     has_key=st.booleans(),
