@@ -93,10 +93,18 @@ class FinalResponse(http.client.HTTPResponse):
         self.chunk_left = None
         self.length = None if self.chunked else _length_in(headers) if has_body else 0
         self.will_close = (
-            self._check_close()  # type: ignore[attr-defined]  # of http.client
+            self._closes(headers)
             or (self.length is None and not self.chunked)
             or self.status == HTTPStatus.SWITCHING_PROTOCOLS
         )
+
+    def _closes(self, headers: AnswerHeaders) -> bool:
+        """Tell whether no other answer comes on the connection; of a header that is there twice the first counts, as to http.client."""
+        said = headers.first("Connection").lower()
+        if self.version == 11:
+            return "close" in said
+        stays = "keep-alive" in said or "keep-alive" in headers.first("Proxy-Connection").lower()
+        return not (stays or headers.first("Keep-Alive"))
 
     def _at_once(self) -> AnswerHeaders | None:
         """Return the headers of a head that has come in one piece, and is written as nearly all are."""

@@ -66,6 +66,9 @@ HEADS = st.builds(
 @example("HTTP/1.1 200 OK\r\n folded: first\r\n\r\n")
 @example("HTTP/1.1 200 OK\r\nX-A: one\rX-B: two\r\n\r\n")
 @example("HTTP/1.1 200\r\n\r\n")
+@example("HTTP/1.0 200 OK\r\nKeep-Alive:\r\nKeep-Alive:\r\n\r\n")
+@example("HTTP/1.0 200 OK\r\nProxy-Connection: Keep-Alive\r\n\r\n")
+@example("HTTP/1.1 200 OK\r\nConnection: a\r\nConnection: close\r\n\r\n")
 @example("\r\n")
 def test_a_head_is_read_as_http_client_reads_it(head: str) -> None:
     data = head.encode("latin-1")
