@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from singerkit_catalog.admitted import json_types
 from singerkit_shell.errors import BadDataError
-from singerkit_sql_target.dialect import ExistingColumn, Words
+from singerkit_sql_target.dialect import ExistingColumn
 from singerkit_sql_target.fitting import Fitting
 from singerkit_sql_target.names import fold
 from singerkit_wire.conflicts import OnConflict, with_variant
@@ -87,14 +87,13 @@ def _named(fitting: Fitting, field: str, there: Mapping[str, ExistingColumn]) ->
     number = 1
     while True:
         name = words.column_name(f"{fitting.column(field)}{_SUFFIX}{'' if number == 1 else f'_{number}'}")
-        if fold(name, words) not in taken or _is_inherited(there.get(name), words):
+        if fold(name, words) not in taken or _is_inherited(there.get(name)):
             return name
         number += 1
 
 
-def _is_inherited(column: ExistingColumn | None, words: Words) -> bool:
+def _is_inherited(column: ExistingColumn | None) -> bool:
     """Whether somebody has made it in the table that this one has its columns from, as the run has asked."""
-    del words
     return column is not None and column.is_inherited and column.comment is None and column.type == "text"
 
 
