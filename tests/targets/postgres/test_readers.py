@@ -678,8 +678,9 @@ def test_a_second_connection_that_the_server_has_ended_is_opened_anew(database: 
     for name in "ab":
         write(made, shape(name), (1,), columns=["id"])
     unit = made._call(pid_of, "asking")
-    ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'ended' AND pid <> %s"
-    assert query(database, ended, [unit]) == [(True,)]
+    others = "FROM pg_stat_activity WHERE application_name = 'ended' AND pid <> %s"
+    assert query(database, f"SELECT pg_terminate_backend(pid) {others}", [unit]) == [(True,)]
+    wait_until(lambda: not query(database, f"SELECT pid {others}", [unit]), "the end of the second session")
     write(made, shape("c"), (1,), columns=["id"])
     made.commit("{}")
     assert table(database, "c", "id") == [(1,)]
