@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from singerkit_sql_target.patterns import EVERY, known_words, most_exact, unmatched
+from singerkit_sql_target.patterns import EVERY, ByPattern, known_words
 from singerkit_wire.stream import Stream
 
 __all__ = ["CONTRACTS", "SETTING", "Contract", "Contracts", "contracts_of", "without"]
@@ -36,25 +36,15 @@ SETTING: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Contracts:
+class Contracts(ByPattern[Contract]):
     """The contracts by pattern."""
 
     by_pattern: Mapping[str, Contract] = field(default_factory=lambda: {EVERY: Contract.EVOLVE})
-
-    def of(self, stream: str) -> Contract:
-        """Return the contract of a stream.
-
-        Raises:
-            ConfigurationError: two patterns are as exact as each other, and say different things.
-        """
-        return most_exact(self.by_pattern, stream, "schema_contract") or Contract.EVOLVE
+    setting: str = "schema_contract"
+    default: Contract = Contract.EVOLVE
 
     def evolves(self, stream: str) -> bool:
         return self.of(stream) is Contract.EVOLVE
-
-    def unmatched(self, streams: Collection[str]) -> list[str]:
-        """Return the patterns that match none of the streams."""
-        return unmatched(self.by_pattern, streams)
 
 
 def contracts_of(said: Any) -> Contracts:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from singerkit_sql_target.patterns import EVERY, known_words, most_exact, unmatched, word_problems
+from singerkit_sql_target.patterns import EVERY, ByPattern, known_words, word_problems
 
 __all__ = ["METHODS", "Method", "Methods", "method_problems", "methods_of"]
 
@@ -27,22 +27,12 @@ METHODS: Mapping[str, Method] = {method.value: method for method in Method} | {"
 
 
 @dataclass(frozen=True)
-class Methods:
-    """The methods by pattern. Of several that match a stream the most exact one counts."""
+class Methods(ByPattern[Method]):
+    """The methods by pattern; by default rows are upserted."""
 
     by_pattern: Mapping[str, Method] = field(default_factory=lambda: {EVERY: Method.UPSERT})
-
-    def of(self, stream: str) -> Method:
-        """Return how the rows of a stream go into its table; by default they are upserted.
-
-        Raises:
-            ConfigurationError: two patterns are as exact as each other, and say different things.
-        """
-        return most_exact(self.by_pattern, stream, "load_method") or Method.UPSERT
-
-    def unmatched(self, streams: Collection[str]) -> list[str]:
-        """Return the patterns that match none of the streams."""
-        return unmatched(self.by_pattern, streams)
+    setting: str = "load_method"
+    default: Method = Method.UPSERT
 
     def may_be(self, method: Method) -> bool:
         """Tell whether any stream may have a method."""

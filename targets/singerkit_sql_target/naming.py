@@ -11,16 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
-from singerkit_sql_target.patterns import EVERY, most_exact, unmatched
+from singerkit_sql_target.patterns import EVERY, NAME, most_exact, unmatched
 
 __all__ = ["SETTINGS", "Naming", "lower_ascii", "naming_of", "naming_problems", "refuse_renamed", "snake"]
 
-_NAME: Mapping[str, Any] = {"type": "string", "minLength": 1, "secret": False}
 _BY_STREAM: Mapping[str, Any] = {
     "type": ["string", "object"],
     "minLength": 1,
     "secret": False,
-    "additionalProperties": _NAME,
+    "additionalProperties": NAME,
 }
 
 SETTINGS: Mapping[str, Any] = {
@@ -44,7 +43,7 @@ SETTINGS: Mapping[str, Any] = {
     },
     "column_names": {
         "type": "object",
-        "additionalProperties": _NAME,
+        "additionalProperties": NAME,
         "description": 'Names of single columns, by stream and field, or globs over those, as in `{"orders.Id": "order_id", "*.Id": "id"}`; '
         "the most exact one counts.",
     },

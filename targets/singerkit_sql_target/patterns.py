@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import nearest
 
-__all__ = ["EVERY", "known_words", "most_exact", "unmatched", "word_problems"]
+__all__ = ["EVERY", "NAME", "ByPattern", "known_words", "most_exact", "unmatched", "word_problems"]
 
 _T = TypeVar("_T")
 
 EVERY = "*"
+NAME: Mapping[str, Any] = {"type": "string", "minLength": 1, "secret": False}
+"""The schema of a setting that names something."""
 
 
 def most_exact(given: Mapping[str, _T], name: str, setting: str, what: str = "stream") -> _T | None:
@@ -53,6 +56,27 @@ def _matches(pattern: str, name: str) -> bool:
 def _exactness(pattern: str, name: str) -> tuple[bool, int]:
     """A name is more exact than any glob, and a glob that has more letters than one with fewer."""
     return pattern == name, sum(letter not in "*?[]!" for letter in pattern)
+
+
+@dataclass(frozen=True)
+class ByPattern(Generic[_T]):
+    """What a ``setting`` says of streams by pattern; of several that match a stream the most exact one counts."""
+
+    by_pattern: Mapping[str, _T]
+    setting: str
+    default: _T
+
+    def of(self, stream: str) -> _T:
+        """Return what holds for a stream.
+
+        Raises:
+            ConfigurationError: two patterns are as exact as each other, and say different things.
+        """
+        return most_exact(self.by_pattern, stream, self.setting) or self.default
+
+    def unmatched(self, streams: Collection[str]) -> list[str]:
+        """Return the patterns that match none of the streams."""
+        return unmatched(self.by_pattern, streams)
 
 
 def known_words(value: Any, words: Mapping[str, _T]) -> dict[str, _T]:

@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
-from singerkit_sql_target.patterns import most_exact, unmatched
+from singerkit_sql_target.patterns import NAME, most_exact, unmatched
 from singerkit_wire.stream import Stream
 
 __all__ = ["SCOPES", "Scope", "Scopes", "scope_problems", "scopes_of"]
-
-_FIELD: Mapping[str, Any] = {"type": "string", "minLength": 1, "secret": False}
 
 _WINDOW = "window"
 
@@ -22,8 +20,8 @@ SCOPES: Mapping[str, Any] = {
     "type": "object",
     "additionalProperties": {
         "oneOf": [
-            {"type": "array", "items": _FIELD, "minItems": 1, "uniqueItems": True},
-            {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": _FIELD},
+            {"type": "array", "items": NAME, "minItems": 1, "uniqueItems": True},
+            {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": NAME},
         ]
     },
     "description": "Which rows of streams under `load_method: delete+insert` a run replaces, by globs over their names as there: those that have the "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from singerkit_sql_target import contracts, naming
 from singerkit_sql_target.contracts import Contracts, contracts_of
 from singerkit_sql_target.methods import Method, Methods, method_problems, methods_of
 from singerkit_sql_target.naming import Naming, naming_of, naming_problems
-from singerkit_sql_target.patterns import known_words, most_exact, unmatched, word_problems
+from singerkit_sql_target.patterns import NAME, known_words, most_exact, unmatched, word_problems
 from singerkit_sql_target.scopes import SCOPES, Scope, Scopes, scope_problems, scopes_of
 from singerkit_wire.conflicts import Conflicts, OnConflict
 from singerkit_wire.stream import Stream
@@ -20,7 +20,6 @@ __all__ = ["SETTINGS", "Settings", "conflicts_of", "problems", "settings_of"]
 EXISTING = "existing"
 """What `column_types` says for the type that a column has in its table."""
 
-NAME: Mapping[str, Any] = {"type": "string", "minLength": 1, "secret": False}
 """A name or a path, which sentences and statements have to show, wherever it comes from."""
 
 _CONFLICTS: Mapping[str, OnConflict] = {policy.value: policy for policy in OnConflict}
@@ -167,34 +166,23 @@ def conflicts_of(config: Mapping[str, Any], given: frozenset[str]) -> Conflicts:
 def unmet(settings: Settings, streams: Mapping[str, Stream]) -> list[str]:
     """Return a sentence for each name in the config that no stream, or no column, of the run has met."""
     met = [f"{name}.{column}" for name, stream in streams.items() for column in stream.column_names]
+    fields = [f"{name}.{field}" for name, stream in streams.items() for field in stream.fields]
+    lacking: Sequence[tuple[str, Sequence[str], str]] = [
+        ("column_types", unmatched(settings.column_types, met), "such stream with such a column"),
+        ("schema_contract", settings.contracts.unmatched(streams), "stream that it matches"),
+        ("load_method", settings.methods.unmatched(streams), "stream that it matches"),
+        (
+            "on_type_conflict",
+            unmatched(settings.conflict_patterns, [*streams, *fields]),
+            "stream and no column that it matches",
+        ),
+        ("replace_by", settings.scopes.unmatched(streams), "stream that it matches"),
+    ]
     return [
         *(
-            f"`column_types` names `{name}`, and this run had no such stream with such a column: correct the name, unless that is left "
-            "out on purpose."
-            for name in unmatched(settings.column_types, met)
-        ),
-        *(
-            f"`schema_contract` names `{pattern}`, and this run had no stream that it matches: correct the name, unless that is left out on purpose."
-            for pattern in settings.contracts.unmatched(streams)
-        ),
-        *(
-            f"`load_method` names `{pattern}`, and this run had no stream that it matches: correct the name, unless that is left out on purpose."
-            for pattern in settings.methods.unmatched(streams)
-        ),
-        *(
-            f"`on_type_conflict` names `{pattern}`, and this run had no stream and no column that it matches: correct the name, unless that is "
-            "left out on purpose."
-            for pattern in unmatched(
-                settings.conflict_patterns,
-                [
-                    *streams,
-                    *(f"{name}.{field}" for name, stream in streams.items() for field in stream.fields),
-                ],
-            )
-        ),
-        *(
-            f"`replace_by` names `{pattern}`, and this run had no stream that it matches: correct the name, unless that is left out on purpose."
-            for pattern in settings.scopes.unmatched(streams)
+            f"`{setting}` names `{pattern}`, and this run had no {what}: correct the name, unless that is left out on purpose."
+            for setting, patterns, what in lacking
+            for pattern in patterns
         ),
         *settings.naming.unmet({name: stream.column_names for name, stream in streams.items()}),
     ]

@@ -9,6 +9,7 @@ from singerkit_shell.command import start
 from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_target import settings
 from singerkit_sql_target.methods import Method, methods_of
+from singerkit_sql_target.patterns import NAME
 from singerkit_sql_target.target import SqlTarget
 from singerkit_target.byhand import Wish
 from singerkit_target.contract import Loader
@@ -26,7 +27,7 @@ class TargetDuckDB(SqlTarget):
         "type": "object",
         "properties": {
             "database": {
-                **settings.NAME,
+                **NAME,
                 "default": "singerkit.duckdb",
                 "description": "Path of the database file; made if missing, its folder is not.",
             },

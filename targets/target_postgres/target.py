@@ -10,6 +10,7 @@ from typing import IO, Any, ClassVar
 
 from singerkit_shell.command import start
 from singerkit_sql_target import settings
+from singerkit_sql_target.patterns import NAME
 from singerkit_sql_target.target import SqlTarget
 from singerkit_state.postgres.url import name_problem
 from singerkit_target.abilities import Abilities
@@ -21,8 +22,6 @@ from target_postgres.other_configs import PIPELINEWISE, THEIRS, has_theirs, take
 
 __all__ = ["TargetPostgres", "main"]
 
-_NAME = settings.NAME
-
 
 class TargetPostgres(SqlTarget):
     """Load Singer streams into PostgreSQL, as fast as COPY and exactly once."""
@@ -32,41 +31,41 @@ class TargetPostgres(SqlTarget):
         "type": "object",
         "properties": {
             "dsn": {
-                **_NAME,
+                **NAME,
                 "secret": True,
                 "description": "libpq connection string or URL; the single settings below complete it. With an "
                 "empty config an embedded PostgreSQL is used.",
             },
-            "host": {**_NAME, "description": "Host name, address, or folder of the unix socket."},
+            "host": {**NAME, "description": "Host name, address, or folder of the unix socket."},
             "port": {
                 "type": "integer",
                 "minimum": 1,
                 "maximum": 65535,
                 "description": "Port, 5432 by default.",
             },
-            "user": {**_NAME, "description": "Role to connect as."},
+            "user": {**NAME, "description": "Role to connect as."},
             "password": {"type": "string", "secret": True, "description": "Password of the role."},
-            "database": {**_NAME, "description": "Database to load into."},
-            "service": {**_NAME, "description": "Name of a section in libpq's service file."},
+            "database": {**NAME, "description": "Database to load into."},
+            "service": {**NAME, "description": "Name of a section in libpq's service file."},
             "sslmode": {
                 "type": "string",
                 "enum": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
                 "description": "How far TLS is required and checked, as in libpq.",
             },
             "sslrootcert": {
-                **_NAME,
+                **NAME,
                 "description": "File with the certificates of trusted authorities, or their text in PEM.",
             },
-            "sslcert": {**_NAME, "description": "File with the client certificate, or its text in PEM."},
+            "sslcert": {**NAME, "description": "File with the client certificate, or its text in PEM."},
             "sslkey": {
-                **_NAME,
+                **NAME,
                 "description": "File with the key of the client certificate, which only its owner may read, or its text in PEM.",
             },
             "sslpassword": {"type": "string", "secret": True, "description": "Password of that key."},
-            "passfile": {**_NAME, "description": "File with passwords, written as libpq's `~/.pgpass`."},
+            "passfile": {**NAME, "description": "File with passwords, written as libpq's `~/.pgpass`."},
             "ssh_tunnel": ssh.SETTING,
             "role": {
-                **_NAME,
+                **NAME,
                 "description": "Role to be after connecting (`SET ROLE`), which owns what is made; not behind a connection pooler.",
             },
             "statement_timeout_seconds": {
@@ -81,7 +80,7 @@ class TargetPostgres(SqlTarget):
                 "description": "Seconds to wait for a connection.",
             },
             "application_name": {
-                **_NAME,
+                **NAME,
                 "default": "target-postgres",
                 "description": "Name under which the run is seen in pg_stat_activity.",
             },
@@ -120,7 +119,7 @@ class TargetPostgres(SqlTarget):
                 "config.",
             },
             "embedded_folder": {
-                **_NAME,
+                **NAME,
                 "description": "Folder of the embedded PostgreSQL; asks for it. Default: `SINGERKIT_EMBEDDED_FOLDER`, else `~/.local/share/singerkit/postgres`, for root `/var/lib/singerkit/postgres`.",
             },
             **upkeep.SETTINGS,

@@ -10,17 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
-from singerkit_sql_target.patterns import EVERY, most_exact
+from singerkit_sql_target.patterns import EVERY, NAME, most_exact
 from singerkit_wire.stream import Stream
 
 __all__ = ["NO_UPKEEP", "SETTINGS", "Index", "Making", "Upkeep", "upkeep_of"]
 
-_NAME: Mapping[str, Any] = {"type": "string", "minLength": 1, "secret": False}
 _STATEMENTS: Mapping[str, Any] = {
     "type": ["string", "array"],
     "minLength": 1,
     "secret": False,
-    "items": _NAME,
+    "items": NAME,
 }
 
 SETTINGS: Mapping[str, Any] = {
@@ -41,7 +40,7 @@ SETTINGS: Mapping[str, Any] = {
     },
     "grant_select": {
         "type": "array",
-        "items": _NAME,
+        "items": NAME,
         "description": "Roles that get USAGE of the schemas and SELECT of the tables that a run loads, where they lack it.",
     },
     "comments": {
@@ -64,7 +63,7 @@ SETTINGS: Mapping[str, Any] = {
         "type": ["string", "object"],
         "minLength": 1,
         "secret": False,
-        "additionalProperties": _NAME,
+        "additionalProperties": NAME,
         "description": "Tablespace in which tables and their keys are made, of all or by stream or glob.",
     },
 }
