@@ -420,6 +420,21 @@ def test_metadata_columns_that_are_there_are_fitted_or_refused(database: str) ->
     assert table(database, "t", "id", "_sdc_table_version") == [(1, 4), (2, 4)]
 
 
+@pytest.mark.parametrize("commit_rows", [1, 20_000, 500_000])
+def test_a_version_behind_a_batch_that_is_not_full_takes_no_row_of_it(
+    database: str, commit_rows: int
+) -> None:
+    """Of a known loader: of 21,000 rows it deletes the 20,000 that it has written, with exit code 0."""
+    loaded(database, *rows(1, 1, 99_999), activate(1), STATE({"a": 1}))
+    batches = [
+        [*rows(2, *range(first, first + 5_000)), STATE({"a": first})] for first in range(0, 20_000, 5_000)
+    ]
+    messages = [message for batch in batches for message in batch]
+    last = rows(2, *range(20_000, 21_000))
+    loaded(database, *messages, *last, activate(2), STATE({"a": 2}), commit_rows=commit_rows)
+    assert query(database, "SELECT count(*), min(id), max(id) FROM t") == [(21_000, 0, 20_999)]
+
+
 def test_append_only_keeps_the_rows_of_other_versions(database: str) -> None:
     """They were deleted: "always appends" lost to the default of `hard_delete`."""
     loaded(database, *FIRST, load_method="append-only")
