@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from singerkit_sql_target import contracts, naming
+from singerkit_sql_target import contracts, naming, nestings
 from singerkit_sql_target.contracts import Contracts, contracts_of
 from singerkit_sql_target.methods import Method, Methods, method_problems, methods_of
 from singerkit_sql_target.naming import Naming, naming_of, naming_problems
+from singerkit_sql_target.nestings import Nestings, nesting_problems, nestings_of
 from singerkit_sql_target.patterns import NAME, known_words, most_exact, unmatched, word_problems
 from singerkit_sql_target.scopes import SCOPES, Scope, Scopes, scope_problems, scopes_of
 from singerkit_wire.conflicts import Conflicts, OnConflict
@@ -68,6 +69,7 @@ SETTINGS: Mapping[str, Any] = {
         "log-based streams say that a row is gone; else the row stays, with that value.",
     },
     "schema_contract": contracts.SETTING,
+    "nested": nestings.SETTING,
     **naming.SETTINGS,
     "activate_version": {
         "type": "boolean",
@@ -98,6 +100,7 @@ class Settings:
     conflict_patterns: tuple[str, ...] = ()
     contracts: Contracts = field(default_factory=Contracts)
     scopes: Scopes = field(default_factory=Scopes)
+    nestings: Nestings = field(default_factory=Nestings)
 
     def type_of(self, stream: str, field: str) -> str | None:
         """Return the type that `column_types` chooses for a column; `EXISTING`: that which it has in the table."""
@@ -141,6 +144,7 @@ def settings_of(config: Mapping[str, Any], given: frozenset[str]) -> Settings:
         conflict_patterns=tuple(known_words(config["on_type_conflict"], _CONFLICTS)),
         contracts=contracts_of(config["schema_contract"]),
         scopes=scopes_of(config.get("replace_by", {})),
+        nestings=nestings_of(config["nested"]),
     )
 
 
@@ -177,6 +181,7 @@ def unmet(settings: Settings, streams: Mapping[str, Stream]) -> list[str]:
             "stream and no column that it matches",
         ),
         ("replace_by", settings.scopes.unmatched(streams), "stream that it matches"),
+        ("nested", settings.nestings.unmatched(streams), "stream that it matches"),
     ]
     return [
         *(
@@ -196,6 +201,7 @@ def problems(config: Mapping[str, Any], given: frozenset[str]) -> list[str]:
         method_problems(config["load_method"]),
         word_problems("on_type_conflict", config["on_type_conflict"], _CONFLICTS),
         word_problems("schema_contract", config["schema_contract"], contracts.CONTRACTS),
+        nesting_problems(config["nested"]),
     ):
         if found:
             return found

@@ -10,6 +10,7 @@ from typing import IO, Any, ClassVar, Protocol
 from urllib.parse import quote
 
 from singerkit_sql_target.methods import Method, methods_of
+from singerkit_sql_target.nestings import nestings_of
 from singerkit_sql_target.replaying import ReplayingLoader
 from singerkit_sql_target.settings import conflicts_of
 from singerkit_state.lineage import WaysOut
@@ -17,6 +18,7 @@ from singerkit_target.abilities import Abilities
 from singerkit_target.byhand import Wish
 from singerkit_target.delivery import Ways
 from singerkit_target.shell import SingerkitTarget
+from singerkit_target.unnesting import Unnesting
 from singerkit_wire.blocks import Judgement
 
 __all__ = ["SqlTarget"]
@@ -49,6 +51,10 @@ class SqlTarget(SingerkitTarget):
     def judgement(self) -> Judgement:
         """As of every target, and what becomes of values that are not of the type of their column."""
         return replace(super().judgement(), conflicts=conflicts_of(self.config, self.given_keys))
+
+    def unnesting(self) -> Unnesting | None:
+        """Which streams' records are taken apart, as `nested` says."""
+        return Unnesting(nestings_of(self.config["nested"]).of, self.logger)
 
     def ways_out(self, pipeline: str) -> WaysOut:
         """As of every target, and where in its database this one keeps the state."""

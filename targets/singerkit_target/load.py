@@ -44,6 +44,7 @@ from singerkit_target.repeats import Repeats
 from singerkit_target.replay import TRIES, UnitInHand, waits
 from singerkit_target.summary import Counts, Moved, Summary
 from singerkit_target.units import in_load_order, segments
+from singerkit_target.unnesting import Unnesting
 from singerkit_target.versions import Versions
 from singerkit_target.warned import Warned
 from singerkit_wire.batch import Batch, Reject
@@ -150,8 +151,10 @@ class Load:
         accepts_gone_rows: bool = False,
         ends_with_state: bool = False,
         ways: Callable[[str], WaysOut] = lambda _pipeline: WaysOut(("TARGET",)),
+        unnesting: Unnesting | None = None,
     ) -> None:
         self._ways = ways
+        self._unnesting = unnesting or Unnesting(lambda _stream: None, log)
         self._loader = loader
         # A unit that may have to be written again is committed before the next one begins.
         self._beside = loader if isinstance(loader, CommitsBeside) and not limits.replay_bytes else None
@@ -246,7 +249,8 @@ class Load:
         ):
             parts, problem = self._parts(chunk)
             try:
-                for segment in segments(parts, lambda: bool(self._versions.due(self._decoders))):
+                due = segments(parts, lambda: bool(self._versions.due(self._decoders)))
+                for segment in self._unnesting.segments(due):
                     self._handle_segment(segment)
                     if self._stop.count > 1:
                         break
@@ -328,8 +332,8 @@ class Load:
                 chunk_bytes=limits.chunk_bytes, max_line_bytes=limits.max_line_bytes, stop=self._stop
             )
             try:
-                for run in runs:
-                    self._take(run, self._decode(run))
+                for part in self._unnesting.parts(runs):
+                    self._take(part, self._decode(part))
             except BadDataError as error:
                 raise file.in_it(error) from None
             if self.summary.rejected.total() > set_aside:

@@ -45,6 +45,7 @@ from singerkit_target.contract import Loader
 from singerkit_target.delivery import Ways, deliveries
 from singerkit_target.load import Limits, Load, SchemaMissing
 from singerkit_target.publish import Publisher
+from singerkit_target.unnesting import Unnesting
 from singerkit_wire.blocks import Judgement, KeyMissing
 from singerkit_wire.unstorable import Policy
 
@@ -284,6 +285,10 @@ class SingerkitTarget(Target):
             commits_early="commit_rows" not in self.given_keys,
         )
 
+    def unnesting(self) -> Unnesting | None:
+        """What this run's config says of nested data; None: it stays as it is."""
+        return None
+
     def _load(self, source: IO[Any]) -> Counter[str]:
         calm_collector()
         load = Load(
@@ -299,6 +304,7 @@ class SingerkitTarget(Target):
             accepts_gone_rows=self.config["rows_gone"] == "accept",
             ends_with_state=self.config["end_of_input"] == "state",
             ways=self.ways_out,
+            unnesting=self.unnesting(),
         )
         lock = (
             nullcontext()

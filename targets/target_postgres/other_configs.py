@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from singerkit_state.postgres.url import LONGEST_NAME
+
 __all__ = ["PIPELINEWISE", "THEIRS", "TakenOver", "has_theirs", "taken_over"]
 
 _FLAG: Mapping[str, Any] = {"type": "boolean"}
@@ -78,7 +80,7 @@ PIPELINEWISE: Mapping[str, str] = {
     "default_target_schema_select_permission": "write `grant_select`, a list of roles",
     "schema_mapping": "write `schema_name`, `grant_select` and `indexes`, by stream or glob",
     "add_metadata_columns": "write `add_record_metadata`",
-    "data_flattening_max_level": "objects are stored as `jsonb`; remove it",
+    "data_flattening_max_level": 'write `nested`, as in `{"as": "flatten", "depth": 2}`; 0 is `jsonb`',
     "primary_key_required": "a stream without a key appends; remove it",
     "disable_table_cache": "tables are looked at in each run; remove it",
     "temp_dir": "rows go to COPY without a file; remove it",
@@ -128,6 +130,7 @@ def taken_over(given: Mapping[str, Any]) -> TakenOver:
     _take_values(made, theirs)
     _take_methods(made, theirs)
     _refuse_maps(made, theirs)
+    _take_flattening(made, theirs)
     for name, value in _DEFAULTS.items():
         if name not in made.config:
             made.config[name] = made.added[name] = value
@@ -207,5 +210,22 @@ def _refuse_maps(made: TakenOver, theirs: Mapping[str, Any]) -> None:
                 f"`{name}` is not done here: no stream or field would be left out, renamed or changed (to leave fields out, use "
                 "`select` of the tap); remove it"
             )
-    if theirs.get("flattening_enabled") and theirs.get("flattening_max_depth", 1) != 0:
-        made.problems.append("`flattening_enabled` is not done here: records would stay nested; remove it")
+
+
+def _take_flattening(made: TakenOver, theirs: Mapping[str, Any]) -> None:
+    if not theirs.get("flattening_enabled"):
+        return
+    depth, longest = theirs.get("flattening_max_depth"), theirs.get("flattening_max_key_length")
+    if depth is None:
+        made.problems.append("`flattening_enabled` needs `flattening_max_depth`, as there; add it")
+    elif longest is not None and longest < LONGEST_NAME:
+        made.problems.append(
+            f"`flattening_max_key_length` below {LONGEST_NAME} is not done here, where longer names alone are shortened, each to one of its own; remove it"
+        )
+    elif depth > 0:
+        how = {"as": "flatten", "depth": depth, "separator": theirs.get("flattening_separator", "__")}
+        made.rename("flattening_enabled", "nested", how)
+        made.notes.append(
+            "Lists, and objects below `flattening_max_depth`, get columns of `jsonb` here, and of text with MeltanoLabs' target-postgres; a table that "
+            "has these keeps them"
+        )

@@ -16,7 +16,7 @@ from singerkit_wire.drafts import modern
 from singerkit_wire.messages import Message, decoded
 from singerkit_wire.stream import Stream, stream_of
 
-__all__ = ["Declaration", "declared_stream", "read_declaration"]
+__all__ = ["Declaration", "declared_schema", "declared_stream", "read_declaration"]
 
 
 class Declaration(msgspec.Struct):
@@ -53,7 +53,7 @@ def declared_stream(
     """
     stream = stream_of(
         declaration.stream,
-        _schema_of(declaration, number),
+        declared_schema(declaration, number),
         tuple(dict.fromkeys(declaration.key_properties or ())),
         keeps_text=keeps_text,
         inferred=declaration.inferred if isinstance(declaration.inferred, list) else (),
@@ -66,7 +66,12 @@ def declared_stream(
     return stream
 
 
-def _schema_of(declaration: Declaration, number: int) -> Mapping[str, Any]:
+def declared_schema(declaration: Declaration, number: int) -> Mapping[str, Any]:
+    """Return the schema that the SCHEMA message at line ``number`` declares, with its references resolved.
+
+    Raises:
+        BadDataError: it is not valid.
+    """
     name = declaration.stream
     try:
         schema = decode(str(bytes(declaration.schema), "utf-8"))

@@ -38,12 +38,13 @@ DUCKDB: dict[str, tuple[Sequence[Any], dict[str, Any], dict[str, Any]]] = {
 SHOWN_IN_BOTH_DATABASES = {
     "on_type_conflict",
     "schema_contract",
+    "nested",
     "replace_by",
     "names",
     "table_name",
     "schema_name",
     "column_names",
-}  # test_type_conflicts.py, test_names.py
+}  # test_type_conflicts.py, test_names.py, test_nested.py
 
 
 def left(folder: Path, messages: Sequence[Any], config: dict[str, Any]) -> Any:

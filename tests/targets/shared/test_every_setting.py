@@ -99,6 +99,7 @@ SHOWN_ELSEWHERE = SHARED_SHOWN_ELSEWHERE | {
     "reconnect_seconds": "test_d03_the_server_stays_away",
     "answer_seconds": "test_a_server_that_does_not_answer_is_hung_up_on",
     "replay_bytes": "test_d01_a_unit_that_is_not_held_is_left_to_the_next_run",
+    "nested": "test_each_field_of_an_object_has_a_column",
     "schema_contract": "test_new_fields_are_left_out_where_the_contract_says_so",
     "on_type_conflict": "test_what_becomes_of_such_a_value_is_said_by_globs",
     "names": "test_tables_and_columns_have_the_names_of_the_config",
