@@ -21,7 +21,16 @@ from singerkit_wire.domain import Numbers
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import Stream
 
-__all__ = ["called", "comment_of", "divided", "new_variants", "policy", "stands_beside", "with_variants_of"]
+__all__ = [
+    "called",
+    "comment_of",
+    "divided",
+    "new_variants",
+    "policy",
+    "stands_beside",
+    "variant_in",
+    "with_variants_of",
+]
 
 _COMMENT = re.compile(r'variant of field ("(?:[^"\\]|\\.)*")')
 _SUFFIX = "__text"
@@ -45,6 +54,11 @@ def _variants(there: Mapping[str, ExistingColumn]) -> dict[str, str]:
         if field is not None:
             found.setdefault(field, name)
     return found
+
+
+def variant_in(there: Mapping[str, ExistingColumn], field: str) -> str | None:
+    """Return the column that is the variant of a field; None: there is none."""
+    return _variants(there).get(field)
 
 
 def with_variants_of(fitting: Fitting, there: Mapping[str, ExistingColumn]) -> Stream:

@@ -48,8 +48,10 @@ def refuse_later_type(fitting: Fitting, misfit: Misfit) -> NoReturn:
     )
 
 
-def refuse_chosen_type(fitting: Fitting, cursor: Cursor, table: Identifier, misfit: Misfit) -> NoReturn:
-    """The type is one that the user has chosen."""
+def refuse_chosen_type(
+    fitting: Fitting, cursor: Cursor, table: Identifier, misfit: Misfit, why: str = ""
+) -> NoReturn:
+    """The type is one that the user has chosen; ``why`` the column does not get it."""
     other_choice = (
         "take the type out of there, or "
         if keeps_values(misfit.found, misfit.column.kind)
@@ -59,7 +61,7 @@ def refuse_chosen_type(fitting: Fitting, cursor: Cursor, table: Identifier, misf
     )
     raise BadDataError(
         f"Expected a column of type `{misfit.wanted.sql}` for `{misfit.field}` of stream `{fitting.stream.name}`, as `column_types` or "
-        f"`x-sql-datatype` says, got `{misfit.found.type}` in the table; what is stored is untouched: {other_choice}"
+        f"`x-sql-datatype` says, got `{misfit.found.type}` in the table{why and ', '}{why}; what is stored is untouched: {other_choice}"
         f"{_way_out(fitting, cursor, table, [misfit])}, then run again."
     )
 

@@ -23,7 +23,8 @@ from target_postgres import ddl
 from target_postgres.arrays import keeps_arrays
 from target_postgres.before import Before
 from target_postgres.changes import family, goes_on_as
-from target_postgres.misfits import Misfit, refuse_chosen_type, refuse_later_type, refuse_types
+from target_postgres.choosing import become_chosen
+from target_postgres.misfits import Misfit, refuse_later_type, refuse_types
 from target_postgres.stored import HEADER, scale_of
 from target_postgres.types import VALUE_TABLE, ColumnType, column_type, keeps_values
 from target_postgres.widening import OTHERS_JUDGE, becomes_wider
@@ -77,7 +78,9 @@ def fit_types(
             if column.is_always_null and stands_beside(fitting, column):
                 nulls[column.name] = found
             is_divided = column.is_filler or column.numbers is not None
-            if not is_divided and not _fits(fitting, cursor, table, misfit, before, of_roots):
+            if not is_divided and not _fits(
+                fitting, cursor, table, misfit, existing.columns, before, of_roots
+            ):
                 misfits.append(misfit)
     refused = []
     for misfit in misfits:
@@ -184,6 +187,7 @@ def _fits(
     cursor: Cursor,
     table: Identifier,
     misfit: Misfit,
+    there: Mapping[str, ddl.ExistingColumn],
     before: Before,
     of_roots: list[Composed],
 ) -> bool:
@@ -204,7 +208,8 @@ def _fits(
     may_be_blank = found == "jsonb" or short in before.new.columns
     is_blank = may_be_blank and not ddl.holds_values(cursor, table, short)
     if wanted.is_chosen and not wanted.is_default and not is_blank and short not in before.passing:
-        refuse_chosen_type(fitting, cursor, table, misfit)
+        become_chosen(fitting, cursor, table, misfit, there)
+        return True
     wider = _wider_integers(column.kind, found)
     if wider is not None and misfit.found.is_inherited:
         of_roots.append(ddl.widening(short, wider))
