@@ -36,6 +36,7 @@ from singerkit_sql_target.variants import (
     stands_beside,
     with_variants_of,
 )
+from singerkit_sql_target.wholes import with_wholes_of
 from singerkit_target.chosen import check_chosen, refused_type
 from singerkit_wire.conflicts import OnConflict
 from singerkit_wire.kinds import Column, Kind
@@ -164,6 +165,7 @@ def fit_table(
     has_marks = existing is not None and may_hold_marks(existing.columns, stream)
     metadata = fitting.metadata(has_marks=has_marks)
     there = {} if existing is None else existing.columns
+    fitting = replace(fitting, stream=with_wholes_of(fitting, there))
     fitting = replace(fitting, stream=with_variants_of(fitting, there))
     if not settings.loads_extra:
         check_chosen(stream, settings.column_types)

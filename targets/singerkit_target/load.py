@@ -435,6 +435,7 @@ class Load:
         )
         self._overwrites.declare(stream.name, marks_its_end=self._marks_its_end)
         stream = self._given(replace(stream, said=bytes(part.line)))
+        self._unnesting.see_columns(stream)
         if self._mark is not None and self._abilities.appends(stream.name):
             tells_changes = bool(declaration.bookmark_properties) or DELETED_AT in stream.column_names
             self._repeats.declare(stream, is_incremental=tells_changes)

@@ -17,6 +17,7 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_state.value import decode, encode
 from singerkit_wire.declarations import declared_schema, read_declaration
 from singerkit_wire.messages import Message, Run
+from singerkit_wire.stream import Stream
 from singerkit_wire.unnesting import Unnester
 
 __all__ = ["Flattening", "Unnesting"]
@@ -80,6 +81,11 @@ class Unnesting:
             yield self._apart[run.stream].declared
             yield taken
 
+    def see_columns(self, stream: Stream) -> None:
+        """Note which objects that are taken apart have a column in the table all the same: it is null where they are."""
+        if stream.apart:
+            self._apart[stream.name].unnester.holds_whole(set(stream.apart.intersection(stream.column_names)))
+
     def _taken(self, run: Run) -> tuple[Run, Message | None]:
         """Return a run taken apart, and the SCHEMA that has to come before it, if there is a new one."""
         apart = self._apart[run.stream]
@@ -136,6 +142,7 @@ def _message(message: Message, record: Part, whole: frozenset[str]) -> Message:
     """Return a SCHEMA message as that of records that were taken apart."""
     said: dict[str, Any] = decode(str(message.line, "utf-8"))
     said["schema"] = taken_apart(record, whole)
+    said["apart"] = [part.name for part in record.all_parts() if part is not record]
     if isinstance(said.get("inferred"), list):
         said["inferred"] = [name for key in said["inferred"] for name in _names(record, str(key))]
     return msgspec.structs.replace(message, line=encode(said).encode())

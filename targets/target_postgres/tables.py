@@ -21,6 +21,7 @@ from singerkit_sql_target.scopes import Scope
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.tables import StreamTable
 from singerkit_sql_target.variants import called, comment_of, new_variants, with_variants_of
+from singerkit_sql_target.wholes import with_wholes_of
 from singerkit_target.chosen import check_chosen
 from singerkit_target.contract import TableRemade
 from singerkit_wire.kinds import Kind
@@ -155,6 +156,7 @@ def fit_table(
             columns[name]: ColumnType(WORDS.types[one.kind]) for name, one in metadata.items()
         }
 
+    fitting = replace(fitting, stream=with_wholes_of(fitting, {} if existing is None else existing.columns))
     stream = with_variants_of(fitting, {} if existing is None else existing.columns)
     columns, types = named_types(stream)
     fitting.check_renamed(existing, {field: columns[field] for field in stream.fields})

@@ -20,17 +20,18 @@ __all__ = ["Declaration", "declared_schema", "declared_stream", "read_declaratio
 
 
 class Declaration(msgspec.Struct):
-    """A SCHEMA message as it came; equal ``fingerprint``, equal stream."""
+    """A SCHEMA message as it came; equal ``fingerprint``, equal stream. ``apart`` is what `singerkit_target.unnesting` says in it."""
 
     stream: str
     schema: msgspec.Raw
     key_properties: list[str] | None = None
     bookmark_properties: Any = None
     inferred: Any = None
+    apart: Any = None
 
     @property
     def fingerprint(self) -> bytes:
-        return bytes(self.schema) + repr([self.key_properties, self.inferred]).encode()
+        return bytes(self.schema) + repr([self.key_properties, self.inferred, self.apart]).encode()
 
 
 def read_declaration(message: Message) -> Declaration:
@@ -57,6 +58,7 @@ def declared_stream(
         tuple(dict.fromkeys(declaration.key_properties or ())),
         keeps_text=keeps_text,
         inferred=declaration.inferred if isinstance(declaration.inferred, list) else (),
+        apart=declaration.apart if isinstance(declaration.apart, list) else (),
     )
     if max_columns is not None and len(stream.columns) > max_columns:
         raise BadDataError(

@@ -23,7 +23,7 @@ class Stream:
     """A stream as its last SCHEMA message declares it; ``schema`` has its local references resolved.
 
     ``inferred``: fields whose types are what some records show, which later ones may contradict; our taps name them.
-    ``left_out``: fields that the target does not take, whatever records hold.
+    ``left_out``: fields that the target does not take, whatever records hold. ``apart``: objects whose fields stand in the place of them.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Stream:
     columns: tuple[Column, ...]
     inferred: frozenset[str] = frozenset()
     left_out: frozenset[str] = frozenset()
+    apart: frozenset[str] = frozenset()
     said: bytes = dataclasses.field(default=b"", compare=False, repr=False)
     """The SCHEMA message as it came."""
 
@@ -70,6 +71,7 @@ def stream_of(
     *,
     keeps_text: bool = False,
     inferred: Iterable[Any] = (),
+    apart: Iterable[Any] = (),
 ) -> Stream:
     """Return the stream of a SCHEMA message with resolved references; ``keeps_text`` as in `Loader`.
 
@@ -95,7 +97,9 @@ def stream_of(
         )
     if not columns:
         columns = (Column(WHOLE_RECORD, Kind.JSON, nullable=False, required=True, schema={"type": "object"}),)
-    return Stream(name, schema, key_properties, columns, frozenset(map(str, inferred)))
+    return Stream(
+        name, schema, key_properties, columns, frozenset(map(str, inferred)), apart=frozenset(map(str, apart))
+    )
 
 
 def _as_text(column: Column) -> Kind:

@@ -93,7 +93,8 @@ def test_an_object_that_does_not_fit_goes_on_whole(target: Database) -> None:
     )
     assert target.query(whole) == [(1, "A", None, None), (2, None, '"N/A"', None), (3, "C", None, "7")]
     again = [RECORD("orders", {"id": 2, "address": {"city": "B"}}), RECORD("orders", {"id": 4, "address": 1})]
-    target.run(strict, *again, STATE({"n": 2}), **FLAT).expect(0)
+    target.run(strict, again[0], STATE({"n": 2}), **FLAT).expect(0)
+    target.run(strict, again[1], STATE({"n": 3}), **FLAT).expect(0)
     assert target.query(whole)[1:] == [(2, "B", None, None), (3, "C", None, "7"), (4, None, "1", None)]
     lacks = [RECORD("orders", {"id": 5, "address": {"geo": None}})]
     refused = target.run(strict, *lacks, STATE({"n": 3}), **FLAT).expect(65)
@@ -109,6 +110,22 @@ def test_an_object_that_does_not_fit_goes_on_whole(target: Database) -> None:
     ).expect(0)
     assert "2 set aside" in set_aside.stderr or "set aside" in set_aside.stderr
     assert target.query("SELECT id FROM orders ORDER BY id") == [(1,), (2,), (3,), (4,)]
+
+
+def test_a_column_of_before_is_null_where_the_object_is_taken_apart(target: Database) -> None:
+    """What other rows have there stays, and so does that of rows which leave the object out."""
+    former = [{"address": {"city": name}} for name in "ABC"]
+    target.run(ORDERS, *orders(*former), STATE({"n": 1})).expect(0)
+    came = orders({"address": {"city": "a"}}, {"tags": [1]})
+    target.run(ORDERS, *came, STATE({"n": 2}), missing_fields="keep", **FLAT).expect(0)
+    found = "SELECT id, address__city, address IS NULL FROM orders ORDER BY id"
+    assert target.query(found) == [(1, "a", True), (2, None, False), (3, None, False)]
+    target.run(ORDERS, *orders({"address": "N/A"}, {"address": {}}), STATE({"n": 3}), **FLAT).expect(0)
+    assert target.query(found) == [(1, None, False), (2, None, True), (3, None, False)]
+    refused = target.run(
+        ORDERS, *orders({"address": 1}), STATE({"n": 4}), on_type_conflict="fail", **FLAT
+    ).expect(65)
+    assert "Expected `object` or `null`, got `1` at orders.$.address" in refused.last_words
 
 
 def test_fields_that_no_schema_names(target: Database) -> None:
