@@ -12,6 +12,7 @@ import pytest
 from msgspec import Raw
 
 from singerkit_wire.blocks import BlockDecoder, Judgement
+from singerkit_wire.checks import LONGEST_NUMBER, Refused, checks_of
 from singerkit_wire.domain import Domain, Numbers
 from singerkit_wire.kinds import Kind
 from singerkit_wire.messages import Run
@@ -253,3 +254,17 @@ def test_zeros_behind_the_last_digit_count_where_the_store_keeps_them() -> None:
     assert [numbers.hold(Decimal("1.500")) for numbers in (MONEY, keeping)] == [True, False]
     assert [numbers.hold(Decimal("0.0000")) for numbers in (MONEY, keeping)] == [True, False]
     assert Numbers.fixed(38, 9).hold(Decimal("9" * 29 + "." + "9" * 9))
+
+
+@pytest.mark.parametrize("before", [0, 1, 700, 5_000], ids=lambda count: f"behind {count}")
+@pytest.mark.parametrize("after", [0, 1, 5_000], ids=lambda count: f"before {count}")
+def test_among_many_numbers_one_that_is_too_long_for_the_block_is_found(before: int, after: int) -> None:
+    (check,) = checks_of(stream(NUMBER).columns[1], True, Domain())
+
+    def column(digits: int) -> list[Any]:
+        short = [Raw(b"12.50"), Raw(b"null"), Raw(b"0")]
+        return [*(short * before)[:before], Raw(b"9" * digits), *(short * after)[:after]]
+
+    assert check(column(LONGEST_NUMBER)) is None
+    with pytest.raises(Refused):
+        check(column(LONGEST_NUMBER + 1))

@@ -87,11 +87,21 @@ def _check_numbers(values: list[Any], admitted: bytes, limits: Numbers | None) -
     has_exponents = b"e" in joined or b"E" in joined
     if has_exponents and _HUGE_EXPONENT.search(joined):
         raise Refused
-    longest = max(map(len, values), default=0)
-    if longest > LONGEST_NUMBER:
+    if _has_longer(joined, LONGEST_NUMBER):
         raise Refused
     if limits is not None:
-        _check_digits(values, longest, limits, has_exponents=has_exponents)
+        _check_digits(values, max(map(len, values), default=0), limits, has_exponents=has_exponents)
+
+
+def _has_longer(lines: bytes, most: int) -> bool:
+    """Tell whether a line has more than ``most`` bytes, without a look at each."""
+    start = 0
+    while len(lines) - start > most:
+        end = lines.rfind(b"\n", start, start + most + 1)
+        if end < 0:
+            return True
+        start = end + 1
+    return False
 
 
 def _check_digits(values: list[Any], longest: int, limits: Numbers, *, has_exponents: bool) -> None:
