@@ -26,6 +26,7 @@ from typing import Any, Protocol
 
 from singerkit_shell.errors import BadDataError, SingerkitError
 from singerkit_target.abilities import Abilities, Domain
+from singerkit_target.outcomes import Outcome
 from singerkit_wire.kinds import Column, Kind
 
 __all__ = [
@@ -131,6 +132,10 @@ class Session(Runs, Protocol):
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
 
+    def written(self, statement: str) -> int:
+        """Run a statement that inserts, changes or deletes rows; return how many those are."""
+        ...
+
     def transaction(self) -> AbstractContextManager[None]:
         """COMMIT at the end, ROLLBACK after an exception; a COMMIT that fails raises `OutcomeUnknown`."""
         ...
@@ -191,8 +196,8 @@ class Session(Runs, Protocol):
 
     def merge(
         self, table: str, stage: str, columns: Sequence[str], keys: Sequence[str], gone: str | None = None
-    ) -> None:
-        """Upsert the rows of a stage; ``columns`` are those it holds, all others keep what is stored.
+    ) -> Outcome:
+        """Upsert the rows of a stage; ``columns`` are those it holds, all others keep what is stored. Return what that did.
 
         A key whose last row has a value in the column ``gone`` is deleted.
         """

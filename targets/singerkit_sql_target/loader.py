@@ -28,6 +28,7 @@ from singerkit_sql_target.tables import Table, check_key, columns_of, fit_table,
 from singerkit_sql_target.versions import Others, Versions
 from singerkit_state.lineage import WaysOut
 from singerkit_target.contract import Edit, SafePoint
+from singerkit_target.outcomes import Outcome, Outcomes
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import DELETED_AT, Stream
 
@@ -44,12 +45,16 @@ _ENOUGH_OF_STORED = 1 / 8
 """And from this part of the rows on that are stored."""
 
 
+_Advanced = tuple[StateRow, Noted, Outcomes]
+"""What the row of the state says behind a commit, what is noted there, and what it did to the rows of streams."""
+
+
 @dataclass
 class _UnderWay:
     """A commit in another thread: how many bytes its unit holds, and what it has come to, once it has ended well."""
 
     held: int
-    advanced: tuple[StateRow, Noted] | None = None
+    advanced: _Advanced | None = None
 
 
 class SqlLoader:
@@ -81,6 +86,7 @@ class SqlLoader:
             reads_texts=True,
         )
         self.doubts: list[str] = []
+        self.outcomes = Outcomes()
         self._dialect, self._settings, self._log = dialect, settings, log
         self._ways, self._stop = ways, stop
         self._run_id = new_run_id()
@@ -292,7 +298,7 @@ class SqlLoader:
     def commit(self, state: str | None) -> None:
         """Apply what waits and advance the state row in one transaction: all of it or nothing."""
         self.end_commit()
-        self._run = self._begun.at(*self._committed(self._stage, self._row, state))
+        self._advance(self._committed(self._stage, self._row, state))
         self._safe = None
         self._replayed.clear()
         self._stored.clear()
@@ -321,8 +327,13 @@ class SqlLoader:
         self._beside.end()
         if self._under_way is not None:
             assert self._under_way.advanced is not None  # noqa: S101  it has ended, and raised nothing
-            self._run = self._begun.at(*self._under_way.advanced)
+            self._advance(self._under_way.advanced)
             self._under_way = None
+
+    def _advance(self, advanced: _Advanced) -> None:
+        row, noted, outcomes = advanced
+        self._run = self._begun.at(row, noted)
+        self.outcomes.add(outcomes)
 
     def is_enough(self, rows: int) -> bool:
         """Whether ``rows`` that wait are worth a commit beside those that come behind them.
@@ -340,9 +351,10 @@ class SqlLoader:
             [(self._stored[stream],)] = session.execute(f"SELECT count(*) FROM {self._tables[stream].quoted}")
         return sum(self._stored[stream] for stream in keyed)
 
-    def _committed(self, unit: Stage, row: StateRow, state: str | None) -> tuple[StateRow, Noted]:
-        """Commit a unit behind what ``row`` says; return what the row says then, and what is noted."""
-        advanced: list[tuple[StateRow, Noted]] = []
+    def _committed(self, unit: Stage, row: StateRow, state: str | None) -> _Advanced:
+        """Commit a unit behind what ``row`` says."""
+        advanced: list[_Advanced] = []
+        outcomes = Outcomes()
 
         def apply(session: Session) -> None:
             emptied = unit.activated()
@@ -352,7 +364,9 @@ class SqlLoader:
                 fenced = self._states.advance(session, row, state)
                 for statement in self._replayed:
                     session.execute(statement)
-                loads = overwriting.begin(session, self._dialect, self._tables, unit, self._settings)
+                loads = overwriting.begin(
+                    session, self._dialect, self._tables, unit, self._settings, outcomes
+                )
                 emptied |= loads.keys()
                 by: dict[str, tuple[str, ...]] = {}
                 for stream, part in unit:
@@ -360,15 +374,16 @@ class SqlLoader:
                         by[stream] = part.keys
                         check_key(session, self._dialect, self._tables[stream], part.keys)
                     try:
-                        if self._apply(session, stream, part):
+                        if self._apply(session, stream, part, outcomes):
                             emptied.add(stream)
                     except self._dialect.errors as error:
                         raise self._dialect.error(error, f"storing rows of stream `{stream}`") from error
-                overwriting.end(session, loads)
+                overwriting.end(session, loads, outcomes)
                 look = partial(_holding_rows, session)
                 noted = self._begun.noted(self._tables, emptied, look)
                 places = {table.stream: (table.schema, table.name) for table in self._tables.values()}
-                advanced.append((self._states.note_loaded(session, fenced, noted.loaded, places), noted))
+                said = self._states.note_loaded(session, fenced, noted.loaded, places)
+                advanced.append((said, noted, outcomes))
 
         def apply_surely(session: Session) -> None:
             try:
@@ -381,7 +396,7 @@ class SqlLoader:
         self._run_job(unit.clear, "emptying the stage")
         return advanced[0]
 
-    def _apply(self, session: Session, stream: str, part: Any) -> bool:
+    def _apply(self, session: Session, stream: str, part: Any, outcomes: Outcomes) -> bool:
         """Put a part into its table; True: records of it have said that their rows are gone, and those are deleted."""
         if stream == REJECTS:
             self._rejects.ensure(session)
@@ -389,16 +404,19 @@ class SqlLoader:
             return False
         table = self._tables[stream]
         if not isinstance(part, Part):
-            self._versions.apply(session, table, part, self._others(session, stream))
+            removed = self._versions.apply(session, table, part, self._others(session, stream))
+            outcomes.note(stream, Outcome(deleted=removed))
             return False
         columns = columns_of(part.fields, self._dialect)
         if not part.keys:
-            session.execute(merge.insert(table.quoted, part.source, columns))
+            new = session.written(merge.insert(table.quoted, part.source, columns))
+            outcomes.note(stream, Outcome(new=new))
             return False
         gone = self._gone(session, part)
-        session.merge(
+        outcome = session.merge(
             table.quoted, part.source, columns, [self._dialect.quote(key) for key in part.keys], gone
         )
+        outcomes.note(stream, outcome)
         return gone is not None
 
     def _gone(self, session: Session, part: Part) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from singerkit_sql_target.dialect import ORDER
 
-__all__ = ["insert", "merge", "newest_of_each_key", "overlap", "repeats"]
+__all__ = ["going", "insert", "merge", "newest_of_each_key", "overlap", "repeats"]
 
 
 def repeats(stage: str, keys: Sequence[str]) -> str:
@@ -38,6 +38,24 @@ def overlap(table: str, stage: str, keys: Sequence[str]) -> str:
     return f"SELECT EXISTS (SELECT 1 FROM {table} AS stored JOIN {stage} AS given ON {same})"
 
 
+def going(
+    table: str, source: str, keys: Sequence[str], gone: str, compared: Mapping[str, str] | None = None
+) -> str:
+    """Count the stored rows that `merge` deletes."""
+    return (
+        f"SELECT count(*) FROM {table} AS stored JOIN {source} AS given ON {_same(keys, compared)} "
+        f"WHERE given.{gone} IS NOT NULL"
+    )
+
+
+def _stored(columns: Sequence[str], compared: Mapping[str, str] | None) -> dict[str, str]:
+    return {column: (compared or {}).get(column, "{}").format(f"stored.{column}") for column in columns}
+
+
+def _same(keys: Sequence[str], compared: Mapping[str, str] | None) -> str:
+    return " AND ".join(f"{stored} = given.{key}" for key, stored in _stored(keys, compared).items())
+
+
 def merge(
     table: str,
     source: str,
@@ -52,8 +70,8 @@ def merge(
     value in ``gone`` deletes the stored one.
     """
     changing = [column for column in columns if column not in keys]
-    stored = {column: (compared or {}).get(column, "{}").format(f"stored.{column}") for column in columns}
-    same = " AND ".join(f"{stored[key]} = given.{key}" for key in keys)
+    stored = _stored(columns, compared)
+    same = _same(keys, compared)
     matched = ""
     if changing:
         differ = " OR ".join(f"{stored[column]} IS DISTINCT FROM given.{column}" for column in changing)

@@ -9,12 +9,18 @@ from singerkit_sql_target.scopes import Scope
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.stage import Part, Stage
 from singerkit_sql_target.tables import Table
+from singerkit_target.outcomes import Outcome, Outcomes
 
 __all__ = ["begin", "end"]
 
 
 def begin(
-    session: Session, dialect: Dialect, tables: Mapping[str, Table], stage: Stage, settings: Settings
+    session: Session,
+    dialect: Dialect,
+    tables: Mapping[str, Table],
+    stage: Stage,
+    settings: Settings,
+    outcomes: Outcomes,
 ) -> dict[str, str | None]:
     """Return by stream what is to be done when the rows of its load are in; what has no key goes before.
 
@@ -36,15 +42,15 @@ def begin(
         if table.keys:
             found[stream] = _deletion(table, of_scope + _not_in(dialect, table, stage.rows_of(stream)))
         else:
-            session.execute(_deletion(table, of_scope))
+            outcomes.note(stream, Outcome(deleted=session.written(_deletion(table, of_scope))))
     return found
 
 
-def end(session: Session, loads: Mapping[str, str | None]) -> None:
+def end(session: Session, loads: Mapping[str, str | None], outcomes: Outcomes) -> None:
     """Delete the rows with a key that did not come."""
-    for removal in loads.values():
+    for stream, removal in loads.items():
         if removal is not None:
-            session.execute(removal)
+            outcomes.note(stream, Outcome(deleted=session.written(removal)))
 
 
 def _deletion(table: Table, conditions: Sequence[str]) -> str:

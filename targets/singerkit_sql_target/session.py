@@ -9,6 +9,7 @@ from typing import Any
 
 from singerkit_sql_target import merge
 from singerkit_sql_target.dialect import ORDER, Field, OutcomeUnknown, Words
+from singerkit_target.outcomes import Outcome
 
 __all__ = ["StandardSession", "key_in"]
 
@@ -28,6 +29,9 @@ class StandardSession:
         self.commented: set[str] = set()
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        raise NotImplementedError
+
+    def written(self, statement: str) -> int:
         raise NotImplementedError
 
     @contextlib.contextmanager
@@ -78,14 +82,24 @@ class StandardSession:
 
     def merge(
         self, table: str, stage: str, columns: Sequence[str], keys: Sequence[str], gone: str | None = None
-    ) -> None:
+    ) -> Outcome:
         [(has_repeats,)] = self.execute(merge.repeats(stage, keys))
         source = merge.newest_of_each_key(stage, columns, keys) if has_repeats else stage
         [(may_be_stored,)] = self.execute(merge.overlap(table, stage, keys))
-        if may_be_stored:
-            self.execute(merge.merge(table, source, columns, keys, self.compared.get(table), gone))
-        else:  # in a third of the time
-            self.execute(merge.insert(table, source, columns, gone))
+        if not may_be_stored:  # in a third of the time
+            return Outcome(new=self.written(merge.insert(table, source, columns, gone)))
+        compared = self.compared.get(table)
+        deleted = 0
+        if gone is not None:
+            [(deleted,)] = self.execute(merge.going(table, source, keys, gone, compared))
+        before = self._rows_in(table)
+        written = self.written(merge.merge(table, source, columns, keys, compared, gone))
+        new = self._rows_in(table) - before + deleted
+        return Outcome(new, written - new - deleted, deleted)
+
+    def _rows_in(self, table: str) -> int:
+        [(count,)] = self.execute(f"SELECT count(*) FROM {table}")
+        return int(count)
 
     def _definitions(self, columns: Sequence[tuple[str, str]]) -> str:
         return ", ".join(f"{self._words.quote(name)} {type_}" for name, type_ in columns)

@@ -144,9 +144,9 @@ class Versions:
         )
         return True
 
-    def apply(self, session: Runs, table: StreamTable, asked: Version, others: Others) -> None:
+    def apply(self, session: Runs, table: StreamTable, asked: Version, others: Others) -> int:
         """Delete the rows of older versions, or set their ``_sdc_deleted_at``; those of newer ones where records of this run carry
-        the version.
+        the version. Return how many they were.
 
         Raises:
             ConfigurationError: there are some, and one of ``others`` may have loaded them.
@@ -155,7 +155,7 @@ class Versions:
         problem = self._obstacle(session, table)
         if problem is not None:
             self._tell(table.stream, problem)
-            return
+            return 0
         found = self._find(session, table, asked.version)
         going = found.older + (found.newer if asked.is_of_records else 0)
         if going and others.names:
@@ -166,6 +166,7 @@ class Versions:
         left = self._rows_without_version(session, table, asked.wrote_without)
         if left is not None:
             self._tell(table.stream, left)
+        return going
 
     def _find(self, session: Runs, table: StreamTable, version: int) -> _Found:
         column = self._column(table, VERSION)

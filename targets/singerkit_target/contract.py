@@ -23,6 +23,7 @@ from singerkit_shell.errors import BadDataError, RetryableError
 from singerkit_shell.words import counted
 from singerkit_state.store import Edit
 from singerkit_target.abilities import Abilities
+from singerkit_target.outcomes import Outcomes
 from singerkit_target.summary import Counts
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.domain import Domain
@@ -160,6 +161,9 @@ class Loader(Protocol):
 
     doubts: list[str]
     """Sentences about rows that may be gone; the loop tells them after each `declare`, and empties the list."""
+
+    outcomes: Outcomes
+    """What was done to the rows of each stream, by all that is committed; read at the end of a run."""
 
     @property
     def set_aside_in(self) -> str:

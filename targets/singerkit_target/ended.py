@@ -3,49 +3,69 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from singerkit_shell.aligned import aligned
 from singerkit_shell.words import counted
+from singerkit_target.outcomes import Outcome
 
-__all__ = ["Ended", "bookmark_in"]
+__all__ = ["NOTHING_KNOWN", "Ended", "bookmark_in"]
+
+NOTHING_KNOWN: Mapping[str, Outcome] = MappingProxyType({})
 
 _LONGEST = 40
-_HEADER = ("stream", "rows", "set aside", "bookmark before", "bookmark after")
+_COUNTS = ("rows", "new", "changed", "deleted", "set aside")
+_HEADER = ("stream", *_COUNTS, "bookmark before", "bookmark after")
 
 
 class Ended:
-    """The end of a run: the counts of what is committed, and the states before and after it."""
+    """The end of a run: the counts of what is committed, the states before and after it, and what became of the rows where that is known."""
 
     def __init__(
-        self, committed: Mapping[str, int], set_aside: Mapping[str, int], before: Any, after: Any
+        self,
+        committed: Mapping[str, int],
+        set_aside: Mapping[str, int],
+        before: Any,
+        after: Any,
+        outcomes: Mapping[str, Outcome] = NOTHING_KNOWN,
     ) -> None:
         self._committed, self._set_aside = committed, set_aside
         self._before, self._after = before, after
+        self._outcomes = outcomes
 
     def said(self) -> Iterator[str]:
         """Yield what is logged: one table on a terminal, else a line for each stream."""
-        if not self._committed:
+        streams = sorted({*self._committed, *self._set_aside, *self._outcomes})
+        if not streams:
             return
         if sys.stderr is not None and sys.stderr.isatty():
-            yield "\n".join(["What was loaded:", *self._table()])
+            rows = list(map(self._row, streams))
+            yield "\n".join(["What was loaded:", *aligned(_HEADER, rows, _COUNTS)])
             return
-        for stream, rows in sorted(self._committed.items()):
-            yield f"Stream `{stream}`: {counted(rows, 'row')} loaded{self._moved(stream)}."
+        for stream in streams:
+            if stream in self._committed or stream in self._outcomes:
+                loaded = counted(self._committed.get(stream, 0), "row")
+                yield f"Stream `{stream}`: {loaded} loaded{self._became(stream)}{self._moved(stream)}."
 
-    def _table(self) -> list[str]:
-        rows = [
-            (
-                stream,
-                f"{self._committed.get(stream, 0):,}",
-                f"{self._set_aside[stream]:,}" if self._set_aside.get(stream) else "",
-                bookmark_in(self._before, stream),
-                bookmark_in(self._after, stream),
-            )
-            for stream in sorted(_those(self._committed, self._set_aside))
-        ]
-        return aligned(_HEADER, rows, ("rows", "set aside"))
+    def _row(self, stream: str) -> tuple[str, ...]:
+        outcome = self._outcomes.get(stream, Outcome())
+        return (
+            stream,
+            f"{self._committed.get(stream, 0):,}",
+            *map(_unless_zero, outcome),
+            _unless_zero(self._set_aside.get(stream, 0)),
+            bookmark_in(self._before, stream),
+            bookmark_in(self._after, stream),
+        )
+
+    def _became(self, stream: str) -> str:
+        if stream not in self._outcomes:
+            return ""
+        outcome = self._outcomes[stream]
+        parts = [f"{count:,} {what}" for what, count in outcome._asdict().items() if count]
+        return f" ({', '.join(parts) or 'none new, none changed'})"
 
     def _moved(self, stream: str) -> str:
         before, after = bookmark_in(self._before, stream), bookmark_in(self._after, stream)
@@ -56,8 +76,8 @@ class Ended:
         )
 
 
-def _those(committed: Mapping[str, int], set_aside: Iterable[str]) -> set[str]:
-    return {*committed, *set_aside}
+def _unless_zero(count: int) -> str:
+    return f"{count:,}" if count else ""
 
 
 def bookmark_in(state: Any, stream: str) -> str:

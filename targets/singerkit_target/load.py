@@ -234,7 +234,9 @@ class Load:
             self._loader.close()
             if self.summary.received or self.summary.commits:
                 after = None if self._committed_state is None else decode(self._committed_state)
-                self.summary.log(self._log, self._loader.set_aside_in, self._stored, after)
+                self.summary.log(
+                    self._log, self._loader.set_aside_in, self._stored, after, self._loader.outcomes.known()
+                )
             warned.tell(self.summary.seconds())
         return self.summary
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from singerkit_shell.words import counted
-from singerkit_target.ended import Ended
+from singerkit_target.ended import NOTHING_KNOWN, Ended
+from singerkit_target.outcomes import Outcome
 
 __all__ = ["Counts", "Moved", "Summary"]
 
@@ -82,9 +83,16 @@ class Summary:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def log(self, log: logging.Logger, aside: str, before: Any = None, after: Any = None) -> None:
+    def log(
+        self,
+        log: logging.Logger,
+        aside: str,
+        before: Any = None,
+        after: Any = None,
+        outcomes: Mapping[str, Outcome] = NOTHING_KNOWN,
+    ) -> None:
         """What was loaded by stream, then a line for the run; ``aside`` is where records are set aside, ``before`` and ``after`` are states."""
-        for said in Ended(self.committed, self.rejected_before, before, after).said():
+        for said in Ended(self.committed, self.rejected_before, before, after, outcomes).said():
             log.info("%s", said)
         for stream, count in sorted(self.rejected_before.items()):
             if count:

@@ -115,6 +115,10 @@ class _DuckSession(StandardSession):
                 self._give(name)
         return run(self._connection, statement, parameters)
 
+    def written(self, statement: str) -> int:
+        [(count,)] = self.execute(statement)
+        return int(count)
+
     def _give(self, name: str) -> None:
         """A stream is read once, so each statement gets its own; who reads it waits for the others, and spins meanwhile."""
         self._use_all_threads(False)

@@ -26,6 +26,7 @@ from singerkit_state.statefile import StateFileLock
 from singerkit_state.value import digest
 from singerkit_target.contract import Edit, RowsChanged, RowsCut, RowsGone, RowsUnclear, SafePoint
 from singerkit_target.metadata import MetadataColumns
+from singerkit_target.outcomes import Outcomes
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.kinds import Kind
 from singerkit_wire.stream import Stream
@@ -75,6 +76,7 @@ class JsonlLoader:
         self._amiss: dict[str, _Amiss] = {}
         self._reached = NOTHING
         self.doubts: list[str] = []
+        self.outcomes = Outcomes()  # every row is a new one
 
     def open(self) -> None:
         """Make the folder."""

@@ -14,6 +14,7 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from singerkit_sql_target.fitting import METADATA_KINDS, VALID_FROM, VALID_TO
 from singerkit_sql_target.versions import Version
+from singerkit_target.outcomes import Outcome
 from singerkit_wire.stream import DELETED_AT
 from target_postgres.faults import check_stored
 from target_postgres.loads import has_versions, is_gone, note_seen
@@ -34,8 +35,10 @@ def moment_of_unit(cursor: Cursor) -> str:
     return str((cursor.fetchone() or ("",))[0])
 
 
-def merge(cursor: Cursor, table: Table, moment: str) -> None:
+def merge(cursor: Cursor, table: Table, moment: str) -> Outcome:
     """Put the staged rows into the history, and empty the stage; the last of several rows with one key wins.
+
+    A row of the outcome is one that holds now: ``deleted`` are those whose range ended without another.
 
     Raises:
         NotDone: a trigger leaves rows out.
@@ -45,8 +48,8 @@ def merge(cursor: Cursor, table: Table, moment: str) -> None:
     last = latest(table.stage, table.staged, table.history, Composed([SQL("true")]))
     mark = table.columns[DELETED_AT] if table.has_marks else None
     goes = SQL("last.{} IS NOT NULL").format(Identifier(mark)) if mark else SQL("false")
-    _change_those_of_the_unit(cursor, table, last, at, goes)
-    _close_and_begin(cursor, table, last, at, goes)
+    outcome = _change_those_of_the_unit(cursor, table, last, at, goes)
+    outcome = outcome.plus(_close_and_begin(cursor, table, last, at, goes))
     if table.detours:
         cursor.execute(
             SQL("SELECT count(*) FROM ({}) AS last WHERE NOT ({}) AND NOT EXISTS ({})").format(
@@ -57,18 +60,15 @@ def merge(cursor: Cursor, table: Table, moment: str) -> None:
     if has_versions(table):
         note_seen(cursor, table)
     cursor.execute(SQL("TRUNCATE pg_temp.{}").format(Identifier(table.stage)))
+    return outcome
 
 
 def _change_those_of_the_unit(
     cursor: Cursor, table: Table, last: Composed, at: Composable, goes: Composable
-) -> None:
+) -> Outcome:
     """A version that began in this unit was never seen by anybody: it changes, or goes, in its place."""
     this = SQL("{} AND stored.{} = {}").format(_same(table, "last"), _from(table), at)
-    cursor.execute(
-        SQL("DELETE FROM {} AS stored USING ({}) AS last WHERE {} AND {}").format(
-            table.rows, last, this, goes
-        )
-    )
+    outcome = _never_there(cursor, table, SQL("USING ({}) AS last WHERE {} AND {}").format(last, this, goes))
     changing = [column for column in table.staged or () if column not in table.history]
     if changing:
         sets = SQL(", ").join(SQL("{0} = last.{0}").format(Identifier(column)) for column in changing)
@@ -77,9 +77,25 @@ def _change_those_of_the_unit(
                 table.rows, sets, last, this, _to(table), differ("last", changing)
             )
         )
+    return outcome
 
 
-def _close_and_begin(cursor: Cursor, table: Table, last: Composed, at: Composable, goes: Composable) -> None:
+def _never_there(cursor: Cursor, table: Table, which: Composed) -> Outcome:
+    """Delete rows that began in this unit; the row that one of them took the place of is gone now, and not changed."""
+    cursor.execute(
+        SQL(
+            "WITH gone AS (DELETE FROM {rows} AS stored {which} RETURNING EXISTS (SELECT 1 FROM {rows} AS ended "
+            "WHERE {same} AND ended.{to} = stored.{begin}) AS was_there) "
+            "SELECT count(*) FILTER (WHERE was_there), count(*) FILTER (WHERE NOT was_there) FROM gone"
+        ).format(rows=table.rows, which=which, same=_same(table, "ended"), to=_to(table), begin=_from(table))
+    )
+    changed, new = cursor.fetchone() or (0, 0)
+    return Outcome(-new, -changed, changed)
+
+
+def _close_and_begin(
+    cursor: Cursor, table: Table, last: Composed, at: Composable, goes: Composable
+) -> Outcome:
     staged = table.staged or ()
     every = [
         column
@@ -97,9 +113,11 @@ def _close_and_begin(cursor: Cursor, table: Table, last: Composed, at: Composabl
     cursor.execute(
         SQL(
             "WITH last AS MATERIALIZED ({last}), closed AS (UPDATE {rows} AS stored SET {to} = greatest({at}, stored.{begin} + interval "
-            "'1 microsecond') FROM last WHERE {same} AND stored.{to} IS NULL AND ({goes} OR {differs}) RETURNING stored.{to} AS moment, {returned}) "
+            "'1 microsecond') FROM last WHERE {same} AND stored.{to} IS NULL AND ({goes} OR {differs}) RETURNING stored.{to} AS moment, {returned}), begun AS ("
             "INSERT INTO {table} ({every}, {begin}) SELECT {values}, coalesce(closed.moment, greatest({at}, ({latest}))) "
-            "FROM last LEFT JOIN closed ON {same_closed} WHERE NOT ({goes}) AND (closed.moment IS NOT NULL OR NOT EXISTS ({current}))"
+            "FROM last LEFT JOIN closed ON {same_closed} WHERE NOT ({goes}) AND (closed.moment IS NOT NULL OR NOT EXISTS ({current})) RETURNING 1) "
+            "SELECT (SELECT count(*) FROM begun), (SELECT count(*) FROM closed), "
+            "(SELECT count(*) FROM closed JOIN last ON {same_closed} WHERE {goes})"
         ).format(
             last=last,
             rows=table.rows,
@@ -122,19 +140,20 @@ def _close_and_begin(cursor: Cursor, table: Table, last: Composed, at: Composabl
             current=_current(table),
         )
     )
+    begun, closed, deleted = cursor.fetchone() or (0, 0, 0)
+    return Outcome(begun - (closed - deleted), closed - deleted, deleted)
 
 
-def close_gone(cursor: Cursor, table: Table, asked: Version, moment: str) -> None:
+def close_gone(cursor: Cursor, table: Table, asked: Version, moment: str) -> Outcome:
     """End the ranges of rows of other versions that did not come in this load; those that began in this unit were never there."""
     gone, at = is_gone(cursor, table, asked), SQL("{}::timestamptz").format(Literal(moment))
-    cursor.execute(
-        SQL("DELETE FROM {} AS stored WHERE stored.{} = {} AND {}").format(table.rows, _from(table), at, gone)
-    )
+    outcome = _never_there(cursor, table, SQL("WHERE stored.{} = {} AND {}").format(_from(table), at, gone))
     cursor.execute(
         SQL(
             "UPDATE {} AS stored SET {} = greatest({}, stored.{} + interval '1 microsecond') WHERE {}"
         ).format(table.rows, _to(table), at, _from(table), gone)
     )
+    return outcome.plus(Outcome(deleted=cursor.rowcount))
 
 
 def count_gone(cursor: Cursor, table: Table, asked: Version) -> int:

@@ -35,6 +35,7 @@ from singerkit_state.postgres.url import StateUrl
 from singerkit_state.reached import NOTHING
 from singerkit_state.store import Change
 from singerkit_target.contract import Edit, SafePoint, UnitLost
+from singerkit_target.outcomes import Outcomes
 from singerkit_target.overwriting import interrupted_streams
 from singerkit_target.replay import waits
 from singerkit_wire.batch import Batch, Reject
@@ -75,6 +76,7 @@ class _Safe:
     point: SafePoint
     tables: list[tuple[Table, tuple[str, ...] | None, tuple[Part, ...]]]
     refused: Counter[str]
+    outcomes: Outcomes
 
 
 class PostgresLoader:
@@ -134,6 +136,7 @@ class PostgresLoader:
         self._waiting = WaitingRows(self._load)
         self._has_rejects = False
         self.doubts: list[str] = []
+        self.outcomes = Outcomes()
         self._told_of_others: set[str] = set()  # streams that other pipelines load, too
         self._in_unit: set[str] = set()  # streams that the unit in hand has done something in the table of
         self._made = Made()
@@ -493,7 +496,7 @@ class PostgresLoader:
                     cursor.execute("RELEASE SAVEPOINT singerkit_safe")
                 cursor.execute("SAVEPOINT singerkit_safe")
             tables = [(table, table.staged, table.parts) for table in self._tables.values()]
-            self._safe = _Safe(point, tables, self._storing.refused.copy())
+            self._safe = _Safe(point, tables, self._storing.refused.copy(), self._storing.outcomes.copy())
 
         self._submit(mark, "marking a safe point")
 
@@ -530,6 +533,7 @@ class PostgresLoader:
             ) in (staged or ())
             table.is_locked = False  # the lock may have been taken behind the savepoint
         self._storing.refused = self._safe.refused.copy()
+        self._storing.outcomes.back_to(self._safe.outcomes)
         return self._safe.point
 
     def rollback(self) -> None:
@@ -575,6 +579,7 @@ class PostgresLoader:
         left = self._made.beyond(self._kept_columns) if self._is_back else {}
         self._begun = self._begun.at(advanced, noted)
         self._committed_state = state or self._committed_state
+        self.outcomes.add(self._storing.outcomes)
         self._storing.commit()
         self._fitting.commit()
         self._made.commit(left)

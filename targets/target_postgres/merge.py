@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psycopg2
@@ -10,10 +10,28 @@ from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Composed, Identifier
 
+from singerkit_target.outcomes import Outcome
+from target_postgres.counting import Counting
 from target_postgres.ddl import Detours, own_rows
 from target_postgres.faults import NotDone, check_stored
 
-__all__ = ["Gone", "Put", "create_stage", "differ", "latest", "merge", "put_together", "take_together"]
+__all__ = [
+    "Gone",
+    "Note",
+    "Put",
+    "create_stage",
+    "differ",
+    "latest",
+    "merge",
+    "put_together",
+    "take_together",
+]
+
+Note = Callable[[Outcome | None], None]
+
+
+def _unnoted(_outcome: Outcome | None) -> None:
+    """Nobody asks."""
 
 
 def create_stage(cursor: Cursor, stage: str, table: Identifier) -> None:
@@ -38,6 +56,7 @@ def merge(
     gone: str | None = None,
     rows: Composable | None = None,
     keepers: str = "trigger or rule",
+    note: Note = _unnoted,
 ) -> bool:
     """Upsert the staged rows and empty the stage; the last of several rows with one key wins (SINGER-RULES G11).
 
@@ -45,7 +64,7 @@ def merge(
     of them differs in any byte. Returns True when the stage held a key twice, which costs a sort: pass it on as
     ``has_repeats`` next time. ``detours``: triggers of the table that may keep rows out or delete them.
     ``gone``: the column that is not null in the last row of a key that is to be deleted; ``rows`` is what they are deleted from, if
-    not the table with all that inherits from it, and ``keepers`` what of it may keep them.
+    not the table with all that inherits from it, and ``keepers`` what of it may keep them. ``note`` is told what was done.
 
     Raises:
         NotDone: fewer rows were written than should be, or are there.
@@ -53,14 +72,15 @@ def merge(
 
     if gone is not None:
         last = _select(stage, columns, keys, has_repeats=True)
-        put_together(cursor, [Put(_where(last, gone, "IS NULL"), table, columns, keys, detours)])
-        take_together(cursor, [Gone(_where(last, gone, "IS NOT NULL"), rows or table, keys, keepers)])
+        put_together(cursor, [Put(_where(last, gone, "IS NULL"), table, columns, keys, detours, note)])
+        going = Gone(_where(last, gone, "IS NOT NULL"), rows or table, keys, keepers, note)
+        take_together(cursor, [going])
         cursor.execute(_empty(stage))
         return has_repeats
 
     def put(*, has_repeats: bool) -> None:
         select = _select(stage, columns, keys, has_repeats=has_repeats)
-        put_together(cursor, [Put(select, table, columns, keys, detours)])
+        put_together(cursor, [Put(select, table, columns, keys, detours, note)])
 
     if not has_repeats:
         cursor.execute("SAVEPOINT singerkit_merge")
@@ -89,6 +109,7 @@ class Put:
     columns: Sequence[str]
     keys: Sequence[str]
     detours: Detours | None = None
+    note: Note = _unnoted
 
     @property
     def changing(self) -> list[str]:
@@ -118,7 +139,11 @@ def put_together(cursor: Cursor, puts: Sequence[Put]) -> None:
             _note_changing(cursor, before, put)
         takes_away = not put.keys and put.detours is not None and put.detours.take_away
         own.append(own_rows(cursor, put.table) if takes_away else None)
+    counting = Counting(cursor, [put.table for put in puts]) if any(put.keys for put in puts) else None
     counts = _run_together(cursor, [put.statement for put in puts])
+    outcomes = [Outcome(new=count) for count in counts] if counting is None else counting.outcomes(counts)
+    for put, outcome in zip(puts, outcomes, strict=True):
+        put.note(outcome)
     for put, before, count, there in zip(puts, befores, counts, own, strict=True):
         if put.looks_back:
             _check_changed(cursor, before, put)
@@ -159,6 +184,7 @@ class Gone:
     table: Composable
     keys: Sequence[str]
     keepers: str
+    note: Note = _unnoted
 
     @property
     def same(self) -> Composed:
@@ -177,8 +203,9 @@ def take_together(cursor: Cursor, gone: Sequence[Gone]) -> None:
     Raises:
         NotDone: some are still there.
     """
-    _run_together(cursor, [one.statement for one in gone])
-    for one in gone:
+    counts = _run_together(cursor, [one.statement for one in gone])
+    for one, count in zip(gone, counts, strict=True):
+        one.note(Outcome(deleted=count))
         joined = SQL("{} AS stored JOIN ({}) AS gone ON {}").format(one.table, one.select, one.same)
         if _count(cursor, joined):
             raise NotDone(f"a {one.keepers} of the table keeps rows that are to be deleted; change it")

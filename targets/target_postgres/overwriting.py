@@ -6,7 +6,7 @@ publications hold by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psycopg2
 from psycopg2.extensions import cursor as Cursor
@@ -14,10 +14,11 @@ from psycopg2.sql import SQL, Composed, Identifier
 
 from singerkit_shell.errors import BadDataError
 from singerkit_sql_target.scopes import Scope
+from singerkit_target.outcomes import Outcome
 from target_postgres import ddl
 from target_postgres.changes import change_of
 from target_postgres.faults import NotDone
-from target_postgres.merge import Gone, differ, take_together
+from target_postgres.merge import Gone, Note, differ, take_together
 from target_postgres.parts import Rows
 from target_postgres.tables import Table
 from target_postgres.words import WORDS
@@ -59,7 +60,7 @@ def retype(cursor: Cursor, former: Table, table: Table) -> None:
             ddl.change_column(cursor, stage, short, type_, using)
 
 
-def note_rest(cursor: Cursor, table: Table) -> None:
+def note_rest(cursor: Cursor, table: Table, note: Note) -> None:
     """Note the rows that did not come, before those that came are written; without a key no row is the one that it was, and all go.
 
     Raises:
@@ -83,12 +84,13 @@ def note_rest(cursor: Cursor, table: Table) -> None:
     else:
         which = of_scope[0] if of_scope else SQL("true")
         cursor.execute(SQL("DELETE FROM {} AS stored WHERE {}").format(table.rows, which))
+        note(Outcome(deleted=cursor.rowcount))
         cursor.execute(SQL("SELECT EXISTS (SELECT 1 FROM {} AS stored WHERE {})").format(table.rows, which))
         if cursor.fetchone() != (False,):
             raise NotDone(f"a {table.keepers} of the table keeps rows that are to be deleted; change it")
 
 
-def take_rest(cursor: Cursor, group: Sequence[Table]) -> None:
+def take_rest(cursor: Cursor, group: Sequence[Table], note_of: Callable[[Table], Note]) -> None:
     """Delete the rows of a group of tables that did not come.
 
     Raises:
@@ -96,7 +98,13 @@ def take_rest(cursor: Cursor, group: Sequence[Table]) -> None:
         NotDone: something keeps them.
     """
     gone = [
-        Gone(SQL("SELECT * FROM {}").format(_rest(table)), table.rows, table.keys, table.keepers)
+        Gone(
+            SQL("SELECT * FROM {}").format(_rest(table)),
+            table.rows,
+            table.keys,
+            table.keepers,
+            note_of(table),
+        )
         for table in group
         if table.keys and table.overwrite is not None and table.overwrite.removes
     ]

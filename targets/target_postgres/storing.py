@@ -17,6 +17,7 @@ from psycopg2.sql import SQL, Identifier
 from singerkit_shell.errors import SingerkitError
 from singerkit_sql_target.versions import Versions
 from singerkit_target.contract import check_room
+from singerkit_target.outcomes import Outcome, Outcomes
 from singerkit_wire.batch import Reject
 from singerkit_wire.stream import DELETED_AT
 from target_postgres import ddl, history, loads, merge
@@ -63,6 +64,7 @@ class Storing:
         self._quarantine_limit = quarantine_limit
         self._hard_delete = hard_delete
         self._versions = versions
+        self.outcomes = Outcomes()  # of the unit in hand
         self._tied = Tied(
             tables,
             hold=self._hold,
@@ -70,6 +72,7 @@ class Storing:
             set_aside=self._put_aside,
             note_deleted=self._note_deleted,
             sets_aside=self._sets_aside,
+            outcomes=self.outcomes,
             log=log,
         )
         self._defers = True
@@ -89,6 +92,7 @@ class Storing:
         """The unit is committed."""
         self._defers = True
         self._moment = None
+        self.outcomes.clear()
         self.activated.clear()
         self.deleted_from.clear()
         self._tied.commit()
@@ -96,6 +100,7 @@ class Storing:
     def lose_unit(self) -> None:
         """The unit is given up."""
         self.refused.clear()
+        self.outcomes.clear()
         self._moment = None
         self._tied.lose_unit()
 
@@ -143,6 +148,7 @@ class Storing:
         if table.detours.take_away:
             stored = min(stored, ddl.own_rows(cursor, table.identifier) - before)
         check_stored(count, stored)
+        self.outcomes.note(table.stream, Outcome(new=count))
 
     def _copy_straight(
         self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: bytes, count: int
@@ -160,6 +166,7 @@ class Storing:
         finally:
             if not _connection_failed(cursor):
                 cursor.execute("RELEASE SAVEPOINT singerkit_copy")
+        self.outcomes.note(table.stream, Outcome(new=count))
         return True
 
     def _stage(self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: bytes) -> None:
@@ -181,7 +188,7 @@ class Storing:
             return
         self._hold(cursor, table)
         if table.history:
-            history.merge(cursor, table, self._now(cursor))
+            self.outcomes.note(table.stream, history.merge(cursor, table, self._now(cursor)))
             table.staged = table.staged_lines = None
             table.has_marks = False
             return
@@ -196,6 +203,7 @@ class Storing:
             gone=table.columns[DELETED_AT] if table.has_marks else None,
             rows=table.rows,
             keepers=table.keepers,
+            note=partial(self.outcomes.note, table.stream),
         )
         if table.has_marks:
             self._note_deleted(table)
@@ -273,7 +281,8 @@ class Storing:
         elif removal.others.names and (count := history.count_gone(cursor, table, removal.asked)):
             raise removal.others.refusal(table.stream, table.where, count, self._versions.settings)
         else:
-            history.close_gone(cursor, table, removal.asked, self._now(cursor))
+            gone = history.close_gone(cursor, table, removal.asked, self._now(cursor))
+            self.outcomes.note(table.stream, gone)
         loads.note_load(cursor, table, removal.asked)
         loads.forget_seen(cursor, table)
 
@@ -283,7 +292,8 @@ class Storing:
 
     def _remove(self, cursor: Cursor, table: Table, removal: Removal) -> None:
         self._note_deleted(table)
-        self._versions.apply(Asked(cursor), table.alone(), removal.asked, removal.others)
+        gone = self._versions.apply(Asked(cursor), table.alone(), removal.asked, removal.others)
+        self.outcomes.note(table.stream, Outcome(deleted=gone))
 
     # --- what only PostgreSQL refuses ----------------------------------------------------------------------
 
@@ -293,10 +303,11 @@ class Storing:
         before = table.has_stage, table.takes_copies, table.has_repeats, table.parts
         cursor.execute("SAVEPOINT singerkit_rows")
         try:
-            self._put(cursor, waiting, csv, count)
-            self._upsert_staged(cursor, table)
-            if not self._defers:
-                self._judge_deferred(cursor)
+            with self.outcomes.unless_refused():
+                self._put(cursor, waiting, csv, count)
+                self._upsert_staged(cursor, table)
+                if not self._defers:
+                    self._judge_deferred(cursor)
         except psycopg2.Error as error:
             if not is_refusal(error, self._sets_aside):
                 raise

@@ -19,12 +19,13 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composed, Identifier, Literal
 
 from singerkit_shell.errors import BadDataError
+from singerkit_target.outcomes import Outcomes
 from singerkit_wire.batch import Reject
 from singerkit_wire.stream import DELETED_AT
 from target_postgres import ddl
 from target_postgres.copy import copy_rows
 from target_postgres.faults import column_of, during, is_refusal, refusal
-from target_postgres.merge import Gone, Put, latest, put_together, take_together
+from target_postgres.merge import Gone, Note, Put, latest, put_together, take_together
 from target_postgres.overwriting import create_stage, is_new_or_differs, note_rest, take_rest
 from target_postgres.parts import LINE, RECORD, Part, Removal, Rows
 from target_postgres.rows import as_csv
@@ -45,7 +46,7 @@ class Tied:
     """``tables`` are those of the run; the callables are what the unit does elsewhere, in the same transaction.
 
     ``hold`` looks at a table once in each unit, ``remove`` takes rows of other versions away, ``set_aside`` writes a dead
-    letter, ``note_deleted`` is told of tables that lose rows. ``sets_aside`` are the classes of errors for which that is done.
+    letter, ``note_deleted`` is told of tables that lose rows, ``outcomes`` of what was done. ``sets_aside`` are the classes of errors for which that is done.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Tied:
         set_aside: Callable[[Cursor, Reject], None],
         note_deleted: Callable[[Table], None],
         sets_aside: Sequence[str],
+        outcomes: Outcomes,
         log: logging.Logger,
     ) -> None:
         self._tables = tables
@@ -65,6 +67,7 @@ class Tied:
         self._set_aside = set_aside
         self._note_deleted = note_deleted
         self._sets_aside = tuple(sets_aside)
+        self._outcomes = outcomes
         self._log = log
         self._numbers = count()  # of stages
         self._orphaned: dict[
@@ -120,6 +123,9 @@ class Tied:
             record = records[id(batch.run)][place]
             placed.append((*row, batch.run.line_number(place), "\\x" + record.hex()))
         return as_csv(placed)
+
+    def _note(self, table: Table) -> Note:
+        return partial(self._outcomes.note, table.stream)
 
     def _stage(self, cursor: Cursor, table: Table, columns: Sequence[str]) -> Rows:
         stage = f"singerkit_part_{next(self._numbers)}"
@@ -196,14 +202,14 @@ class Tied:
             self._judge_at_once(cursor, groups)
         overwritten = [table for group in groups for table in group if table.overwrite is not None]
         for table in overwritten:
-            note_rest(cursor, table)
+            note_rest(cursor, table, self._note(table))
             self._note_deleted(table)
         for group in groups:
             self._write(cursor, group, takes=False)
         for group in reversed(groups):
             self._write(cursor, group, takes=True)
             self._remove_last(cursor, group)
-            take_rest(cursor, group)
+            take_rest(cursor, group, self._note)
         self._forget(cursor, groups)
 
     def try_now(self, cursor: Cursor) -> str | None:
@@ -224,7 +230,8 @@ class Tied:
 
         cursor.execute("SAVEPOINT singerkit_now")
         try:
-            write()
+            with self._outcomes.unless_refused():
+                write()
         except BadDataError as error:
             refused = str(error)
         except psycopg2.Error as error:
@@ -276,7 +283,7 @@ class Tied:
         has_removals = any(isinstance(part, Removal) for turn in turns for part in turn)
         if len(rows) > 1 and is_cyclic(group, self.refers) and not has_removals:
             puts = [self._rows_in(table, part) for table, part in rows]
-            if _tried(cursor, partial(put_together, cursor, puts), _is_of_one_row_twice) is not None:
+            if self._tried(cursor, partial(put_together, cursor, puts), _is_of_one_row_twice) is not None:
                 put_together(cursor, [put for table in group for put in self._folded(cursor, table)])
             return
         for turn in turns:
@@ -297,7 +304,14 @@ class Tied:
                 self._fold(cursor, table, found, former, later)
             self._gather(cursor, found, later)
         return [
-            Put(_stored(table, rows), table.identifier, rows.columns, table.keys, table.detours)
+            Put(
+                _stored(table, rows),
+                table.identifier,
+                rows.columns,
+                table.keys,
+                table.detours,
+                self._note(table),
+            )
             for rows in found.values()
         ]
 
@@ -368,7 +382,7 @@ class Tied:
                 stay.append(is_new_or_differs(table, rows.columns, "rows"))
             if stay:
                 select = SQL("SELECT * FROM ({}) AS rows WHERE {}").format(select, SQL(" AND ").join(stay))
-        return Put(select, table.identifier, rows.columns, table.keys, table.detours)
+        return Put(select, table.identifier, rows.columns, table.keys, table.detours, self._note(table))
 
     def _take(self, cursor: Cursor, group: Sequence[Table]) -> None:
         """Delete the rows of a group that are to go."""
@@ -389,7 +403,7 @@ class Tied:
             which,
         ]
         select = SQL("SELECT * FROM ({}) AS rows WHERE {}").format(last, SQL(" AND ").join(conditions))
-        return Gone(select, table.rows, table.keys, table.keepers)
+        return Gone(select, table.rows, table.keys, table.keepers, self._note(table))
 
     # --- what is refused -----------------------------------------------------------------------------------
 
@@ -400,7 +414,7 @@ class Tied:
             if not self._sets_aside:
                 whole()
                 return
-            while (error := _tried(cursor, whole, self._is_for_one_row)) is not None:
+            while (error := self._tried(cursor, whole, self._is_for_one_row)) is not None:
                 if takes or not self._set_orphans_aside(cursor, group, error):
                     self._find_refused(cursor, group, error, takes=takes)
 
@@ -501,7 +515,7 @@ class Tied:
             else:
                 put_together(cursor, [self._rows_in(table, rows, these, alone=True)])
 
-        error = _tried(cursor, write, self._is_for_one_row)
+        error = self._tried(cursor, write, self._is_for_one_row)
         which = SQL("{} AND {}").format(these, _which(table, rows, takes=takes))
         if error is None:
             return self._drop_staged(cursor, table, rows, which)
@@ -545,22 +559,22 @@ class Tied:
             self._set_aside(cursor, Reject(table.stream, line, path, reason, record))
         return len(found)
 
-
-def _tried(
-    cursor: Cursor, write: Callable[[], None], refuses: Callable[[psycopg2.Error], bool]
-) -> psycopg2.Error | None:
-    """Call ``write``; return the error by which it was refused, as if it had not been called."""
-    cursor.execute("SAVEPOINT singerkit_tied")
-    try:
-        write()
-    except psycopg2.Error as error:
-        if not refuses(error):
-            raise
-        cursor.execute("ROLLBACK TO SAVEPOINT singerkit_tied")
+    def _tried(
+        self, cursor: Cursor, write: Callable[[], None], refuses: Callable[[psycopg2.Error], bool]
+    ) -> psycopg2.Error | None:
+        """Call ``write``; return the error by which it was refused, as if it had not been called."""
+        cursor.execute("SAVEPOINT singerkit_tied")
+        try:
+            with self._outcomes.unless_refused():
+                write()
+        except psycopg2.Error as error:
+            if not refuses(error):
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT singerkit_tied")
+            cursor.execute("RELEASE SAVEPOINT singerkit_tied")
+            return error
         cursor.execute("RELEASE SAVEPOINT singerkit_tied")
-        return error
-    cursor.execute("RELEASE SAVEPOINT singerkit_tied")
-    return None
+        return None
 
 
 def _is_of_one_row_twice(error: psycopg2.Error) -> bool:

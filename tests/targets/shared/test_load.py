@@ -37,6 +37,7 @@ from singerkit_target import load
 from singerkit_target.abilities import Abilities, always, never
 from singerkit_target.contract import Edit, RowsGone, SafePoint, UnitInTheWay, UnitLost
 from singerkit_target.load import Load
+from singerkit_target.outcomes import Outcomes
 from singerkit_target.publish import Publisher
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.blocks import Judgement
@@ -66,6 +67,7 @@ class Memory:
     def __init__(self, *, appends: bool = False, stored: Any = None) -> None:
         self.abilities = Abilities(appends=always if appends else never)
         self.doubts: list[str] = []
+        self.outcomes = Outcomes()
         self.calls: list[str] = []
         self.pipeline = ""
         self.committed: dict[str, list[Any]] = {}

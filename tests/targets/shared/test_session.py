@@ -12,6 +12,7 @@ import pytest
 
 from singerkit_sql_target.dialect import Field, OutcomeUnknown, Words
 from singerkit_sql_target.session import StandardSession, key_in
+from singerkit_target.outcomes import Outcome
 from singerkit_wire.kinds import Column, Kind
 
 NAME = 'say "hi"; --'
@@ -35,6 +36,10 @@ class Session(StandardSession):
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         self.ran.append(statement)
         return self.connection.execute(statement, parameters).fetchall()
+
+    def written(self, statement: str) -> int:
+        self.ran.append(statement)
+        return self.connection.execute(statement).rowcount
 
 
 @pytest.fixture
@@ -60,7 +65,7 @@ def test_a_stage_goes_into_a_table_with_the_last_row_of_each_key(session: Sessio
     session.connection.executemany(
         f"INSERT INTO {stage} VALUES (?, ?, ?)", [(1, "old", 0), (2, "x", 1), (1, "new", 2)]
     )
-    session.merge(quote("s"), stage, names, [quote("a")])
+    assert session.merge(quote("s"), stage, names, [quote("a")]) == Outcome(new=2)
     assert stored(session) == [(1, "new"), (2, "x")]
     session.execute(f"DELETE FROM {stage} WHERE {quote('a')} = 2")
     with pytest.raises(sqlite3.Error, match="MERGE"):  # which SQLite has not

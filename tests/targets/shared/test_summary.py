@@ -10,6 +10,7 @@ import pytest
 from singerkit_shell.progress import Progress
 from singerkit_target.along import Along
 from singerkit_target.ended import bookmark_in
+from singerkit_target.outcomes import Outcome
 from singerkit_target.summary import Summary
 
 LOG = logging.getLogger("summary")
@@ -137,6 +138,15 @@ def test_a_terminal_is_shown_a_table_of_what_is_committed(
         "stream   rows  set aside  bookmark before  bookmark after",
         "new         1                              7",
         "orders  1,200          2  2026-01-01       2026-01-03",
+    ]
+    caplog.clear()
+    summary.log(LOG, "the table t", outcomes={"new": Outcome(1), "gone": Outcome(0, 0, 3)})
+    assert caplog.messages[0].splitlines() == [
+        "What was loaded:",
+        "stream   rows  new  deleted  set aside",
+        "gone        0             3",
+        "new         1    1",
+        "orders  1,200                        2",
     ]
 
 

@@ -19,6 +19,7 @@ from singerkit_state.statefile import StateFileLock
 from singerkit_state.value import after, digest
 from singerkit_target.contract import Edit, RowsGone, SafePoint
 from singerkit_target.metadata import MetadataColumns
+from singerkit_target.outcomes import Outcomes
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import Stream
 from target_acme.domain import ABILITIES, DOMAIN
@@ -44,6 +45,8 @@ class AcmeLoader:
         self._held = contextlib.ExitStack()
         self._opened: Store | None = None
         self.doubts: list[str] = []
+        # TODO(acme): a store that tells which rows are new, changed or gone notes that here, once they are committed.
+        self.outcomes = Outcomes()
 
     @property
     def _store(self) -> Store:
