@@ -97,10 +97,10 @@ def _close_and_begin(
     cursor: Cursor, table: Table, last: Composed, at: Composable, goes: Composable
 ) -> Outcome:
     staged = table.staged or ()
+    ends = (_name(table, VALID_FROM), _name(table, VALID_TO))
     every = [
-        column
-        for column in table.columns.values()
-        if column not in (_name(table, VALID_FROM), _name(table, VALID_TO))
+        *(column for column in table.columns.values() if column not in ends),
+        *_beside_the_schema(cursor, table),
     ]
     kept = [column for column in every if column not in staged]
     told = _told_apart(table, staged)
@@ -142,6 +142,17 @@ def _close_and_begin(
     )
     begun, closed, deleted = cursor.fetchone() or (0, 0, 0)
     return Outcome(begun - (closed - deleted), closed - deleted, deleted)
+
+
+def _beside_the_schema(cursor: Cursor, table: Table) -> list[str]:
+    """The columns that the SCHEMA does not name: a new version keeps what they have, unless they fill themselves."""
+    cursor.execute(
+        "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped "
+        "AND NOT atthasdef AND attidentity = '' ORDER BY attnum",
+        [table.shape.oid],
+    )
+    named = {*table.columns.values(), DELETED_AT}
+    return [name for (name,) in cursor.fetchall() if name not in named]
 
 
 def close_gone(cursor: Cursor, table: Table, asked: Version, moment: str) -> Outcome:

@@ -11,7 +11,7 @@ import time
 from faults.torture.cases import INSTALLED, Case, CaseFailedError, Report, run_case
 from faults.torture.duckdb_cases import DuckCase
 from faults.torture.inject import NoCompilerError, library
-from faults.torture.method_cases import METHODS
+from faults.torture.modes import BESIDE, METHODS, UPSERT, Mode
 from faults.torture.pipeline import Bench
 from faults.torture.sqlite_cases import SqliteCase
 from faults.torture.workers import run_workers, table
@@ -42,16 +42,18 @@ def main() -> int:
         "--into", choices=("postgres", "duckdb"), default="postgres", help="the target (default postgres)"
     )
     parser.add_argument(
-        "--method", choices=METHODS, default="upsert", help="`load_method` in PostgreSQL (default upsert)"
+        "--method",
+        type=named,
+        default=UPSERT,
+        help=f"one of {', '.join(METHODS)}, and behind it, with commas, any of {', '.join(BESIDE)} (default upsert)",
     )
     given = parser.parse_args()
     if (given.tap, given.into) not in PIPES:
         parser.error("sqlite goes into duckdb")
     case_kind = PIPES[given.tap, given.into]
-    if given.method != "upsert":
-        if case_kind is not Case:
-            parser.error("methods are those of rest into postgres")
-        case_kind = METHODS[given.method]
+    mode: Mode = given.method
+    if mode != UPSERT and case_kind is SqliteCase:
+        parser.error("methods are for what comes from rest")
     seed = given.seed or str(random.SystemRandom().randrange(10**9))
     try:
         library()
@@ -60,18 +62,28 @@ def main() -> int:
         return 78
     print(f"seed {seed}", flush=True)
     if given.case:
-        return tell(seed, int(given.case), given.installed, case_kind)
+        return tell(seed, int(given.case), given.installed, case_kind, mode)
     began = time.monotonic()
-    report = run_workers(seed, given.count, given.workers, given.installed, given.first, case_kind)
+    report = run_workers(seed, given.count, given.workers, given.installed, given.first, case_kind, mode)
     print(table(report, seed, time.monotonic() - began, case_kind.kinds))
     return 1 if report.failures else 0
 
 
-def tell(seed: str, number: int, installed: float, case_kind: type[Case]) -> int:
+def named(name: str) -> Mode:
+    """Return the mode of a name on the command line."""
+    try:
+        return Mode.named(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def tell(seed: str, number: int, installed: float, case_kind: type[Case], mode: Mode) -> int:
     """Run one case and print what happened."""
     with Bench() as bench:
         try:
-            story = run_case(bench, seed, number, Report(), installed_share=installed, case_kind=case_kind)
+            story = run_case(
+                bench, seed, number, Report(), installed_share=installed, case_kind=case_kind, mode=mode
+            )
             print("\n".join(story))
         except CaseFailedError as error:
             print(error)

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from faults.torture.checker import Checker, Finding, Violation
 from faults.torture.inject import rule
+from faults.torture.modes import UPSERT, Mode
 from faults.torture.pipeline import Bench, Outcome, Pipeline
 from faults.torture.proxy import SqlFault
 from faults.torture.source import HttpFault, Source
@@ -108,7 +109,7 @@ class Case:
     """Those that are one run each."""
     sites: ClassVar[dict[str, tuple[str, ...]]]
     """Those that go with another one on the other side of the pipe."""
-    arguments = ""
+    arguments: ClassVar[tuple[str, ...]] = ()
     """What `make torture` is given besides to run such a case."""
     has_sessions = True
     """Whether the server can end the session of a process that goes on."""
@@ -148,6 +149,8 @@ class Case:
         if roll.random() < 0.15:
             self.story.append(self.source.drop_field())
             self.emitted += len(self.source.journal.newest["orders"])
+        if self.source.removes and roll.random() < 0.4:
+            self.story.append(self.source.remove_customers())
         if roll.random() < 0.2:
             self.story.append("the schema cache is thrown away")
             self.pipeline.forget_schemas()
@@ -614,8 +617,9 @@ def run_case(
     *,
     installed_share: float = INSTALLED,
     case_kind: type[Case] = Case,
+    mode: Mode = UPSERT,
 ) -> list[str]:
-    """Run one case to its end and return its story, a line per event; ``case_kind``: into which target.
+    """Run one case to its end and return its story, a line per event; ``case_kind``: into which target, ``mode``: how.
 
     Raises:
         CaseFailedError: an invariant was broken.
@@ -623,11 +627,14 @@ def run_case(
     roll = random.Random(f"case {seed} {number}")
     is_installed = random.Random(f"installed {seed} {number}").random() < installed_share
     source = case_kind.new_source(f"{seed} {number}", roll, is_installed=is_installed)
+    if mode != UPSERT:
+        mode.prepare(source)
     options: dict[str, Any] = {
         "resume": roll.choice(["url", "file"]),
         "chunk_bytes": roll.choice([1024, 2048, 2048, 8192, None]),
         "commit_rows": roll.choice([1, 1, 1, 15, 500_000]),
         "forked": not is_installed,
+        "mode": mode,
     }
     report.cases += 1
     report.installed += is_installed
@@ -655,8 +662,10 @@ def run_case(
         except Violation as error:
             report.findings.update(finding.kind for finding in error.findings)
             story = "\n  ".join(case.story)
+            arguments = " ".join(filter(None, [*case.arguments, mode.argument]))
+            arguments = f" ARGS='{arguments}'" if arguments else ""
             raise CaseFailedError(
-                f"seed {seed} case {number} failed; repeat it with: make torture SEED={seed} CASE={number}{case.arguments}\n"
+                f"seed {seed} case {number} failed; repeat it with: make torture SEED={seed} CASE={number}{arguments}\n"
                 f"  {story}\n{error}"
             ) from error
     return case.story

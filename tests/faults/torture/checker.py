@@ -36,6 +36,15 @@ __all__ = ["Checker", "Finding", "Violation"]
 REPLICATION_KEY = {"orders": "updated_at", "events": "at"}
 MEMORY = 600 * 1024
 """KiB a process may have, the imported modules included."""
+_BESIDE = "__text"
+"""How the column of values that are not of the type of another is called, behind the name of that."""
+_BROKEN_RANGES = """
+SELECT count(*) FROM (
+    SELECT _sdc_valid_from AS begins, _sdc_valid_to AS ends,
+        lead(_sdc_valid_from) OVER (PARTITION BY id ORDER BY _sdc_valid_from) AS next
+    FROM {}
+) AS one WHERE ends <= begins OR next < ends OR (next IS NOT NULL AND ends IS NULL)
+"""
 TAP_CODES = frozenset({0, 65, 69, 74, 143, 130, -9})
 TARGET_CODES = frozenset({0, 65, 69, 74, 75, 76, 143, 130, -9})
 
@@ -105,6 +114,12 @@ class Checker:
         self._before = _Seen()
         self._verified: set[tuple[Any, ...]] = set()
         self._findings: list[Finding] = []
+        self._mode = pipeline.mode
+        self._runs = 1
+        """How many runs may have written since the last check."""
+        self._origins: dict[tuple[str, Any], tuple[int, Mapping[str, Version | None]]] = {}
+        """Of each stored row the version that each of its values is of, where records leave fields out."""
+        self._origins_now: dict[tuple[str, Any], tuple[int, Mapping[str, Version | None]]] = {}
         self._aside: Counter[int] = Counter()
         """How often each version stands among the dead letters: it has come and is not in its table."""
 
@@ -128,8 +143,11 @@ class Checker:
         for outcome in outcomes:
             self._check_outcome(outcome, frozenset(tap_codes), frozenset(target_codes))
         said_success = any(outcome.target == 0 for outcome in outcomes)
+        self._runs = len(outcomes) + overtaken
         now = self._read_now()
         state = now[0]
+        if self._mode.commits_once and state and not state.is_complete:
+            self._find("state", "a run that commits once, at its end, has committed the state of a part")
         if said_success and not (state and state.is_complete):
             self._find("exit", "a run ended with 0 and the committed state does not say that it is complete")
         if complete if complete is not None else said_success:
@@ -146,8 +164,6 @@ class Checker:
     # --- the database --------------------------------------------------------------------------------------
 
     tap, target = "tap-rest", "target-postgres"
-    now = ""
-    """Which rows of a table are those that it holds now; of some all are."""
 
     def _read_now(self) -> tuple[State | None, dict[str, Counter[int]]]:
         connection = self._pipeline.bench.server.connect(self._pipeline.database)
@@ -190,6 +206,7 @@ class Checker:
             "customers": self._check_keys("customers", rows["customers"]),
         }
         self._before = _Seen(epoch, sequence, dict(positions), rows, keys)
+        self._origins, self._origins_now = self._origins_now, {}
         return state, rows
 
     def _read_letters(self, cursor: Any) -> Counter[int]:
@@ -248,8 +265,8 @@ class Checker:
             [f"public.{stream}"],
         )
         types = dict(cursor.fetchall())
-        where = self.now if types.keys() & {"_sdc_valid_to"} else ""
-        types = {name: type_ for name, type_ in types.items() if not name.startswith("_sdc_valid")}
+        where = self._rows_now(cursor, stream, types)
+        types = {name: type_ for name, type_ in types.items() if not name.startswith("_sdc_")}
         if not types:
             return Counter()
         if "seq" not in types:
@@ -262,6 +279,15 @@ class Checker:
             SQL("SELECT {} FROM public.{} {}").format(SQL(", ").join(columns), Identifier(stream), SQL(where))
         )
         return self._versions_of(stream, types, cursor.fetchall())
+
+    def _rows_now(self, cursor: Any, stream: str, types: Mapping[str, str]) -> str:
+        """Return the clause that leaves those rows of a table that it holds now; its ranges are checked, where it has any."""
+        if "_sdc_valid_to" not in types:
+            return ""
+        cursor.execute(_BROKEN_RANGES.format(stream))
+        if cursor.fetchone() != (0,):
+            self._find("wrong", f"{stream} has ranges that overlap, are empty or do not end")
+        return "WHERE _sdc_valid_to IS NULL"
 
     def _versions_of(
         self, stream: str, types: Mapping[str, str], found: Iterable[tuple[str | None, ...]]
@@ -277,9 +303,10 @@ class Checker:
             seq = int(Decimal(row[place]))
             rows[seq] += 1
             known = (shape, row)
-            if known not in self._verified and self._is_right(
-                stream, self._journal.by_seq[seq], types, dict(zip(types, row, strict=True))
-            ):
+            version, named = self._journal.by_seq[seq], dict(zip(types, row, strict=True))
+            if self._mode.keeps and stream != "events":
+                self._is_kept(stream, version, types, named)
+            elif known not in self._verified and self._is_right(stream, version, types, named):
                 self._verified.add(known)
         return rows
 
@@ -303,7 +330,7 @@ class Checker:
     def _rows_at(self, stream: str, at: Position) -> Counter[int]:
         """The versions that a position remembers at and above its bookmark."""
         by_hash = {
-            _name_of(version): version.seq
+            _name_of(version, is_partial="keep" in self._mode.beside): version.seq
             for version in self._journal.versions[stream]
             if version.at >= at.value
         }
@@ -322,15 +349,32 @@ class Checker:
         keys: dict[int, int] = {}
         for seq, count in stored.items():
             version = self._journal.by_seq[seq]
-            if count > 1 or version.key in keys:
+            if not self._mode.appends and (count > 1 or version.key in keys):
                 self._find("doubled", f"{stream}: the key {version.key} is there more than once")
             keys[version.key] = max(seq, keys.get(version.key, 0))
+        if self._mode.appends:
+            self._check_appended(stream, stored)
         for key, seq in self._before.keys[stream].items():
+            if key not in keys and key not in self._journal.newest[stream] and self._mode.removes:
+                continue
             if key not in keys:
                 self._find("lost", f"{stream}: the key {key} was there and has gone")
             elif keys[key] < seq:
                 self._find("regressed", f"{stream}: the key {key} went back from seq {seq} to {keys[key]}")
         return keys
+
+    def _check_appended(self, stream: str, stored: Counter[int]) -> None:
+        """Check a table that has a row for each record: what came stays, and each run adds each record once.
+
+        A run that goes on in the middle of an unsorted load sends again what came before; none else does of `orders`.
+        """
+        before = self._before.rows.get(stream, Counter())
+        for seq in before - stored:
+            self._find("lost", f"{stream}: seq {seq} was appended and has gone")
+        most = 1 if stream == "orders" and self._pipeline.source.is_sorted else None
+        for seq, count in stored.items():
+            if count > (most or before[seq] + self._runs):
+                self._find("doubled", f"{stream}: seq {seq} is there {count} times, before {before[seq]}")
 
     def _check_orders(self, stored: Counter[int], at: Position) -> dict[int, int]:
         keys = self._check_keys("orders", stored)
@@ -355,10 +399,12 @@ class Checker:
             expected = Counter(version.seq for version in self._journal.current(stream))
             missing, extra = expected - rows[stream] - self._aside, rows[stream] - expected
             if stream != "events":  # where the newest version was set aside an older one stays
-                newest = self._journal.newest[stream]
+                newest = {key: version.seq for key, version in self._journal.newest[stream].items()}
                 extra = Counter(
-                    seq for seq in extra if newest[self._journal.by_seq[seq].key].seq not in self._aside
+                    seq for seq in extra if newest.get(self._journal.by_seq[seq].key) not in self._aside
                 )
+            if stream != "events" and self._mode.appends:
+                extra = Counter()  # `_check_appended` judges
             if missing:
                 self._find(
                     "lost", f"{stream}: after a run that ended with 0, seq {list(missing)[:5]} is missing"
@@ -379,8 +425,12 @@ class Checker:
         sent = {name: json.loads(text, parse_float=Decimal) for name, text in version.fields.items()}
         is_right = True
         for name in dict.fromkeys([*sent, *row]):
+            if name.endswith(_BESIDE) and name.removesuffix(_BESIDE) in row:
+                continue  # it is seen with its column
             if name == "pad":
                 fits = row.get(name) == hashlib.md5(b"x" * version.padding).hexdigest()
+                # A record of a stream without a key, or one that is appended, may leave it out.
+                fits = fits or (row.get(name) is None and bool(self._pipeline.source.left_out))
             elif stream == "customers" and name == "badge" and name not in sent:
                 # A field that no longer comes keeps what was stored: that of any earlier version.
                 fits = row[name] is None or any(
@@ -391,13 +441,56 @@ class Checker:
             elif name not in row:
                 fits = False
             else:
-                fits = _equals(sent.get(name), row[name], types[name])
+                fits = _fits(sent.get(name), name, row, types)
             if not fits:
                 is_right = False
                 self._find(
                     "wrong", f"{stream}.{name} of seq {version.seq}: the stored value is not the one sent"
                 )
         return is_right
+
+    def _is_kept(
+        self, stream: str, version: Version, types: Mapping[str, str], row: Mapping[str, str | None]
+    ) -> None:
+        """Check a row of a table in which a field that a record leaves out keeps what is stored.
+
+        That is the value of the row that was there at the last check, or of a version between that and this one.
+        """
+        seq, origins = self._origins.get((stream, version.key), (0, {}))
+        if seq == version.seq:
+            candidates_of = {name: [origins.get(name)] for name in types}
+        else:
+            between = [
+                each
+                for each in self._journal.versions[stream]
+                if each.key == version.key and seq < each.seq < version.seq
+            ]
+            candidates_of = {
+                name: [version]
+                if name in version.fields
+                else [*(each for each in reversed(between) if name in each.fields), origins.get(name)]
+                for name in types
+            }
+            if self._mode.removes:  # a row that had gone begins without a value
+                candidates_of = {
+                    name: [*found, *([] if name in version.fields else [None])]
+                    for name, found in candidates_of.items()
+                }
+        now: dict[str, Version | None] = {}
+        for name, candidates in candidates_of.items():
+            if name == "pad" or (name.endswith(_BESIDE) and name.removesuffix(_BESIDE) in row):
+                continue
+            for origin in candidates:
+                sent = None if origin is None else json.loads(origin.fields[name], parse_float=Decimal)
+                if _fits(sent, name, row, types):
+                    now[name] = origin
+                    break
+            else:
+                self._find(
+                    "wrong",
+                    f"{stream}.{name} of seq {version.seq}: the stored value is none that can be kept",
+                )
+        self._origins_now[stream, version.key] = version.seq, now
 
     # --- processes and files -------------------------------------------------------------------------------
 
@@ -489,17 +582,20 @@ class Checker:
 _SAID, _WHOLE = 8, 11
 
 
-def _name_of(version: Version) -> str:
-    """How a state remembers a row; with a key by the beginning of its hash and 32 bits of the key."""
-    if version.stream == "events":
-        return _hash(version.raw)
+def _name_of(version: Version, *, is_partial: bool) -> str:
+    """How a state remembers a row; with a key by the beginning of its hash and 32 bits of the key, if rows are whole."""
+    if version.stream == "events" or is_partial:
+        return _hash(version.raw, keeps_null=is_partial)
     bits = zlib.crc32(json.dumps(version.key).encode()).to_bytes(4)
     return _hash(version.raw)[:_SAID] + base64.urlsafe_b64encode(bits).rstrip(b"=").decode()
 
 
-def _hash(raw: bytes) -> str:
-    """How a state remembers a row: 8 bytes of BLAKE2b over a zero byte and what the row says, in base64."""
-    said = _said(json.loads(raw, parse_float=_Digits)).encode()
+def _hash(raw: bytes, *, keeps_null: bool = False) -> str:
+    """How a state remembers a row: 8 bytes of BLAKE2b over a zero byte and what the row says, in base64.
+
+    ``keeps_null``: the rows leave out fields, and one that is null is another thing.
+    """
+    said = _said(json.loads(raw, parse_float=_Digits), keeps_null=keeps_null).encode()
     digest = hashlib.blake2b(b"\0" + said, digest_size=8).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
@@ -508,11 +604,13 @@ class _Digits(str):
     """The text of a number with a point."""
 
 
-def _said(value: Any, name: str = "") -> str:
+def _said(value: Any, name: str = "", *, keeps_null: bool = False) -> str:
     """One way to write a value (decision 15): fields by name, no null, no zeros that say nothing."""
     if isinstance(value, dict):
         fields = [
-            f"{json.dumps(key)}:{_said(value[key], key)}" for key in sorted(value) if value[key] is not None
+            f"{json.dumps(key)}:{_said(value[key], key)}"
+            for key in sorted(value)
+            if keeps_null or value[key] is not None
         ]
         return "{" + ",".join(fields) + "}"
     if isinstance(value, list):
@@ -524,12 +622,32 @@ def _said(value: Any, name: str = "") -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _fits(sent: Any, name: str, row: Mapping[str, str | None], types: Mapping[str, str]) -> bool:
+    """Tell whether a row has the value that was sent, in its column or, of another type, as text beside it."""
+    beside = row.get(name + _BESIDE)
+    if beside is None:
+        return _equals(sent, row[name], types[name])
+    return row[name] is None and _is_text_of(sent, beside)
+
+
+def _is_text_of(sent: Any, text: str) -> bool:
+    """Tell whether text is the text that was sent, or the JSON of anything else."""
+    if isinstance(sent, str):
+        return text == sent
+    try:
+        return sent is not None and _same(sent, json.loads(text, parse_float=Decimal))
+    except ValueError:
+        return False
+
+
 def _equals(sent: Any, stored: str | None, column_type: str) -> bool:
     """Tell whether a column's text is the value that was sent, to the last digit."""
     if sent is None or stored is None:
         return sent is None and stored is None
     if column_type in ("jsonb", "json"):
         return _same(sent, json.loads(stored, parse_float=Decimal))
+    if isinstance(sent, dict | list):
+        return _is_text_of(sent, stored)
     if isinstance(sent, bool):
         return stored == ("true" if sent else "false")
     if isinstance(sent, int | Decimal):

@@ -74,7 +74,7 @@ class DuckCase(Case):
     may_refuse_both = (
         True  # a tap that reads its state has the file, on a slow machine for longer than targets wait
     )
-    arguments = " ARGS='--into duckdb'"
+    arguments: ClassVar[tuple[str, ...]] = ("--into duckdb",)
 
     def check(
         self, plan: Plan, *outcomes: Outcome, complete: bool | None = None, overtaken: bool = False

@@ -94,12 +94,15 @@ class DuckChecker(Checker):
 
     def _read_rows(self, cursor: Any, stream: str) -> Counter[int]:
         types = columns_of(cursor, stream)
+        where = self._rows_now(cursor, stream, types)
+        types = {name: type_ for name, type_ in types.items() if not name.startswith("_sdc_")}
         if not types:
             return Counter()
         shown = ", ".join(
             f"md5({name})" if name == "pad" else f"""CAST("{name}" AS VARCHAR)""" for name in types
         )
-        return self._versions_of(stream, types, cursor.execute(f"SELECT {shown} FROM {stream}").fetchall())
+        found = cursor.execute(f"SELECT {shown} FROM {stream} {where}").fetchall()
+        return self._versions_of(stream, types, found)
 
 
 def columns_of(cursor: Any, table: str) -> dict[str, str]:

@@ -43,10 +43,6 @@ class JsonlPipeline(Pipeline):
         """Return what the target's config says of where it loads into."""
         return {"destination_path": str(self.lake)}
 
-    def tap_config(self) -> dict[str, Any]:
-        """Return the tap's config."""
-        return self.source.config(self._url, pipeline=PIPELINE, schema_cache=str(self.folder / "schemas"))
-
     def resumes(self) -> tuple[list[str], list[str]]:
         """Return the options of tap and target that say where the state is."""
         return ["--state", str(self.state_file)], ["--state-file", str(self.state_file)]
@@ -63,7 +59,9 @@ class JsonlPipeline(Pipeline):
         folder = self.folder / f"run-{self._runs}"
         folder.mkdir()
         tap = self.tap_config()
-        target = {**self.place(), "pipeline": PIPELINE, "commit_rows": self.commit_rows}
+        target = {**self.place(), "pipeline": PIPELINE, **self.mode.settings}
+        if not self.mode.commits_once:
+            target["commit_rows"] = self.commit_rows
         (folder / "tap.json").write_text(json.dumps(tap))
         (folder / "target.json").write_text(json.dumps(target))
         tap_options, target_options = self.resumes()

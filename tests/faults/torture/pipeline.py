@@ -8,12 +8,13 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from faults.torture.inject import Counts
+from faults.torture.modes import UPSERT, Mode
 from faults.torture.processes import Process, Zygote
 from faults.torture.proxy import Proxy, SqlFault
 from faults.torture.server import PASSWORD, Server, scratch_folder
@@ -127,8 +128,6 @@ class Pipeline:
     the units of commit apart. ``commit_rows`` is the target's setting.
     """
 
-    methods: ClassVar[Mapping[str, str]] = {}
-    """The target's `load_method`, by stream."""
     is_in_server: ClassVar[bool] = True
 
     def __init__(
@@ -143,6 +142,7 @@ class Pipeline:
         chunk_bytes: int | None = 8192,
         commit_rows: int = 1,
         forked: bool = True,
+        mode: Mode = UPSERT,
     ) -> None:
         self.bench = bench
         self.source = source
@@ -152,6 +152,8 @@ class Pipeline:
         self.chunk_bytes = chunk_bytes
         self.commit_rows = commit_rows
         self.forked = forked
+        self.mode = mode
+        """How the target is told to load."""
         self.on_invalid = "fail"
         """The target's setting, from the next run on."""
         self._url = url
@@ -213,19 +215,24 @@ class Pipeline:
         """Throw the tap's schema cache away, as with the disk of a container."""
         shutil.rmtree(self.folder / "schemas", ignore_errors=True)
 
+    def tap_config(self) -> dict[str, Any]:
+        """Return the tap's config."""
+        config = self.source.config(self._url, pipeline=PIPELINE, schema_cache=str(self.folder / "schemas"))
+        return self.mode.tap_config(config)
+
     def _write_configs(self, folder: Path, *, proxied: bool) -> None:
         server, proxy = self.bench.server, self.bench.proxy
         dsn = proxy.uri(self.database, PASSWORD) if proxied else server.uri(self.database)
-        tap = self.source.config(self._url, pipeline=PIPELINE, schema_cache=str(self.folder / "schemas"))
+        tap = self.tap_config()
         target = {
             "dsn": dsn,
             "pipeline": PIPELINE,
-            "commit_rows": self.commit_rows,
+            **({} if self.mode.commits_once else {"commit_rows": self.commit_rows}),
             "on_invalid": self.on_invalid,
             "lock_timeout_seconds": 5,
             "connect_timeout": 5,
             "reconnect_seconds": 1,
-            **({"load_method": self.methods} if self.methods else {}),
+            **self.mode.settings,
         }
         (folder / "tap.json").write_text(json.dumps(tap))
         (folder / "target.json").write_text(json.dumps(target))

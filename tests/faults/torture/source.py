@@ -131,6 +131,13 @@ class Source:
         """Rows that still come in between the answers of the reads to come (M22)."""
         self.signpost = "auto"
         """What bounds the bookmarks of the tap that reads it."""
+        self.odd = 0.0
+        """Share of rows with a value that is not of the type of its field."""
+        self.left_out = 0.0
+        """Share of fields that are left out of rows."""
+        self.removes = False
+        """Whether customers go, and come back, with `remove_customers`."""
+        self._mode_random = random.Random(f"mode {seed}")
 
     # --- emission ------------------------------------------------------------------------------------------
 
@@ -146,7 +153,7 @@ class Source:
                 else:
                     known = list(self.journal.newest[stream])
                     is_update = bool(known) and self._random.random() < updates
-                    key = self._random.choice(known) if is_update else len(known) + 1
+                    key = self._random.choice(known) if is_update else self._last_key(stream) + 1
                     self._emit_row(stream, key)
 
     def _stir(self) -> None:
@@ -186,6 +193,28 @@ class Source:
                 self._tick()
                 self._emit_row("customers", key)
 
+    def remove_customers(self) -> str:
+        """Let one or two customers go, or one come back that was gone; return what was done. The first and the last stay."""
+        roll = self._mode_random
+        with self._lock:
+            here = self.journal.newest["customers"]
+            between = sorted(here)[1:-1]
+            gone = sorted({version.key for version in self.journal.versions["customers"]} - here.keys())
+            if not self.removes or not (between or gone):
+                return "no customer goes"
+            if gone and (not between or roll.random() < 0.3):
+                key = roll.choice(gone)
+                self._tick()
+                self._emit_row("customers", key)
+                return f"customer {key} comes back"
+            keys = roll.sample(between, min(len(between), roll.choice([1, 2])))
+            for key in keys:
+                del here[key]
+            return f"customers {keys} go"
+
+    def _last_key(self, stream: str) -> int:
+        return max((version.key for version in self.journal.versions[stream]), default=0)
+
     def _tick(self) -> None:
         if self._random.randrange(self._ties) == 0:
             step = self._random.choice([1, 1, 1000, 999_999, 3_600_000_000, 86_400_000_000])
@@ -204,7 +233,7 @@ class Source:
     def _emit_row(self, stream: str, key: Any) -> None:
         self._seq += 1
         make = {"orders": self._order, "events": self._event, "customers": self._customer}[stream]
-        fields, padding = make(key), 0
+        fields, padding = self._spoiled(stream, make(key)), 0
         if self._padding and stream != "customers" and self._seq % self._pad_every == 0:
             padding = self._padding
         raw = ", ".join(f"{json.dumps(name)}: {text}" for name, text in fields.items())
@@ -214,6 +243,37 @@ class Source:
             stream, self._seq, key, self._stamp(), fields, ("{" + raw + "}").encode("utf-8"), padding
         )
         self.journal.add(version)
+
+    _FAST = frozenset(
+        {"id", "seq", "updated_at", "at", "name", "kind", "note", "address", "customer", "lines", "payload"}
+    )
+    """Fields that have their type for ever: keys, texts and documents."""
+    _ODD = (
+        '"N/A"',
+        '""',
+        "true",
+        '"2026-02-30"',
+        '[1, "2"]',
+        '{"a": 1.50}',
+        '"007"',
+        "12345678901234567890.10",
+        json.dumps('sa y "hi", \\ Größe'),
+    )
+    _STAYING = frozenset({"id", "seq", "updated_at", "at"})
+
+    def _spoiled(self, stream: str, fields: dict[str, str]) -> dict[str, str]:
+        """Give a row a value of another type, and leave fields out, as often as this source does so."""
+        roll = self._mode_random
+        if self.odd and roll.random() < self.odd:
+            name = roll.choice([name for name in fields if name not in self._FAST])
+            fields[name] = roll.choice(self._ODD)
+        if self.left_out:
+            fields = {
+                name: text
+                for name, text in fields.items()
+                if name in self._STAYING or roll.random() >= self.left_out
+            }
+        return fields
 
     def _order(self, key: int) -> dict[str, str]:
         roll = self._random

@@ -238,7 +238,7 @@ class SqliteCase(DuckCase):
         side: tuple(kind for kind in kinds if kind != "HTTP response")
         for side, kinds in DuckCase.sites.items()
     }
-    arguments = " ARGS='--into duckdb --from sqlite'"
+    arguments: ClassVar[tuple[str, ...]] = ("--into duckdb", "--from sqlite")
 
     @staticmethod
     def new_source(name: str, roll: random.Random, *, is_installed: bool) -> Any:

@@ -9,13 +9,20 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from faults.torture.cases import Case, CaseFailedError, Report, run_case
+from faults.torture.modes import UPSERT, Mode
 from faults.torture.pipeline import Bench
 
 __all__ = ["run_workers", "table"]
 
 
 def run_workers(
-    seed: str, count: int, workers: int, installed: float, first: int, case_kind: type[Case] = Case
+    seed: str,
+    count: int,
+    workers: int,
+    installed: float,
+    first: int,
+    case_kind: type[Case] = Case,
+    mode: Mode = UPSERT,
 ) -> Report:
     """Let workers take cases, one after the other, until enough faults have struck."""
     total = Report()
@@ -23,7 +30,7 @@ def run_workers(
     pipes: dict[Connection, Any] = {}
     for _ in range(workers):
         ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs, seed, installed, case_kind))
+        process = context.Process(target=work, args=(theirs, seed, installed, case_kind, mode))
         process.start()
         theirs.close()
         pipes[ours] = process
@@ -58,13 +65,15 @@ def run_workers(
     return total
 
 
-def work(pipe: Connection, seed: str, installed: float, case_kind: type[Case]) -> None:
+def work(pipe: Connection, seed: str, installed: float, case_kind: type[Case], mode: Mode) -> None:
     """Run the cases that come through a pipe, and answer each with its report."""
     with Bench() as bench:
         while (number := pipe.recv()) is not None:
             report = Report()
             try:
-                run_case(bench, seed, number, report, installed_share=installed, case_kind=case_kind)
+                run_case(
+                    bench, seed, number, report, installed_share=installed, case_kind=case_kind, mode=mode
+                )
             except CaseFailedError as error:
                 report.failures.append(str(error))
             pipe.send(report)

@@ -72,6 +72,23 @@ def test_a_field_that_is_left_out_keeps_its_value_in_the_new_version(database: s
     assert query(database, "SELECT v, w FROM t ORDER BY _sdc_valid_from") == [(1, "a"), (2, "a")]
 
 
+def test_a_column_that_no_schema_names_keeps_its_value_in_the_new_version(database: str) -> None:
+    keep(database, T, *rows((1, 1)), STATE({"a": 1}))
+    query(
+        database,
+        "ALTER TABLE t ADD COLUMN note text, ADD COLUMN number integer GENERATED ALWAYS AS IDENTITY, "
+        "ADD COLUMN word text DEFAULT 'new', ADD COLUMN twice bigint GENERATED ALWAYS AS (v * 2) STORED;"
+        "UPDATE t SET note = 'mine', word = 'old', w = 'kept'",
+    )
+    short = SCHEMA("t", {"id": INTEGER, "v": INTEGER}, ["id"])
+    keep(database, short, RECORD("t", {"id": 1, "v": 2}), RECORD("t", {"id": 2, "v": 2}), STATE({"a": 2}))
+    assert query(database, "SELECT id, v, w, note, word, twice FROM t ORDER BY id, _sdc_valid_from") == [
+        (1, 1, "kept", "mine", "old", 2),
+        (1, 2, "kept", "mine", "new", 4),
+        (2, 2, None, None, "new", 4),
+    ]
+
+
 def test_a_complete_load_ends_rows_that_are_gone(database: str) -> None:
     metadata = {"add_record_metadata": True}
     first = [T, *rows((1, 1), (2, 2), (3, 3), version=1), activate(1), STATE({"a": 1})]

@@ -1,0 +1,116 @@
+"""How a target is told to load: each `load_method`, and what may stand beside it; and what it then has to have in its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from faults.torture.source import Source
+
+__all__ = ["BESIDE", "METHODS", "UPSERT", "Mode"]
+
+METHODS: Mapping[str, Mapping[str, Any]] = {
+    "upsert": {},
+    "append": {"load_method": "append"},
+    "overwrite": {"load_method": {"customers": "overwrite"}},
+    "delete+insert": {
+        "load_method": {"customers": "delete+insert", "orders": "delete+insert"},
+        "replace_by": {"customers": {"window": "id"}, "orders": ["id"]},
+    },
+    "history": {"load_method": {"customers": "history", "orders": "history"}},
+}
+"""Settings of the target. Each run brings all customers, and of orders what is new."""
+BESIDE: Mapping[str, Mapping[str, Any]] = {
+    "atomic": {"atomic": "run"},
+    "keep": {"missing_fields": "keep"},
+    "variants": {},
+    "versions": {"add_record_metadata": True},
+    "keyless": {},
+}
+"""A run that commits once; records that leave fields out; values that are not of the type of their column; complete loads
+of customers that end with ACTIVATE_VERSION; customers without a key, where their rows replace each other as a whole."""
+_REMOVING = ("overwrite", "delete+insert")
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One of `METHODS`, and any of `BESIDE`."""
+
+    method: str = "upsert"
+    beside: frozenset[str] = frozenset()
+
+    @classmethod
+    def named(cls, name: str) -> Mode:
+        """Read ``history,variants``.
+
+        Raises:
+            ValueError: there is no such mode.
+        """
+        method, *beside = name.split(",")
+        mode = cls(method, frozenset(beside))
+        if method not in METHODS or not mode.beside <= BESIDE.keys():
+            raise ValueError(f"of {', '.join(METHODS)} one, and behind it any of {', '.join(BESIDE)}")
+        if {"keep", "versions"} <= mode.beside:
+            raise ValueError("records that leave fields out are changes, and no complete load")
+        if "keyless" in mode.beside and method not in _REMOVING:
+            raise ValueError(f"without a key a stream is loaded whole by {' or '.join(_REMOVING)} alone")
+        return mode
+
+    def __str__(self) -> str:
+        return ",".join([self.method, *sorted(self.beside)])
+
+    @property
+    def argument(self) -> str:
+        """What `make torture` and `make exhaustive` are given to load so."""
+        return "" if self == UPSERT else f"--method {self}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The target's settings."""
+        both = dict(METHODS[self.method])
+        for name in sorted(self.beside):
+            both |= BESIDE[name]
+        return both
+
+    @property
+    def appends(self) -> bool:
+        """Whether each record is a row of its own."""
+        return self.method == "append"
+
+    @property
+    def commits_once(self) -> bool:
+        """Whether a run commits at its end alone."""
+        return "atomic" in self.beside
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a field that a record leaves out keeps what is stored."""
+        return "keep" in self.beside and not self.appends
+
+    @property
+    def removes(self) -> bool:
+        """Whether customers that are gone at the source leave their table."""
+        return self.method in _REMOVING or ("versions" in self.beside and not self.appends)
+
+    def tap_config(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Return the tap's config for this mode."""
+        for stream in config["streams"]:
+            if "keep" in self.beside:
+                stream["partial_records"] = True
+            if stream["name"] == "customers":
+                if "versions" in self.beside:
+                    stream["activate_version"] = True
+                if "keyless" in self.beside:
+                    del stream["primary_keys"]
+        return config
+
+    def prepare(self, source: Source) -> Source:
+        """Let a source send what this mode is about."""
+        source.odd = 0.1 if "variants" in self.beside else 0.0
+        source.left_out = 0.2 if "keep" in self.beside else 0.0
+        source.removes = self.removes
+        return source
+
+
+UPSERT = Mode()
