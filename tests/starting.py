@@ -34,6 +34,7 @@ ENTRIES = {
     "target-jsonl": "target_jsonl.target",
     "target-duckdb": "target_duckdb.target",
     "singerkit-state": "singerkit_state.cli",
+    "singerkit": "singerkit_cli.command",
     "singerkit-check": "singerkit_check.command",
 }
 BIN = Path(sys.executable).parent

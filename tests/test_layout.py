@@ -33,6 +33,8 @@ LIBRARIES = {
     "singerkit_wire": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
     "singerkit_check": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
     "singerkit_embedded": {"singerkit_shell"},
+    "singerkit_run": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
+    "singerkit_cli": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_run"},
     "singerkit_tap": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_wire"},
     "singerkit_sql_tap": SHARED | {"singerkit_tap"},
     "singerkit_target": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_wire"},
@@ -131,10 +133,10 @@ def test_every_connector_has_its_executable():
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS))
 def test_an_executable_is_named_after_its_package(script):
-    """A connector, or a tool (singerkit-state) of a package of ours."""
+    """A connector, or a tool (singerkit-state) of a package of ours; the command of many verbs is the project's name."""
     package = SCRIPTS[script].split(".")[0]
     assert package in packages()
-    assert script == package.replace("_", "-")
+    assert script == package.replace("_", "-").removesuffix("-cli")
 
 
 @pytest.mark.parametrize("package", sorted(packages()))

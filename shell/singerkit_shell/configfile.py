@@ -12,7 +12,7 @@ import os
 import re
 import select
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from singerkit_shell.addresses import secrets_of_address
@@ -33,6 +33,7 @@ __all__ = [
     "reason_of",
     "renewed",
     "resolved",
+    "variables_beside",
 ]
 
 _LONGEST_CONFIG = 16 << 20  # bytes
@@ -72,6 +73,17 @@ def read_config(path: str) -> dict[str, Any]:
         _text(key, path, "a key"): resolved(value, f"{path}: {key}", 1, variables)
         for key, value in config.items()
     }
+
+
+def variables_beside(path: str) -> Mapping[str, str]:
+    """Return what the file `.env` beside a config holds; what its names tell to be secret is masked from now on.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    found = Variables(path, _read_variables).beside
+    redactor.add_from_config(dict(found))
+    return found
 
 
 def _read_variables(path: str) -> str:

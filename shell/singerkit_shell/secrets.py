@@ -32,9 +32,9 @@ _SECRET_KEY = re.compile(
 _URL_PASSWORD = re.compile(r"(?<=//)([^/@\s:]*):(\S+)@")
 _DSN_PASSWORD = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
 _OURS = re.compile(
-    r"(?<![\w-])(?:tap-rest|target-postgres|target-jsonl|target_postgres|target_jsonl|singerkit-check|singerkit-state|"
-    r"--(?:about|adopt|appends|catalog|config|debug|details|discover|driver|folder|format|from|from-history|full-refresh|help|"
-    r"history|input|json|last-state|limit|max-line-bytes|most-mb|new|no-pass-through|over-stored|pass-through|pipeline|properties|read-rows|"
+    r"(?<![\w-])(?:tap-rest|target-postgres|target-jsonl|target_postgres|target_jsonl|singerkit-check|singerkit-state|singerkit run|"
+    r"--(?:about|adopt|appends|catalog|config|debug|details|discover|driver|dry-run|folder|format|from|from-history|full-refresh|help|"
+    r"history|input|jobs|json|last-state|limit|max-line-bytes|most-mb|new|no-pass-through|over-stored|pass-through|pipeline|properties|read-rows|"
     r"records|rejects|replay-rejects|report|restore|rule|schema|set|start-over|state|state-file|stream|strict|system|tap|target|test|to|version|waive|workers|yes)"
     r")(?![\w-])|PostgreSQL"
 )

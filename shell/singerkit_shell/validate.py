@@ -11,9 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
-from singer_sdk.configuration._dict_config import parse_environment_config
-from singer_sdk.plugin_base import JSONSchemaValidator
-from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
+from jsonschema import Draft202012Validator
 
 from singerkit_shell.configfile import from_variable, is_same_file, read_text
 from singerkit_shell.configlines import line_at
@@ -30,7 +28,9 @@ __all__ = [
     "config_problems",
     "environment_config",
     "expectation",
+    "line_of",
     "nearest",
+    "schema_problems",
     "unknown_keys",
     "warn_of_unread_environment",
 ]
@@ -70,6 +70,8 @@ def environment_config(schema: Mapping[str, Any], prefix: str) -> dict[str, Any]
     Raises:
         ConfigurationError: a variable names no setting, or is no text. Its value is not shown.
     """
+    from singer_sdk.configuration._dict_config import parse_environment_config
+
     names = {_variable(prefix, key): key for key in schema.get("properties", {})}
     # Reads `.env` into the environment; of what it makes of the texts nothing is taken.
     parse_environment_config({"properties": {key: {"type": "string"} for key in names.values()}}, prefix)
@@ -117,22 +119,30 @@ def config_problems(
 
     Where a text is not what its setting takes, nothing else is looked at.
     """
+    # Here, since it takes half a second, and who asks for `schema_problems` does without it.
+    from singer_sdk.plugin_base import JSONSchemaValidator
+
+    problems = schema_problems(config, schema, refused)
+    # singer-sdk's validator sets defaults on its way, and trips over what is not valid.
+    return problems or [sentence(error) for error in JSONSchemaValidator(schema).iter_errors(config)]
+
+
+def schema_problems(
+    config: dict[str, Any], schema: Mapping[str, Any], refused: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return a sentence for each problem; make of texts from elsewhere what they are."""
     wrong = take_as_typed(config, schema)
     if wrong:
         return wrong
     found = sorted(
         (
             error
-            for error in DEFAULT_JSONSCHEMA_VALIDATOR(schema).iter_errors(config)
+            for error in Draft202012Validator(schema).iter_errors(config)
             if error.validator != "additionalProperties"  # `unknown_keys` says it better
         ),
         key=lambda error: error.json_path,
     )
-    strange = unknown_keys(config, schema, refused)
-    if not found and not strange:
-        # singer-sdk's validator sets defaults on its way, and trips over what is not valid.
-        found = list(JSONSchemaValidator(schema).iter_errors(config))
-    return [*strange, *(sentence(error) for error in found)]
+    return [*unknown_keys(config, schema, refused), *(sentence(error) for error in found)]
 
 
 def sentence(error: Any) -> str:
@@ -141,11 +151,11 @@ def sentence(error: Any) -> str:
     place = _place(error.absolute_path)
     if error.validator == "required":
         missing = error.message.split("'")[1]
-        return f"Expected the key `{_join(place, missing)}`, which is missing{_line_of(place)}"
+        return f"Expected the key `{_join(place, missing)}`, which is missing{line_of(place)}"
     near = _misspelt(error)
     shown = _shown(error.instance, () if near else error.absolute_path)
     hint = f"; did you mean `{near}`?" if near else ""
-    return f"Expected {expectation(error)}, got `{shown}` at `{place}`{_line_of(place)}{hint}"
+    return f"Expected {expectation(error)}, got `{shown}` at `{place}`{line_of(place)}{hint}"
 
 
 def _misspelt(error: Any) -> str | None:
@@ -201,7 +211,7 @@ def config_place() -> str:
     return f" in {' and '.join(paths)}" if paths else ""
 
 
-def _line_of(place: str) -> str:
+def line_of(place: str) -> str:
     """Name the line of a key in the config files of this command line, as in `` (line 7)``."""
     ctx = click.get_current_context(silent=True)
     for path in reversed(ctx.meta.get(CONFIG_PATHS, []) if ctx else []):
@@ -290,7 +300,7 @@ def _unknown(place: str, key: str, known: Sequence[str], what: str, elsewhere: s
         hint = f"; there are {', '.join(f'`{name}`' for name in known)}"
     else:
         hint = "; `--about` lists those that there are"
-    line = _line_of(place) if what == "setting" else ""
+    line = line_of(place) if what == "setting" else ""
     return f"There is no {what} `{place}`{line}{hint}"
 
 

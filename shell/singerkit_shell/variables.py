@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class Variables:
 
     def get(self, name: str) -> str | None:
         """Return what a variable holds, None where it is not set."""
-        return os.environ[name] if name in os.environ else self._from_file().get(name)
+        return os.environ[name] if name in os.environ else self.beside.get(name)
 
     def filled(self, text: str) -> tuple[str, list[str], str | None]:
         """Return ``text`` with its variables, the values that came from them, and what is wrong, in words that follow its place."""
@@ -78,7 +78,9 @@ class Variables:
 
         return _USE.sub(value_of, text), values, problems[0] if problems else None
 
-    def _from_file(self) -> dict[str, str]:
+    @property
+    def beside(self) -> Mapping[str, str]:
+        """What the file `.env` beside the config holds."""
         if self._beside is None:
             self._beside = {}
             if os.path.exists(self._file):

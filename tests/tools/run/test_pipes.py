@@ -1,0 +1,275 @@
+"""What becomes of a pipe when either end, both, or the runner itself ends otherwise than well."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from waiting import wait_until
+
+from .projects import Project, record, schema, state
+
+FOREVER = "exec sleep 600"
+PRINTS_STATES = ["sed -n 's/.*\"value\": //; s/}$//p'"]
+"""A target of others that loads nothing."""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def test_both_end_well(project: Project) -> None:
+    project.add("orders", schema(), record(1), state(1))
+    code, said = project.run()
+    assert (code, project.rows("orders"), project.state("orders")["n"]) == (0, [1], 1)
+    assert said.splitlines()[-1] == "1 pipeline done."
+
+
+def test_what_a_tap_of_others_that_crashes_wrote_behind_its_last_state_is_not_committed(
+    project: Project,
+) -> None:
+    """In a pipe of the shell these rows are committed, with exit 0 of the target."""
+    project.add("orders", schema(), record(1), state(1), record(2), "echo 'KeyError: id' >&2", "exit 1")
+    code, said = project.run()
+    assert (code, project.rows("orders"), project.state("orders")["n"]) == (1, [1], 1)
+    assert (
+        said.splitlines()[-1]
+        == "CRITICAL singerkit run: 1 of 1 pipeline failed; `orders` ended with 1: KeyError: id"
+    )
+
+
+def test_a_tap_that_is_killed_has_failed(project: Project) -> None:
+    project.add("orders", schema(), record(1), "kill -9 $$")
+    code, said = project.run()
+    assert (code, project.rows("orders")) == (137, [])
+    assert "The tap said nothing." in said
+
+
+def test_a_target_of_others_does_not_take_the_end_of_a_tap_that_crashed_for_the_end_of_its_input(
+    project: Project,
+) -> None:
+    """Many load what is left when they are told to stop."""
+    target = ("trap 'touch loaded' TERM", "cat > rows", "touch loaded")
+    project.add("orders", record(1), "exit 1", target=target)
+    assert project.run()[0] == 1
+    assert not (project.folder / "loaded").exists()
+
+
+def test_states_that_a_target_of_others_prints_are_given_to_the_tap_of_the_next_run(project: Project) -> None:
+    project.add(
+        "orders",
+        'echo "$@" >> asked',
+        state(7),
+        target=["echo warming up", *PRINTS_STATES],
+    )
+    assert project.run()[0] == 0
+    assert project.state("orders") == {"n": 7}
+    assert project.run()[0] == 0
+    asked = (project.folder / "asked").read_text().splitlines()
+    assert asked == ["", f"--state {project.folder.resolve()}/state/orders.json"]
+
+
+def test_a_target_that_ends_first_ends_the_tap(project: Project) -> None:
+    project.add("orders", FOREVER, target=["echo 'disk full' >&2", "exit 74"])
+    project.add("items", FOREVER, target=["exit 0"])
+    code, said = project.run("--jobs", "2")
+    assert code == 74
+    assert "`orders` ended with 74: disk full" in said
+    assert "items     failed (69)" in said
+    assert not project.living()
+
+
+def test_when_both_die_the_reason_is_the_one_of_the_target(project: Project) -> None:
+    project.add(
+        "orders",
+        "while :; do echo x; done",
+        target=["head -c 100000 > rows", "echo 'no such schema' >&2", "exit 78"],
+    )
+    code, said = project.run()
+    assert code == 78
+    assert said.splitlines()[-1].endswith("`orders` ended with 78: no such schema")
+
+
+def test_a_tap_that_hangs_behind_its_last_line_is_stopped_after_its_time(project: Project) -> None:
+    project.add("orders", schema(), record(1), state(1), FOREVER, timeout="3s")
+    code, said = project.run()
+    assert (code, project.rows("orders")) == (69, [1])
+    assert "Stopped after 3.0 s (`timeout`): the tap had not ended; what was committed is safe." in said
+    assert not project.living()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_reaches_both_within_a_second(project: Project, signum: int) -> None:
+    for side in ("tap", "target"):
+        project.script(
+            f"{side}-part",
+            f"trap 'date +%s.%N > {side}-at; exit 143' TERM",
+            f"touch {side}-is-there",
+            "while :; do sleep 0.05; done",
+        )
+    project.pipelines["orders"] = {"tap": {"exec": "./tap-part"}, "target": {"exec": "./target-part"}}
+    project.pipelines["items"] = {
+        "after": ["orders"],
+        "tap": {"exec": "./tap-part"},
+        "target": {"exec": "./target-part"},
+    }
+    process = project.start()
+    wait_until(lambda: all((project.folder / f"{side}-is-there").exists() for side in ("tap", "target")))
+    sent = time.time()
+    process.send_signal(signum)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 128 + signum
+    assert f"Stopped by {signal.Signals(signum).name}; what was committed is safe." in said
+    for side in ("tap", "target"):
+        assert float((project.folder / f"{side}-at").read_text()) - sent < 5  # a busy machine
+    assert not project.living()
+
+
+def test_a_runner_that_is_killed_leaves_nobody_behind_and_nothing_is_loaded_beyond_the_last_state(
+    project: Project,
+) -> None:
+    project.add("orders", schema(), record(1), state(1), record(2), "touch wrote", FOREVER)
+    process = project.start()
+    wait_until(lambda: (project.folder / "wrote").exists())
+    process.kill()
+    process.communicate(timeout=30)
+    wait_until(lambda: not project.living(), "the end of both")
+    assert project.rows("orders") in ([], [1])
+    assert project.state("orders") is None or project.state("orders")["n"] == 1
+
+
+def test_a_second_run_of_a_pipeline_is_refused(project: Project) -> None:
+    project.add("orders", "touch begun", FOREVER, target=PRINTS_STATES)
+    first = project.start()
+    wait_until(lambda: (project.folder / "begun").exists())
+    code, said = project.run()
+    assert code == 75
+    assert "Another run of the pipeline `orders` is at work; nothing was done." in said
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=30)
+    assert first.returncode == 143
+
+
+def test_what_may_go_well_next_time_is_tried_again_from_what_is_committed_by_then(project: Project) -> None:
+    tap = [
+        "echo try >> tries",
+        'case "$(cat "$2" 2>/dev/null)" in *\'"n": 1\'*) '
+        + f"{schema()}; {record(2)}; {state(2)}; exit 0;; esac",
+        schema(),
+        record(1),
+        state(1),
+        "exit 69",
+    ]
+    project.add("orders", *tap, retries={"times": 2, "wait": "100ms"})
+    code, said = project.run()
+    assert (code, project.rows("orders"), project.state("orders")["n"]) == (0, [1, 2], 2)
+    assert (project.folder / "tries").read_text().count("try") == 2
+    assert "orders ended with 69: The tap said nothing. It is tried again in 0.1 s (1 of 2)." in said
+
+
+def test_tries_have_an_end_and_other_codes_have_none(project: Project) -> None:
+    project.add(
+        "orders",
+        "echo try >> orders-tries",
+        "exit 69",
+        target=PRINTS_STATES,
+        retries={"times": 2, "wait": "10ms"},
+    )
+    project.add(
+        "items",
+        "echo try >> items-tries",
+        "exit 65",
+        target=PRINTS_STATES,
+        retries={"times": 2, "wait": "10ms"},
+    )
+    code, said = project.run()
+    assert code == 65
+    assert said.splitlines()[-1].startswith(
+        "CRITICAL singerkit run: 2 of 2 pipelines failed; `items` ended with 65:"
+    )
+    assert [(project.folder / f"{name}-tries").read_text().count("try") for name in ("orders", "items")] == [
+        3,
+        1,
+    ]
+
+
+def test_what_a_tap_has_started_does_not_outlive_it(project: Project) -> None:
+    project.add("orders", "sleep 600 > /dev/null 2>&1 &", schema(), state(1), target=PRINTS_STATES)
+    assert project.run()[0] == 0
+    assert not project.living()
+
+
+def test_variables_beside_the_file_reach_both_ends_and_secrets_are_masked(project: Project) -> None:
+    (project.folder / ".env").write_text("API_TOKEN=tok-4711-geheim\nPLACE=here\n")
+    project.add(
+        "orders",
+        'echo "I have $API_TOKEN and $MINE at $PLACE" >&2',
+        schema(),
+        state(1),
+        target=["echo $PLACE > place", "cat > /dev/null"],
+    )
+    project.pipelines["orders"]["tap"]["env"] = {"MINE": "${API_TOKEN}"}
+    code, said = project.run()
+    assert code == 0
+    assert "I have *** and *** at here" in said
+    assert "4711" not in said
+    assert (project.folder / "place").read_text() == "here\n"
+
+
+def test_what_runs_behind_a_commit_and_behind_a_failure(project: Project) -> None:
+    project.more["on_failure"] = {"exec": project.script("notify.sh", 'cat > "failed-$SINGERKIT_PIPELINE"')}
+    hook = {"run": 'echo "$SINGERKIT_PIPELINE" >> built'}
+    project.add(
+        "orders",
+        schema(),
+        state(1),
+        target=PRINTS_STATES,
+        after_commit=[hook, {"run": "echo always >> built", "when": "success"}],
+    )
+    project.add("items", "exit 65", target=PRINTS_STATES, after_commit=[{**hook, "when": "success"}])
+    project.add("late", schema(), state(1), target=PRINTS_STATES, after_commit=[{"run": "exit 4"}])
+    assert project.run()[0] == 65
+    assert (project.folder / "built").read_text() == "orders\nalways\n"
+    assert json.loads((project.folder / "failed-items").read_text())["exit_code"] == 65
+    assert (
+        json.loads((project.folder / "failed-late").read_text())["reason"]
+        == "The rows are committed; `exit 4` ended with 4."
+    )
+    project.run("orders")
+    assert (project.folder / "built").read_text() == "orders\nalways\nalways\n"  # nothing new was committed
+
+
+def test_pipelines_in_their_order(project: Project) -> None:
+    log = 'echo "$(basename "$0")" >> order'
+    project.add("c", log, schema(), state(1), after=["b"], target=["cat > /dev/null"])
+    project.add("b", log, "exit 65", after=["a"], target=["cat > /dev/null"])
+    project.add("a", log, schema(), state(1), target=["cat > /dev/null"])
+    project.add("d", log, schema(), state(1), target=["cat > /dev/null"])
+    code, said = project.run("--jobs", "3")
+    order = (project.folder / "order").read_text().split()
+    assert code == 65
+    assert order.index("a.sh") < order.index("b.sh")
+    assert "d.sh" in order
+    assert "c.sh" not in order
+    assert "c         not run, since b has not ended well" in said
+    code, said = project.run("c")
+    assert code == 0, "what stands on nothing that runs is run"
+
+
+def test_200_pipelines(project: Project) -> None:
+    for number in range(200):
+        project.add(
+            f"p{number}",
+            "exit 0",
+            target=["cat > /dev/null"],
+            after=[f"p{number - 1}"] if number % 10 else [],
+        )
+    code, said = project.run("--jobs", "8")
+    assert code == 0
+    assert said.splitlines()[-1] == "200 pipelines done."
+    assert os.path.exists(project.folder / "state")

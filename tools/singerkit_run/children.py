@@ -1,0 +1,136 @@
+"""Programs that the runner starts: in groups of their own, with what they say in lines, and never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from singerkit_shell.signals import StopFlag
+
+__all__ = ["Child", "code_of", "run_alone"]
+
+_LEASH = str(Path(__file__).with_name("leash.py"))
+_LONGEST_LINE = 1 << 20
+"""Bytes of a line that is looked at; a longer one comes in pieces."""
+
+_LAST_WORDS_SECONDS = 5.0
+"""How long what a program has said is waited for where something that it has started holds its stderr open."""
+_TURN, _GRACE_SECONDS = 0.1, 20.0
+
+
+class Child:
+    """A program at work; it puts itself into ``ended`` when it is gone, and all that it has said has been told."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        folder: str,
+        env: Mapping[str, str],
+        ended: queue.SimpleQueue[Child],
+        on_line: Callable[[str], None],
+        stdin: int = subprocess.DEVNULL,
+        stdin_words: bytes | None = None,
+        stdout: int | None = None,
+        on_output: Callable[[str], None] | None = None,
+    ) -> None:
+        """Start it; ``on_line`` is given the lines of stderr, ``on_output`` those of stdout, unless ``stdout`` is where that goes."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", _LEASH, str(os.getpid()), *command],
+            cwd=folder,
+            env=dict(env),
+            stdin=stdin if stdin_words is None else subprocess.PIPE,
+            stdout=subprocess.PIPE if stdout is None else stdout,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._ended = ended
+        self.code: int | None = None
+        self._readers = [_reading(self._process.stderr, on_line)]
+        if stdout is None:
+            self._readers.append(_reading(self._process.stdout, on_output or on_line))
+        threading.Thread(target=self._wait, daemon=True).start()
+        if stdin_words is not None:
+            threading.Thread(target=self._tell, args=(stdin_words,), daemon=True).start()
+
+    def _tell(self, words: bytes) -> None:
+        assert self._process.stdin is not None  # noqa: S101  it is a pipe
+        with contextlib.suppress(OSError), self._process.stdin as stdin:  # it need not listen
+            stdin.write(words)
+
+    def _wait(self) -> None:
+        code = self._process.wait()
+        for reader in self._readers:
+            reader.join(_LAST_WORDS_SECONDS)
+        self.code = code
+        self._ended.put(self)
+
+    def send(self, signum: int) -> None:
+        """Send a signal to the program and all that it has started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signum)
+
+    def remains(self) -> None:
+        """End whatever it has left behind."""
+        self.send(signal.SIGKILL)
+
+
+def code_of(code: int) -> int:
+    """Return what a shell calls it: 128 and the signal where one has ended the program."""
+    return 128 - code if code < 0 else code
+
+
+def _reading(stream: IO[bytes] | None, on_line: Callable[[str], None]) -> threading.Thread:
+    assert stream is not None  # noqa: S101  it is a pipe
+
+    def read() -> None:
+        with stream:
+            while line := stream.readline(_LONGEST_LINE):
+                on_line(line.decode("utf-8", "replace").rstrip("\r\n"))
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return thread
+
+
+def run_alone(
+    command: Sequence[str],
+    *,
+    folder: str,
+    env: Mapping[str, str],
+    on_line: Callable[[str], None],
+    timeout: float,
+    stop: StopFlag,
+    words: bytes | None = None,
+    on_output: Callable[[str], None] | None = None,
+) -> int | None:
+    """Run a program to its end, with ``words`` on its stdin; return its exit code, None where it was stopped, by a signal or after ``timeout`` seconds."""
+    ended: queue.SimpleQueue[Child] = queue.SimpleQueue()
+    child = Child(
+        command, folder=folder, env=env, ended=ended, on_line=on_line, on_output=on_output, stdin_words=words
+    )
+    deadline = time.monotonic() + timeout
+    was_stopped = False
+    try:
+        while child.code is None:
+            with contextlib.suppress(queue.Empty):
+                ended.get(timeout=_TURN)
+            if child.code is None and (stop or time.monotonic() >= deadline):
+                child.send(
+                    signal.SIGKILL
+                    if was_stopped and time.monotonic() >= deadline + _GRACE_SECONDS
+                    else signal.SIGTERM
+                )
+                was_stopped = True
+    finally:
+        child.remains()
+    return None if was_stopped else code_of(child.code)

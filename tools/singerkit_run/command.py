@@ -1,0 +1,114 @@
+"""`singerkit run`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from singerkit_run.dryrun import lines_of
+from singerkit_run.planfile import Plan, default_file, read_plan
+from singerkit_run.programs import Found, find_programs
+from singerkit_run.runner import run_all
+from singerkit_run.telling import Teller, summary, verdict
+from singerkit_shell.arguments import Command
+from singerkit_shell.configfile import variables_beside
+from singerkit_shell.errors import ConfigurationError, UsageError
+from singerkit_shell.secrets import redactor
+from singerkit_shell.signals import stop_flag
+from singerkit_shell.validate import CONFIG_PATHS, nearest
+
+__all__ = ["run"]
+
+_ENDINGS = (".yaml", ".yml", ".toml", ".json")
+
+
+@click.command(cls=Command, short_help="Run the pipelines of a file, in their order.")
+@click.argument("words", nargs=-1, metavar="[FILE] [NAME]...")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 1000),
+    help="How many pipelines run at a time (`jobs` in the file, else 1).",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Print the lines of a shell that would do the same, and run nothing."
+)
+@click.option("--debug", is_flag=True, expose_value=False, help="Print a traceback with every error.")
+@click.pass_context
+def run(ctx: click.Context, words: Sequence[str], jobs: int | None, dry_run: bool) -> int:
+    """Run the pipelines of FILE, or those named, each behind those that it names in `after`.
+
+    FILE is YAML, TOML or JSON; without one `singerkit.yaml` (or .yml, .toml, .json) in this folder. A pipeline that fails holds up
+    those that stand on it, and no others.
+
+    Exit codes: 0 all is done, else the worst of a pipeline's, and the last line says whose; 64 usage, 78 the file is wrong and
+    nothing was run, 143 and 130 stopped by a signal.
+    """
+    stop_flag.install()
+    path, names = _file_and_names(words)
+    ctx.meta[CONFIG_PATHS] = [path]
+    plan = read_plan(path)
+    chosen = _chosen(plan, names)
+    found, problems = find_programs(plan, chosen, stop_flag)
+    stop_flag.raise_if_set("nothing was run.")
+    problems += _missing_files(plan, chosen)
+    if problems:
+        raise ConfigurationError(f"{'; '.join(problems)}. Nothing was run: mend {path}.")
+    if dry_run:
+        for line in lines_of(plan, chosen, found):
+            click.echo(line)
+        return 0
+    return _run(plan, chosen, found, jobs or plan.jobs)
+
+
+def _file_and_names(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    if words and words[0].lower().endswith(_ENDINGS):
+        return words[0], words[1:]
+    return default_file(), words
+
+
+def _chosen(plan: Plan, names: Sequence[str]) -> list[str]:
+    """Return the pipelines that are meant, in the order of the file.
+
+    Raises:
+        UsageError: there is none of a name.
+    """
+    for name in names:
+        if name not in plan.pipelines:
+            near = nearest(name, list(plan.pipelines))
+            hint = (
+                f"did you mean `{near}`?"
+                if near
+                else f"there are {', '.join(f'`{one}`' for one in list(plan.pipelines)[:20])}."
+            )
+            raise UsageError(f"There is no pipeline `{name}` in {plan.path}: {hint}")
+    return [name for name in plan.pipelines if not names or name in names]
+
+
+def _missing_files(plan: Plan, names: Sequence[str]) -> list[str]:
+    """Return a sentence for each file that a pipeline names and that is not there."""
+    return [
+        f"There is no file `{os.path.relpath(file, plan.folder)}`, which `pipelines.{name}.{side}` names"
+        for name in names
+        for side, program in (("tap", plan.pipelines[name].tap), ("target", plan.pipelines[name].target))
+        for file in (*program.configs, program.catalog, program.properties)
+        if file is not None and os.path.basename(file) != "ENV" and not os.path.exists(file)
+    ]
+
+
+def _run(plan: Plan, names: Sequence[str], found: dict[str, Found], jobs: int) -> int:
+    teller = Teller()
+    env = {**variables_beside(plan.path), **os.environ}
+    results = run_all(plan, names, found, jobs, env, teller.of, stop_flag)
+    if len(results) > 1:
+        for line in summary(results):
+            teller.say(line)
+    code, sentence = verdict(results)
+    if code:
+        teller.say(f"CRITICAL singerkit run: {redactor.mask(sentence)}")
+    else:
+        teller.say(sentence)
+    sys.stderr.flush()
+    return code

@@ -1,0 +1,105 @@
+"""The two command lines of a pipe, and the files that they need: a state, and the name of the pipeline."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from singerkit_run.planfile import Pipeline, Program
+from singerkit_run.programs import Found
+from singerkit_shell.configfile import read_text
+from singerkit_shell.configtext import kind_of, value_of
+from singerkit_state.statefile import replace_file
+
+__all__ = ["Commands", "commands_of", "name_file", "write_name"]
+
+_LONGEST_CONFIG = 16 << 20
+
+
+@dataclass(frozen=True)
+class Commands:
+    """What is run; ``last_state`` asks a target of ours for the state that it has committed, and is None for others."""
+
+    tap: list[str]
+    target: list[str]
+    last_state: list[str] | None
+    tap_env: Mapping[str, str]
+    target_env: Mapping[str, str]
+    state_file: str
+    is_target_ours: bool
+
+    def as_shell(self) -> str:
+        """Return the pipe as a person would type it."""
+        target = shlex.join(self.target)
+        if not self.is_target_ours:
+            target += f" > {shlex.quote(self.state_file + '.lines')}"
+        return f"{shlex.join(self.tap)} | {target}"
+
+
+def commands_of(pipeline: Pipeline, found: Mapping[str, Found], has_state: bool) -> Commands:
+    """Return the command lines of a pipeline; ``has_state``: its state file is there.
+
+    Ours are told the name of the pipeline by a small file beside the state, which `write_name` writes, unless their config says one; a state file that is
+    not there is a first run to them, and an error to others.
+    """
+    tap, target = found[pipeline.tap.exec], found[pipeline.target.exec]
+    state = ["--state", pipeline.state_file] if tap.is_ours or has_state else []
+    whole = [*_called(pipeline.target, target, pipeline)]
+    of_state = ["--state-file", pipeline.state_file] if target.is_ours else []
+    return Commands(
+        [*_called(pipeline.tap, tap, pipeline), *state],
+        [*whole, *of_state],
+        [*whole, *of_state, "--last-state"] if target.is_ours else None,
+        pipeline.tap.env,
+        pipeline.target.env,
+        pipeline.state_file,
+        target.is_ours,
+    )
+
+
+def _called(program: Program, found: Found, pipeline: Pipeline) -> list[str]:
+    configs = [*program.configs]
+    if found.is_ours and name_in(program) is None:
+        configs.append(name_file(pipeline))
+    return [
+        found.path,
+        *(part for path in configs for part in ("--config", path)),
+        *(("--catalog", program.catalog) if program.catalog else ()),
+        *(("--properties", program.properties) if program.properties else ()),
+        *program.args,
+    ]
+
+
+def name_file(pipeline: Pipeline) -> str:
+    return f"{pipeline.state_file.removesuffix('.json')}.pipeline.json"
+
+
+def write_name(pipeline: Pipeline) -> None:
+    """Write the small config that gives ours the name of their pipeline.
+
+    Raises:
+        CannotWriteError: it cannot be written.
+    """
+    data = json.dumps({"pipeline": pipeline.name}).encode() + b"\n"
+    try:
+        with open(name_file(pipeline), "rb") as file:
+            if file.read() == data:
+                return
+    except OSError:
+        pass
+    replace_file(name_file(pipeline), data, "config")
+
+
+def name_in(program: Program) -> str | None:
+    """Return the pipeline that a config names; of one that cannot be read, the program itself will say why."""
+    name = None
+    for path in program.configs:
+        try:
+            said = value_of(read_text(path, _LONGEST_CONFIG), kind_of(path), dict)
+        except (OSError, ValueError):
+            continue
+        if isinstance(said, Mapping) and isinstance(said.get("pipeline"), str):
+            name = said["pipeline"]
+    return name

@@ -1,0 +1,38 @@
+"""What tries and pipelines have come to, and which of several is the worst."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["UNAVAILABLE", "Outcome", "worst_of"]
+
+UNAVAILABLE = 69
+_WORST_FIRST = (70, 78, 77, 65, 64)
+_LEAST = (74, 76, 69, 75)
+"""What is worth another try; between these and the first ones stand the codes of others."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An exit code, and a sentence where it is not 0; ``is_stop`` where the run itself was told to stop."""
+
+    code: int
+    why: str = ""
+    is_stop: bool = False
+
+
+def worst_of(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return the outcome that tells most: what has to be mended before what may go well next time."""
+    return min(outcomes, key=_rank, default=Outcome(0))
+
+
+def _rank(outcome: Outcome) -> int:
+    code = outcome.code
+    if outcome.is_stop:
+        return -1
+    if code in _WORST_FIRST:
+        return _WORST_FIRST.index(code)
+    if code in _LEAST:
+        return 20 + _LEAST.index(code)
+    return 99 if code == 0 else 10

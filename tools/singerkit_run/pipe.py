@@ -1,0 +1,228 @@
+"""One pipe: a tap, a target, and what the two of them have come to.
+
+The write end stays open here until the tap's exit code is known. So a target sees the end of its input only behind a tap that has ended well;
+behind one that has failed it is stopped, and commits nothing beyond the last STATE.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import queue
+import re
+import signal
+import struct
+import termios
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from singerkit_run.children import Child, code_of
+from singerkit_run.commands import Commands
+from singerkit_run.durations import shown
+from singerkit_run.outcomes import UNAVAILABLE, Outcome, worst_of
+from singerkit_shell.signals import StopFlag
+
+__all__ = ["Ground", "run_pipe", "sentence_in"]
+
+_TURN = 0.1
+"""Seconds between two looks at the clock and at the signals."""
+_DRAIN_SECONDS = 10.0
+"""How long a target may take to read what a tap that has failed had written."""
+_GRACE_SECONDS = 20.0
+"""How long a program that was told to stop may take; a target of ours commits the safe part meanwhile."""
+_SIGPIPE = 128 + signal.SIGPIPE
+_LED = re.compile(r".*\b(?:CRITICAL|ERROR) +(?:[\w.-]+: )?")
+"""What stands before the sentence in a last line of ours."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where a pipe runs, and to whom it tells what: ``say`` lines of either side, ``on_state`` lines of the target's stdout."""
+
+    folder: str
+    env: Mapping[str, str]
+    stop: StopFlag
+    say: Callable[[str, str], None]
+    on_state: Callable[[str], None]
+
+
+def run_pipe(commands: Commands, ground: Ground, timeout: float | None) -> Outcome:
+    """Run a pipe to its end, which comes by itself, by a signal, or after ``timeout`` seconds."""
+    with _started(commands, ground) as pipe:
+        return pipe.outcome(timeout)
+
+
+@contextlib.contextmanager
+def _started(commands: Commands, ground: Ground) -> Iterator[_Pipe]:
+    read_end, write_end = os.pipe()
+    pipe = _Pipe(write_end, commands.is_target_ours, ground.stop)
+    try:
+        try:
+            # The target first: what a tap writes has somebody to read it then.
+            pipe.target = pipe.start("target", commands, ground, stdin=read_end, on_output=ground.on_state)
+        finally:
+            os.close(read_end)
+        pipe.tap = pipe.start("tap", commands, ground, stdout=write_end)
+        yield pipe
+    finally:
+        pipe.leave()
+
+
+def sentence_in(words: str, side: str) -> str:
+    """Return the sentence in the last line of a program's stderr."""
+    return _LED.sub("", words) or f"The {side} said nothing."
+
+
+class _Pipe:
+    """The two programs; ``words`` are the last ones of each."""
+
+    tap: Child | None = None
+    target: Child | None = None
+
+    def __init__(self, write_end: int, is_target_ours: bool, stop: StopFlag) -> None:
+        self._write_end: int | None = write_end
+        self._is_target_ours, self._stop = is_target_ours, stop
+        self._ended: queue.SimpleQueue[Child] = queue.SimpleQueue()
+        self._words: dict[str, str] = {}
+
+    def start(self, side: str, commands: Commands, ground: Ground, **ends: object) -> Child:
+        is_tap = side == "tap"
+
+        def on_line(line: str) -> None:
+            if line.strip():
+                self._words[side] = line.strip()
+            ground.say(side, line)
+
+        return Child(
+            commands.tap if is_tap else commands.target,
+            folder=ground.folder,
+            env={**ground.env, **(commands.tap_env if is_tap else commands.target_env)},
+            ended=self._ended,
+            on_line=on_line,
+            **ends,  # type: ignore[arg-type]
+        )
+
+    def outcome(self, timeout: float | None) -> Outcome:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            child = self._next_to_end(_TURN)
+            if child is not None and child is self.tap and child.code == 0:
+                self._end_input()
+            elif child is self.tap and child is not None:
+                return self._tap_failed()
+            elif child is self.target and child is not None:
+                return self._target_ended()
+            elif self._stop:
+                return self._stopped()
+            elif deadline is not None and time.monotonic() >= deadline:
+                return self._timed_out(timeout or 0)
+
+    def _tap_failed(self) -> Outcome:
+        self._drain()
+        target = self._sure(self.target)
+        by_itself = target.code is not None
+        self._stop_target()
+        mine = Outcome(code_of(self._sure(self.tap).code or 0), self._sentence("tap"))
+        if not by_itself:
+            return mine
+        theirs = Outcome(code_of(target.code or 0) or UNAVAILABLE, self._sentence("target"))
+        # A tap whose reader has gone says so, and that is not the reason.
+        return theirs if mine.code in (_SIGPIPE, UNAVAILABLE) else worst_of([mine, theirs])
+
+    def _target_ended(self) -> Outcome:
+        code = code_of(self._sure(self.target).code or 0)
+        tap = self._sure(self.tap)
+        if tap.code == 0:
+            return Outcome(code, self._sentence("target") if code else "")
+        self._told_to_end(tap, signal.SIGTERM)
+        if code:
+            return Outcome(code, self._sentence("target"))
+        return Outcome(
+            UNAVAILABLE,
+            "The target ended with 0 before its tap had ended: it has not read all that the tap wrote.",
+        )
+
+    def _stopped(self) -> Outcome:
+        name = signal.Signals(self._stop.signum or signal.SIGTERM).name
+        self._stop_both()
+        return Outcome(
+            128 + (self._stop.signum or signal.SIGTERM),
+            f"Stopped by {name}; what was committed is safe.",
+            is_stop=True,
+        )
+
+    def _timed_out(self, timeout: float) -> Outcome:
+        late = "the tap had not ended" if self._sure(self.tap).code is None else "the target had not ended"
+        self._stop_both()
+        return Outcome(
+            UNAVAILABLE, f"Stopped after {shown(timeout)} (`timeout`): {late}; what was committed is safe."
+        )
+
+    def _stop_both(self) -> None:
+        for child in (self.tap, self.target):
+            if child is not None and child.code is None:
+                child.send(signal.SIGTERM)
+        for child in (self.tap, self.target):
+            if child is not None:
+                self._told_to_end(child, None)
+
+    def _stop_target(self) -> None:
+        """End a target behind a tap that has failed: ours commits up to the last STATE; others may take the break for an end, and are killed."""
+        self._told_to_end(self._sure(self.target), signal.SIGTERM if self._is_target_ours else signal.SIGKILL)
+
+    def _told_to_end(self, child: Child, signum: int | None) -> None:
+        """Send a signal, and wait for the end; whoever takes too long, or is asked twice, is killed."""
+        if child.code is None and signum is not None:
+            child.send(signum)
+        until = time.monotonic() + _GRACE_SECONDS
+        while child.code is None:
+            if time.monotonic() >= until or self._stop.count > 1:
+                child.send(signal.SIGKILL)
+            self._next_to_end(_TURN)
+
+    def _drain(self) -> None:
+        """Wait until the target has read what the tap had written: the last STATE may be in it."""
+        until = time.monotonic() + _DRAIN_SECONDS
+        while (
+            self._sure(self.target).code is None
+            and self._bytes_left()
+            and time.monotonic() < until
+            and not self._stop
+        ):
+            self._next_to_end(_TURN / 10)
+        self._next_to_end(_TURN)
+
+    def _bytes_left(self) -> int:
+        if self._write_end is None:
+            return 0
+        try:
+            return int(struct.unpack("i", fcntl.ioctl(self._write_end, termios.FIONREAD, b"\0" * 4))[0])
+        except OSError:
+            return 0
+
+    def _next_to_end(self, seconds: float) -> Child | None:
+        with contextlib.suppress(queue.Empty):
+            return self._ended.get(timeout=seconds)
+        return None
+
+    def _end_input(self) -> None:
+        if self._write_end is not None:
+            os.close(self._write_end)
+            self._write_end = None
+
+    def leave(self) -> None:
+        """Leave nothing behind: neither a program, nor what one has started."""
+        for child in (self.tap, self.target):
+            if child is not None:
+                child.remains()
+        self._end_input()
+
+    def _sentence(self, side: str) -> str:
+        return sentence_in(self._words.get(side, ""), side)
+
+    @staticmethod
+    def _sure(child: Child | None) -> Child:
+        assert child is not None  # noqa: S101  both have been started
+        return child

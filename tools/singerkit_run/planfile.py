@@ -1,0 +1,361 @@
+"""The file of pipelines: what it may say, and what it says (docs/run.md)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from singerkit_run.durations import DURATION, RANGE, range_of, seconds_of
+from singerkit_run.order import problems_of_order
+from singerkit_shell.configfile import Referred, read_config
+from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.validate import line_of, schema_problems
+from singerkit_shell.words import ended
+
+__all__ = ["NAMES", "SCHEMA", "Hook", "Pipeline", "Plan", "Program", "Retries", "default_file", "read_plan"]
+
+NAMES = ("singerkit.yaml", "singerkit.yml", "singerkit.toml", "singerkit.json")
+"""The files that are looked for where none is named."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_SHORT_TEXT: Mapping[str, Any] = {"type": "string", "minLength": 1, "secret": False}
+_DURATION: Mapping[str, Any] = {
+    "type": ["string", "number"],
+    "pattern": DURATION,
+    "exclusiveMinimum": 0,
+    "secret": False,
+}
+
+_PROGRAM: Mapping[str, Any] = {
+    "type": "object",
+    "required": ["exec"],
+    "properties": {
+        "exec": {
+            **_SHORT_TEXT,
+            "description": "The executable: a name that is looked for in PATH, or a path.",
+        },
+        "config": {
+            "type": ["string", "array"],
+            "minLength": 1,
+            "items": _SHORT_TEXT,
+            "secret": False,
+            "description": "Its config file, or several, of which the last counts.",
+        },
+        "catalog": {**_SHORT_TEXT, "description": "A catalog file, given as `--catalog`."},
+        "properties": {**_SHORT_TEXT, "description": "The same for old taps, given as `--properties`."},
+        "args": {
+            "type": "array",
+            "items": _SHORT_TEXT,
+            "description": "More arguments. A secret does not belong here: others see them.",
+        },
+        "env": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "Variables of its environment, beside those that there are.",
+        },
+    },
+}
+_RETRIES: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "times": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 100,
+            "default": 3,
+            "description": "How often a pipe is tried again.",
+        },
+        "on": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1, "maximum": 255},
+            "default": [69, 75],
+            "description": "The exit codes after which it is.",
+        },
+        "wait": {
+            "type": ["string", "number"],
+            "pattern": RANGE,
+            "default": "30s..10m",
+            "secret": False,
+            "description": "How long it waits before: twice as long each time, from the first length to the second.",
+        },
+    },
+}
+_SHARED: Mapping[str, Any] = {
+    "retries": _RETRIES,
+    "timeout": {
+        **_DURATION,
+        "description": "How long a try may take before both are stopped (`90s`, `2h`): it ends with 69.",
+    },
+}
+_PIPELINE: Mapping[str, Any] = {
+    "type": "object",
+    "required": ["tap", "target"],
+    "properties": {
+        "tap": _PROGRAM,
+        "target": _PROGRAM,
+        "after": {
+            "type": "array",
+            "items": _SHORT_TEXT,
+            "description": "Pipelines that have to end well before this one begins.",
+        },
+        "state": {**_SHORT_TEXT, "description": "The state file; by default `NAME.json` in `state_folder`."},
+        "after_commit": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["run"],
+                "properties": {
+                    "run": {"type": "string", "minLength": 1, "description": "A command of the shell."},
+                    "when": {
+                        "type": "string",
+                        "enum": ["committed", "success"],
+                        "default": "committed",
+                        "description": "`committed`: where the state has changed; `success`: whenever the pipe has ended well.",
+                    },
+                    "timeout": {**_DURATION, "default": "1h"},
+                },
+            },
+            "description": "What is run, one after the other, when the pipe has ended well.",
+        },
+        **_SHARED,
+    },
+}
+SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "required": ["pipelines"],
+    "properties": {
+        "pipelines": {"type": "object", "minProperties": 1, "additionalProperties": _PIPELINE},
+        "state_folder": {
+            **_SHORT_TEXT,
+            "default": "state",
+            "description": "Where state files are kept; made if missing.",
+        },
+        "jobs": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 1000,
+            "default": 1,
+            "description": "How many pipelines run at a time.",
+        },
+        "on_failure": {
+            "type": "object",
+            "required": ["exec"],
+            "properties": {
+                "exec": _SHORT_TEXT,
+                "args": {"type": "array", "items": _SHORT_TEXT},
+                "timeout": {**_DURATION, "default": "1m"},
+            },
+            "description": "What is run for each pipeline that has failed, with what there is to say as JSON on stdin.",
+        },
+        **_SHARED,
+    },
+}
+"""What a file may say, by its own JSON Schema."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One end of a pipe; paths are absolute."""
+
+    exec: str
+    configs: tuple[str, ...] = ()
+    catalog: str | None = None
+    properties: str | None = None
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often a pipe is tried again, after which exit codes, and the seconds before the first and at the most."""
+
+    times: int = 0
+    on: frozenset[int] = frozenset()
+    wait: tuple[float, float] = (0.0, 0.0)
+
+    def seconds_before(self, retry: int) -> float:
+        """Return how long to wait before a retry, of which the first has the number 1."""
+        shortest, longest = self.wait
+        return min(shortest * 2.0 ** (retry - 1), max(shortest, longest))
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A command that runs behind a pipe; ``always``: also where nothing was committed."""
+
+    run: str
+    always: bool
+    timeout: float
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipe by its name; ``timeout`` in seconds."""
+
+    name: str
+    tap: Program
+    target: Program
+    after: tuple[str, ...]
+    state_file: str
+    retries: Retries
+    timeout: float | None
+    hooks: tuple[Hook, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a file says; ``folder`` is where it is, and where everything runs."""
+
+    path: str
+    folder: str
+    pipelines: Mapping[str, Pipeline]
+    jobs: int
+    on_failure: tuple[Sequence[str], float] | None
+
+
+def default_file() -> str:
+    """Return the file of pipelines in the folder in which we are.
+
+    Raises:
+        ConfigurationError: there is none, or there are several.
+    """
+    found = [name for name in NAMES if os.path.exists(name)]
+    if len(found) == 1:
+        return found[0]
+    there = f"there are {' and '.join(found)}" if found else f"there is none of {', '.join(NAMES)} here"
+    raise ConfigurationError(
+        f"Expected the file of pipelines, as in `singerkit run FILE`, since {there}; nothing was run."
+    )
+
+
+def read_plan(path: str) -> Plan:
+    """Return what a file of pipelines says; `${NAME}` in it is a variable of the environment, or of `.env` beside it.
+
+    Raises:
+        ConfigurationError: it cannot be read, or something in it is wrong: all that is, a sentence each, with its line.
+    """
+    config = read_config(path)
+    problems = _variables_seen(config) or schema_problems(config, SCHEMA) or _problems_of(config)
+    if problems:
+        raise ConfigurationError(f"{ended('; '.join(problems))} Nothing was run: mend {path}.")
+    return _plan_of(os.path.abspath(path), config)
+
+
+def _variables_seen(config: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each variable that would stand in a command line, where everybody on the machine sees it."""
+    return [
+        f"Expected no `${{NAME}}` at `{place}`{line_of(place)}, where everybody on the machine could see what it holds; {advice}"
+        for place, value in _texts(config, "")
+        if isinstance(value, Referred) and (advice := _advice(place)) is not None
+    ]
+
+
+def _advice(place: str) -> str | None:
+    if re.fullmatch(r".*\.run", place):
+        return "write `$NAME`, which the shell fills in"
+    if re.search(r"\.exec$|\.args\[\d+\]$", place):
+        return "give it by `env`, or in the config file"
+    return None
+
+
+def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    """Yield each text of a config with its place."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(item, f"{place}.{key}" if place else key)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts(item, f"{place}[{index}]")
+
+
+def _problems_of(config: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each thing that a schema cannot say."""
+    pipelines = config["pipelines"]
+    names = [
+        f"Expected a name of letters, digits, `_`, `-` and `.`, which begins with a letter or digit, got `{name[:100]}` at "
+        f"`pipelines`{line_of(f'pipelines.{name}')}"
+        for name in pipelines
+        if not _NAME.fullmatch(name)
+    ]
+    after = {name: one.get("after", []) for name, one in pipelines.items()}
+    return [
+        *names,
+        *problems_of_order(after, lambda name: line_of(f"pipelines.{name}.after")),
+        *_same_states(config),
+    ]
+
+
+def _same_states(config: Mapping[str, Any]) -> list[str]:
+    by_file: dict[str, list[str]] = {}
+    for name, one in config["pipelines"].items():
+        by_file.setdefault(os.path.normpath(_state_file(name, one, config)), []).append(name)
+    return [
+        f"Expected a state file for each pipeline, got `{file}` for {' and '.join(f'`{name}`' for name in names)}"
+        f"{line_of(f'pipelines.{names[-1]}.state')}"
+        for file, names in by_file.items()
+        if len(names) > 1
+    ]
+
+
+def _state_file(name: str, one: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    given = one.get("state")
+    return (
+        str(given) if given is not None else os.path.join(config.get("state_folder", "state"), f"{name}.json")
+    )
+
+
+def _plan_of(path: str, config: Mapping[str, Any]) -> Plan:
+    folder = os.path.dirname(path)
+
+    def pipeline(name: str, one: Mapping[str, Any]) -> Pipeline:
+        timeout = one.get("timeout", config.get("timeout"))
+        return Pipeline(
+            name,
+            _program(one["tap"], folder),
+            _program(one["target"], folder),
+            tuple(one.get("after", ())),
+            os.path.join(folder, _state_file(name, one, config)),
+            _retries(one.get("retries", config.get("retries"))),
+            None if timeout is None else seconds_of(timeout),
+            tuple(map(_hook, one.get("after_commit", ()))),
+        )
+
+    failure = config.get("on_failure")
+    return Plan(
+        path,
+        folder,
+        {name: pipeline(name, one) for name, one in config["pipelines"].items()},
+        config.get("jobs", 1),
+        failure and ([failure["exec"], *failure.get("args", ())], seconds_of(failure.get("timeout", "1m"))),
+    )
+
+
+def _program(said: Mapping[str, Any], folder: str) -> Program:
+    def located(path: str | None) -> str | None:
+        return None if path is None else os.path.join(folder, path)
+
+    configs = said.get("config", ())
+    return Program(
+        said["exec"],
+        tuple(os.path.join(folder, one) for one in ([configs] if isinstance(configs, str) else configs)),
+        located(said.get("catalog")),
+        located(said.get("properties")),
+        tuple(said.get("args", ())),
+        dict(said.get("env", {})),
+    )
+
+
+def _retries(said: Mapping[str, Any] | None) -> Retries:
+    if said is None:
+        return Retries()
+    return Retries(
+        said.get("times", 3), frozenset(said.get("on", (69, 75))), range_of(said.get("wait", "30s..10m"))
+    )
+
+
+def _hook(said: Mapping[str, Any]) -> Hook:
+    return Hook(said["run"], said.get("when") == "success", seconds_of(said.get("timeout", "1h")))

@@ -1,0 +1,105 @@
+"""Pipelines in their order, some at a time; what fails holds up what stands on it, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
+
+from singerkit_run.children import run_alone
+from singerkit_run.outcomes import Outcome
+from singerkit_run.planfile import Pipeline, Plan
+from singerkit_run.programs import Found, located
+from singerkit_run.tries import Result, Telling, run_pipeline
+from singerkit_shell.signals import StopFlag
+
+__all__ = ["run_all"]
+
+_TURN = 0.2
+_SKIPPED = Outcome(0, "")
+
+
+def run_all(
+    plan: Plan,
+    names: Sequence[str],
+    found: Mapping[str, Found],
+    jobs: int,
+    env: Mapping[str, str],
+    telling_of: Callable[[str], Telling],
+    stop: StopFlag,
+) -> list[Result]:
+    """Run pipelines, ``jobs`` of them at a time, each behind those of them that it names in `after`; return what became of each, in the order of ``names``."""
+    results: dict[str, Result] = {}
+    running: dict[Future[Result], str] = {}
+    run = partial(_run_one, plan, found, env, telling_of, stop)
+    with ThreadPoolExecutor(jobs) as pool:
+        while len(results) < len(names):
+            for name in names:
+                if name in results or name in running.values():
+                    continue
+                hindrance = _hindrance(plan.pipelines[name], results)
+                if stop or hindrance:
+                    results[name] = Result(name, _SKIPPED, skipped_for=hindrance)
+                elif len(running) < jobs and _is_ready(plan.pipelines[name], names, results):
+                    running[pool.submit(run, name)] = name
+            done, _ = wait(running, timeout=_TURN, return_when=FIRST_COMPLETED)
+            for future in done:
+                results[running.pop(future)] = future.result()
+    return [results[name] for name in names]
+
+
+def _is_ready(pipeline: Pipeline, names: Sequence[str], results: Mapping[str, Result]) -> bool:
+    return all(other in results for other in pipeline.after if other in names)
+
+
+def _hindrance(pipeline: Pipeline, results: Mapping[str, Result]) -> str:
+    """Return the pipeline that one stands on and that has not ended well."""
+    for other in pipeline.after:
+        result = results.get(other)
+        if result is not None and (result.outcome.code or result.skipped_for):
+            return other
+    return ""
+
+
+def _run_one(
+    plan: Plan,
+    found: Mapping[str, Found],
+    env: Mapping[str, str],
+    telling_of: Callable[[str], Telling],
+    stop: StopFlag,
+    name: str,
+) -> Result:
+    telling = telling_of(name)
+    telling.news("begins.")
+    result = run_pipeline(plan.pipelines[name], found, plan.folder, env, telling, stop)
+    if result.outcome.code and not result.outcome.is_stop and plan.on_failure is not None:
+        _tell_of_failure(plan, result, env, telling, stop)
+    return result
+
+
+def _tell_of_failure(
+    plan: Plan, result: Result, env: Mapping[str, str], telling: Telling, stop: StopFlag
+) -> None:
+    """Run what the file names for a pipeline that has failed; that it fails, too, changes nothing."""
+    assert plan.on_failure is not None  # noqa: S101  the caller has looked
+    (called, *args), timeout = plan.on_failure
+    said = {
+        "pipeline": result.name,
+        "exit_code": result.outcome.code,
+        "reason": result.outcome.why,
+        "tries": result.tries,
+        "seconds": round(result.seconds, 1),
+        "committed": result.committed,
+    }
+    code = run_alone(
+        [located(called, plan.folder) or called, *args],
+        folder=plan.folder,
+        env={**env, "SINGERKIT_PIPELINE": result.name, "SINGERKIT_EXIT_CODE": str(result.outcome.code)},
+        on_line=lambda line: telling.line("on_failure", line),
+        timeout=timeout,
+        stop=stop,
+        words=json.dumps(said).encode() + b"\n",
+    )
+    if code != 0:
+        telling.news(f"`on_failure` ({called}) {'was stopped' if code is None else f'ended with {code}'}.")

@@ -1,0 +1,192 @@
+"""A pipeline: its pipe, tried again where that may help, and what runs behind it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from singerkit_run.children import run_alone
+from singerkit_run.commands import Commands, commands_of, write_name
+from singerkit_run.durations import shown
+from singerkit_run.outcomes import UNAVAILABLE, Outcome
+from singerkit_run.pipe import Ground, run_pipe, sentence_in
+from singerkit_run.planfile import Hook, Pipeline
+from singerkit_run.programs import Found
+from singerkit_run.states import Collected, Watched
+from singerkit_shell.errors import LockHeldError, SingerkitError
+from singerkit_shell.signals import StopFlag
+from singerkit_state.statefile import StateFileLock
+
+__all__ = ["Result", "Telling", "run_pipeline"]
+
+_NO_STATE = (64, 78)
+"""What a target of ours ends with where nothing has been committed; what else is wrong with its config, the pipe says."""
+_ASKING_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Telling:
+    """Whom a pipeline tells: ``line`` what its programs say, ``news`` what becomes of it."""
+
+    line: Callable[[str, str], None]
+    news: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a pipeline has come to; ``seconds`` with all tries and waits."""
+
+    name: str
+    outcome: Outcome
+    seconds: float = 0.0
+    tries: int = 0
+    committed: bool = False
+    skipped_for: str = ""
+
+
+def run_pipeline(
+    pipeline: Pipeline,
+    found: Mapping[str, Found],
+    folder: str,
+    env: Mapping[str, str],
+    telling: Telling,
+    stop: StopFlag,
+) -> Result:
+    """Run a pipeline to its end, whatever that is; two runs of one at a time are not."""
+    began = time.monotonic()
+    running = _Running(pipeline, found, folder, env, telling, stop)
+    try:
+        os.makedirs(os.path.dirname(pipeline.state_file), exist_ok=True)
+        with StateFileLock(f"{pipeline.state_file.removesuffix('.json')}.run", pipeline.name):
+            write_name(pipeline)
+            outcome = running.to_its_end()
+    except LockHeldError:
+        outcome = Outcome(
+            LockHeldError.exit_code,
+            f"Another run of the pipeline `{pipeline.name}` is at work; nothing was done.",
+        )
+    except SingerkitError as error:
+        outcome = Outcome(error.exit_code, str(error))
+    except OSError as error:
+        outcome = Outcome(
+            74, f"The folder of {pipeline.state_file} cannot be made ({error.strerror}); nothing was run."
+        )
+    return Result(pipeline.name, outcome, time.monotonic() - began, running.tries, running.committed)
+
+
+class _Running:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        found: Mapping[str, Found],
+        folder: str,
+        env: Mapping[str, str],
+        telling: Telling,
+        stop: StopFlag,
+    ) -> None:
+        self._pipeline, self._found, self._folder = pipeline, found, folder
+        self._env = {**env, "SINGERKIT_PIPELINE": pipeline.name}
+        self._telling, self._stop = telling, stop
+        self.tries = 0
+        self.committed = False
+
+    def to_its_end(self) -> Outcome:
+        retries = self._pipeline.retries
+        while True:
+            self.tries += 1
+            outcome = self._try()
+            if outcome.code == 0:
+                return self._run_hooks()
+            if outcome.is_stop or outcome.code not in retries.on or self.tries > retries.times:
+                return outcome
+            seconds = retries.seconds_before(self.tries)
+            self._telling.news(
+                f"ended with {outcome.code}: {outcome.why} It is tried again in {shown(seconds)} ({self.tries} of {retries.times})."
+            )
+            if self._stop.wait(seconds):
+                return self._stopped()
+
+    def _try(self) -> Outcome:
+        """Run the pipe once, from the state that is committed by now."""
+        pipeline = self._pipeline
+        commands = commands_of(pipeline, self._found, os.path.exists(pipeline.state_file))
+        if commands.last_state is not None:
+            refused = self._ask_for_state(commands, commands.last_state)
+            if refused is not None:
+                return refused
+        watched, collected = Watched(pipeline.state_file), Collected(pipeline.state_file)
+        ground = Ground(
+            self._folder,
+            self._env,
+            self._stop,
+            self._telling.line,
+            (lambda _line: None) if commands.is_target_ours else collected.take,
+        )
+        try:
+            outcome = run_pipe(commands, ground, pipeline.timeout)
+        finally:
+            self.committed = self.committed or watched.has_changed()
+        if collected.failure is not None and outcome.code == 0:
+            return Outcome(collected.failure.exit_code, str(collected.failure))
+        return outcome
+
+    def _ask_for_state(self, commands: Commands, command: list[str]) -> Outcome | None:
+        """Bring the state file up to date with the target; return what is in the way of that."""
+        words: deque[str] = deque(maxlen=100)
+        code = self._alone(command, words.append, _ASKING_SECONDS, commands.target_env)
+        if code == 0 or code in _NO_STATE:
+            return None
+        for line in words:
+            self._telling.line("target", line)
+        if self._stop:
+            return self._stopped()
+        if code is None:
+            return Outcome(
+                UNAVAILABLE,
+                f"The target did not say within {shown(_ASKING_SECONDS)} which state is committed.",
+            )
+        return Outcome(code, sentence_in(words[-1] if words else "", "target"))
+
+    def _run_hooks(self) -> Outcome:
+        for hook in self._pipeline.hooks:
+            if hook.always or self.committed:
+                outcome = self._run_hook(hook)
+                if outcome.code:
+                    return outcome
+        return Outcome(0)
+
+    def _run_hook(self, hook: Hook) -> Outcome:
+        code = self._alone(
+            ["/bin/sh", "-c", hook.run], lambda line: self._telling.line("after", line), hook.timeout, {}
+        )
+        if self._stop:
+            return self._stopped()
+        if code is None:
+            return Outcome(
+                UNAVAILABLE, f"The rows are committed; `{hook.run}` was stopped after {shown(hook.timeout)}."
+            )
+        return Outcome(code, f"The rows are committed; `{hook.run}` ended with {code}." if code else "")
+
+    def _alone(
+        self, command: list[str], on_line: Callable[[str], None], seconds: float, env: Mapping[str, str]
+    ) -> int | None:
+        return run_alone(
+            command,
+            folder=self._folder,
+            env={**self._env, **env},
+            on_line=on_line,
+            timeout=seconds,
+            stop=self._stop,
+        )
+
+    def _stopped(self) -> Outcome:
+        signum = self._stop.signum or signal.SIGTERM
+        return Outcome(
+            128 + signum,
+            f"Stopped by {signal.Signals(signum).name}; what was committed is safe.",
+            is_stop=True,
+        )
