@@ -215,6 +215,7 @@ def _wide(count: int) -> Iterator[str]:
 
 
 _ONE_IN_A_HUNDRED = {"on_invalid": "quarantine", "quarantine_limit": 10**9}
+_KEPT = {"missing_fields": "keep"}
 PLAIN = OddStream("plain", 1, _plain)
 WIDE = OddStream("1,000 columns, by bytes", 2, _wide)
 STREAMS = [
@@ -229,13 +230,10 @@ STREAMS = [
     OddStream("optional fields absent in 10 %, again", 1.5, _without_optional(0.1), again=True),
     OddStream("optional fields absent in 50 %", 1.5, _without_optional(0.5)),
     OddStream("optional fields absent in 50 %, again", 1.5, _without_optional(0.5), again=True),
-    OddStream(
-        "optional fields absent in 50 %, again, kept",
-        1.5,
-        _without_optional(0.5),
-        {"missing_fields": "keep"},
-        again=True,
-    ),
+    OddStream("optional fields absent in 10 %, kept", 1.5, _without_optional(0.1), _KEPT),
+    OddStream("optional fields absent in 10 %, kept, again", 1.5, _without_optional(0.1), _KEPT, again=True),
+    OddStream("optional fields absent in 50 %, kept", 1.5, _without_optional(0.5), _KEPT),
+    OddStream("optional fields absent in 50 %, kept, again", 1.5, _without_optional(0.5), _KEPT, again=True),
     OddStream("50 streams interleaved", 1.5, _interleaved),
     OddStream("streams of 20 rows", 10, _many_small),
     OddStream("SCHEMA before each 100 rows", 1.5, _schema_again),

@@ -56,6 +56,7 @@ class ExistingColumn:
     is_generated: bool = False
     is_inherited: bool = field(default=False, compare=False, kw_only=True)
     comment: str | None = field(default=None, compare=False, kw_only=True)
+    has_default: bool = field(default=False, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True)

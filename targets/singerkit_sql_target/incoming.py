@@ -10,6 +10,7 @@ from singerkit_sql_target.tables import StreamTable
 from singerkit_sql_target.versions import Versions
 from singerkit_target.metadata import MetadataColumns, column_of
 from singerkit_wire.batch import Batch
+from singerkit_wire.masks import is_masked, padded, with_more
 from singerkit_wire.stream import DELETED_AT
 
 __all__ = ["Incoming"]
@@ -23,9 +24,18 @@ class Incoming:
     def __init__(self, settings: Settings, versions: Versions) -> None:
         self._settings, self._versions = settings, versions
         self._metadata = MetadataColumns()
+        self._sparse: set[str] = set()  # streams of which rows came that leave fields out
 
     def whole(self, table: StreamTable, batch: Batch) -> Batch:
         """Return a batch with all columns that are written: a row that comes is not marked as deleted any more."""
+        whole = self._with_ours(table, batch)
+        if is_masked(batch):
+            self._sparse.add(table.stream)
+            return with_more(whole, len(whole.columns) - len(batch.columns))
+        # Rows of one shape wait in one stage, and those that have all fields are no reason to merge it.
+        return padded(whole) if table.given.takes_masks and table.stream in self._sparse else whole
+
+    def _with_ours(self, table: StreamTable, batch: Batch) -> Batch:
         if self._settings.with_metadata:
             batch = self._metadata.added_to(batch, table.given)
             self._versions.see(table.stream, batch.names, batch.wire_rows)

@@ -171,7 +171,9 @@ SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
        EXISTS (SELECT 1 FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
            WHERE d.classid = 'pg_catalog.pg_type'::regclass AND d.objid = a.atttypid AND d.deptype = 'e'
            AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND e.extname = 'citext'),
-       a.attinhcount > 0, pg_catalog.col_description(a.attrelid, a.attnum)
+       a.attinhcount > 0, pg_catalog.col_description(a.attrelid, a.attnum),
+       a.atthasdef OR a.attidentity <> '' OR EXISTS (SELECT 1 FROM pg_catalog.pg_type d
+           WHERE d.oid = a.atttypid AND d.typtype = 'd' AND d.typdefault IS NOT NULL)
 FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation
 CROSS JOIN LATERAL (
@@ -193,8 +195,8 @@ def columns_of(cursor: Cursor, oid: int) -> dict[str, ExistingColumn]:
     """Return the columns of a table, in their order."""
     cursor.execute(_COLUMNS, [oid])
     return {
-        name: ExistingColumn(*facts, is_inherited=is_inherited, comment=comment)
-        for name, *facts, is_inherited, comment in cursor.fetchall()
+        name: ExistingColumn(*facts, is_inherited=is_inherited, comment=comment, has_default=has_default)
+        for name, *facts, is_inherited, comment, has_default in cursor.fetchall()
     }
 
 
@@ -221,7 +223,7 @@ WITH RECURSIVE root(oid) AS (
 SELECT
     (SELECT oid FROM root),
     (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod,
-        a.attcollation, a.attidentity), E'\\n' ORDER BY a.attnum)
+        a.attcollation, a.attidentity, a.atthasdef), E'\\n' ORDER BY a.attnum)
         FROM pg_catalog.pg_attribute a JOIN root ON root.oid = a.attrelid WHERE a.attnum > 0 AND NOT a.attisdropped),
     (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', i.indexrelid, i.indkey, i.indimmediate, i.indisvalid), E'\\n'
         ORDER BY i.indexrelid)

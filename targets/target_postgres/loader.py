@@ -39,6 +39,7 @@ from singerkit_target.outcomes import Outcomes
 from singerkit_target.overwriting import interrupted_streams
 from singerkit_target.replay import waits
 from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.masks import is_masked
 from singerkit_wire.stream import DELETED_AT, Stream
 from target_postgres import ahead, overwriting, rejects
 from target_postgres.arrays import with_arrays
@@ -382,8 +383,14 @@ class PostgresLoader:
         if table.arrays:
             at = {index: table.arrays[name] for index, name in enumerate(names) if name in table.arrays}
             rows = with_arrays(rows, at)
+        masks: Sequence[str | None] = ()
+        if is_masked(batch) and table.takes_copies and not self._storing.sets_aside:
+            # No column of the table takes them, and straight COPY needs none: what a row leaves out is null there.
+            names, masks, rows = names[1:], [row[0] for row in rows], [row[1:] for row in rows]
         csv = as_csv(rows)
-        waiting = self._waiting.of(table, tuple(table.columns[name] for name in names))
+        waiting = self._waiting.of(table, tuple(table.columns.get(name, name) for name in names))
+        if masks:
+            waiting.take_masks(masks)
         waiting.lines = span(waiting.lines, batch.lines)
         if self._storing.sets_aside:
             waiting.batches.append((rows, batch))

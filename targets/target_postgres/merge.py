@@ -11,6 +11,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Composed, Identifier
 
 from singerkit_target.outcomes import Outcome
+from singerkit_wire.masks import PRESENT
 from target_postgres.counting import Counting
 from target_postgres.ddl import Detours, own_rows
 from target_postgres.faults import NotDone, check_stored
@@ -34,12 +35,16 @@ def _unnoted(_outcome: Outcome | None) -> None:
     """Nobody asks."""
 
 
-def create_stage(cursor: Cursor, stage: str, table: Identifier) -> None:
-    """Create an empty temporary twin of the table without its index; it is emptied at each commit."""
+def create_stage(cursor: Cursor, stage: str, table: Identifier, *, is_masked: bool = False) -> None:
+    """Create an empty temporary twin of the table without its index; it is emptied at each commit.
+
+    ``is_masked``: it has a column for what a row leaves out, too (`singerkit_wire.masks`).
+    """
     cursor.execute(SQL("DROP TABLE IF EXISTS pg_temp.{}").format(Identifier(stage)))
+    mask = SQL("NULL::varbit AS {}, ").format(Identifier(PRESENT)) if is_masked else SQL("")
     cursor.execute(
-        SQL("CREATE TEMPORARY TABLE {} ON COMMIT DELETE ROWS AS SELECT * FROM {} WITH NO DATA").format(
-            Identifier(stage), table
+        SQL("CREATE TEMPORARY TABLE {} ON COMMIT DELETE ROWS AS SELECT {}* FROM {} WITH NO DATA").format(
+            Identifier(stage), mask, table
         )
     )
 

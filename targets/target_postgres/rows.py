@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from singerkit_shell.encoding import has_escape
 from singerkit_shell.errors import BadDataError
 
-__all__ = ["COPY_OPTIONS", "as_csv", "with_hex", "with_utc"]
+__all__ = ["COPY_OPTIONS", "as_csv", "with_hex", "with_masks", "with_utc"]
 
 COPY_OPTIONS = "(FORMAT csv, ESCAPE '\\', NULL 'null')"
 
@@ -48,6 +49,15 @@ def _spell_out_one(match: re.Match[bytes]) -> bytes:
     if escape.startswith(b"u") and len(escape) > 1:
         return bytes([int(escape[1:], 16)])
     return dict(_PLAIN).get(match.group(), match.group())
+
+
+_LINE = re.compile(rb'(?:[^"\n]|"(?:[^"\\]|\\.)*")*\n', re.DOTALL)
+
+
+def with_masks(csv: bytes, masks: Sequence[str | None]) -> bytes:
+    """Return lines of `as_csv`, each with its mask in front, as if that had been the first value of its row."""
+    in_front = (b"null," if mask is None else b'"%b",' % mask.encode("ascii") for mask in masks)
+    return b"".join(chain.from_iterable(zip(in_front, _LINE.findall(csv), strict=True)))
 
 
 def with_hex(rows: Iterable[tuple[Any, ...]], binary_at: Sequence[int]) -> list[tuple[Any, ...]]:

@@ -19,13 +19,14 @@ from singerkit_sql_target.versions import Versions
 from singerkit_target.contract import check_room
 from singerkit_target.outcomes import Outcome, Outcomes
 from singerkit_wire.batch import Reject
+from singerkit_wire.masks import PRESENT
 from singerkit_wire.stream import DELETED_AT
-from target_postgres import ddl, history, loads, merge
+from target_postgres import ddl, history, loads, masks, merge
 from target_postgres.copy import copy_rows
 from target_postgres.faults import LateRefusal, check_stored, column_of, during, is_refusal, refusal
 from target_postgres.fitting import Fitting
 from target_postgres.parts import Removal
-from target_postgres.rows import as_csv
+from target_postgres.rows import as_csv, with_masks
 from target_postgres.tables import Table, give_key, hold
 from target_postgres.tied import Tied
 from target_postgres.waiting import Placed, Waiting, said, span
@@ -126,15 +127,19 @@ class Storing:
         if table.overwrites:  # it is not even locked before the end of the run
             self._tied.add(cursor, waiting, csv)
             return
-        if waiting.has_marks:
+        if waiting.has_marks or PRESENT in columns:
             table.takes_copies = False  # what is to be deleted goes by way of the stage, and all after it
         if not table.keys or table.takes_copies:
             self._hold(cursor, table)
+        if waiting.is_masked and not table.takes_masks:
+            raise masks.refused(table)
         if self._has_to_wait(waiting):
             self._tied.add(cursor, waiting, csv)
         elif not table.keys:
             self._copy_counted(cursor, table, columns, csv, count)
         elif not (table.takes_copies and self._copy_straight(cursor, table, columns, csv, count)):
+            if waiting.masks:
+                columns, csv = (PRESENT, *columns), with_masks(csv, waiting.masks)
             self._stage(cursor, table, columns, csv)
             table.has_marks = table.has_marks or waiting.has_marks
             table.staged_lines = span(table.staged_lines, waiting.lines)
@@ -173,7 +178,7 @@ class Storing:
         if table.staged is not None and table.staged != columns:
             self.merge(cursor, table)
         if not table.has_stage:
-            merge.create_stage(cursor, table.stage, table.identifier)
+            merge.create_stage(cursor, table.stage, table.identifier, is_masked=table.given.takes_masks)
             table.has_stage = True
         copy_rows(cursor, Identifier("pg_temp", table.stage), columns, csv)
         table.staged = columns
@@ -192,19 +197,24 @@ class Storing:
             table.staged = table.staged_lines = None
             table.has_marks = False
             return
-        table.has_repeats = merge.merge(
-            cursor,
-            table.stage,
-            table.identifier,
-            table.staged,
-            table.keys,
-            has_repeats=table.has_repeats,
-            detours=table.detours,
-            gone=table.columns[DELETED_AT] if table.has_marks else None,
-            rows=table.rows,
-            keepers=table.keepers,
-            note=partial(self.outcomes.note, table.stream),
-        )
+        gone = table.columns[DELETED_AT] if table.has_marks else None
+        note = partial(self.outcomes.note, table.stream)
+        if PRESENT in table.staged:
+            masks.merge(cursor, table, gone, note)
+        else:
+            table.has_repeats = merge.merge(
+                cursor,
+                table.stage,
+                table.identifier,
+                table.staged,
+                table.keys,
+                has_repeats=table.has_repeats,
+                detours=table.detours,
+                gone=gone,
+                rows=table.rows,
+                keepers=table.keepers,
+                note=note,
+            )
         if table.has_marks:
             self._note_deleted(table)
         table.staged = table.staged_lines = None
@@ -225,6 +235,8 @@ class Storing:
         hold(cursor, table, self._log, must_hold=self._must_hold(table.stream))
         if table.lacks_key:
             self.altered(cursor, partial(give_key, cursor, table, self._log, index))
+        if PRESENT in (table.staged or ()) and not table.takes_masks:
+            raise masks.refused(table)
         # Behind a COPY nothing tells which rows were deleted; a merge knows their keys.
         table.takes_copies = table.takes_copies and not table.detours.take_away
 

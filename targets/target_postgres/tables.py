@@ -25,6 +25,7 @@ from singerkit_sql_target.wholes import with_wholes_of
 from singerkit_target.chosen import check_chosen
 from singerkit_target.contract import TableRemade
 from singerkit_wire.kinds import Kind
+from singerkit_wire.masks import PRESENT
 from singerkit_wire.stream import Stream
 from target_postgres import ddl
 from target_postgres.arrays import arrays_of
@@ -43,6 +44,8 @@ from target_postgres.words import WORDS
 
 __all__ = ["Table", "build_key", "fit_table", "give_key", "hold"]
 
+_MOST_MASKED = 700
+"""Columns: a statement over two rows side by side has twice as many, and PostgreSQL takes 1,664."""
 _TAKES_TIMES = frozenset({"timestamptz", "timestamp", "text"})
 
 
@@ -102,6 +105,17 @@ class Table(StreamTable):
     def rows(self) -> Composable:
         """Where the rows of its stream are."""
         return ddl.rows_of(self.identifier, is_alone=self.is_alone)
+
+    @property
+    def takes_masks(self) -> bool:
+        """Whether its rows may wait in one stage whatever fields they leave out (`masks.py`): nothing of the table tells what becomes of them."""
+        shape = self.shape
+        is_tied = shape.ties.now or shape.ties.late or shape.ties.is_referred_to
+        is_guarded = shape.detours or shape.row_security.keeping or shape.row_security.hides
+        if not self.keys or self.history or self.overwrites or is_tied or is_guarded or shape.is_inherited:
+            return False
+        fills = any(column.has_default for column in self.held.values())
+        return not fills and PRESENT not in self.columns.values() and len(self.columns) <= _MOST_MASKED
 
     def alone(self) -> Table:
         """The same for statements that name its rows by ``quoted``."""
@@ -238,7 +252,7 @@ def fit_table(
     given = as_stored(fitting, held)
     actual_shape = ddl.shape(cursor, fitting.schema, name)
     check_rules(cursor, stream.name, table, actual_shape.rules, has_key=bool(keys))
-    return Table(
+    table_of_stream = Table(
         stream=stream.name,
         given=given,
         schema=fitting.schema,
@@ -267,6 +281,8 @@ def fit_table(
         scope=None if scope is None else replace(scope, fields=tuple(columns[name] for name in scope.fields)),
         history=history,
     )
+    table_of_stream.given = replace(given, takes_masks=table_of_stream.takes_masks)
+    return table_of_stream
 
 
 def hold(cursor: Cursor, table: Table, log: logging.Logger, *, must_hold: bool = False) -> None:

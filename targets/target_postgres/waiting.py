@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from singerkit_wire.batch import Batch
+from singerkit_wire.masks import PRESENT
 from target_postgres.tables import Table
 
 __all__ = ["Placed", "Row", "Waiting", "WaitingRows", "said", "span"]
@@ -30,8 +31,19 @@ class Waiting:
     count: int = 0
     lines: tuple[int, int] | None = None
     has_marks: bool = False
+    masks: list[str | None] = field(default_factory=list)
+    """What stands in front of each row where it leaves fields out (`singerkit_wire.masks`), and not in its block; empty: no row does."""
     batches: list[tuple[Sequence[Row], Batch]] = field(default_factory=list)
     """What the blocks were encoded from, where rows that are refused are to be set aside."""
+
+    @property
+    def is_masked(self) -> bool:
+        return bool(self.masks) or PRESENT in self.columns
+
+    def take_masks(self, masks: Sequence[str | None]) -> None:
+        """Note the masks of rows that are about to be counted."""
+        self.masks += [None] * (self.count - len(self.masks))
+        self.masks += masks
 
     def rows(self) -> list[Placed]:
         return [(row, batch, index) for rows, batch in self.batches for index, row in enumerate(rows)]

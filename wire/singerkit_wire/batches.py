@@ -1,4 +1,4 @@
-"""Rows with missing fields, put together so that every batch holds one set of columns (DESIGN 6)."""
+"""Rows with missing fields, put together so that every batch holds one set of columns, or says of each row what it has (DESIGN 6)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from singerkit_wire.batch import Batch
 from singerkit_wire.kinds import Column, Kind
+from singerkit_wire.masks import masked
 from singerkit_wire.stream import DELETED_AT, Stream
 
 __all__ = ["Missing", "batches_of"]
@@ -44,7 +45,7 @@ def batches_of(
 
     Without a key there is no stored value: missing is null. Rows of the same key are folded first (the last value of
     each field wins), so that the order of the batches does not matter; ``in_order`` keeps every row in its place instead,
-    as a log does.
+    as a log does, and so do streams whose target ``takes_masks``.
     """
     if not rows:
         return []
@@ -62,6 +63,8 @@ def batches_of(
         rows = [_there(row, gone) for row in rows]
     if not any(UNSET in row for row in rows):
         return [Batch(columns, rows, first_line)]
+    if stream.takes_masks:
+        return [masked(columns, rows, first_line)]
     if in_order:
         return _in_runs(columns, rows, first_line)
     groups: dict[tuple[bool, ...], list[tuple[int, Row]]] = {}

@@ -23,7 +23,8 @@ class Stream:
     """A stream as its last SCHEMA message declares it; ``schema`` has its local references resolved.
 
     ``inferred``: fields whose types are what some records show, which later ones may contradict; our taps name them.
-    ``left_out``: fields that the target does not take, whatever records hold. ``apart``: objects whose fields stand in the place of them.
+    ``left_out``: fields that the target does not take, whatever records hold. ``apart``: objects whose fields stand in the place of them. ``takes_masks``: the target
+    takes rows that leave fields out in one batch (`masks.py`).
     """
 
     name: str
@@ -33,6 +34,7 @@ class Stream:
     inferred: frozenset[str] = frozenset()
     left_out: frozenset[str] = frozenset()
     apart: frozenset[str] = frozenset()
+    takes_masks: bool = False
     said: bytes = dataclasses.field(default=b"", compare=False, repr=False)
     """The SCHEMA message as it came."""
 
