@@ -594,6 +594,7 @@ def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
 
 
 AS_EVER = Making()
+UNDIVIDED = SQL("")
 
 
 def create_table(
@@ -602,6 +603,7 @@ def create_table(
     columns: Sequence[tuple[str, str]],
     primary_key: Sequence[str],
     making: Making = AS_EVER,
+    partitioned: Composable = UNDIVIDED,
 ) -> None:
     """Create a table; ``columns`` are (identifier, SQL type) with types checked by `types.column_type`."""
     space = (
@@ -611,8 +613,10 @@ def create_table(
     if primary_key:
         of_key = SQL("") if making.tablespace is None else SQL(" USING INDEX") + space
         parts.append(SQL("PRIMARY KEY ({}){}").format(_list(primary_key), of_key))
-    kind = SQL("UNLOGGED " if making.unlogged else "")
-    cursor.execute(SQL("CREATE {}TABLE {} ({}){}").format(kind, name, SQL(", ").join(parts), space))
+    kind = SQL("UNLOGGED " if making.unlogged and making.division is None else "")
+    cursor.execute(
+        SQL("CREATE {}TABLE {} ({}){}{}").format(kind, name, SQL(", ").join(parts), partitioned, space)
+    )
 
 
 def add_columns(cursor: Cursor, name: Identifier, columns: Sequence[tuple[str, str]]) -> None:

@@ -48,6 +48,7 @@ def finish(
         ("indexes", upkeep.indexes),
         ("unlogged", upkeep.unlogged),
         ("tablespace", upkeep.tablespaces),
+        ("partition_by", upkeep.divisions),
     ):
         for pattern in unmatched(given, streams):
             log.warning(
@@ -200,10 +201,10 @@ def _tell_how_it_was_made(cursor: Cursor, table: Table, making: Making, log: log
     """Name what of the config holds for tables that are made only, and not for this one, which was there."""
     cursor.execute(
         "SELECT c.relpersistence = 'u', s.spcname FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_tablespace s ON s.oid = c.reltablespace "
-        "WHERE c.oid = %s",
+        "WHERE c.oid = %s AND c.relkind = 'r'",
         [table.shape.oid],
     )
-    is_unlogged, tablespace = cursor.fetchone() or (False, None)
+    is_unlogged, tablespace = cursor.fetchone() or (True, making.tablespace)  # its partitions are what counts
     changes = []
     if making.unlogged and not is_unlogged:
         changes.append("SET UNLOGGED")

@@ -41,7 +41,7 @@ from singerkit_target.replay import waits
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.masks import is_masked
 from singerkit_wire.stream import DELETED_AT, Stream
-from target_postgres import ahead, overwriting, rejects
+from target_postgres import ahead, overwriting, partitions, rejects
 from target_postgres.arrays import with_arrays
 from target_postgres.connect import NO_WISHES, Connection, Wishes, connect, pid_of
 from target_postgres.domain import ABILITIES, DOMAIN
@@ -243,6 +243,7 @@ class PostgresLoader:
         self._places.take(stream.name)
         if not self._settings.loads_extra:
             self._upkeep.check(stream)
+        self._upkeep.check_division(stream)
         self._declared += 1
         doubts: list[str] = []
         overwrites = self._settings.overwrites(stream.name)  # what is gone comes again with the whole load
@@ -371,6 +372,7 @@ class PostgresLoader:
     def write(self, stream: Stream, batch: Batch) -> None:
         """Encode a batch here and queue its COPY."""
         table = self._tables[stream.name]
+        self._have_partitions(table, batch)
         self._in_unit.add(_OVERWRITTEN if table.overwrites else stream.name)
         batch = self._incoming.whole(table, batch)
         names, rows = batch.names, batch.wire_rows
@@ -397,6 +399,27 @@ class PostgresLoader:
         waiting.count += len(rows)
         waiting.has_marks = self._incoming.tells_of_deletions(table, batch) or waiting.has_marks
         self._waiting.gather(waiting, csv)
+
+    def _have_partitions(self, table: Table, batch: Batch) -> None:
+        """Have those that the rows of a batch need, before they come: committed beside the unit, so that nobody waits for its end."""
+        wanted = partitions.needed(table.parted, batch)
+        if not wanted or table.parted is None:
+            return
+        stream, doing = table.stream, f"making partitions of the table of stream `{table.stream}`"
+
+        def fit(cursor: Cursor, log: logging.Logger) -> Table:
+            assert table.parted is not None  # noqa: S101  as above
+            partitions.make(cursor, log, table.parted, table, wanted)
+            return table
+
+        if not self._in_unit:
+            self._call(partial(self._before_unit, stream, fit, doing), doing)
+        else:
+            pid: int = self._call(pid_of, doing)
+            if self._fitting.beside_unit(stream, fit, doing, pid, self._made.of(stream)) is None:
+                self._call(partial(self._within_unit, stream, fit, doing), doing)
+                return  # what goes with the unit is not known to be there
+        table.parted.known.update(wanted)
 
     def _load(self, waiting: Waiting, csv: bytes) -> None:
         def load(connection: Connection) -> None:

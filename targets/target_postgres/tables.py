@@ -34,6 +34,7 @@ from target_postgres.faults import TableChanged
 from target_postgres.guards import check_rules
 from target_postgres.keys import hang_again, keys_of, references
 from target_postgres.metadata import fit_metadata, may_hold_marks
+from target_postgres.partitions import Parted, advice, clause, make_first, parted
 from target_postgres.parts import Overwrite, Part
 from target_postgres.ranges import check_no_ranges, check_ranges, key_with_range
 from target_postgres.retyping import fit_types, type_of
@@ -60,6 +61,7 @@ class Table(StreamTable):
     ``lacks_key``: it holds rows that are committed, and gets the stream's key in the unit that brings more of them. ``parts``:
     what waits of it for other tables, to which foreign keys tie it, or, where its stream ``overwrites``, for the end of the load, which ``overwrite`` is.
     ``scope``: the columns by which that takes the place of a part. ``history``: the stream's own key, where each version of a row is kept.
+    ``parted``: its partitions are made as rows need them.
     """
 
     binary: frozenset[str]
@@ -82,6 +84,7 @@ class Table(StreamTable):
     overwrite: Overwrite | None = None
     history: tuple[str, ...] = ()
     scope: Scope | None = None
+    parted: Parted | None = None
 
     @property
     def detours(self) -> ddl.Detours:
@@ -224,8 +227,16 @@ def fit_table(
         if fitting.schema != settings.schema:
             ddl.create_schema(cursor, fitting.schema)
         ddl.create_table(
-            cursor, table, [(column, type_.sql) for column, type_ in types.items()], keys, making
+            cursor,
+            table,
+            [(column, type_.sql) for column, type_ in types.items()],
+            keys,
+            making,
+            clause(
+                making.division, stream, columns, {short: type_.sql for short, type_ in types.items()}, keys
+            ),
         )
+        make_first(cursor, fitting.schema, name, making)
         fitting.tell_made()
     else:
         lacks_key = _fit(
@@ -280,6 +291,15 @@ def fit_table(
         overwrites=settings.overwrites(stream.name) or scope is not None,
         scope=None if scope is None else replace(scope, fields=tuple(columns[name] for name in scope.fields)),
         history=history,
+        parted=parted(
+            cursor,
+            fitting,
+            making,
+            actual_shape.oid,
+            columns,
+            {short: actual[short].type for short in columns.values()},
+            tells=former is None,
+        ),
     )
     table_of_stream.given = replace(given, takes_masks=table_of_stream.takes_masks)
     return table_of_stream
@@ -663,13 +683,7 @@ def _check_partitions(
     if None in by:
         why, way = "by an expression, and PostgreSQL makes no key over such a table", other
     elif field_of.keys() >= {*lacking}:
-        key = list(stream.key_properties)
-        longer = _as_setting("primary_keys", [*key, *fields])
-        why = f"by {quoted(fields)}, which PostgreSQL wants in each key, and the key of the stream is {quoted(key)}"
-        way = (
-            f"give the stream the longer key (tap-rest: `{longer}`), if no row ever changes its {quoted(fields)}, since it would be "
-            f"there twice; or {other}"
-        )
+        why, way = advice(stream, fields, other)
     else:
         why = f"by {quoted(fields)}, which PostgreSQL wants in each key, and the stream does not send all of that"
         way = other

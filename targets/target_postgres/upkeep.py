@@ -12,6 +12,8 @@ from typing import Any
 from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_target.patterns import EVERY, NAME, most_exact
 from singerkit_wire.stream import Stream
+from target_postgres import dividing
+from target_postgres.dividing import Division
 
 __all__ = ["NO_UPKEEP", "SETTINGS", "Index", "Making", "Upkeep", "upkeep_of"]
 
@@ -59,6 +61,7 @@ SETTINGS: Mapping[str, Any] = {
         "description": "Make tables UNLOGGED, all or by stream or glob: a crash of the server empties them, and the run after it is refused "
         "(`rows_gone`).",
     },
+    "partition_by": dividing.SETTING,
     "tablespace": {
         "type": ["string", "object"],
         "minLength": 1,
@@ -71,10 +74,11 @@ SETTINGS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Making:
-    """How a table is made: without a write-ahead log, and where its file is."""
+    """How a table is made: without a write-ahead log, where its file is, and in which partitions."""
 
     unlogged: bool = False
     tablespace: str | None = None
+    division: Division | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ class Upkeep:
     analyze_rows: int | None = None
     unlogged: Mapping[str, bool] = field(default_factory=dict)
     tablespaces: Mapping[str, str] = field(default_factory=dict)
+    divisions: Mapping[str, Division] = field(default_factory=dict)
 
     @property
     def has_end(self) -> bool:
@@ -107,6 +112,7 @@ class Upkeep:
             or self.analyze_rows
             or self.unlogged
             or self.tablespaces
+            or self.divisions
         )
 
     def making(self, stream: str) -> Making:
@@ -114,6 +120,7 @@ class Upkeep:
         return Making(
             unlogged=bool(most_exact(self.unlogged, stream, "unlogged")),
             tablespace=most_exact(self.tablespaces, stream, "tablespace"),
+            division=most_exact(self.divisions, stream, "partition_by"),
         )
 
     def check(self, stream: Stream) -> None:
@@ -123,12 +130,26 @@ class Upkeep:
             ConfigurationError: it has not.
         """
         for index in most_exact(self.indexes, stream.name, "indexes") or ():
-            missing = [name for name in index.fields if name not in stream.column_names]
-            if missing:
-                raise ConfigurationError(
-                    f"Expected fields of stream `{stream.name}` at `indexes`, got `{missing[0]}`, which its SCHEMA does not have; nothing of "
-                    "this stream was written: correct the config, then run again."
-                )
+            _check_fields(stream, "indexes", index.fields)
+
+    def check_division(self, stream: Stream) -> None:
+        """See that a stream has the field by which its table is partitioned, which no record brings later.
+
+        Raises:
+            ConfigurationError: it has not.
+        """
+        division = most_exact(self.divisions, stream.name, "partition_by")
+        if division is not None:
+            _check_fields(stream, "partition_by", [division.field])
+
+
+def _check_fields(stream: Stream, setting: str, fields: Sequence[str]) -> None:
+    missing = [name for name in fields if name not in stream.column_names]
+    if missing:
+        raise ConfigurationError(
+            f"Expected fields of stream `{stream.name}` at `{setting}`, got `{missing[0]}`, which its SCHEMA does not have; nothing of "
+            "this stream was written: correct the config, then run again."
+        )
 
 
 NO_UPKEEP = Upkeep()
@@ -138,7 +159,7 @@ def upkeep_of(config: Mapping[str, Any]) -> Upkeep:
     """Return what a config wants.
 
     Raises:
-        ValueError: an index is none; says what was expected, in the words of a sentence.
+        ValueError: an index is none, or a division; says what was expected, in the words of a sentence.
     """
     return Upkeep(
         _listed(config.get("pre_sql")),
@@ -152,6 +173,7 @@ def upkeep_of(config: Mapping[str, Any]) -> Upkeep:
         config.get("analyze_rows"),
         _by_stream(config.get("unlogged")),
         _by_stream(config.get("tablespace")),
+        dividing.divisions_of(config.get("partition_by", {})),
     )
 
 

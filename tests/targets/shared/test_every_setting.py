@@ -117,6 +117,7 @@ SHOWN_ELSEWHERE = SHARED_SHOWN_ELSEWHERE | {
     "analyze_rows": "test_what_is_wanted_of_a_table_is_done_once_at_the_end",
     "unlogged": "test_how_a_table_is_made",
     "tablespace": "test_how_a_table_is_made",
+    "partition_by": "test_a_range_has_its_partitions_before_its_rows",
     "activate_version": "test_a_version_is_passed_over_where_that_is_asked_for",
     "embedded": "test_it_is_there_when_it_is_asked_for_by_name_or_with_an_empty_config",
     "embedded_folder": "test_it_is_there_when_it_is_asked_for_by_name_or_with_an_empty_config",
@@ -189,7 +190,11 @@ def test_a_connection_setting_reaches_libpq(setting: str) -> None:
 def test_every_documented_setting_is_here() -> None:
     assert sorted(documented("target-jsonl")) == sorted([*SHARED, *SHARED_SHOWN_ELSEWHERE])
     ours = {*SHARED, *POSTGRES, *CONNECTION, *SHOWN_ELSEWHERE} - {"destination_path"}
-    top = [name for name in documented("target-postgres") if not name.startswith("ssh_tunnel.")]
+    top = [
+        name
+        for name in documented("target-postgres")
+        if not name.startswith(("ssh_tunnel.", "partition_by."))
+    ]
     assert sorted(top) == sorted(ours)
     sources = "".join(path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py"))
     assert [name for name in SHOWN_ELSEWHERE.values() if f"def {name}(" not in sources] == []
