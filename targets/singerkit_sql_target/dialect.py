@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from singerkit_shell.errors import BadDataError, SingerkitError
+from singerkit_sql_target.newest import Newest
 from singerkit_target.abilities import Abilities, Domain
 from singerkit_target.outcomes import Outcome
 from singerkit_wire.kinds import Column, Kind
@@ -196,11 +197,18 @@ class Session(Runs, Protocol):
         ...
 
     def merge(
-        self, table: str, stage: str, columns: Sequence[str], keys: Sequence[str], gone: str | None = None
+        self,
+        table: str,
+        stage: str,
+        columns: Sequence[str],
+        keys: Sequence[str],
+        gone: str | None = None,
+        newest: Newest | None = None,
     ) -> Outcome:
         """Upsert the rows of a stage; ``columns`` are those it holds, all others keep what is stored. Return what that did.
 
-        A key whose last row has a value in the column ``gone`` is deleted.
+        A key whose last row has a value in the column ``gone`` is deleted. ``newest``: of rows with one key the newest counts in the place of
+        the last, and those that are older than the stored one change nothing.
         """
         ...
 

@@ -110,6 +110,7 @@ class Letters:
             return Since.NOTHING
         marks = declaration.bookmark_properties
         mark = marks[0] if isinstance(marks, list) and marks and isinstance(marks[0], str) else None
+        mark = self._settings.newest_by.of(letter.stream) or mark
         look = _Look(self._words, self._settings, letter, keys, values, mark, message.version)
         return ask(look, f"looking for a row of stream `{letter.stream}`", Since.NOTHING)
 

@@ -19,6 +19,7 @@ from singerkit_sql_target.fitting import Fitting
 from singerkit_sql_target.incoming import Incoming
 from singerkit_sql_target.letters import Letter, Letters
 from singerkit_sql_target.names import Places, place_of
+from singerkit_sql_target.newest import told_of_older
 from singerkit_sql_target.rejects import REJECTS, RejectTable, Writer
 from singerkit_sql_target.runids import new_run_id
 from singerkit_sql_target.settings import Settings, unmet
@@ -413,9 +414,9 @@ class SqlLoader:
             outcomes.note(stream, Outcome(new=new))
             return False
         gone = self._gone(session, part)
-        outcome = session.merge(
-            table.quoted, part.source, columns, [self._dialect.quote(key) for key in part.keys], gone
-        )
+        newest = None if table.newest is None else table.newest.among(columns)
+        keys = [self._dialect.quote(key) for key in part.keys]
+        outcome = session.merge(table.quoted, part.source, columns, keys, gone, newest)
         outcomes.note(stream, outcome)
         return gone is not None
 
@@ -448,7 +449,8 @@ class SqlLoader:
 
     def unmet(self) -> list[str]:
         """What the config says of streams and columns that the run did not have, a sentence each."""
-        return unmet(self._settings, {name: table.given for name, table in self._tables.items()})
+        found = unmet(self._settings, {name: table.given for name, table in self._tables.items()})
+        return [*found, *told_of_older(self.outcomes.known(), self._settings.newest_by)]
 
     # --- the session ---------------------------------------------------------------------------------------
 

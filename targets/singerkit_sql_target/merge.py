@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from singerkit_sql_target.dialect import ORDER
+from singerkit_sql_target.newest import Newest
 
-__all__ = ["going", "insert", "merge", "newest_of_each_key", "overlap", "repeats"]
+__all__ = ["are_older", "going", "insert", "merge", "newest_of_each_key", "note_loads", "overlap", "repeats"]
+
+_RANK = "_singerkit_newest"
 
 
 def repeats(stage: str, keys: Sequence[str]) -> str:
@@ -17,13 +20,34 @@ def repeats(stage: str, keys: Sequence[str]) -> str:
     return f"SELECT EXISTS (SELECT 1 FROM {stage} GROUP BY {', '.join(keys)} HAVING count(*) > 1)"
 
 
-def newest_of_each_key(stage: str, columns: Sequence[str], keys: Sequence[str]) -> str:
-    """Select the last row of each key (SINGER-RULES G11)."""
-    names = ", ".join(columns)
-    rank = f"row_number() OVER (PARTITION BY {', '.join(keys)} ORDER BY {ORDER} DESC)"
+def newest_of_each_key(
+    stage: str, columns: Sequence[str], keys: Sequence[str], newest: Newest | None = None
+) -> str:
+    """Select the last row of each key (SINGER-RULES G11), or the newest."""
+    names, order = ", ".join(columns), f"{ORDER} DESC"
+    if newest is not None:
+        listed = ", ".join(newest.value(column, keys, ORDER) for column in columns)
+        stage = f"(SELECT {listed}, {ORDER}, {newest.rank(keys, ORDER)} AS {_RANK} FROM {stage} AS staged)"
+        order = f"{_RANK} DESC NULLS LAST, {order}"
+    rank = f"row_number() OVER (PARTITION BY {', '.join(keys)} ORDER BY {order})"
+    return f"(SELECT {names} FROM (SELECT {names}, {rank} AS {ORDER} FROM {stage} AS each) AS ranked WHERE {ORDER} = 1)"
+
+
+def are_older(table: str, source: str, keys: Sequence[str], newest: Newest) -> str:
+    """Count the rows of a source that are older than those that are stored."""
+    return f"SELECT count(*) FROM {table} AS stored JOIN {source} AS given ON {_older(keys, newest)}"
+
+
+def note_loads(table: str, source: str, keys: Sequence[str], newest: Newest) -> str:
+    """Note of rows that are older than those that are stored with which load they came: they are not gone at the source."""
     return (
-        f"(SELECT {names} FROM (SELECT {names}, {rank} AS {ORDER} FROM {stage}) AS ranked WHERE {ORDER} = 1)"
+        f"UPDATE {table} AS stored SET {newest.load} = given.{newest.load} FROM {source} AS given WHERE {_older(keys, newest)} "
+        f"AND stored.{newest.load} IS DISTINCT FROM given.{newest.load}"
     )
+
+
+def _older(keys: Sequence[str], newest: Newest) -> str:
+    return f"{_same(keys, None)} AND {newest.is_older('given', 'stored')}"
 
 
 def insert(table: str, source: str, columns: Sequence[str], gone: str | None = None) -> str:
@@ -39,12 +63,18 @@ def overlap(table: str, stage: str, keys: Sequence[str]) -> str:
 
 
 def going(
-    table: str, source: str, keys: Sequence[str], gone: str, compared: Mapping[str, str] | None = None
+    table: str,
+    source: str,
+    keys: Sequence[str],
+    gone: str,
+    compared: Mapping[str, str] | None = None,
+    newest: Newest | None = None,
 ) -> str:
     """Count the stored rows that `merge` deletes."""
+    is_new_enough = "" if newest is None else f" AND NOT {newest.is_older('given', 'stored')}"
     return (
         f"SELECT count(*) FROM {table} AS stored JOIN {source} AS given ON {_same(keys, compared)} "
-        f"WHERE given.{gone} IS NOT NULL"
+        f"WHERE given.{gone} IS NOT NULL{is_new_enough}"
     )
 
 
@@ -63,8 +93,9 @@ def merge(
     keys: Sequence[str],
     compared: Mapping[str, str] | None = None,
     gone: str | None = None,
+    newest: Newest | None = None,
 ) -> str:
-    """Upsert a source in which each key stands once; a row is rewritten only where it differs.
+    """Upsert a source in which each key stands once; a row is rewritten only where it differs, and is not ``newest`` as it is.
 
     ``compared`` says how a stored column is compared in full, as ``{} COLLATE ...``, where it folds by itself. A row with a
     value in ``gone`` deletes the stored one.
@@ -72,12 +103,13 @@ def merge(
     changing = [column for column in columns if column not in keys]
     stored = _stored(columns, compared)
     same = _same(keys, compared)
+    is_new_enough = "" if newest is None else f" AND NOT {newest.is_older('given', 'stored')}"
     matched = ""
     if changing:
         differ = " OR ".join(f"{stored[column]} IS DISTINCT FROM given.{column}" for column in changing)
         sets = ", ".join(f"{column} = given.{column}" for column in changing)
-        matched = f" WHEN MATCHED AND ({differ}) THEN UPDATE SET {sets}"
-    deleted = f" WHEN MATCHED AND given.{gone} IS NOT NULL THEN DELETE" if gone else ""
+        matched = f" WHEN MATCHED AND ({differ}){is_new_enough} THEN UPDATE SET {sets}"
+    deleted = f" WHEN MATCHED AND given.{gone} IS NOT NULL{is_new_enough} THEN DELETE" if gone else ""
     is_new = f" AND given.{gone} IS NULL" if gone else ""
     names, given = ", ".join(columns), ", ".join(f"given.{column}" for column in columns)
     return (

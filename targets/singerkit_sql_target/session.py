@@ -9,6 +9,7 @@ from typing import Any
 
 from singerkit_sql_target import merge
 from singerkit_sql_target.dialect import ORDER, Field, OutcomeUnknown, Words
+from singerkit_sql_target.newest import Newest
 from singerkit_target.outcomes import Outcome
 
 __all__ = ["StandardSession", "key_in"]
@@ -81,21 +82,34 @@ class StandardSession:
         return stage
 
     def merge(
-        self, table: str, stage: str, columns: Sequence[str], keys: Sequence[str], gone: str | None = None
+        self,
+        table: str,
+        stage: str,
+        columns: Sequence[str],
+        keys: Sequence[str],
+        gone: str | None = None,
+        newest: Newest | None = None,
     ) -> Outcome:
         [(has_repeats,)] = self.execute(merge.repeats(stage, keys))
-        source = merge.newest_of_each_key(stage, columns, keys) if has_repeats else stage
+        source = merge.newest_of_each_key(stage, columns, keys, newest) if has_repeats else stage
         [(may_be_stored,)] = self.execute(merge.overlap(table, stage, keys))
         if not may_be_stored:  # in a third of the time
             return Outcome(new=self.written(merge.insert(table, source, columns, gone)))
         compared = self.compared.get(table)
         deleted = 0
         if gone is not None:
-            [(deleted,)] = self.execute(merge.going(table, source, keys, gone, compared))
+            [(deleted,)] = self.execute(merge.going(table, source, keys, gone, compared, newest))
         before = self._rows_in(table)
-        written = self.written(merge.merge(table, source, columns, keys, compared, gone))
+        written = self.written(merge.merge(table, source, columns, keys, compared, gone, newest))
         new = self._rows_in(table) - before + deleted
-        return Outcome(new, written - new - deleted, deleted)
+        older = 0 if newest is None else self._left_older(table, source, keys, newest)
+        return Outcome(new, written - new - deleted, deleted, older)
+
+    def _left_older(self, table: str, source: str, keys: Sequence[str], newest: Newest) -> int:
+        if newest.load is not None:
+            self.execute(merge.note_loads(table, source, keys, newest))
+        [(older,)] = self.execute(merge.are_older(table, source, keys, newest))
+        return int(older)
 
     def _rows_in(self, table: str) -> int:
         [(count,)] = self.execute(f"SELECT count(*) FROM {table}")

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from singerkit_sql_target import contracts, naming, nestings
+from singerkit_sql_target import contracts, naming, nestings, newest
 from singerkit_sql_target.contracts import Contracts, contracts_of
 from singerkit_sql_target.methods import Method, Methods, method_problems, methods_of
 from singerkit_sql_target.naming import Naming, naming_of, naming_problems
 from singerkit_sql_target.nestings import Nestings, nesting_problems, nestings_of
+from singerkit_sql_target.newest import NewestBy
 from singerkit_sql_target.patterns import NAME, known_words, most_exact, unmatched, word_problems
 from singerkit_sql_target.scopes import SCOPES, Scope, Scopes, scope_problems, scopes_of
 from singerkit_wire.conflicts import Conflicts, OnConflict
@@ -43,6 +44,7 @@ SETTINGS: Mapping[str, Any] = {
         "`history` (target-postgres) keeps each version of a row with a key, from `_sdc_valid_from` to `_sdc_valid_to`.",
     },
     "replace_by": SCOPES,
+    "newest_by": newest.SETTING,
     "column_types": {
         "type": "object",
         "additionalProperties": NAME,
@@ -101,6 +103,7 @@ class Settings:
     contracts: Contracts = field(default_factory=Contracts)
     scopes: Scopes = field(default_factory=Scopes)
     nestings: Nestings = field(default_factory=Nestings)
+    newest_by: NewestBy = field(default_factory=NewestBy)
 
     def type_of(self, stream: str, field: str) -> str | None:
         """Return the type that `column_types` chooses for a column; `EXISTING`: that which it has in the table."""
@@ -117,6 +120,16 @@ class Settings:
     def keeps_history(self, stream: str) -> bool:
         """Whether each version of a row is kept, with the range in which it held."""
         return self.methods.of(stream) is Method.HISTORY
+
+    def ordered(self, stream: Stream) -> Stream:
+        """Return a stream with the field that tells which of its rows is newer, where the config names one.
+
+        Raises:
+            ConfigurationError: that field is none, or cannot tell.
+        """
+        name = self.newest_by.of(stream.name)
+        is_chosen = name is not None and self.type_of(stream.name, name) is not None
+        return newest.ordered_by(stream, name, self.methods.of(stream.name), is_chosen=is_chosen)
 
     def scope(self, stream: str) -> Scope | None:
         """Which rows of a stream a run replaces, where it brings sets of them whole."""
@@ -145,6 +158,7 @@ def settings_of(config: Mapping[str, Any], given: frozenset[str]) -> Settings:
         contracts=contracts_of(config["schema_contract"]),
         scopes=scopes_of(config.get("replace_by", {})),
         nestings=nestings_of(config["nested"]),
+        newest_by=NewestBy(config.get("newest_by", {})),
     )
 
 
@@ -152,11 +166,13 @@ def conflicts_of(config: Mapping[str, Any], given: frozenset[str]) -> Conflicts:
     """Return what a config with its defaults says of values that are not of the type of their column."""
     by_pattern = known_words(config["on_type_conflict"], _CONFLICTS)
     held = contracts_of(config["schema_contract"])
+    newest_by = NewestBy(config.get("newest_by", {}))
 
     def of(stream: str, field: str) -> OnConflict | None:
         said = asked(stream, field)
         is_change = said in (OnConflict.VARIANT, OnConflict.WIDEN)
-        return None if is_change and not held.evolves(stream) else said
+        is_fixed = not held.evolves(stream) or field == newest_by.of(stream)
+        return None if is_change and is_fixed else said
 
     def asked(stream: str, field: str) -> OnConflict:
         setting = "on_type_conflict"
@@ -182,6 +198,7 @@ def unmet(settings: Settings, streams: Mapping[str, Stream]) -> list[str]:
         ),
         ("replace_by", settings.scopes.unmatched(streams), "stream that it matches"),
         ("nested", settings.nestings.unmatched(streams), "stream that it matches"),
+        ("newest_by", settings.newest_by.unmatched(streams), "stream that it matches"),
     ]
     return [
         *(

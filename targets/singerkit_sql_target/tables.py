@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from singerkit_shell.errors import BadDataError
 from singerkit_sql_target.deletions import may_hold_marks, new_marks
@@ -26,6 +26,7 @@ from singerkit_sql_target.dialect import (
 )
 from singerkit_sql_target.fitting import FORGET_TYPES, MOST_NAMED, Fitting, is_mixed, quoted
 from singerkit_sql_target.names import fold, identifiers
+from singerkit_sql_target.newest import Newest, check_ordered, newest_of
 from singerkit_sql_target.settings import EXISTING, Settings
 from singerkit_sql_target.variants import (
     called,
@@ -77,6 +78,8 @@ class StreamTable:
     moments: frozenset[str]
     read_anew: str
     is_of_this_run: bool
+    newest: Newest | None = field(default=None, kw_only=True)
+    """How the newer of two versions of a row is told."""
 
     @property
     def where(self) -> str:
@@ -160,6 +163,7 @@ def fit_table(
         RowsGone: rows were loaded, and the table is gone or empty.
         BadDataError: names collide, a key or type does not fit the existing table.
     """
+    stream = settings.ordered(stream)
     fitting = _Fitting(dialect, settings, log, stream, start_over, session, dialect, waiting, change_waiting)
     existing = fitting.look(session.inspect)
     has_marks = existing is not None and may_hold_marks(existing.columns, stream)
@@ -203,6 +207,7 @@ def fit_table(
         # Rows that wait under the former key are put into the table later.
         session.note_key(fitting.quoted, None if former is not None and waiting else keys)
     given = _as_stored(fitting, existing, columns, types, metadata)
+    check_ordered(given, {name: types[short] for name, short in columns.items()})
     return Table(
         stream=stream.name,
         given=given,
@@ -215,6 +220,7 @@ def fit_table(
         moments=frozenset(column.name for column in given.columns if column.kind in _MOMENTS),
         read_anew=read_anew,
         is_of_this_run=is_of_this_run,
+        newest=newest_of(given, columns, dialect.quote),
     )
 
 

@@ -16,7 +16,7 @@ __all__ = ["NOTHING_KNOWN", "Ended", "bookmark_in"]
 NOTHING_KNOWN: Mapping[str, Outcome] = MappingProxyType({})
 
 _LONGEST = 40
-_COUNTS = ("rows", "new", "changed", "deleted", "set aside")
+_COUNTS = ("rows", "new", "changed", "deleted", "older", "set aside")
 _HEADER = ("stream", *_COUNTS, "bookmark before", "bookmark after")
 
 

@@ -10,11 +10,12 @@ __all__ = ["Outcome", "Outcomes"]
 
 
 class Outcome(NamedTuple):
-    """``deleted`` are also those that were only marked, all at once, as of another version."""
+    """``deleted`` are also those that were only marked, all at once, as of another version; ``older`` is what came and changed nothing for that."""
 
     new: int = 0
     changed: int = 0
     deleted: int = 0
+    older: int = 0
 
     def plus(self, other: Outcome) -> Outcome:
         return Outcome(*(one + more for one, more in zip(self, other, strict=True)))

@@ -8,17 +8,20 @@ ranges of a key overlap.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from singerkit_sql_target.fitting import METADATA_KINDS, VALID_FROM, VALID_TO
+from singerkit_sql_target.newest import Newest
 from singerkit_sql_target.versions import Version
 from singerkit_target.outcomes import Outcome
 from singerkit_wire.stream import DELETED_AT
 from target_postgres.faults import check_stored
 from target_postgres.loads import has_versions, is_gone, note_seen
 from target_postgres.merge import differ, latest
+from target_postgres.newest import is_older, leave_older, newest_among
 from target_postgres.tables import Table
 
 __all__ = [
@@ -36,7 +39,7 @@ def moment_of_unit(cursor: Cursor) -> str:
 
 
 def merge(cursor: Cursor, table: Table, moment: str) -> Outcome:
-    """Put the staged rows into the history, and empty the stage; the last of several rows with one key wins.
+    """Put the staged rows into the history, and empty the stage; the last of several rows with one key wins, or the newest.
 
     A row of the outcome is one that holds now: ``deleted`` are those whose range ended without another.
 
@@ -45,10 +48,14 @@ def merge(cursor: Cursor, table: Table, moment: str) -> Outcome:
     """
     assert table.staged is not None  # noqa: S101  the callers' choice
     at = SQL("{}::timestamptz").format(Literal(moment))
-    last = latest(table.stage, table.staged, table.history, Composed([SQL("true")]))
+    newest = newest_among(table.newest, table.staged)
+    last = latest(table.stage, table.staged, table.history, Composed([SQL("true")]), newest)
+    outcome = Outcome()
+    if newest is not None:
+        outcome, last = _without_older(cursor, table, last, newest)
     mark = table.columns[DELETED_AT] if table.has_marks else None
     goes = SQL("last.{} IS NOT NULL").format(Identifier(mark)) if mark else SQL("false")
-    outcome = _change_those_of_the_unit(cursor, table, last, at, goes)
+    outcome = outcome.plus(_change_those_of_the_unit(cursor, table, last, at, goes))
     outcome = outcome.plus(_close_and_begin(cursor, table, last, at, goes))
     if table.detours:
         cursor.execute(
@@ -61,6 +68,16 @@ def merge(cursor: Cursor, table: Table, moment: str) -> Outcome:
         note_seen(cursor, table)
     cursor.execute(SQL("TRUNCATE pg_temp.{}").format(Identifier(table.stage)))
     return outcome
+
+
+def _without_older(cursor: Cursor, table: Table, last: Composed, newest: Newest) -> tuple[Outcome, Composed]:
+    """Count the rows that are older than any version of their key; return those that are not."""
+    outcome = leave_older(cursor, last, table.rows, table.history, replace(newest, load=None))
+    which = SQL("{} AND {}").format(_same(table, "given"), is_older(newest, "given"))
+    kept = SQL("SELECT * FROM ({}) AS given WHERE NOT EXISTS (SELECT 1 FROM {} AS stored WHERE {})").format(
+        last, table.rows, which
+    )
+    return outcome, kept
 
 
 def _change_those_of_the_unit(

@@ -20,6 +20,7 @@ from singerkit_sql_target.begun import Begun, Noted
 from singerkit_sql_target.incoming import Incoming
 from singerkit_sql_target.letters import Letter, Letters
 from singerkit_sql_target.names import Places, place_of
+from singerkit_sql_target.newest import told_of_older
 from singerkit_sql_target.rejects import Writer
 from singerkit_sql_target.runids import new_run_id
 from singerkit_sql_target.settings import Settings, unmet
@@ -701,7 +702,8 @@ class PostgresLoader:
 
     def unmet(self) -> list[str]:
         """What the config says of streams and columns that the run did not have, a sentence each."""
-        return unmet(self._settings, {name: table.given for name, table in self._tables.items()})
+        found = unmet(self._settings, {name: table.given for name, table in self._tables.items()})
+        return [*found, *told_of_older(self.outcomes.known(), self._settings.newest_by)]
 
     # --- the session ---------------------------------------------------------------------------------------
 

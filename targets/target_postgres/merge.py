@@ -10,11 +10,13 @@ from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Composed, Identifier
 
+from singerkit_sql_target.newest import Newest
 from singerkit_target.outcomes import Outcome
 from singerkit_wire.masks import PRESENT
 from target_postgres.counting import Counting
 from target_postgres.ddl import Detours, own_rows
 from target_postgres.faults import NotDone, check_stored
+from target_postgres.newest import is_older, leave_older, listed, newest_among, order
 
 __all__ = [
     "Gone",
@@ -62,6 +64,7 @@ def merge(
     rows: Composable | None = None,
     keepers: str = "trigger or rule",
     note: Note = _unnoted,
+    newest: Newest | None = None,
 ) -> bool:
     """Upsert the staged rows and empty the stage; the last of several rows with one key wins (SINGER-RULES G11).
 
@@ -69,23 +72,28 @@ def merge(
     of them differs in any byte. Returns True when the stage held a key twice, which costs a sort: pass it on as
     ``has_repeats`` next time. ``detours``: triggers of the table that may keep rows out or delete them.
     ``gone``: the column that is not null in the last row of a key that is to be deleted; ``rows`` is what they are deleted from, if
-    not the table with all that inherits from it, and ``keepers`` what of it may keep them. ``note`` is told what was done.
+    not the table with all that inherits from it, and ``keepers`` what of it may keep them. ``note`` is told what was done. ``newest``: how
+    of two rows with one key the newer is told, which counts in the place of the last.
 
     Raises:
         NotDone: fewer rows were written than should be, or are there.
     """
+    newest = newest_among(newest, columns)
 
     if gone is not None:
-        last = _select(stage, columns, keys, has_repeats=True)
-        put_together(cursor, [Put(_where(last, gone, "IS NULL"), table, columns, keys, detours, note)])
-        going = Gone(_where(last, gone, "IS NOT NULL"), rows or table, keys, keepers, note)
+        last = _select(stage, columns, keys, newest, has_repeats=True)
+        coming = Put(_where(last, gone, "IS NULL"), table, columns, keys, detours, note, newest)
+        put_together(cursor, [coming])
+        going = Gone(_where(last, gone, "IS NOT NULL"), rows or table, keys, keepers, note, newest)
         take_together(cursor, [going])
+        note(leave_older(cursor, last, rows or table, keys, newest))
         cursor.execute(_empty(stage))
         return has_repeats
 
     def put(*, has_repeats: bool) -> None:
-        select = _select(stage, columns, keys, has_repeats=has_repeats)
-        put_together(cursor, [Put(select, table, columns, keys, detours, note)])
+        select = _select(stage, columns, keys, newest, has_repeats=has_repeats)
+        put_together(cursor, [Put(select, table, columns, keys, detours, note, newest)])
+        note(leave_older(cursor, select, rows or table, keys, newest))
 
     if not has_repeats:
         cursor.execute("SAVEPOINT singerkit_merge")
@@ -107,7 +115,10 @@ def merge(
 
 @dataclass(frozen=True)
 class Put:
-    """Rows of ``columns`` that ``select`` returns, on their way into a table: by its key, or all of them where it has none."""
+    """Rows of ``columns`` that ``select`` returns, on their way into a table: by its key, or all of them where it has none.
+
+    ``newest``: those that are older by it than the stored one stay out.
+    """
 
     select: Composed
     table: Identifier
@@ -115,6 +126,7 @@ class Put:
     keys: Sequence[str]
     detours: Detours | None = None
     note: Note = _unnoted
+    newest: Newest | None = None
 
     @property
     def changing(self) -> list[str]:
@@ -128,7 +140,7 @@ class Put:
     def statement(self) -> Composed:
         if not self.keys:
             return SQL("INSERT INTO {} ({}) {}").format(self.table, _list(self.columns), self.select)
-        return _upsert(self.select, self.table, self.columns, self.keys, _action(self.changing))
+        return _upsert(self.select, self.table, self.columns, self.keys, _action(self.changing, self.newest))
 
 
 def put_together(cursor: Cursor, puts: Sequence[Put]) -> None:
@@ -156,7 +168,7 @@ def put_together(cursor: Cursor, puts: Sequence[Put]) -> None:
             stored = count if there is None else min(count, own_rows(cursor, put.table) - there)
             check_stored(_count(cursor, SQL("({}) AS given").format(put.select)), stored)
         elif put.detours:
-            _check_stored(cursor, put.select, put.table, put.columns, put.keys, put.detours)
+            _check_stored(cursor, put.select, put.table, put.columns, put.keys, put.detours, put.newest)
 
 
 def _run_together(cursor: Cursor, statements: Sequence[Composed]) -> list[int]:
@@ -182,7 +194,7 @@ def _where(select: Composed, column: str, what: str) -> Composed:
 class Gone:
     """Rows of a table that are to be deleted, by the keys that ``select`` returns; one that is not there is gone already.
 
-    ``keepers``: what of the table may keep them.
+    ``keepers``: what of the table may keep them. ``newest``: those that are newer by it stay.
     """
 
     select: Composed
@@ -190,10 +202,12 @@ class Gone:
     keys: Sequence[str]
     keepers: str
     note: Note = _unnoted
+    newest: Newest | None = None
 
     @property
     def same(self) -> Composed:
-        return _same(self.keys, "gone")
+        same = _same(self.keys, "gone")
+        return same if self.newest is None else same + SQL(" AND NOT ") + is_older(self.newest, "gone")
 
     @property
     def statement(self) -> Composed:
@@ -216,29 +230,37 @@ def take_together(cursor: Cursor, gone: Sequence[Gone]) -> None:
             raise NotDone(f"a {one.keepers} of the table keeps rows that are to be deleted; change it")
 
 
-def latest(stage: str, columns: Sequence[str], keys: Sequence[str], where: Composed) -> Composed:
-    """Return the staged rows for which ``where`` is true, of those with one key the last."""
+def latest(
+    stage: str, columns: Sequence[str], keys: Sequence[str], where: Composed, newest: Newest | None = None
+) -> Composed:
+    """Return the staged rows for which ``where`` is true, of those with one key the last, or the newest."""
     if not keys:
         return SQL("SELECT {} FROM pg_temp.{} WHERE {}").format(_list(columns), Identifier(stage), where)
+    # A fresh table is filled in order: the greatest ctid of a key is its last row.
     return SQL(
-        "SELECT DISTINCT ON ({keys}) {names} FROM pg_temp.{stage} WHERE {where} ORDER BY {keys}, ctid DESC"
-    ).format(keys=_list(keys), names=_list(columns), stage=Identifier(stage), where=where)
+        "SELECT DISTINCT ON ({keys}) {names} FROM pg_temp.{stage} WHERE {where} ORDER BY {keys}, {order}"
+    ).format(
+        keys=_list(keys),
+        names=listed(columns, keys, newest),
+        stage=Identifier(stage),
+        where=where,
+        order=order(keys, newest),
+    )
 
 
 def _empty(stage: str) -> Composed:
     return SQL("TRUNCATE pg_temp.{}").format(Identifier(stage))
 
 
-def _select(stage: str, columns: Sequence[str], keys: Sequence[str], *, has_repeats: bool) -> Composed:
+def _select(
+    stage: str, columns: Sequence[str], keys: Sequence[str], newest: Newest | None, *, has_repeats: bool
+) -> Composed:
     # By key, in which most writers go, too: two that lock rows in one order do not end in a deadlock.
     if not has_repeats:
         return SQL("SELECT {} FROM pg_temp.{} ORDER BY {}").format(
             _list(columns), Identifier(stage), _list(keys)
         )
-    # A fresh table is filled in order: the greatest ctid of a key is its last row.
-    return SQL("SELECT DISTINCT ON ({keys}) {names} FROM pg_temp.{stage} ORDER BY {keys}, ctid DESC").format(
-        keys=_list(keys), names=_list(columns), stage=Identifier(stage)
-    )
+    return latest(stage, columns, keys, Composed([SQL("true")]), newest)
 
 
 def _upsert(
@@ -249,10 +271,11 @@ def _upsert(
     )
 
 
-def _action(changing: Sequence[str]) -> Composed:
+def _action(changing: Sequence[str], newest: Newest | None) -> Composed:
     if not changing:
         return Composed([SQL("DO NOTHING")])
-    return _set(changing) + SQL(" WHERE ") + differ("EXCLUDED", changing)
+    action = _set(changing) + SQL(" WHERE ") + differ("EXCLUDED", changing)
+    return action if newest is None else action + SQL(" AND NOT ") + is_older(newest, "EXCLUDED")
 
 
 def _set(columns: Sequence[str]) -> Composed:
@@ -276,10 +299,13 @@ def differ(new: str, columns: Sequence[str]) -> Composed:
 
 def _note_changing(cursor: Cursor, before: Identifier, put: Put) -> None:
     """Keep the rows as they are that are to be updated."""
+    changes = differ("given", put.changing)
+    if put.newest is not None:
+        changes += SQL(" AND NOT ") + is_older(put.newest, "given")
     cursor.execute(
         SQL(
             "CREATE TEMPORARY TABLE {} AS SELECT stored.* FROM {} AS stored JOIN ({}) AS given ON {} WHERE {}"
-        ).format(before, put.table, put.select, _same(put.keys, "given"), differ("given", put.changing))
+        ).format(before, put.table, put.select, _same(put.keys, "given"), changes)
     )
 
 
@@ -303,6 +329,7 @@ def _check_stored(
     columns: Sequence[str],
     keys: Sequence[str],
     detours: Detours,
+    newest: Newest | None,
 ) -> None:
     """See that no row was left out or deleted.
 
@@ -310,7 +337,9 @@ def _check_stored(
     are not there as they were given are written once more, each in any case, and counted.
     """
     missing = SQL("stored.{} IS NULL").format(Identifier(keys[0]))
-    is_odd = SQL("{} OR {}").format(missing, differ("given", columns)) if detours.leave_out else missing
+    is_odd = SQL("({} OR {})").format(missing, differ("given", columns)) if detours.leave_out else missing
+    if newest is not None:
+        is_odd += SQL(" AND NOT ") + is_older(newest, "given")
     odd = SQL("SELECT given.* FROM ({}) AS given LEFT JOIN {} AS stored ON {} WHERE {}").format(
         select, table, _same(keys, "given"), is_odd
     )

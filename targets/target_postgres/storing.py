@@ -214,6 +214,7 @@ class Storing:
                 rows=table.rows,
                 keepers=table.keepers,
                 note=note,
+                newest=table.newest,
             )
         if table.has_marks:
             self._note_deleted(table)

@@ -17,6 +17,7 @@ from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.deletions import new_marks
 from singerkit_sql_target.fitting import MOST_NAMED, Fitting, quoted
 from singerkit_sql_target.names import identifiers
+from singerkit_sql_target.newest import check_ordered, newest_of
 from singerkit_sql_target.scopes import Scope
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.tables import StreamTable
@@ -39,7 +40,7 @@ from target_postgres.parts import Overwrite, Part
 from target_postgres.ranges import check_no_ranges, check_ranges, key_with_range
 from target_postgres.retyping import fit_types, type_of
 from target_postgres.stored import as_stored, check_keys
-from target_postgres.types import ColumnType
+from target_postgres.types import ORDERED, ColumnType
 from target_postgres.upkeep import Making
 from target_postgres.words import WORDS
 
@@ -115,7 +116,8 @@ class Table(StreamTable):
         shape = self.shape
         is_tied = shape.ties.now or shape.ties.late or shape.ties.is_referred_to
         is_guarded = shape.detours or shape.row_security.keeping or shape.row_security.hides
-        if not self.keys or self.history or self.overwrites or is_tied or is_guarded or shape.is_inherited:
+        waits = is_tied or self.overwrites or self.newest is not None  # or is compared row by row
+        if not self.keys or self.history or waits or is_guarded or shape.is_inherited:
             return False
         fills = any(column.has_default for column in self.held.values())
         return not fills and PRESENT not in self.columns.values() and len(self.columns) <= _MOST_MASKED
@@ -154,6 +156,7 @@ def fit_table(
         BadDataError: names collide, a key or type does not fit the existing table.
         ConfigurationError: the table has a rule.
     """
+    stream = settings.ordered(stream)
     fitting = Fitting(WORDS, settings, log, stream, start_over)
     name = fitting.name
     existing = fitting.look(partial(ddl.inspect, cursor))
@@ -261,6 +264,8 @@ def fit_table(
     if not settings.appends(stream.name):
         check_keys(fitting, held)
     given = as_stored(fitting, held)
+    bases = {field: column.base for field, column in held.items()}
+    check_ordered(given, bases, ORDERED)
     actual_shape = ddl.shape(cursor, fitting.schema, name)
     check_rules(cursor, stream.name, table, actual_shape.rules, has_key=bool(keys))
     table_of_stream = Table(
@@ -300,6 +305,7 @@ def fit_table(
             {short: actual[short].type for short in columns.values()},
             tells=former is None,
         ),
+        newest=newest_of(given, columns, WORDS.quote),
     )
     table_of_stream.given = replace(given, takes_masks=table_of_stream.takes_masks)
     return table_of_stream

@@ -26,6 +26,7 @@ from target_postgres import ddl
 from target_postgres.copy import copy_rows
 from target_postgres.faults import column_of, during, is_refusal, refusal
 from target_postgres.merge import Gone, Note, Put, latest, put_together, take_together
+from target_postgres.newest import newest_among, sift
 from target_postgres.overwriting import create_stage, is_new_or_differs, note_rest, take_rest
 from target_postgres.parts import LINE, RECORD, Part, Removal, Rows
 from target_postgres.rows import as_csv
@@ -198,6 +199,7 @@ class Tied:
     def settle(self, cursor: Cursor) -> None:
         """Write all that waits; what is refused is set aside, where that is to be done."""
         groups = self._groups(cursor)
+        self._sift(cursor, groups)
         if self._sets_aside:
             self._judge_at_once(cursor, groups)
         overwritten = [table for group in groups for table in group if table.overwrite is not None]
@@ -218,6 +220,7 @@ class Tied:
             if table.staged is not None and table.shape.ties.is_referred_to and not table.lacks_key:
                 self.take_over(table)
         groups = self._groups(cursor, early=True)
+        self._sift(cursor, groups)
 
         def write() -> None:
             if self._sets_aside:  # at the end nothing would tell which row it is
@@ -256,6 +259,14 @@ class Tied:
         for table in tables:
             self._hold(cursor, table)
         return parents_first(tables, self.refers)
+
+    def _sift(self, cursor: Cursor, groups: Sequence[Sequence[Table]]) -> None:
+        """Let nothing wait that is older than what is stored, or came before it, where the newest row of a key counts."""
+        for group in groups:
+            for table in group:
+                if table.newest is not None:
+                    note = self._note(table)
+                    note(sift(cursor, _rows(table), table.rows, table.keys, table.newest))
 
     def _forget(self, cursor: Cursor, groups: Sequence[Sequence[Table]]) -> None:
         for group in groups:
@@ -303,17 +314,7 @@ class Tied:
             for former in list(found.values()):
                 self._fold(cursor, table, found, former, later)
             self._gather(cursor, found, later)
-        return [
-            Put(
-                _stored(table, rows),
-                table.identifier,
-                rows.columns,
-                table.keys,
-                table.detours,
-                self._note(table),
-            )
-            for rows in found.values()
-        ]
+        return [self._put_in(table, rows, _stored(table, rows)) for rows in found.values()]
 
     def _fold(
         self, cursor: Cursor, table: Table, found: dict[tuple[str, ...], Rows], former: Rows, later: Rows
@@ -382,7 +383,13 @@ class Tied:
                 stay.append(is_new_or_differs(table, rows.columns, "rows"))
             if stay:
                 select = SQL("SELECT * FROM ({}) AS rows WHERE {}").format(select, SQL(" AND ").join(stay))
-        return Put(select, table.identifier, rows.columns, table.keys, table.detours, self._note(table))
+        return self._put_in(table, rows, select)
+
+    def _put_in(self, table: Table, rows: Rows, select: Composed) -> Put:
+        newest = newest_among(table.newest, rows.columns)
+        return Put(
+            select, table.identifier, rows.columns, table.keys, table.detours, self._note(table), newest
+        )
 
     def _take(self, cursor: Cursor, group: Sequence[Table]) -> None:
         """Delete the rows of a group that are to go."""
@@ -393,7 +400,9 @@ class Tied:
                 self._note_deleted(table)
 
     def _rows_out(self, table: Table, rows: Rows, which: Composed = _EACH) -> Gone:
-        columns = [*table.keys, _mark_of(table)]
+        newest = newest_among(table.newest, rows.columns)
+        order = [] if newest is None else [table.columns[table.given.order or ""]]
+        columns = [*table.keys, _mark_of(table), *order]
         if self._sets_aside:
             columns.append(LINE)
         last = latest(rows.stage, columns, table.keys, _EACH)
@@ -403,7 +412,7 @@ class Tied:
             which,
         ]
         select = SQL("SELECT * FROM ({}) AS rows WHERE {}").format(last, SQL(" AND ").join(conditions))
-        return Gone(select, table.rows, table.keys, table.keepers, self._note(table))
+        return Gone(select, table.rows, table.keys, table.keepers, self._note(table), newest)
 
     # --- what is refused -----------------------------------------------------------------------------------
 

@@ -9,9 +9,24 @@ from dataclasses import dataclass
 from singerkit_wire.kinds import Column, Kind
 from target_postgres.ddl import ExistingColumn
 
-__all__ = ["VALUE_TABLE", "ColumnType", "column_type", "is_type_name", "keeps_values"]
+__all__ = ["ORDERED", "VALUE_TABLE", "ColumnType", "column_type", "is_type_name", "keeps_values"]
 
 _TEXT = frozenset({"text", "character varying"})
+ORDERED = frozenset(
+    {
+        "int2",
+        "int4",
+        "int8",
+        "numeric",
+        "float4",
+        "float8",
+        "date",
+        "timestamp",
+        "timestamptz",
+        "pg_lsn",
+    }
+)
+"""Types whose order is that of what their values mean, by their own names."""
 # What may stand in `x-sql-datatype` and `column_types`: a type name with optional numbers and brackets.
 _SQL_TYPE = re.compile(
     r"[A-Za-z_][A-Za-z0-9_]*(?:[. ][A-Za-z_][A-Za-z0-9_]*)*(?:\([0-9]+(?:, ?[0-9]+)?\))?(?: [a-z ]+)?(?:\[\])?\Z"

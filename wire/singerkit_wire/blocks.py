@@ -116,9 +116,10 @@ class BlockDecoder:
         judgement = self._judgement
         allow_extra = bool(self._ignored or stream.left_out)
         self.stream = stream
-        # A record that the target refuses is set aside alone: it must not hold values of another one of its key.
+        # A record that the target refuses, or finds to be older, is left out alone: it must not hold values of another one of its key.
         sets_aside = judgement.quarantine or judgement.unstorable is Policy.QUARANTINE
-        self._in_order = sets_aside and bool(stream.key_properties)
+        self._in_order = stream.order is not None or (sets_aside and bool(stream.key_properties))
+        demanded = stream.order if judgement.missing in (Missing.KEEP, Missing.KEEP_WHAT_IS_THERE) else None
         self._fast: FastDecoder | None = None
         if not self._always_exact:
             self._fast = compile_decoder(
@@ -128,6 +129,7 @@ class BlockDecoder:
                 with_metadata=judgement.with_metadata,
                 missing=judgement.missing,
                 in_order=self._in_order,
+                demanded=demanded,
                 rounded=self._rounded,
                 domain=judgement.domain,
                 reads_texts=judgement.reads_texts,
@@ -140,6 +142,7 @@ class BlockDecoder:
             extra=of_messages(stream) if judgement.with_metadata else (),
             forbid_extra=not allow_extra,
             conflicts=judgement.conflicts,
+            demanded=demanded,
             fixed=self._fixed,
         )
 

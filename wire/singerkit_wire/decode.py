@@ -289,11 +289,12 @@ def compile_decoder(
     with_metadata: bool,
     missing: Missing = Missing.KEEP,
     in_order: bool = False,
+    demanded: str | None = None,
     rounded: set[str] | None = None,
     domain: Domain = Domain(),  # noqa: B008  frozen
     reads_texts: bool = False,
 ) -> FastDecoder | None:
-    """Compile a stream's schema; None when only the exact path can judge its records.
+    """Compile a stream's schema; None when only the exact path can judge its records, as one that leaves out the ``demanded`` field.
 
     ``validate`` False admits null everywhere and ignores constraints beyond the type. ``rounded`` names the columns of
     which the user knows that more than microseconds are rounded; the caller may add to it. ``reads_texts``: whoever takes the
@@ -319,7 +320,7 @@ def compile_decoder(
         sparse = message_type(
             [
                 _field(i, type_)
-                if column.required or type_ is _FILLER
+                if column.required or type_ is _FILLER or column.name == demanded
                 else (f"f{i}", type_ | UnsetType, UNSET)
                 for i, (column, type_) in enumerate(zip(stream.columns, types, strict=True))
             ]

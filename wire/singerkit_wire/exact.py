@@ -139,7 +139,8 @@ class ExactDecoder:
     """Judges records of one stream; ``rounded`` names the columns in which a value had more than microseconds.
 
     ``policies`` is what `on_type_conflict` says of fields, ``types`` the JSON types of these, ``pairs`` the places of their
-    columns where they have two; ``fixed`` are those whose column becomes no wider. ``odd`` notes the fields of the last record that had a
+    columns where they have two; ``fixed`` are those whose column becomes no wider; ``demanded`` is a field that only records may leave out
+    which say that their row is gone. ``odd`` notes the fields of the last record that had a
     value of another type, ``nulls`` those with a null that is not admitted, and ``moved`` those whose value stands in the variant, with what is said of it besides.
     """
 
@@ -155,6 +156,7 @@ class ExactDecoder:
     pairs: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     nullable: Mapping[str, bool] = field(default_factory=dict)
     fixed: Collection[str] = ()
+    demanded: str | None = None
     rounded: set[str] = field(default_factory=set)
     odd: set[str] = field(default_factory=set)
     nulls: set[str] = field(default_factory=set)
@@ -247,6 +249,11 @@ class ExactDecoder:
                 raise KeyLeftOut(f"$.{key}", "Expected the key property, which is missing")
             if record[key] is None:
                 raise RejectedRow(f"$.{key}", "Expected a value in the key property, got `null`")
+        if self.demanded is not None and self.demanded not in record and record.get(DELETED_AT) is None:
+            raise RejectedRow(
+                f"$.{self.demanded}",
+                "Expected the field that tells which version of a row is the newer (`newest_by`), which is missing",
+            )
 
     def _validate(self, record: Mapping[str, Any]) -> None:
         def judge() -> ValidationError | None:
@@ -390,6 +397,7 @@ def compile_exact(
     domain: Domain = Domain(),  # noqa: B008  frozen
     conflicts: Conflicts = Conflicts(),  # noqa: B008  frozen
     fixed: Collection[str] = (),
+    demanded: str | None = None,
 ) -> ExactDecoder:
     """Return what judges records of a stream; without ``validate`` their types alone."""
     said = policies(stream, conflicts)
@@ -406,6 +414,7 @@ def compile_exact(
         pairs=pairs(stream),
         nullable={column.name: column.nullable for column in stream.columns},
         fixed=fixed,
+        demanded=demanded,
     )
 
 

@@ -24,7 +24,8 @@ class Stream:
 
     ``inferred``: fields whose types are what some records show, which later ones may contradict; our taps name them.
     ``left_out``: fields that the target does not take, whatever records hold. ``apart``: objects whose fields stand in the place of them. ``takes_masks``: the target
-    takes rows that leave fields out in one batch (`masks.py`).
+    takes rows that leave fields out in one batch (`masks.py`). ``order``: the field that tells which of two rows with one key is the newer, so
+    that they are two until the target has compared them.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Stream:
     left_out: frozenset[str] = frozenset()
     apart: frozenset[str] = frozenset()
     takes_masks: bool = False
+    order: str | None = None
     said: bytes = dataclasses.field(default=b"", compare=False, repr=False)
     """The SCHEMA message as it came."""
 

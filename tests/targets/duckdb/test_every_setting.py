@@ -40,6 +40,7 @@ SHOWN_IN_BOTH_DATABASES = {
     "schema_contract",
     "nested",
     "replace_by",
+    "newest_by",
     "names",
     "table_name",
     "schema_name",
