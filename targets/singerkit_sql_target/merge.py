@@ -94,11 +94,13 @@ def merge(
     compared: Mapping[str, str] | None = None,
     gone: str | None = None,
     newest: Newest | None = None,
+    left_out: Mapping[str, str] | None = None,
 ) -> str:
     """Upsert a source in which each key stands once; a row is rewritten only where it differs, and is not ``newest`` as it is.
 
     ``compared`` says how a stored column is compared in full, as ``{} COLLATE ...``, where it folds by itself. A row with a
-    value in ``gone`` deletes the stored one.
+    value in ``gone`` deletes the stored one. ``left_out`` is the condition, by column, that a row says nothing of it, so that the
+    stored value stays.
     """
     changing = [column for column in columns if column not in keys]
     stored = _stored(columns, compared)
@@ -106,8 +108,14 @@ def merge(
     is_new_enough = "" if newest is None else f" AND NOT {newest.is_older('given', 'stored')}"
     matched = ""
     if changing:
-        differ = " OR ".join(f"{stored[column]} IS DISTINCT FROM given.{column}" for column in changing)
-        sets = ", ".join(f"{column} = given.{column}" for column in changing)
+        new = {
+            column: f"CASE WHEN {left_out[column]} THEN stored.{column} ELSE given.{column} END"
+            if left_out
+            else f"given.{column}"
+            for column in changing
+        }
+        differ = " OR ".join(f"{stored[column]} IS DISTINCT FROM {new[column]}" for column in changing)
+        sets = ", ".join(f"{column} = {new[column]}" for column in changing)
         matched = f" WHEN MATCHED AND ({differ}){is_new_enough} THEN UPDATE SET {sets}"
     deleted = f" WHEN MATCHED AND given.{gone} IS NOT NULL{is_new_enough} THEN DELETE" if gone else ""
     is_new = f" AND given.{gone} IS NULL" if gone else ""

@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from singerkit_sql_target import merge
+from singerkit_sql_target import masks, merge
 from singerkit_sql_target.dialect import ORDER, Field, OutcomeUnknown, Words
 from singerkit_sql_target.newest import Newest
 from singerkit_target.outcomes import Outcome
+from singerkit_wire.masks import PRESENT
 
 __all__ = ["StandardSession", "key_in"]
 
@@ -90,8 +91,17 @@ class StandardSession:
         gone: str | None = None,
         newest: Newest | None = None,
     ) -> Outcome:
+        mask = self._words.quote(PRESENT)
+        left_out = None
+        if mask in columns:
+            columns = [column for column in columns if column != mask]
+            left_out = masks.left_out(columns, keys, mask)
         [(has_repeats,)] = self.execute(merge.repeats(stage, keys))
-        source = merge.newest_of_each_key(stage, columns, keys, newest) if has_repeats else stage
+        source = stage
+        if has_repeats and left_out is not None:
+            source = masks.folded(stage, columns, keys, mask, gone)
+        elif has_repeats:
+            source = merge.newest_of_each_key(stage, columns, keys, newest)
         [(may_be_stored,)] = self.execute(merge.overlap(table, stage, keys))
         if not may_be_stored:  # in a third of the time
             return Outcome(new=self.written(merge.insert(table, source, columns, gone)))
@@ -100,7 +110,7 @@ class StandardSession:
         if gone is not None:
             [(deleted,)] = self.execute(merge.going(table, source, keys, gone, compared, newest))
         before = self._rows_in(table)
-        written = self.written(merge.merge(table, source, columns, keys, compared, gone, newest))
+        written = self.written(merge.merge(table, source, columns, keys, compared, gone, newest, left_out))
         new = self._rows_in(table) - before + deleted
         older = 0 if newest is None else self._left_older(table, source, keys, newest)
         return Outcome(new, written - new - deleted, deleted, older)

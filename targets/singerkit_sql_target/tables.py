@@ -41,6 +41,7 @@ from singerkit_sql_target.wholes import with_wholes_of
 from singerkit_target.chosen import check_chosen, refused_type
 from singerkit_wire.conflicts import OnConflict
 from singerkit_wire.kinds import Column, Kind
+from singerkit_wire.masks import PRESENT
 from singerkit_wire.stream import DELETED_AT, Stream
 
 __all__ = [
@@ -98,13 +99,19 @@ class StreamTable:
 
 @dataclass
 class Table(StreamTable):
-    """A table that rows are merged into from a stage."""
+    """A table that rows are merged into from a stage; ``mask_type`` is that of the column there for what a row leaves out."""
+
+    mask_type: str = ""
 
     def fields(self, columns: Sequence[Column]) -> tuple[Field, ...]:
         """The columns of a stage for values of these."""
-        return tuple(
-            Field(self.columns[one.name], self.types[self.columns[one.name]], one) for one in columns
-        )
+        return tuple(self._field(one) for one in columns)
+
+    def _field(self, column: Column) -> Field:
+        if column.name == PRESENT:
+            return Field(PRESENT, self.mask_type, column)
+        name = self.columns[column.name]
+        return Field(name, self.types[name], column)
 
 
 def columns_of(fields: Iterable[Field], dialect: Dialect) -> list[str]:
@@ -208,6 +215,10 @@ def fit_table(
         session.note_key(fitting.quoted, None if former is not None and waiting else keys)
     given = _as_stored(fitting, existing, columns, types, metadata)
     check_ordered(given, {name: types[short] for name, short in columns.items()})
+    # A default is the value of what is left out of a new row, and no statement for rows of all shapes can ask for it.
+    fills = any(name in there and there[name].has_default for name in columns.values())
+    takes_masks = bool(keys) and given.order is None and not fills and PRESENT not in columns.values()
+    given = replace(given, takes_masks=takes_masks)
     return Table(
         stream=stream.name,
         given=given,
@@ -221,6 +232,7 @@ def fit_table(
         read_anew=read_anew,
         is_of_this_run=is_of_this_run,
         newest=newest_of(given, columns, dialect.quote),
+        mask_type=dialect.types[Kind.STRING],
     )
 
 

@@ -142,7 +142,10 @@ class _DuckSession(StandardSession):
         )
         columns = {
             column: ExistingColumn(
-                type_, has_default and self._is_generated(schema, name, column), comment=comment
+                type_,
+                has_default and self._is_generated(schema, name, column),
+                comment=comment,
+                has_default=has_default,
             )
             for name, column, type_, has_default, comment in found
             if lower_ascii(name) == lower_ascii(table)
