@@ -104,6 +104,8 @@ class Fitting:
         """
         stream, contract = self.stream, self.settings.contracts.of(self.stream.name)
         new = [name for name in stream.column_names if columns[name] not in there]
+        if contract is Contract.IGNORE:  # a row whose mark is left out would be emptied, and not gone
+            new = [name for name in new if name != DELETED_AT]
         if contract is Contract.EVOLVE or not new:
             return stream
         if contract is Contract.FREEZE or {*new} & {*stream.key_properties}:

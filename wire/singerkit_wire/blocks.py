@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from singerkit_shell.errors import BadDataError
+from singerkit_shell.errors import BadDataError, SingerkitError
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.batches import Missing, batches_of
 from singerkit_wire.conflicts import Conflicts, OnConflict, with_variant
@@ -152,18 +152,41 @@ class BlockDecoder:
         Raises:
             BadDataError: a record is invalid and is not to be set aside.
         """
+        met: set[tuple[str, ...]] = set()
         while True:
             self.moved = Counter()
             try:
                 return self._decode(run.data, run.lines, run, 0)
-            except TooWide as wide:
-                self._widen(wide.column, wide.kind)
-            except NotNullable as other:
-                self._take_null(other.column)
-            except NoVariant as other:
-                self._change(with_variant(self.stream, other.column, f"{other.column}__text"))
-            except UnknownFields as unknown:
-                self._meet(unknown.fields)
+            except (TooWide, NotNullable, NoVariant, UnknownFields) as found:
+                self._see_that_it_is_new(found, met)
+                self._fit(found)
+
+    def _see_that_it_is_new(self, found: Exception, met: set[tuple[str, ...]]) -> None:
+        """See that a run is not decoded for ever: what it is decoded anew for once is of no account the next time.
+
+        Raises:
+            SingerkitError: it is met again.
+        """
+        kind = found.kind.name if isinstance(found, TooWide) else ""
+        what = (type(found).__name__, *map(str, found.args), kind)
+        if what in met:
+            raise SingerkitError(
+                f"The columns of stream `{self.stream.name}` cannot be made to fit its records ({' '.join(what).strip()}); nothing of them was "
+                "written, please report this."
+            )
+        met.add(what)
+
+    def _fit(self, found: TooWide | NotNullable | NoVariant | UnknownFields) -> None:
+        """Have the stream take what a record has, and the columns of its table with it."""
+        match found:
+            case TooWide():
+                self._widen(found.column, found.kind)
+            case NotNullable():
+                self._take_null(found.column)
+            case NoVariant():
+                self._change(with_variant(self.stream, found.column, f"{found.column}__text"))
+            case UnknownFields():
+                self._meet(found.fields)
 
     def _decode(self, data: bytes, count: int, run: Run, index: int) -> tuple[list[Batch], list[Reject]]:
         """Try the fast path on ``data``, ``count`` lines of ``run`` from ``index`` on; then on each line by itself."""

@@ -58,6 +58,21 @@ def test_new_fields_are_left_out_where_the_contract_says_so(target: Database) ->
     assert "`v`" in target.run(*wide(v=TEXT), **ignoring).expect(65).last_words
 
 
+@pytest.mark.parametrize("hard", [True, False], ids=["hard", "soft"])
+def test_a_deletion_is_not_left_out(target: Database, hard: bool) -> None:
+    """It was looked for for ever where no SCHEMA names the mark, and where one does the row was emptied, and not gone."""
+    config = {"schema_contract": "ignore", "hard_delete": hard}
+    gone = {"_sdc_deleted_at": "2026-01-01T00:00:00Z"}
+    named = SCHEMA(
+        "s", FIRST[0]["schema"]["properties"] | {"_sdc_deleted_at": {**TEXT, "format": "date-time"}}, ["id"]
+    )
+    target.run(*FIRST, RECORD("s", {"id": 2, "v": 2}), STATE({"a": 2}), **config).expect(0)
+    target.run(FIRST[0], RECORD("s", {"id": 1, "v": 1, **gone}), STATE({"a": 3}), **config).expect(0)
+    target.run(named, RECORD("s", {"id": 2, **gone}), STATE({"a": 4}), **config).expect(0)
+    assert target.query('SELECT id FROM s WHERE "_sdc_deleted_at" IS NULL') == []
+    assert len(target.query("SELECT id FROM s")) == (0 if hard else 2)
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
