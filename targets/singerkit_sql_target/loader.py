@@ -18,7 +18,7 @@ from singerkit_sql_target.dialect import Dialect, Field, OutcomeUnknown, Session
 from singerkit_sql_target.fitting import Fitting
 from singerkit_sql_target.incoming import Incoming
 from singerkit_sql_target.letters import Letter, Letters
-from singerkit_sql_target.names import Places, place_of
+from singerkit_sql_target.names import Places, check_alone, place_of
 from singerkit_sql_target.newest import told_of_older
 from singerkit_sql_target.rejects import REJECTS, RejectTable, Writer
 from singerkit_sql_target.runids import new_run_id
@@ -191,6 +191,13 @@ class SqlLoader:
         """See who else loads the table of a stream, and whether its rows are in another one."""
         if (others := self._others(session, stream.name)).names:
             others.tell(stream.name, self._settings, self._log)
+        place = place_of(stream.name, self._settings, self._dialect)
+        check_alone(
+            stream.name,
+            self._states.streams_in(self._row, place),
+            ".".join(place),
+            self._ways(self._row.pipeline),
+        )
         before = self._states.place_of(self._row, stream.name)
         fitting = Fitting(self._dialect, self._settings, self._log, stream, start_over)
         if before not in (None, (fitting.schema, fitting.name)) and session.inspect(*before) is not None:

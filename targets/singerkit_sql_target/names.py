@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from singerkit_shell.errors import BadDataError
+from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.dialect import Words
 from singerkit_sql_target.naming import lower_ascii
 from singerkit_sql_target.settings import Settings
+from singerkit_state.lineage import WaysOut
 from singerkit_target.abilities import NameCase
 
-__all__ = ["Places", "fold", "identifiers", "place_of"]
+__all__ = ["Places", "check_alone", "fold", "identifiers", "place_of"]
 
 
 def fold(name: str, words: Words) -> str:
@@ -94,6 +95,21 @@ class Places:
                 f"Expected streams with tables of their own, got `{other}` and `{stream}`, {_one('table', table, words)}; "
                 "name the table of one in `table_name`, or leave it out with `select`, then run again."
             )
+
+
+def check_alone(stream: str, others: Iterable[str], where: str, ways: WaysOut) -> None:
+    """See that the table ``where`` has rows of no other stream of the pipeline, which a run before has loaded (`others`).
+
+    Raises:
+        ConfigurationError: it has, and one key of the two would be one row.
+    """
+    other = min((name for name in others if name != stream), default=None)
+    if other is not None:
+        raise ConfigurationError(
+            f"Stream `{stream}` comes to the table {where}, into which this pipeline has loaded the stream `{other}` before; nothing was written: give "
+            f"one of the two another table (`table_name`), or, where `{other}` is what this stream was called before, say so with {ways.accept()}; "
+            "then run again."
+        )
 
 
 def _one(what: str, identifier: str, words: Words) -> str:

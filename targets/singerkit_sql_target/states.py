@@ -169,6 +169,10 @@ class StateTable:
         """Return where the rows of a stream were loaded; None: nobody has noted that any were."""
         return row.places.get(stream, self.place_of_name(stream)) if stream in (row.loaded or ()) else None
 
+    def streams_in(self, row: StateRow, place: Place) -> list[str]:
+        """Return the streams of a pipeline that were loaded into a table."""
+        return [stream for stream in row.loaded or () if self.place_of(row, stream) == place]
+
     def was_committed(self, session: Session, row_after: StateRow) -> bool:
         """Tell whether the transaction that returned ``row_after`` was committed, when COMMIT got no answer (FAULTS D2).
 

@@ -19,7 +19,7 @@ from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target.begun import Begun, Noted
 from singerkit_sql_target.incoming import Incoming
 from singerkit_sql_target.letters import Letter, Letters
-from singerkit_sql_target.names import Places, place_of
+from singerkit_sql_target.names import Places, check_alone, place_of
 from singerkit_sql_target.newest import told_of_older
 from singerkit_sql_target.rejects import Writer
 from singerkit_sql_target.runids import new_run_id
@@ -122,7 +122,7 @@ class PostgresLoader:
         self._deletes_marked = settings.deletes_marked
         self._state_table = state_table
         self._close_server = close_server
-        self._ways = ways
+        self._ways, self._way = ways, ways("")
         self._run_id = new_run_id()
         self._writer = Writer(self._run_id)
         self._places = Places(settings, WORDS, (state_table, history.name_of(state_table), rejects.TABLE))
@@ -188,6 +188,7 @@ class PostgresLoader:
                 "running `pre_sql`",
             )
         self._begun = Begun.with_row(row)
+        self._way = self._ways(pipeline)
         self._storing.interrupted = interrupted_streams(row.state_text)
         return row.state_text
 
@@ -254,7 +255,7 @@ class PostgresLoader:
             stream=stream,
             settings=self._settings,
             number=self._declared,
-            start_over=self._ways(self._begun.row.pipeline).start_over(stream.name),
+            start_over=self._way.start_over(stream.name),
             former=former,
             must_hold=is_begun and self._begun.must_hold(stream.name),
             loaded_into=None if overwrites else self._begun.row.tables.get(stream.name),
@@ -267,6 +268,7 @@ class PostgresLoader:
             new, kept = self._made.of(stream.name), self._kept_columns(stream.name)
             table = fitting(cursor, log=log, new=new, kept=kept)
             if former is None:
+                self._check_alone(table)
                 self._tell_of_others(cursor, table)
             return table
 
@@ -358,6 +360,10 @@ class PostgresLoader:
             return ()
         return next((table.columns.values() for table, *_ in safe.tables if table.stream == stream), ())
 
+    def _check_alone(self, table: Table) -> None:
+        here = [stream for stream, oid in self._begun.row.tables.items() if oid == table.shape.oid]
+        check_alone(table.stream, here, ".".join(self._place(table.stream)), self._way)
+
     def _tell_of_others(self, cursor: Cursor, table: Table) -> None:
         """Warn of pipelines that load the same table: with one source between them that is fine, with two it is not."""
         others = self._others(cursor, table)
@@ -368,7 +374,7 @@ class PostgresLoader:
     def _others(self, cursor: Cursor, table: Table) -> Others:
         row, stream, oid = self._begun.row, table.stream, table.shape.oid
         names = [] if self._begun is _NOT_BEGUN else rows_of_state.others_with(cursor, row, stream, oid)
-        return Others(names, self._ways(row.pipeline).start_over_as)
+        return Others(names, self._way.start_over_as)
 
     def write(self, stream: Stream, batch: Batch) -> None:
         """Encode a batch here and queue its COPY."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,26 @@ def test_pipelines_share_a_table_by_its_name_and_not_by_that_of_the_stream(targe
     assert "by the pipeline" not in apart.stderr
     shared = target.run(*rows("t", {"Id": 1}), state("t"), pipeline="three", table_name="one_s").expect(0)
     assert "The table of stream `t` was loaded by the pipeline `one`, too" in shared.stderr
+    assert "forget its state with `target-" in shared.stderr
+    assert "--config" in shared.stderr.split("forget its state with `")[1].split("`")[0]
+
+
+def test_a_stream_does_not_take_the_table_of_another_one_of_an_earlier_run(target: Database) -> None:
+    """Where the load is overwritten all rows of the other were deleted, with exit 0."""
+    whole = STATE({"bookmarks": {}})
+    target.run(*rows("my-Orders", {"Id": 1}, {"Id": 2}), whole, names="snake").expect(0)
+    for method in ("upsert", "overwrite"):
+        again = target.run(
+            *rows("my_orders", {"Id": 1}), whole, names="snake", load_method=method, end_of_input="state"
+        ).expect(78)
+        assert "this pipeline has loaded the stream `my-Orders` before" in again.last_words
+    assert target.query(f"SELECT count(*) FROM {target.schema}.my_orders") == [(2,)]
+    _, config, _, *arguments = shlex.split(again.last_words.split("say so with `")[1].split("`")[0])
+    assert config == "--config"
+    target.run(arguments=arguments, names="snake").expect(0)
+    target.run(*rows("my_orders", {"Id": 3}), whole, names="snake").expect(0)
+    target.run(*rows("my_orders", {"Id": 4}), whole, names="snake").expect(0)
+    assert target.query(f"SELECT count(*) FROM {target.schema}.my_orders") == [(4,)]
 
 
 def test_what_was_made_under_other_names_goes_with_a_run_that_ends_without_rows(target: Database) -> None:
