@@ -29,6 +29,7 @@ from singerkit_sql_target.tables import Table, check_key, columns_of, fit_table,
 from singerkit_sql_target.versions import Others, Versions
 from singerkit_state.lineage import WaysOut
 from singerkit_target.contract import Edit, SafePoint
+from singerkit_target.held import HeldLog
 from singerkit_target.outcomes import Outcome, Outcomes
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import DELETED_AT, Stream
@@ -95,7 +96,8 @@ class SqlLoader:
         self._replayed: list[str] = []  # statements that remove the letters of the unit in hand
         self._states = StateTable(dialect, settings.schema)
         self._rejects = RejectTable(dialect, settings.schema)
-        self._versions = Versions(dialect, settings, log)
+        self._unit_log = HeldLog(log)  # what tells of the unit that is committed
+        self._versions = Versions(dialect, settings, self._unit_log)
         self._incoming = Incoming(settings, self._versions)
         self._places = Places(settings, dialect, (TABLE, HISTORY, REJECTS))
         self._stage = Stage()
@@ -185,6 +187,7 @@ class SqlLoader:
 
         table = self._guarded(fit, f"preparing the table of stream `{stream.name}`")
         self._tables[stream.name] = table
+        self.outcomes.note_columns(stream.name, table.added)
         return table.given
 
     def _look_around(self, session: Session, stream: Stream, start_over: str) -> None:
@@ -342,6 +345,7 @@ class SqlLoader:
         row, noted, outcomes = advanced
         self._run = self._begun.at(row, noted)
         self.outcomes.add(outcomes)
+        self._unit_log.say(self._unit_log.take())
 
     def is_enough(self, rows: int) -> bool:
         """Whether ``rows`` that wait are worth a commit beside those that come behind them.

@@ -99,9 +99,12 @@ class StreamTable:
 
 @dataclass
 class Table(StreamTable):
-    """A table that rows are merged into from a stage; ``mask_type`` is that of the column there for what a row leaves out."""
+    """A table that rows are merged into from a stage; ``mask_type`` is that of the column there for what a row leaves out, ``added`` are the
+    columns that it got when it was fitted, if it was there.
+    """
 
     mask_type: str = ""
+    added: tuple[str, ...] = ()
 
     def fields(self, columns: Sequence[Column]) -> tuple[Field, ...]:
         """The columns of a stage for values of these."""
@@ -233,6 +236,7 @@ def fit_table(
         is_of_this_run=is_of_this_run,
         newest=newest_of(given, columns, dialect.quote),
         mask_type=dialect.types[Kind.STRING],
+        added=() if existing is None else tuple(added),
     )
 
 
@@ -410,9 +414,9 @@ def _plan(fitting: _Fitting, existing: Existing, every: Mapping[str, Column]) ->
         # One that a run without any row has made; a type that somebody has chosen for a table stays.
         is_as_made = found.type == fitting.dialect.types[column.kind]
         prefers = fits == found.type and is_as_made and wanted[name] in fitting.dialect.inexact_types
-        if (fits is None or prefers) and _is_blank(fitting, name):
+        is_blank = (fits is None or prefers) and _is_blank(fitting, name)
+        if is_blank:
             fits = wanted[name]
-            fitting.tell_blank(name, fits)
         change = None
         wider = (
             None if fits is not None or _chosen(fitting, column) else _wider(fitting, column, wanted[name])
@@ -422,7 +426,7 @@ def _plan(fitting: _Fitting, existing: Existing, every: Mapping[str, Column]) ->
         if fits is None:
             misfits.append((name, found.type, wanted[name]))
         elif fits != found.type:
-            changes.append(_Alteration(name, fits, change=change))
+            changes.append(_Alteration(name, fits, change=change, was_blank=is_blank))
             types[name] = fits
     return _Plan(types, changes, misfits)
 
@@ -464,6 +468,8 @@ def _alter_all(
                 _comment(fitting, {one.name: comments[one.name]})
         else:
             _alter(fitting, existing, one)
+        if one.was_blank:
+            fitting.tell_blank(one.name, one.type)
         if one.change is not None:
             fitting.tell_wider(
                 every[one.name].name, existing.columns[one.name].type, one.type, one.change.note
@@ -472,12 +478,13 @@ def _alter_all(
 
 @dataclass(frozen=True)
 class _Alteration:
-    """A column that is added, or becomes of another type; ``change`` where that takes an expression."""
+    """A column that is added, or becomes of another type; ``change`` where that takes an expression, ``was_blank``: no row has a value there."""
 
     name: str
     type: str
     is_new: bool = False
     change: Change | None = None
+    was_blank: bool = False
 
 
 def _wider(fitting: _Fitting, column: Column, wanted: str) -> str | None:

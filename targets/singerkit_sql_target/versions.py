@@ -15,6 +15,7 @@ from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.dialect import Runs, Words
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.tables import StreamTable, holds_values
+from singerkit_target.held import HeldLog
 from singerkit_target.versions import without_metadata
 from singerkit_wire.stream import DELETED_AT, VERSION
 
@@ -105,9 +106,8 @@ class _Found:
 class Versions:
     """What one run does about versions; of each stream something is said once."""
 
-    def __init__(self, words: Words, settings: Settings, log: logging.Logger) -> None:
-        self._words, self.settings, self._log = words, settings, log
-        self._told: set[tuple[str, str]] = set()
+    def __init__(self, words: Words, settings: Settings, unit_log: HeldLog) -> None:
+        self._words, self.settings, self._log = words, settings, unit_log
         self._without_version: set[str] = set()  # streams of which this run has written rows without one
         self._newest: dict[str, int] = {}  # of what this run has written
 
@@ -238,9 +238,7 @@ class Versions:
         )
 
     def _tell(self, stream: str, said: str, about: str = "") -> None:
-        if (stream, about) not in self._told:
-            self._told.add((stream, about))
-            self._log.warning("ACTIVATE_VERSION of stream `%s` %s", stream, said)
+        self._log.warn_once((stream, about), f"ACTIVATE_VERSION of stream `{stream}` {said}")
 
     def _column(self, table: StreamTable, name: str) -> str:
         return self._words.quote(table.columns[name])
@@ -298,7 +296,7 @@ class Versions:
 
     def _rows_without_version(self, session: Runs, table: StreamTable, are_new: bool) -> str | None:
         """Say how many rows have no version, and are not marked as deleted, unless that was said."""
-        if (table.stream, "") in self._told:
+        if self._log.has_told((table.stream, "")):
             return None
         which = f"{self._column(table, VERSION)} IS NULL"
         count = self._count(session, table, which)

@@ -50,12 +50,14 @@ __all__ = [
 class SafePoint:
     """A place in the input up to which everything may be committed: its state, and the counts up to it.
 
-    ``state`` is None as long as no STATE said anything; ``message`` is the STATE that stands there.
+    ``state`` is None as long as no STATE said anything; ``message`` is the STATE that stands there, ``told`` how many lines of the log wait
+    for the commit.
     """
 
     state: str | None = None
     counts: Counts = field(default_factory=Counts)
     message: Message | None = None
+    told: int = 0
 
 
 def check_room(limit: int, count: int, last: Reject | None = None) -> None:

@@ -37,6 +37,7 @@ from singerkit_target.contract import (
     UnitLost,
     check_room,
 )
+from singerkit_target.held import HeldLog
 from singerkit_target.missing import missing_of
 from singerkit_target.overwriting import Overwrites
 from singerkit_target.publish import Publisher
@@ -127,10 +128,11 @@ class _Unit:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What is to be told of a unit once it is committed: its state, and the counts up to it."""
+    """What is to be told of a unit once it is committed: its state, the counts up to it, and lines of the log."""
 
     state: str | None
     counts: Counts
+    said: Sequence[logging.LogRecord]
 
 
 class Load:
@@ -168,6 +170,7 @@ class Load:
         self._publisher = publisher
         self._stop = stop
         self._log = log
+        self._unit_log = HeldLog(log)
         self._pipeline = pipeline
         self._always_exact = always_exact
         self._splitter = Splitter()
@@ -235,7 +238,7 @@ class Load:
             if self.summary.received or self.summary.commits:
                 after = None if self._committed_state is None else decode(self._committed_state)
                 self.summary.log(
-                    self._log, self._loader.set_aside_in, self._stored, after, self._loader.outcomes.known()
+                    self._log, self._loader.set_aside_in, self._stored, after, self._loader.outcomes
                 )
             warned.tell(self.summary.seconds())
         return self.summary
@@ -339,7 +342,7 @@ class Load:
             except BadDataError as error:
                 raise file.in_it(error) from None
             if self.summary.rejected.total() > set_aside:
-                self._log.warning(
+                self._unit_log.warning(
                     "Records of the batch file `%s` were set aside: their line numbers are those of that file.",
                     file.name,
                 )
@@ -404,6 +407,7 @@ class Load:
     def _begin_again(self, then: Callable[[], _T]) -> _T:
         self._loader.recover()
         self.summary.begin_again()
+        self._unit_log.back_to()
         self._unit = _Unit(started=self._unit.started)
         self._overwrites.begin_again()
         self._point = SafePoint(self._committed_state)
@@ -532,7 +536,9 @@ class Load:
             self._activate(stream)
             del self._versions.waiting[stream]
         self._ends_empty, self._last_value = is_empty(state.value), state.value
-        self._point = SafePoint(self._last_word(state), self.summary.counts(), state.message)
+        self._point = SafePoint(
+            self._last_word(state), self.summary.counts(), state.message, self._unit_log.position()
+        )
         self._loader.mark_safe(self._point)
 
     def _activate(self, stream: str) -> None:
@@ -588,6 +594,7 @@ class Load:
             self._tell_moved(stream, rows.moved, run)
         self._unit.rows += run.lines
         self._unit.size += len(run.data)
+        self.summary.spent.on(run.stream)
         self._along.tell(self.summary)
         if rejects:
             self._set_aside(stream, rejects)
@@ -600,10 +607,10 @@ class Load:
         for name, count in sorted(moved.items()):
             self.summary.moved[Moved(stream.name, name, beside[name])] += count
             why = self._decoders[stream.name].why_moved.get(name)
-            self._warn_once(
+            self._unit_log.warn_once(
+                f"moved {stream.name} {name}",
                 f"Stream `{stream.name}`: a value of `{name}` is not of the type of its column, at line {run.first_line} or soon after: it stands "
                 f"as it came in `{beside[name]}`, and so do all others like it (`on_type_conflict`).{f' {why}.' if why else ''}",
-                f"moved {stream.name} {name}",
             )
 
     def _write_what_fits(self, stream: Stream, batch: Batch) -> list[Reject]:
@@ -647,7 +654,7 @@ class Load:
         self._end_commit()
         state = self._point.state
         refused = self._surviving(partial(self._finish_unit, state, activate=activate, beside=beside))
-        self._under_way = _Told(state, self.summary.without(refused))
+        self._under_way = _Told(state, self.summary.without(refused), self._unit_log.take())
         self._unit = _Unit()
         streams = [decoder.stream for decoder in self._decoders.values()]
         self._in_hand.restart(self._declared, streams, self._versions)
@@ -666,6 +673,7 @@ class Load:
             self._beside.end_commit()
         told, self._under_way = self._under_way, None
         self.summary.commit(told.counts)
+        self._unit_log.say(told.said)
         if told.state is not None and told.state != self._committed_state:
             self._committed_state = told.state
             self._publisher.publish(told.state)
@@ -765,6 +773,7 @@ class Load:
         if kept is None:
             return False
         self.summary.back_to(kept.counts)
+        self._unit_log.back_to(kept.told)
         self._in_hand.back_to(kept.message)
         return self._has_new_state
 

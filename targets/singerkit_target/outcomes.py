@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 __all__ = ["Outcome", "Outcomes"]
@@ -26,11 +26,17 @@ class Outcomes:
 
     def __init__(self) -> None:
         self._of: dict[str, Outcome | None] = {}
+        self.columns: dict[str, list[str]] = {}
+        """Those that tables have got which were there before."""
 
     def note(self, stream: str, outcome: Outcome | None) -> None:
         """Count what a statement did; None: it cannot be told."""
         before = self._of.get(stream, Outcome())
         self._of[stream] = None if before is None or outcome is None else before.plus(outcome)
+
+    def note_columns(self, stream: str, columns: Iterable[str]) -> None:
+        if columns := list(columns):
+            self.columns.setdefault(stream, []).extend(columns)
 
     def add(self, other: Outcomes) -> None:
         for stream, outcome in other._of.items():

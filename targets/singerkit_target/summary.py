@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from singerkit_shell.words import counted
-from singerkit_target.ended import NOTHING_KNOWN, Ended
-from singerkit_target.outcomes import Outcome
+from singerkit_target.ended import Ended
+from singerkit_target.measured import measure
+from singerkit_target.outcomes import Outcomes
+from singerkit_target.spent import Spent
 
 __all__ = ["Counts", "Moved", "Summary"]
 
@@ -46,6 +48,7 @@ class Summary:
     commits: int = 0
     replays: int = 0
     started: float = field(default_factory=time.monotonic)
+    spent: Spent = field(default_factory=Spent, compare=False)
 
     def counts(self) -> Counts:
         return Counts(self.received.copy(), self.rejected.copy(), self.moved.copy())
@@ -64,6 +67,7 @@ class Summary:
 
     def commit(self, counts: Counts) -> None:
         """A unit is committed, with which ``counts`` are reached; records of the next one may have been received meanwhile."""
+        self.spent.on_each(counts.received - self.committed)
         self.committed = counts.received.copy()
         self.rejected_before = counts.rejected.copy()
         self.moved_before = counts.moved.copy()
@@ -89,11 +93,15 @@ class Summary:
         aside: str,
         before: Any = None,
         after: Any = None,
-        outcomes: Mapping[str, Outcome] = NOTHING_KNOWN,
+        outcomes: Outcomes | None = None,
     ) -> None:
         """What was loaded by stream, then a line for the run; ``aside`` is where records are set aside, ``before`` and ``after`` are states."""
-        for said in Ended(self.committed, self.rejected_before, before, after, outcomes).said():
+        ended = Ended(
+            self.committed, self.rejected_before, before, after, outcomes or Outcomes(), self.spent.seconds
+        )
+        for said in ended.said():
             log.info("%s", said)
+        measure(self.committed, self.spent.seconds)
         for stream, count in sorted(self.rejected_before.items()):
             if count:
                 log.warning(

@@ -492,27 +492,31 @@ SELECT EXISTS (
 
 def take_back(
     cursor: Cursor, schema: str, table: str, oid: int | None, columns: Mapping[str, int], *, is_table: bool
-) -> None:
-    """Undo what was made of the table ``oid``: ``columns``, by name with their numbers, and with ``is_table`` itself.
+) -> list[str]:
+    """Undo what was made of the table ``oid``: ``columns``, by name with their numbers, and with ``is_table`` itself. Return those that went.
 
     A table of ours goes if it has no row and no column of others; one that was there before loses those of our columns in
     which no row has a value and on which nothing was built. What else has its name by now stays.
     """
     if _table_oid(cursor, schema, table) is None:
-        return
+        return []
     name = table_name(schema, table)
     lock_for_altering(cursor, name)
     if oid is None or _table_oid(cursor, schema, table) != oid:
-        return
+        return []
     there = {column: found.number for column, found in columns_of(cursor, oid).items()}
     if is_table:
-        if there == columns and is_empty(cursor, name):
+        goes = there == columns and is_empty(cursor, name)
+        if goes:
             cursor.execute(SQL("DROP TABLE {}").format(name))
-        return
+        return list(there) if goes else []
+    gone = []
     for column, number in sorted(there.items() & columns.items()):
         cursor.execute(_BUILT_ON, [oid, number])
         if cursor.fetchone() == (False,) and not holds_values(cursor, name, column):
             cursor.execute(SQL("ALTER TABLE {} DROP COLUMN {}").format(name, Identifier(column)))
+            gone.append(column)
+    return gone
 
 
 def columns_now(cursor: Cursor, schema: str, table: str) -> dict[str, ExistingColumn]:

@@ -22,6 +22,7 @@ from singerkit_shell.errors import (
 )
 from singerkit_shell.signals import StopFlag
 from singerkit_target.contract import UnitInTheWay
+from singerkit_target.held import HeldLog
 from target_postgres import ahead, ddl
 from target_postgres.before import New
 from target_postgres.beside import Beside
@@ -82,16 +83,24 @@ class Fitting:
     def before_unit(self, stream: str, fit: Fit, doing: str, connection: Connection) -> Table:
         """On the session of the unit, in which nothing was done so far, but for a safe point."""
         try:
-            return ahead.in_own_transaction(
-                connection, self._told(fit), seconds=self._lock_timeout, stop=self._stop
-            )
+            told, held = self._told(fit)
+            table = ahead.in_own_transaction(connection, told, seconds=self._lock_timeout, stop=self._stop)
+            held.say(held.take())
+            return table
         except psycopg2.Error as error:
             if error.pgcode == errorcodes.LOCK_NOT_AVAILABLE:  # no lock of ours that another waits for
                 raise self._in_use(connection, stream, doing, error) from error
             raise
 
-    def _told(self, fit: Fit) -> Callable[[Cursor], Table]:
-        return partial(_with_log, fit, self._log)
+    def _told(self, fit: Fit) -> tuple[Callable[[Cursor], Table], HeldLog]:
+        """What a try tells of is said once its transaction is committed."""
+        held = HeldLog(self._log)
+
+        def told(cursor: Cursor) -> Table:
+            held.back_to()
+            return fit(cursor, held)
+
+        return told, held
 
     def beside_unit(self, stream: str, fit: Fit, doing: str, pid: int, new: New) -> Table | None:
         """On a session of its own, while that of the unit holds its locks; None where it is to be done in the unit.
@@ -110,6 +119,7 @@ class Fitting:
             )
             return None
         place = self._place(stream)
+        told, held = self._told(fit)
 
         def alone(connection: Connection) -> Table | None:
             def is_ours() -> bool:
@@ -118,7 +128,7 @@ class Fitting:
             try:
                 return ahead.in_own_transaction(
                     connection,
-                    self._told(fit),
+                    told,
                     seconds=self._lock_timeout,
                     stop=self._stop,
                     is_hopeless=is_ours,
@@ -140,6 +150,7 @@ class Fitting:
             raise
         if table is None:
             self.give_way(stream, fit, new)
+        held.say(held.take())
         return table
 
     def give_way(self, stream: str, fit: Fit, new: New) -> None:
@@ -254,10 +265,6 @@ class Fitting:
             others = ahead.holders(cursor, *self._place(stream))
             return LockHeldError(str(fault(error, doing, others)))
         return fault(error, doing)
-
-
-def _with_log(fit: Fit, log: logging.Logger, cursor: Cursor) -> Table:
-    return fit(cursor, log)
 
 
 def takes_ddl(cursor: Cursor, fit: Fit) -> bool:

@@ -36,6 +36,7 @@ from singerkit_state.postgres.url import StateUrl
 from singerkit_state.reached import NOTHING
 from singerkit_state.store import Change
 from singerkit_target.contract import Edit, SafePoint, UnitLost
+from singerkit_target.held import HeldLog
 from singerkit_target.outcomes import Outcomes
 from singerkit_target.overwriting import interrupted_streams
 from singerkit_target.replay import waits
@@ -79,6 +80,7 @@ class _Safe:
     tables: list[tuple[Table, tuple[str, ...] | None, tuple[Part, ...]]]
     refused: Counter[str]
     outcomes: Outcomes
+    told: int
 
 
 class PostgresLoader:
@@ -126,7 +128,8 @@ class PostgresLoader:
         self._run_id = new_run_id()
         self._writer = Writer(self._run_id)
         self._places = Places(settings, WORDS, (state_table, history.name_of(state_table), rejects.TABLE))
-        self._versions = Versions(WORDS, settings, log)
+        self._unit_log = HeldLog(log)  # what tells of the unit in hand
+        self._versions = Versions(WORDS, settings, self._unit_log)
         self._incoming = Incoming(settings, self._versions)
         self._tables: dict[str, Table] = {}
         self._declared = 0
@@ -154,6 +157,7 @@ class PostgresLoader:
             self._tables,
             self._fitting,
             log,
+            self._unit_log,
             must_hold=self._must_hold,
             write_letters=self._write_letters,
             sets_aside=sets_aside,
@@ -231,7 +235,7 @@ class PostgresLoader:
 
     def close(self) -> None:
         """Leave the lock and the connection; an open transaction rolls back, and what was made for it goes, too."""
-        self._made.take_back(self._open_session, self._place, self._stop)
+        self._made.take_back(self._open_session, self._place, self._stop, self._log)
         self._fitting.end_unit()
         self._open_session.close()
         self._open_session = Unopened()
@@ -348,7 +352,7 @@ class PostgresLoader:
     def _within_unit(self, stream: str, fit: Fit, doing: str, connection: Connection) -> Table:
         def alter(cursor: Cursor) -> Table:
             give_way = partial(self._fitting.give_way_to_rows, stream, fit)
-            return self._storing.altered(cursor, partial(fit, cursor, self._log), give_way)
+            return self._storing.altered(cursor, partial(fit, cursor, self._unit_log), give_way)
 
         with connection.cursor() as cursor:
             return self._fitting.in_unit(cursor, stream, alter, doing)
@@ -533,7 +537,9 @@ class PostgresLoader:
                     cursor.execute("RELEASE SAVEPOINT singerkit_safe")
                 cursor.execute("SAVEPOINT singerkit_safe")
             tables = [(table, table.staged, table.parts) for table in self._tables.values()]
-            self._safe = _Safe(point, tables, self._storing.refused.copy(), self._storing.outcomes.copy())
+            storing = self._storing
+            done = storing.refused.copy(), storing.outcomes.copy(), self._unit_log.position()
+            self._safe = _Safe(point, tables, *done)
 
         self._submit(mark, "marking a safe point")
 
@@ -571,6 +577,7 @@ class PostgresLoader:
             table.is_locked = False  # the lock may have been taken behind the savepoint
         self._storing.refused = self._safe.refused.copy()
         self._storing.outcomes.back_to(self._safe.outcomes)
+        self._unit_log.back_to(self._safe.told)
         return self._safe.point
 
     def rollback(self) -> None:
@@ -617,9 +624,11 @@ class PostgresLoader:
         self._begun = self._begun.at(advanced, noted)
         self._committed_state = state or self._committed_state
         self.outcomes.add(self._storing.outcomes)
+        self._unit_log.say(self._unit_log.take())
         self._storing.commit()
         self._fitting.commit()
-        self._made.commit(left)
+        for stream, columns in self._made.commit(left).items():
+            self.outcomes.note_columns(stream, columns)
         for table in self._tables.values():
             table.lacks_key = False
         self._forget_unit()
@@ -698,6 +707,7 @@ class PostgresLoader:
         self._fitting.end_unit()
         self._safe = None
         self._storing.lose_unit()
+        self._unit_log.back_to()
         self._in_unit.clear()
         self._made.lose_unit()
         for table in self._tables.values():

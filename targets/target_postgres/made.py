@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection
+import logging
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from singerkit_shell.errors import SingerkitError
 from singerkit_shell.signals import StopFlag
+from singerkit_sql_target.fitting import quoted
 from target_postgres import ahead, ddl
 from target_postgres.before import NOTHING_NEW, New
 from target_postgres.session import Session, Unopened
@@ -48,13 +50,23 @@ class Made:
         """Return what is left to be taken back when a unit is committed up to a place where tables had the columns ``kept``."""
         return {stream: _without(new, kept(stream)) for stream, new in (self._new | self._ahead).items()}
 
-    def commit(self, left: dict[str, New]) -> None:
-        """The unit is committed, and with it what was made for it, but for what is ``left``."""
+    def commit(self, left: dict[str, New]) -> dict[str, list[str]]:
+        """The unit is committed, and with it what was made for it, but for what is ``left``; return the columns of tables that were there."""
+        made = {
+            stream: [short for short in new.columns if short not in left.get(stream, NOTHING_NEW).columns]
+            for stream, new in (self._new | self._ahead).items()
+            if not new.is_table
+        }
         self._new = left
         self._ahead.clear()
+        return {stream: columns for stream, columns in made.items() if columns}
 
     def take_back(
-        self, session: Session | Unopened, place: Callable[[str], tuple[str, str]], stop: StopFlag
+        self,
+        session: Session | Unopened,
+        place: Callable[[str], tuple[str, str]],
+        stop: StopFlag,
+        log: logging.Logger,
     ) -> None:
         """Drop it, if nobody has written into it: it has the types of a SCHEMA or a setting that were refused, and the next run may
         bring others. Who is killed leaves it.
@@ -73,9 +85,25 @@ class Made:
             with contextlib.suppress(SingerkitError):  # it is in use, or the run is to end at once
                 session.reset()
                 if new.columns and session.is_alive:
-                    session.call(
-                        alone, f"dropping what was made for rows of `{stream}` that are not committed"
-                    )
+                    doing = f"dropping what was made for rows of `{stream}` that are not committed"
+                    gone = session.call(alone, doing)
+                    _tell_gone(log, stream, gone, f"{schema}.{table}" if new.is_table else None)
+
+
+def _tell_gone(log: logging.Logger, stream: str, columns: Sequence[str], table: str | None) -> None:
+    """What was told when it was made is told to be no more."""
+    if columns and table is None:
+        log.info(
+            "Columns of stream `%s` are dropped again, since no row with them is committed: %s.",
+            stream,
+            quoted(columns),
+        )
+    elif columns:
+        log.info(
+            "Table %s, made for stream `%s`, is dropped again, since no row of it is committed.",
+            table,
+            stream,
+        )
 
 
 def _without(new: New, kept: Collection[str]) -> New:

@@ -40,7 +40,8 @@ _T = TypeVar("_T")
 class Storing:
     """What the unit in hand does in ``tables``; each method is called in its transaction, on the thread of the session.
 
-    ``must_hold`` tells of a stream whether its table held rows at the last commit, ``write_letters`` writes dead letters.
+    ``must_hold`` tells of a stream whether its table held rows at the last commit, ``write_letters`` writes dead letters, ``unit_log`` says
+    what it is given once the unit is committed.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Storing:
         tables: Mapping[str, Table],
         fitting: Fitting,
         log: logging.Logger,
+        unit_log: logging.Logger,
         *,
         must_hold: Callable[[str], bool],
         write_letters: Callable[[Cursor, Sequence[Reject]], None],
@@ -58,7 +60,7 @@ class Storing:
     ) -> None:
         self._tables = tables
         self._fitting = fitting
-        self._log = log
+        self._log = unit_log
         self._must_hold = must_hold
         self._write_letters = write_letters
         self._sets_aside = tuple(sets_aside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from typing import Any
 
@@ -12,6 +13,7 @@ from faults.loads import MARKED, load, query
 from faults.proxy import proxied
 from targets.shared.test_databases import MOMENT, TEXT, Database, target
 
+from singerkit_target.held import AT_ONCE, HeldLog
 from singerkit_target.outcomes import Outcome, Outcomes
 
 __all__ = ["target"]
@@ -26,7 +28,7 @@ def became(stderr: str) -> dict[str, tuple[int, ...]]:
     found = {}
     for stream, rows, counts in SAID.findall(stderr):
         of = {what: int(count) for count, what in re.findall(r"(\d+) (new|changed|deleted)", counts)}
-        known = [of.get(what, 0) for what in Outcome._fields] if counts else []
+        known = [of.get(what, 0) for what in ("new", "changed", "deleted")] if counts else []
         found[stream] = (int(rows), *known)
     return found
 
@@ -256,3 +258,96 @@ def test_a_stream_of_which_one_statement_is_not_known_is_not_told() -> None:
     assert all_.known() == {"b": Outcome(0, 0, 6)}
     unit.clear()
     assert unit.known() == {}
+
+
+def test_columns_that_a_table_has_got_are_named(target: Database) -> None:
+    target.run(SCHEMA("t", {"id": INTEGER}, ["id"]), RECORD("t", {"id": 1}), STATE({"n": 1})).expect(0)
+    more = SCHEMA("t", {"id": INTEGER, "v": TEXT, "w": TEXT}, ["id"])
+    done = target.run(more, RECORD("t", {"id": 1, "v": "a"}), STATE({"n": 2})).expect(0)
+    assert re.search(r"1 row loaded \(1 changed\) in [\d.]+ s; columns added: v, w\.", done.stderr)
+
+
+# --- nothing is announced that was rolled back ---------------------------------------------------------------
+
+REFUSING = """
+CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+CREATE CONSTRAINT TRIGGER no AFTER UPDATE ON _singerkit_state DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (NEW.sequence > 1) EXECUTE FUNCTION no()
+"""
+"""The COMMIT of the second unit fails, when all of it is done."""
+
+
+def test_what_a_unit_did_is_told_once_it_is_committed(database: str) -> None:
+    own = SCHEMA("t", {"id": INTEGER, "v": INTEGER}, ["id"])
+    first = [RECORD("t", {"id": n, "v": n}, version=n) for n in (1, 2)]
+    load(database, own, *first, STATE({"n": 1}), add_record_metadata=True).expect(0)
+    query(database, REFUSING)
+    unit = [
+        own,
+        RECORD("t", {"id": 1, "v": 1}, version=1),
+        SCHEMA("t", {"id": INTEGER, "v": INTEGER, "w": TEXT}, ["id"]),
+        RECORD("t", {"id": 3, "v": 3, "w": "a"}, version=1),
+        {"type": "ACTIVATE_VERSION", "stream": "t", "version": 1},
+        STATE({"n": 2}),
+    ]
+    announced = ("Columns added for stream `t`: `w`", "has deleted 1 row of newer versions")
+    config = {
+        "add_record_metadata": True,
+        "replay_bytes": 0,
+    }  # what is not held is altered in the unit itself
+    failed = load(database, *unit, **config)
+    assert failed.code != 0
+    assert became(failed.stderr) in ({}, {"t": (0,)})
+    assert [said for said in announced if said in failed.stderr] == []
+    query(database, "DROP TRIGGER no ON _singerkit_state")
+    done = load(database, *unit, **config).expect(0).stderr
+    assert [done.count(said) for said in announced] == [1, 1]
+    assert became(done) == {"t": (2, 1, 1, 1)}
+
+
+def test_what_was_made_for_rows_that_are_not_committed_is_told_to_be_gone(database: str) -> None:
+    own = SCHEMA("t", {"id": INTEGER, "v": INTEGER}, ["id"])
+    load(database, own, RECORD("t", {"id": 1, "v": 1}), STATE({"n": 1})).expect(0)
+    query(database, REFUSING)
+    other = SCHEMA("o", {"id": INTEGER}, ["id"])
+    odd = [own, RECORD("t", {"id": 1, "v": "N/A"}), other, RECORD("o", {"id": 1}), STATE({"n": 2})]
+    failed = load(database, *odd)
+    assert failed.code != 0
+    said = failed.stderr
+    assert "stands as it came in" not in said
+    for made, gone in (
+        (
+            "Columns added for stream `t`: `v__text`",
+            "Columns of stream `t` are dropped again, since no row with them is committed: `v__text`",
+        ),
+        ("Table public.o made for stream `o`", "Table public.o, made for stream `o`, is dropped again"),
+    ):
+        assert 0 < said.index(made) < said.index(gone)
+    query(database, "DROP TRIGGER no ON _singerkit_state")
+    done = load(database, *odd).expect(0).stderr
+    assert "stands as it came in" in done
+    assert "column added: v__text" in done
+    assert "dropped again" not in done
+
+
+def test_a_line_is_held_until_what_it_tells_of_is_committed(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    held = HeldLog(logging.getLogger("held"))
+    held.debug("not asked for")
+    held.warn_once("a", "kept")
+    place = held.position()
+    for _ in range(2):
+        held.warn_once("b", "given up")
+        held.info("by the way", extra=AT_ONCE)
+    held.back_to(place)
+    assert (held.has_told("a"), held.has_told("b")) == (True, False)
+    held.warn_once("b", "done again")
+    held.info("a %d", 1)
+    assert caplog.messages == ["by the way"] * 2
+    held.say(held.take())
+    held.warn_once("a", "kept")
+    held.say(held.take())
+    assert caplog.messages[2:] == ["kept", "done again", "a 1"]
+    quiet = HeldLog(logging.Logger("quiet", logging.CRITICAL))
+    quiet.warn_once("a", "of no use")
+    assert quiet.take() == []

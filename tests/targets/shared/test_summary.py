@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 
@@ -10,7 +11,7 @@ import pytest
 from singerkit_shell.progress import Progress
 from singerkit_target.along import Along
 from singerkit_target.ended import bookmark_in
-from singerkit_target.outcomes import Outcome
+from singerkit_target.outcomes import Outcome, Outcomes
 from singerkit_target.summary import Summary
 
 LOG = logging.getLogger("summary")
@@ -78,20 +79,31 @@ def test_the_log_has_a_line_per_stream_and_one_for_the_run(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     summary = Summary(started=100.0, replays=2)
     summary.received.update(orders=60, customers=40)
     summary.rejected["orders"] += 2
+    now[0] = 103.0
+    summary.spent.on("orders")
+    now[0] = 104.0
     summary.commit(summary.counts())
-    monkeypatch.setattr("time.monotonic", lambda: 104.0)
     assert summary.seconds() == 4.0
     summary.log(LOG, "the table t")
-    assert caplog.messages == [
-        "Stream `customers`: 40 rows loaded.",
-        "Stream `orders`: 60 rows loaded.",
+    metrics = [json.loads(said.removeprefix("METRIC: ")) for said in caplog.messages[2:6]]
+    assert [(one["metric"], one["value"], one["tags"]["stream"]) for one in metrics] == [
+        ("record_count", 40, "customers"),
+        ("batch_processing_time", 0.4, "customers"),
+        ("record_count", 60, "orders"),
+        ("batch_processing_time", 3.6, "orders"),
+    ]
+    assert caplog.messages[:2] + caplog.messages[6:] == [
+        "Stream `customers`: 40 rows loaded in 0.4 s.",
+        "Stream `orders`: 60 rows loaded in 3.6 s.",
         "Stream `orders`: 2 records are set aside in the table t, with the reasons.",
         "100 rows in 4.0 s (25 rows/s), 1 commit, a unit written again 2 times.",
     ]
-    assert [record.levelname for record in caplog.records] == ["INFO", "INFO", "WARNING", "INFO"]
+    assert [record.levelname for record in caplog.records[6:]] == ["WARNING", "INFO"]
 
 
 def test_a_run_that_took_no_time_is_logged_too(
@@ -114,11 +126,16 @@ def test_bookmarks_are_told_where_they_moved(caplog: pytest.LogCaptureFixture) -
     summary = Summary()
     summary.received.update(orders=2, new=1, parts=3)
     summary.commit(summary.counts())
-    summary.log(LOG, "the table t", BEFORE, AFTER)
+    outcomes = Outcomes()
+    outcomes.note("orders", Outcome(1, 1))
+    outcomes.note("parts", Outcome())
+    outcomes.note_columns("orders", ["a"])
+    outcomes.note_columns("parts", [f"a\n{n}" for n in range(7)])
+    summary.log(LOG, "the table t", BEFORE, AFTER, outcomes)
     assert caplog.messages[:3] == [
-        "Stream `new`: 1 row loaded; its bookmark is `7`.",
-        "Stream `orders`: 2 rows loaded; its bookmark went from `2026-01-01` to `2026-01-03`.",
-        "Stream `parts`: 3 rows loaded.",
+        "Stream `new`: 1 row loaded in 0.0 s; its bookmark is `7`.",
+        "Stream `orders`: 2 rows loaded (1 new, 1 changed) in 0.0 s; its bookmark went from `2026-01-01` to `2026-01-03`; column added: a.",
+        "Stream `parts`: 3 rows loaded (none new, none changed) in 0.0 s; columns added: a 0, a 1, a 2, a 3, a 4, 2 more.",
     ]
 
 
@@ -127,26 +144,34 @@ def test_a_terminal_is_shown_a_table_of_what_is_committed(
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     summary = Summary()
     summary.received.update(orders=1200, new=1)
     summary.rejected["orders"] += 2
+    now[0] = 104.0
+    summary.spent.on("orders")
     summary.commit(summary.counts())
     summary.received["orders"] += 5  # and rolled back
     summary.log(LOG, "the table t", BEFORE, AFTER)
     assert caplog.messages[0].splitlines() == [
         "What was loaded:",
-        "stream   rows  set aside  bookmark before  bookmark after",
-        "new         1                              7",
-        "orders  1,200          2  2026-01-01       2026-01-03",
+        "stream   rows  set aside  seconds  rows/s  bookmark before  bookmark after",
+        "new         1                 0.0                           7",
+        "orders  1,200          2      4.0     300  2026-01-01       2026-01-03",
     ]
     caplog.clear()
-    summary.log(LOG, "the table t", outcomes={"new": Outcome(1), "gone": Outcome(0, 0, 3)})
+    outcomes = Outcomes()
+    for stream, outcome in {"new": Outcome(1), "gone": Outcome(0, 0, 3)}.items():
+        outcomes.note(stream, outcome)
+    outcomes.note_columns("new", ["a", "b"])
+    summary.log(LOG, "the table t", outcomes=outcomes)
     assert caplog.messages[0].splitlines() == [
         "What was loaded:",
-        "stream   rows  new  deleted  set aside",
-        "gone        0             3",
-        "new         1    1",
-        "orders  1,200                        2",
+        "stream   rows  new  changed  deleted  set aside  seconds  rows/s  columns added",
+        "gone        0    0        0        3",
+        "new         1    1        0                          0.0          a, b",
+        "orders  1,200                                 2      4.0     300",
     ]
 
 
