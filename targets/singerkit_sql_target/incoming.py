@@ -51,6 +51,10 @@ class Incoming:
         Raises:
             BadDataError: what it says is no time.
         """
-        goes = self._settings.deletes_marked or self._settings.keeps_history(table.stream)
+        goes = (
+            self._settings.deletes_marked
+            or self._settings.keeps_history(table.stream)
+            or table.given.lists_of
+        )
         deletes = goes and table.keys and DELETED_AT in table.given.column_names
         return bool(deletes) and tells_of_deletions(table.stream, batch)

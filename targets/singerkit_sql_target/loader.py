@@ -370,7 +370,7 @@ class SqlLoader:
 
         def apply(session: Session) -> None:
             emptied = unit.activated()
-            unit.offer(session, self._settings.replaces)
+            unit.offer(session, self._is_read_twice)
             with session.transaction():
                 # The fence comes first: who is no longer the pipeline's run changes nothing.
                 fenced = self._states.advance(session, row, state)
@@ -408,6 +408,10 @@ class SqlLoader:
         self._run_job(unit.clear, "emptying the stage")
         return advanced[0]
 
+    def _is_read_twice(self, stream: str) -> bool:
+        table = self._tables.get(stream)
+        return self._settings.replaces(stream) or (table is not None and table.given.lists_of is not None)
+
     def _apply(self, session: Session, stream: str, part: Any, outcomes: Outcomes) -> bool:
         """Put a part into its table; True: records of it have said that their rows are gone, and those are deleted."""
         if stream == REJECTS:
@@ -424,17 +428,22 @@ class SqlLoader:
             new = session.written(merge.insert(table.quoted, part.source, columns))
             outcomes.note(stream, Outcome(new=new))
             return False
-        gone = self._gone(session, part)
+        is_of_lists = table.given.lists_of is not None
+        gone = self._gone(session, part, is_of_lists=is_of_lists)
         newest = None if table.newest is None else table.newest.among(columns)
         keys = [self._dialect.quote(key) for key in part.keys]
-        outcome = session.merge(table.quoted, part.source, columns, keys, gone, newest)
-        outcomes.note(stream, outcome)
+        outcomes.note(stream, session.merge(table.quoted, part.source, columns, keys, gone, newest))
+        if gone is not None and is_of_lists:
+            behind = session.written(merge.delete_onward(table.quoted, part.source, keys, gone))
+            outcomes.note(stream, Outcome(deleted=behind))
         return gone is not None
 
-    def _gone(self, session: Session, part: Part) -> str | None:
+    def _gone(self, session: Session, part: Part, *, is_of_lists: bool) -> str | None:
         """The column of a part by which rows are to be deleted, where it has a value in any."""
         marks = [
-            one for one in part.fields if one.column.name == DELETED_AT and self._settings.deletes_marked
+            one
+            for one in part.fields
+            if one.column.name == DELETED_AT and (self._settings.deletes_marked or is_of_lists)
         ]
         names = columns_of(marks, self._dialect)
         return names[0] if names and holds_values(session, part.source, names[0]) else None

@@ -10,7 +10,17 @@ from collections.abc import Mapping, Sequence
 from singerkit_sql_target.dialect import ORDER
 from singerkit_sql_target.newest import Newest
 
-__all__ = ["are_older", "going", "insert", "merge", "newest_of_each_key", "note_loads", "overlap", "repeats"]
+__all__ = [
+    "are_older",
+    "delete_onward",
+    "going",
+    "insert",
+    "merge",
+    "newest_of_each_key",
+    "note_loads",
+    "overlap",
+    "repeats",
+]
 
 _RANK = "_singerkit_newest"
 
@@ -54,6 +64,16 @@ def insert(table: str, source: str, columns: Sequence[str], gone: str | None = N
     """Append all rows of a source, but those with a value in ``gone``."""
     names, where = ", ".join(columns), f" AS given WHERE {gone} IS NULL" if gone else ""
     return f"INSERT INTO {table} ({names}) SELECT {names} FROM {source}{where}"
+
+
+def delete_onward(table: str, stage: str, keys: Sequence[str], gone: str) -> str:
+    """Delete what stands under a key from one on that goes: one whose last row has a value in ``gone``."""
+    last = newest_of_each_key(stage, [*keys, gone], keys)
+    same = " AND ".join(f"stored.{key} = given.{key}" for key in keys[:-1])
+    return (
+        f"DELETE FROM {table} AS stored USING {last} AS given "
+        f"WHERE given.{gone} IS NOT NULL AND {same} AND stored.{keys[-1]} >= given.{keys[-1]}"
+    )
 
 
 def overlap(table: str, stage: str, keys: Sequence[str]) -> str:

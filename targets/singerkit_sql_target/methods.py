@@ -33,6 +33,11 @@ class Methods(ByPattern[Method]):
     by_pattern: Mapping[str, Method] = field(default_factory=lambda: {EVERY: Method.UPSERT})
     setting: str = "load_method"
     default: Method = Method.UPSERT
+    owners: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """The streams whose lists others have the elements of, by the names of those, which go into their tables in the same way."""
+
+    def of(self, stream: str) -> Method:
+        return super().of(self.owners.get(stream, stream))
 
     def may_be(self, method: Method) -> bool:
         """Tell whether any stream may have a method."""
@@ -44,9 +49,9 @@ class Methods(ByPattern[Method]):
         return EVERY in self.by_pattern and len({*self.by_pattern.values()}) == 1
 
 
-def methods_of(value: Any) -> Methods:
+def methods_of(value: Any, owners: Mapping[str, str] | None = None) -> Methods:
     """Return what `load_method` says; of what has `method_problems` nothing."""
-    return Methods(known_words(value, METHODS))
+    return Methods(known_words(value, METHODS), owners={} if owners is None else owners)
 
 
 def method_problems(value: Any) -> list[str]:

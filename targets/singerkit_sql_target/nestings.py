@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import nearest
+from singerkit_sql_target.methods import Method, Methods
+from singerkit_sql_target.newest import NewestBy
 from singerkit_sql_target.patterns import EVERY, ByPattern
-from singerkit_target.unnesting import Flattening
+from singerkit_target.unnesting import TakingApart
 
-__all__ = ["SETTING", "Nestings", "nesting_problems", "nestings_of"]
+__all__ = ["SETTING", "Nestings", "nesting_problems", "nestings_of", "way_of"]
 
-_WHOLE, _FLATTEN = "jsonb", "flatten"
-_WORDS = (_WHOLE, _FLATTEN)
+_WHOLE, _FLATTEN, _CHILDREN = "jsonb", "flatten", "child_tables"
+_WORDS = (_WHOLE, _FLATTEN, _CHILDREN)
 _KEYS = ("as", "depth", "separator")
 _DEEPEST = 100
 _SEPARATOR = "__"
@@ -24,18 +27,19 @@ SETTING: Mapping[str, Any] = {
     "minProperties": 1,
     "default": _WHOLE,
     "description": "What becomes of objects inside records: `jsonb` stores each in one column; `flatten` gives each of its fields a column "
-    "(`address__city`), at any depth or down to `depth`, with `separator` between the names (`__`). For all streams or by globs over their names, of "
-    'which the most exact one counts: `{"orders": {"as": "flatten", "depth": 2}, "log_*": "flatten", "*": "jsonb"}`. Lists stay in one column.',
+    "(`address__city`), at any depth or down to `depth`, with `separator` between the names (`__`); `child_tables` does that, and "
+    "gives the elements of lists rows in tables of their own (`orders__items`), with the key of the record and their position. For all streams or by globs over their names, of "
+    'which the most exact one counts: `{"orders": {"as": "flatten", "depth": 2}, "log_*": "flatten", "*": "jsonb"}`.',
 }
 
 
 @dataclass(frozen=True)
-class Nestings(ByPattern[Flattening | None]):
+class Nestings(ByPattern[TakingApart | None]):
     """What is done by pattern; None: objects stay whole."""
 
-    by_pattern: Mapping[str, Flattening | None] = field(default_factory=dict)
+    by_pattern: Mapping[str, TakingApart | None] = field(default_factory=dict)
     setting: str = "nested"
-    default: Flattening | None = None
+    default: TakingApart | None = None
 
 
 def nestings_of(value: Any) -> Nestings:
@@ -66,12 +70,35 @@ def _read(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) and "as" not in value else {EVERY: value}
 
 
-def _way(said: Any) -> Flattening | None:
+def _way(said: Any) -> TakingApart | None:
     if isinstance(said, str):
         said = {"as": said}
     if said["as"] == _WHOLE:
         return None
-    return Flattening(said.get("depth", _DEEPEST), said.get("separator", _SEPARATOR))
+    depth, separator = said.get("depth", _DEEPEST), said.get("separator", _SEPARATOR)
+    return TakingApart(depth, separator, lists=said["as"] == _CHILDREN)
+
+
+def way_of(nestings: Nestings, methods: Methods, newest_by: NewestBy, stream: str) -> TakingApart | None:
+    """Return how the records of a stream are taken apart; None: not at all.
+
+    Raises:
+        ConfigurationError: the rows of its lists would not be known.
+    """
+    way, method = nestings.of(stream), methods.of(stream)
+    if way is not None and way.lists and method is not Method.UPSERT:
+        raise ConfigurationError(
+            f"Expected `upsert` at `load_method` for stream `{stream}`, whose lists have tables of their own (`child_tables` at `nested`), got "
+            f'`{method.value}`; nothing of this stream was written: keep its lists whole with `"{stream}": "flatten"` or `"jsonb"` there, or '
+            "upsert it, then run again."
+        )
+    if way is not None and way.lists and newest_by.of(stream) is not None:
+        raise ConfigurationError(
+            f"Expected nothing at `newest_by` for stream `{stream}`, whose lists have tables of their own (`child_tables` at `nested`), got "
+            f"`{newest_by.of(stream)}`: of an older record its elements would be taken; nothing of this stream was written: leave it out "
+            f'(`{{"newest_by": {{"{stream}": null}}}}`), or keep its lists whole with `"{stream}": "flatten"` or `"jsonb"` at `nested`, then run again.'
+        )
+    return way
 
 
 def _problems(place: str, said: Any) -> list[str]:

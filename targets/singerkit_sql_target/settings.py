@@ -127,7 +127,7 @@ class Settings:
         Raises:
             ConfigurationError: that field is none, or cannot tell.
         """
-        name = self.newest_by.of(stream.name)
+        name = None if stream.lists_of is not None else self.newest_by.of(stream.name)
         is_chosen = name is not None and self.type_of(stream.name, name) is not None
         return newest.ordered_by(stream, name, self.methods.of(stream.name), is_chosen=is_chosen)
 
@@ -140,13 +140,15 @@ class Settings:
         return self.methods.of(stream) is Method.REPLACE
 
 
-def settings_of(config: Mapping[str, Any], given: frozenset[str]) -> Settings:
-    """Return what a config with its defaults says about tables; ``given`` are the keys that the user wrote."""
+def settings_of(
+    config: Mapping[str, Any], given: frozenset[str], owners: Mapping[str, str] | None = None
+) -> Settings:
+    """Return what a config with its defaults says about tables; ``given`` are the keys that the user wrote, ``owners`` as in `Methods`."""
     return Settings(
         schema=config["default_target_schema"],
         column_types=config.get("column_types", {}),
         with_metadata=config["add_record_metadata"],
-        methods=methods_of(config["load_method"]),
+        methods=methods_of(config["load_method"], owners),
         loads_extra=config["extra"] == "load",
         hard_delete=config["hard_delete"],
         deletes_marked=config["hard_delete"] and "hard_delete" in given,

@@ -6,11 +6,13 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property, partial
 from typing import IO, Any, ClassVar, Protocol
 from urllib.parse import quote
 
 from singerkit_sql_target.methods import Method, methods_of
-from singerkit_sql_target.nestings import nestings_of
+from singerkit_sql_target.nestings import nestings_of, way_of
+from singerkit_sql_target.newest import NewestBy
 from singerkit_sql_target.replaying import ReplayingLoader
 from singerkit_sql_target.settings import conflicts_of
 from singerkit_state.lineage import WaysOut
@@ -52,9 +54,17 @@ class SqlTarget(SingerkitTarget):
         """As of every target, and what becomes of values that are not of the type of their column."""
         return replace(super().judgement(), conflicts=conflicts_of(self.config, self.given_keys))
 
+    @cached_property
+    def owners(self) -> dict[str, str]:
+        """The streams of a run whose lists have tables of their own, by the streams of those."""
+        return {}
+
     def unnesting(self) -> Unnesting | None:
         """Which streams' records are taken apart, as `nested` says."""
-        return Unnesting(nestings_of(self.config["nested"]).of, self.logger)
+        nestings, methods = nestings_of(self.config["nested"]), methods_of(self.config["load_method"])
+        marked = self.config["hard_delete"] and "hard_delete" in self.given_keys
+        of = partial(way_of, nestings, methods, NewestBy(self.config.get("newest_by", {})))
+        return Unnesting(of, self.logger, owners=self.owners, deletes_marked=marked)
 
     def ways_out(self, pipeline: str) -> WaysOut:
         """As of every target, and where in its database this one keeps the state."""

@@ -49,6 +49,7 @@ from singerkit_target.unnesting import Unnesting
 from singerkit_target.versions import Versions
 from singerkit_target.warned import Warned
 from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.batches import Missing
 from singerkit_wire.batchfiles import batch_files
 from singerkit_wire.blocks import BlockDecoder, Judgement, MalformedLine
 from singerkit_wire.declarations import declared_stream, read_declaration
@@ -157,6 +158,7 @@ class Load:
     ) -> None:
         self._ways = ways
         self._unnesting = unnesting or Unnesting(lambda _stream: None, log)
+        self._unnesting.missing_is_null = lambda stream: self._missing(stream) is Missing.NULL
         self._loader = loader
         # A unit that may have to be written again is committed before the next one begins.
         self._beside = loader if isinstance(loader, CommitsBeside) and not limits.replay_bytes else None
@@ -451,9 +453,7 @@ class Load:
             stream,
             replace(
                 self._judgement,
-                missing=missing_of(
-                    self._missing_fields, self._abilities, stream.name, is_ours=self._mark is not None
-                ),
+                missing=self._missing(stream.name),
                 domain=self._loader.domain,
                 reads_texts=self._abilities.reads_texts,
             ),
@@ -461,6 +461,9 @@ class Load:
             self._log,
             always_exact=self._always_exact,
         )
+
+    def _missing(self, stream: str) -> Missing:
+        return missing_of(self._missing_fields, self._abilities, stream, is_ours=self._mark is not None)
 
     @property
     def _marks_its_end(self) -> bool:

@@ -1,74 +1,113 @@
 """Nested data taken apart before it is loaded: SCHEMA messages and runs of records become those of flat ones.
 
-What comes behind knows of none of it: a stream has the columns that its taken apart SCHEMA names.
+What comes behind knows little of it: a stream has the columns that its taken apart SCHEMA names, and the elements of lists are the
+records of streams of their own, of which each record of the first one brings all (docs/decisions/0061-nested-data.md).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from singerkit_catalog.unnesting import Part, SameName, asks_more, parts_of, taken_apart
+from singerkit_catalog.unnesting import (
+    POSITION,
+    SameName,
+    Table,
+    asks_more,
+    child_schema,
+    parts_of,
+    root_key,
+    taken_apart,
+)
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.value import decode, encode
-from singerkit_wire.declarations import declared_schema, read_declaration
+from singerkit_wire.declarations import Declaration, declared_schema, read_declaration
 from singerkit_wire.messages import Message, Run
 from singerkit_wire.stream import Stream
-from singerkit_wire.unnesting import Unnester
+from singerkit_wire.unnesting import Unnester, Wanted
 
-__all__ = ["Flattening", "Unnesting"]
+__all__ = ["TakingApart", "Unnesting"]
 
 
 @dataclass(frozen=True)
-class Flattening:
-    """Objects are taken apart, ``depth`` of them inside each other; ``separator`` stands between the names."""
+class TakingApart:
+    """Objects are taken apart, ``depth`` of them inside each other, and lists with ``lists``; ``separator`` stands between the names."""
 
     depth: int
     separator: str
+    lists: bool = False
 
 
 @dataclass
 class _Apart:
-    """A stream whose records are taken apart; ``declared`` is the message that its last SCHEMA has become, with these objects whole."""
+    """A stream whose records are taken apart; ``whole`` is what its SCHEMA messages, by table, say to stand there whole."""
 
     fingerprint: bytes
     schema: Message
-    record: Part
+    table: Table
+    wanted: Wanted
     unnester: Unnester
-    declared: Message
-    whole: frozenset[str] = frozenset()
+    whole: Mapping[str, frozenset[str]]
+
+    def declared(self, name: str) -> Message:
+        """Return the SCHEMA message of the stream, or of a table of its lists."""
+        table = self.unnester.tables[name].table
+        if table.level:
+            return _message_of_lists(self.schema, name, table, self.table, self.wanted, self.whole[name])
+        return _message(self.schema, table, self.whole[name])
+
+    def all_declared(self) -> list[Message]:
+        return [self.declared(name) for name in self.unnester.tables]
 
 
 class Unnesting:
-    """The streams of a run; ``of`` says of each by its name how it is taken apart, None: not at all."""
+    """The streams of a run; ``of`` says of each by its name how it is taken apart, None: not at all.
 
-    def __init__(self, of: Callable[[str], Flattening | None], log: logging.Logger) -> None:
+    ``owners`` are the streams, by those of their lists, which others have to know of. ``deletes_marked``: a row goes whose record says so.
+    ``missing_is_null`` tells of a stream what a field means that a record leaves out.
+    """
+
+    def __init__(
+        self,
+        of: Callable[[str], TakingApart | None],
+        log: logging.Logger,
+        *,
+        owners: dict[str, str] | None = None,
+        deletes_marked: bool = False,
+    ) -> None:
         self._of = of
         self._log = log
+        self._owners = {} if owners is None else owners
+        self._deletes_marked = deletes_marked
+        self.missing_is_null: Callable[[str], bool] = lambda _stream: True
         self._apart: dict[str, _Apart] = {}
+        self._declared: set[str] = set()
         self._warned: set[str] = set()
 
     def segments(self, segments: Iterable[Sequence[Run | Message]]) -> Iterator[Sequence[Run | Message]]:
         """Yield segments with their records taken apart, each SCHEMA by itself."""
         for segment in segments:
-            if isinstance(segment[0], Message) and segment[0].type == "SCHEMA":
-                yield [self._declared(segment[0])]
+            first = segment[0]
+            if isinstance(first, Message) and first.type != "STATE":
+                for message in self._messages(first):
+                    yield [message]
                 continue
             ready: list[Run | Message] = []
             for part in segment:
-                if isinstance(part, Run) and part.stream in self._apart:
-                    run, schema = self._taken(part)
-                    if schema is not None:
-                        if ready:
-                            yield ready
-                            ready = []
-                        yield [schema]
-                    part = run
-                ready.append(part)
+                if not (isinstance(part, Run) and part.stream in self._apart):
+                    ready.append(part)
+                    continue
+                runs, schemas = self._taken(part)
+                if schemas and ready:
+                    yield ready
+                    ready = []
+                for schema in schemas:
+                    yield [schema]
+                ready += runs
             yield ready
 
     def parts(self, runs: Iterable[Run]) -> Iterator[Run | Message]:
@@ -78,59 +117,101 @@ class Unnesting:
                 yield run
                 continue
             taken, _ = self._taken(run)
-            yield self._apart[run.stream].declared
-            yield taken
+            yield from self._apart[run.stream].all_declared()
+            yield from taken
 
     def see_columns(self, stream: Stream) -> None:
-        """Note which objects that are taken apart have a column in the table all the same: it is null where they are."""
+        """Note what is taken apart and has a column in the table all the same: it is null where it is."""
         if stream.apart:
-            self._apart[stream.name].unnester.holds_whole(set(stream.apart.intersection(stream.column_names)))
+            unnester = self._apart[self._owners.get(stream.name, stream.name)].unnester
+            unnester.holds_whole(stream.name, stream.apart.intersection(stream.column_names))
 
-    def _taken(self, run: Run) -> tuple[Run, Message | None]:
-        """Return a run taken apart, and the SCHEMA that has to come before it, if there is a new one."""
+    def _taken(self, run: Run) -> tuple[list[Run], list[Message]]:
+        """Return a run taken apart, and the SCHEMA messages that have to come before it."""
         apart = self._apart[run.stream]
-        taken = apart.unnester.apart(run)
-        if apart.unnester.whole == apart.whole:
-            return taken, None
-        apart.whole = frozenset(apart.unnester.whole)
-        apart.declared = _message(apart.schema, apart.record, apart.whole)
-        return taken, apart.declared
+        runs, whole = apart.unnester.apart(run), apart.unnester.whole()
+        changed = [name for name in whole if whole[name] != apart.whole[name]]
+        apart.whole = whole
+        return runs, [apart.declared(name) for name in changed]
 
-    def _declared(self, message: Message) -> Message:
-        how = None if message.stream is None else self._of(message.stream)
+    def _messages(self, message: Message) -> list[Message]:
+        """Return what becomes of a message of its own."""
+        if message.type == "SCHEMA" and message.stream is not None:
+            return self._schemas(message, message.stream)
+        if message.type == "ACTIVATE_VERSION" and message.stream in self._apart:
+            tables = self._apart[message.stream].unnester.tables
+            return [_of_stream(message, name) if name != message.stream else message for name in tables]
+        return [message]
+
+    def _schemas(self, message: Message, name: str) -> list[Message]:
+        if name in self._owners:
+            raise self._taken_name(name, self._owners[name])
+        self._declared.add(name)
+        how = self._of(name)
         if how is None:
-            return message
+            return [message]
         declaration = read_declaration(message)
-        name = declaration.stream
         before = self._apart.pop(name, None)
-        if before is not None and before.fingerprint == declaration.fingerprint:
-            self._apart[name] = before
-            return before.declared
-        schema = declared_schema(declaration, message.number)
-        keys = declaration.key_properties or ()
+        if before is None or before.fingerprint != declaration.fingerprint:
+            made = self._made(message, declaration, how, before)
+            if made is None:
+                return [message]
+            before = made
+        self._apart[name] = before
+        return before.all_declared()
+
+    def _made(
+        self, message: Message, declaration: Declaration, how: TakingApart, before: _Apart | None
+    ) -> _Apart | None:
+        """Return how the records of a stream are taken apart; None: they are not."""
+        name, schema = declaration.stream, declared_schema(declaration, message.number)
+        keys = tuple(dict.fromkeys(declaration.key_properties or ()))
         try:
-            record = parts_of(schema, keys, how.depth, how.separator)
+            table = parts_of(schema, keys, how.depth, how.separator, lists=how.lists)
         except SameName as same:
             raise ConfigurationError(
-                f"Stream `{name}`: `{same.path}` would be called `{same.name}` where its object is taken apart (`nested`), and another field "
+                f"Stream `{name}`: `{same.path}` would be called `{same.name}` where what it is in is taken apart (`nested`), and another field "
                 "would be called so, too; nothing of this stream was written: choose another `separator`, then run again."
             ) from None
-        if record is None:
-            return message
+        if table is None or not keys_are_there(keys, schema):
+            return None
         if more := asks_more(schema):
             self._warn_once(
                 name,
                 f"Stream `{name}` stays nested, whatever `nested` says: its SCHEMA asks by {', '.join(f'`{key}`' for key in more)} more of a record "
                 "than of its single fields.",
             )
-            return message
-        whole = frozenset() if before is None else before.whole & {part.name for part in record.all_parts()}
-        is_closed = schema.get("additionalProperties") is False
-        unnester = Unnester(name, record, how.separator, is_closed=is_closed)
-        unnester.holds_whole(set(whole))
-        declared = _message(message, record, whole)
-        self._apart[name] = _Apart(declaration.fingerprint, message, record, unnester, declared, whole)
-        return declared
+            return None
+        wanted = Wanted(
+            how.separator,
+            keys,
+            is_closed=schema.get("additionalProperties") is False,
+            missing_is_null=self.missing_is_null(name),
+            deletes_marked=self._deletes_marked,
+        )
+        unnester = Unnester(name, table, wanted)
+        self._own(name, keys, [one for one in unnester.tables if one != name])
+        for one, whole in ({} if before is None else before.whole).items():
+            if one in unnester.tables:
+                unnester.holds_whole(one, whole & unnester.tables[one].table.wholes().keys())
+        return _Apart(declaration.fingerprint, message, table, wanted, unnester, unnester.whole())
+
+    def _own(self, stream: str, keys: Sequence[str], children: Sequence[str]) -> None:
+        if children and not keys:
+            raise ConfigurationError(
+                f"Stream `{stream}` has no key, by which the rows of its lists would be known (`child_tables` at `nested`); nothing of this stream was "
+                f'written: give it a key in the tap, or keep its lists whole with `"{stream}": "flatten"` or `"jsonb"` there, then run again.'
+            )
+        for child in children:
+            if child in self._declared or self._owners.get(child, stream) != stream:
+                raise self._taken_name(child, stream)
+            self._owners[child] = stream
+
+    def _taken_name(self, child: str, stream: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"The rows of lists of stream `{stream}` would be those of a stream `{child}` (`child_tables` at `nested`), and another stream is called so; "
+            f"nothing of it was written: choose another `separator` for `{stream}`, then run again."
+        )
 
     def _warn_once(self, stream: str, sentence: str) -> None:
         if stream not in self._warned:
@@ -138,19 +219,49 @@ class Unnesting:
             self._log.warning("%s", sentence)
 
 
-def _message(message: Message, record: Part, whole: frozenset[str]) -> Message:
+def keys_are_there(keys: Iterable[str], schema: Mapping[str, Any]) -> bool:
+    return all(key in schema["properties"] for key in keys)
+
+
+def _message(message: Message, table: Table, whole: frozenset[str]) -> Message:
     """Return a SCHEMA message as that of records that were taken apart."""
     said: dict[str, Any] = decode(str(message.line, "utf-8"))
-    said["schema"] = taken_apart(record, whole)
-    said["apart"] = [part.name for part in record.all_parts() if part is not record]
+    said["schema"] = taken_apart(table, whole)
+    said["apart"] = list(table.wholes())
     if isinstance(said.get("inferred"), list):
-        said["inferred"] = [name for key in said["inferred"] for name in _names(record, str(key))]
+        said["inferred"] = [name for key in said["inferred"] for name in _names(table, str(key))]
     return msgspec.structs.replace(message, line=encode(said).encode())
 
 
-def _names(record: Part, key: str) -> list[str]:
+def _message_of_lists(
+    message: Message, name: str, table: Table, stream: Table, wanted: Wanted, whole: frozenset[str]
+) -> Message:
+    """Return the SCHEMA message of the elements of lists."""
+    said: dict[str, Any] = decode(str(message.line, "utf-8"))
+    schema = child_schema(table, stream.row, wanted.keys, whole)
+    keys = [*map(root_key, wanted.keys), POSITION]
+    made: dict[str, Any] = {
+        "type": "SCHEMA",
+        "stream": name,
+        "schema": schema,
+        "key_properties": keys,
+        "apart": list(table.wholes()),
+        "lists_of": message.stream,
+    }
+    inferred = said.get("inferred")
+    if isinstance(inferred, list) and table.row.where[0] in inferred:
+        made["inferred"] = [key for key in schema["properties"] if key not in keys]
+    return msgspec.structs.replace(message, stream=name, line=encode(made).encode())
+
+
+def _of_stream(message: Message, name: str) -> Message:
+    said = {**decode(str(message.line, "utf-8")), "stream": name}
+    return msgspec.structs.replace(message, stream=name, line=encode(said).encode())
+
+
+def _names(table: Table, key: str) -> list[str]:
     """Return the names under which a field of a record goes on."""
-    if key not in record.objects:
+    part = table.row.objects.get(key)
+    if part is None:
         return [key]
-    parts = record.objects[key].all_parts()
-    return [key, *(name for part in parts for name in part.leaves.values())]
+    return [key, *(name for inner in part.all_parts() for name in inner.leaves.values())]

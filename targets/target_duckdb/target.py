@@ -84,7 +84,7 @@ class TargetDuckDB(SqlTarget):
         self.logger.info("%s %s.", "Loading into" if path.exists() else "Making", path)
         self._loader = SqlLoader(
             DuckDialect(path, number_type=self.config["number_type"]),
-            settings.settings_of(self.config, self.given_keys),
+            settings.settings_of(self.config, self.given_keys, self.owners),
             self.logger,
             ways=self.ways_out,
         )

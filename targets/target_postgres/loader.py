@@ -571,9 +571,9 @@ class PostgresLoader:
         self._tables.update((table.stream, table) for table, _staged, _parts in self._safe.tables)
         for table, staged, parts in self._safe.tables:
             table.staged, table.parts = staged, parts
-            table.has_marks = bool(self._deletes_marked or table.history) and table.columns.get(
-                DELETED_AT
-            ) in (staged or ())
+            table.has_marks = bool(
+                self._deletes_marked or table.history or table.given.lists_of
+            ) and table.columns.get(DELETED_AT) in (staged or ())
             table.is_locked = False  # the lock may have been taken behind the savepoint
         self._storing.refused = self._safe.refused.copy()
         self._storing.outcomes.back_to(self._safe.outcomes)

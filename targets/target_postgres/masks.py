@@ -48,7 +48,19 @@ def merge(cursor: Cursor, table: Table, gone: str | None, note: Note) -> None:
         select = SQL("SELECT {} FROM {} WHERE {} IS NOT NULL").format(
             _list(table.keys), _stage(table), Identifier(gone)
         )
-        take_together(cursor, [Gone(select, table.rows, table.keys, table.keepers, note)])
+        take_together(
+            cursor,
+            [
+                Gone(
+                    select,
+                    table.rows,
+                    table.keys,
+                    table.keepers,
+                    note,
+                    onward=table.given.lists_of is not None,
+                )
+            ],
+        )
     cursor.execute(SQL("TRUNCATE {}").format(_stage(table)))
 
 

@@ -65,6 +65,7 @@ def merge(
     keepers: str = "trigger or rule",
     note: Note = _unnoted,
     newest: Newest | None = None,
+    onward: bool = False,
 ) -> bool:
     """Upsert the staged rows and empty the stage; the last of several rows with one key wins (SINGER-RULES G11).
 
@@ -72,8 +73,8 @@ def merge(
     of them differs in any byte. Returns True when the stage held a key twice, which costs a sort: pass it on as
     ``has_repeats`` next time. ``detours``: triggers of the table that may keep rows out or delete them.
     ``gone``: the column that is not null in the last row of a key that is to be deleted; ``rows`` is what they are deleted from, if
-    not the table with all that inherits from it, and ``keepers`` what of it may keep them. ``note`` is told what was done. ``newest``: how
-    of two rows with one key the newer is told, which counts in the place of the last.
+    not the table with all that inherits from it, ``keepers`` what of it may keep them, and ``onward`` as in `Gone`. ``note`` is told what was
+    done. ``newest``: how of two rows with one key the newer is told, which counts in the place of the last.
 
     Raises:
         NotDone: fewer rows were written than should be, or are there.
@@ -84,7 +85,7 @@ def merge(
         last = _select(stage, columns, keys, newest, has_repeats=True)
         coming = Put(_where(last, gone, "IS NULL"), table, columns, keys, detours, note, newest)
         put_together(cursor, [coming])
-        going = Gone(_where(last, gone, "IS NOT NULL"), rows or table, keys, keepers, note, newest)
+        going = Gone(_where(last, gone, "IS NOT NULL"), rows or table, keys, keepers, note, newest, onward)
         take_together(cursor, [going])
         note(leave_older(cursor, last, rows or table, keys, newest))
         cursor.execute(_empty(stage))
@@ -194,7 +195,8 @@ def _where(select: Composed, column: str, what: str) -> Composed:
 class Gone:
     """Rows of a table that are to be deleted, by the keys that ``select`` returns; one that is not there is gone already.
 
-    ``keepers``: what of the table may keep them. ``newest``: those that are newer by it stay.
+    ``keepers``: what of the table may keep them. ``newest``: those that are newer by it stay. ``onward``: those whose last key is greater
+    go, too.
     """
 
     select: Composed
@@ -203,10 +205,14 @@ class Gone:
     keepers: str
     note: Note = _unnoted
     newest: Newest | None = None
+    onward: bool = False
 
     @property
     def same(self) -> Composed:
         same = _same(self.keys, "gone")
+        if self.onward:
+            last = Identifier(self.keys[-1])
+            same = _same(self.keys[:-1], "gone") + SQL(" AND stored.{0} >= gone.{0}").format(last)
         return same if self.newest is None else same + SQL(" AND NOT ") + is_older(self.newest, "gone")
 
     @property

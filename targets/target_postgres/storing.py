@@ -217,6 +217,7 @@ class Storing:
                 keepers=table.keepers,
                 note=note,
                 newest=table.newest,
+                onward=table.given.lists_of is not None,
             )
         if table.has_marks:
             self._note_deleted(table)

@@ -243,7 +243,7 @@ class TargetPostgres(SqlTarget):
         self._close_server = close_server
         self._loader = loader = PostgresLoader(
             dsn,
-            settings.settings_of(config, self.given_keys),
+            settings.settings_of(config, self.given_keys, self.owners),
             self.logger,
             lock_timeout_seconds=config["lock_timeout_seconds"],
             reconnect_seconds=config["reconnect_seconds"],

@@ -412,7 +412,8 @@ class Tied:
             which,
         ]
         select = SQL("SELECT * FROM ({}) AS rows WHERE {}").format(last, SQL(" AND ").join(conditions))
-        return Gone(select, table.rows, table.keys, table.keepers, self._note(table), newest)
+        onward = table.given.lists_of is not None
+        return Gone(select, table.rows, table.keys, table.keepers, self._note(table), newest, onward)
 
     # --- what is refused -----------------------------------------------------------------------------------
 

@@ -20,7 +20,8 @@ __all__ = ["Declaration", "declared_schema", "declared_stream", "read_declaratio
 
 
 class Declaration(msgspec.Struct):
-    """A SCHEMA message as it came; equal ``fingerprint``, equal stream. ``apart`` is what `singerkit_target.unnesting` says in it."""
+    """A SCHEMA message as it came; equal ``fingerprint``, equal stream. ``apart`` and ``lists_of`` are what
+    `singerkit_target.unnesting` says in it."""
 
     stream: str
     schema: msgspec.Raw
@@ -28,10 +29,14 @@ class Declaration(msgspec.Struct):
     bookmark_properties: Any = None
     inferred: Any = None
     apart: Any = None
+    lists_of: str | None = None
 
     @property
     def fingerprint(self) -> bytes:
-        return bytes(self.schema) + repr([self.key_properties, self.inferred, self.apart]).encode()
+        return (
+            bytes(self.schema)
+            + repr([self.key_properties, self.inferred, self.apart, self.lists_of]).encode()
+        )
 
 
 def read_declaration(message: Message) -> Declaration:
@@ -59,6 +64,7 @@ def declared_stream(
         keeps_text=keeps_text,
         inferred=declaration.inferred if isinstance(declaration.inferred, list) else (),
         apart=declaration.apart if isinstance(declaration.apart, list) else (),
+        lists_of=declaration.lists_of,
     )
     if max_columns is not None and len(stream.columns) > max_columns:
         raise BadDataError(

@@ -23,7 +23,9 @@ class Stream:
     """A stream as its last SCHEMA message declares it; ``schema`` has its local references resolved.
 
     ``inferred``: fields whose types are what some records show, which later ones may contradict; our taps name them.
-    ``left_out``: fields that the target does not take, whatever records hold. ``apart``: objects whose fields stand in the place of them. ``takes_masks``: the target
+    ``left_out``: fields that the target does not take, whatever records hold. ``apart``: columns of what
+    is taken apart, for what of it has to stay whole. ``lists_of``: the stream whose lists have these elements; the last field of the key
+    is their place, and a record that says that its row is gone takes those behind it along. ``takes_masks``: the target
     takes rows that leave fields out in one batch (`masks.py`). ``order``: the field that tells which of two rows with one key is the newer, so
     that they are two until the target has compared them.
     """
@@ -37,6 +39,7 @@ class Stream:
     apart: frozenset[str] = frozenset()
     takes_masks: bool = False
     order: str | None = None
+    lists_of: str | None = None
     said: bytes = dataclasses.field(default=b"", compare=False, repr=False)
     """The SCHEMA message as it came."""
 
@@ -76,6 +79,7 @@ def stream_of(
     keeps_text: bool = False,
     inferred: Iterable[Any] = (),
     apart: Iterable[Any] = (),
+    lists_of: str | None = None,
 ) -> Stream:
     """Return the stream of a SCHEMA message with resolved references; ``keeps_text`` as in `Loader`.
 
@@ -102,7 +106,13 @@ def stream_of(
     if not columns:
         columns = (Column(WHOLE_RECORD, Kind.JSON, nullable=False, required=True, schema={"type": "object"}),)
     return Stream(
-        name, schema, key_properties, columns, frozenset(map(str, inferred)), apart=frozenset(map(str, apart))
+        name,
+        schema,
+        key_properties,
+        columns,
+        frozenset(map(str, inferred)),
+        apart=frozenset(map(str, apart)),
+        lists_of=lists_of,
     )
 
 

@@ -14,9 +14,9 @@ from targets.shared.test_databases import Database, target
 
 from singerkit_catalog.unnesting import parts_of, taken_apart
 from singerkit_sql_target.nestings import nesting_problems, nestings_of
-from singerkit_target.unnesting import Flattening
+from singerkit_target.unnesting import TakingApart
 from singerkit_wire.messages import Run
-from singerkit_wire.unnesting import Unnester
+from singerkit_wire.unnesting import Unnester, Wanted
 from target_postgres.other_configs import taken_over
 
 __all__ = ["target"]
@@ -180,7 +180,7 @@ def test_keys_and_schemas_that_ask_more_stay_whole(target: Database) -> None:
 
 def test_what_the_config_may_say() -> None:
     said = nestings_of({"a": {"as": "flatten", "depth": 2, "separator": "."}, "*": "flatten", "b*": "jsonb"})
-    assert (said.of("a"), said.of("b1")) == (Flattening(2, "."), None)
+    assert (said.of("a"), said.of("b1")) == (TakingApart(2, "."), None)
     assert (
         said.of("c") == nestings_of(json.dumps({"as": "flatten"})).of("c") == nestings_of("flatten").of("c")
     )
@@ -257,18 +257,19 @@ def test_lines_hold_what_was_in_the_record(seed: int) -> None:
     """Against a flattening that is written as one would think it; null is what is not there."""
     rng = random.Random(seed)
     whole = {**schema(rng, 2), "type": "object", "required": [], "additionalProperties": True}
-    record = parts_of(whole, [], rng.choice([1, 2]), ".")
-    if record is None:
+    table = parts_of(whole, [], rng.choice([1, 2]), ".")
+    if table is None:
         return
-    names = taken_apart(record)["properties"].keys()
+    record = table.row
+    names = taken_apart(table)["properties"].keys()
     assert {name for part in record.all_parts() for name in part.leaves.values()} == names
-    unnester = Unnester("s", record, ".", is_closed=False)
+    unnester = Unnester("s", table, Wanted("."))
     for _ in range(4):
         came = [{"a": value(rng, 2), "b": value(rng, 2), "c": value(rng, 2)} for _ in range(3)]
         lines = [
             _encoder.encode({"type": "RECORD", "stream": "s", "record": one, "version": 7}) for one in came
         ]
-        run = unnester.apart(Run("s", b"\n".join(lines) + b"\n", len(lines), 1))
+        [run] = unnester.apart(Run("s", b"\n".join(lines) + b"\n", len(lines), 1))
         for line, one in zip(run.data.splitlines(), came, strict=True):
             message = json.loads(line, parse_float=Decimal)
             assert message["version"] == 7

@@ -1,0 +1,206 @@
+"""Random records with lists, repeated, left out, gone and odd, with kills: the tables of the lists hold what the last record of each key had.
+
+`SINGERKIT_CHILDREN=FIRST:COUNT` runs as many histories from a seed on.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+from typing import Any
+
+import pytest
+from conftest import run_sql
+from psycopg2.sql import SQL, Identifier
+from targets.postgres.test_foreign_key_model import LOG, Cursor, Killed
+
+from singerkit_shell.errors import SingerkitError
+from singerkit_shell.signals import StopFlag
+from singerkit_sql_target.settings import Settings
+from singerkit_target.load import Limits, Load
+from singerkit_target.publish import Publisher
+from singerkit_target.unnesting import TakingApart, Unnesting
+from singerkit_wire.blocks import Judgement
+from singerkit_wire.conflicts import Conflicts, OnConflict
+
+FIRST, COUNT = map(int, os.environ.get("SINGERKIT_CHILDREN", "0:0").split(":"))
+SEEDS = range(FIRST, FIRST + COUNT) if COUNT else range(3)
+UNITS = 4
+CONFLICTS = Conflicts(lambda _stream, _field: OnConflict.VARIANT, takes_unstorable=True)
+TEXT = {"type": ["string", "null"]}
+ITEM = {"type": "object", "properties": {"sku": TEXT, "parts": {"type": "array", "items": TEXT}}}
+PROPERTIES = {
+    "id": {"type": "integer"},
+    "v": TEXT,
+    "items": {"type": ["array", "null"], "items": ITEM},
+    "box": {"type": ["object", "null"], "properties": {"tags": {"type": "array", "items": TEXT}}},
+}
+WIDER = {**ITEM, "properties": {**ITEM["properties"], "note": TEXT}}
+
+
+def is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+class History:
+    """Units of messages, and after each of them what was sent last of each field of each key."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.units: list[list[str]] = []
+        self.sent: list[dict[int, dict[str, Any]]] = []
+        rows: dict[int, dict[str, Any]] = {}
+        version = 1
+        for _ in range(UNITS):
+            lines: list[str] = []
+            for _ in range(chance.choice([1, 1, 2])):
+                items = {"type": ["array", "null"], "items": chance.choice([ITEM, WIDER])}
+                properties = {**PROPERTIES, "items": items}
+                lines.append(self._line("SCHEMA", schema={"properties": properties}, key_properties=["id"]))
+                is_load = chance.random() < 0.2
+                version += is_load
+                if is_load:
+                    rows = {}
+                for _ in range(chance.randrange(1, 9)):
+                    id_ = chance.randrange(5)
+                    if chance.random() < 0.15:
+                        record: dict[str, Any] = {"_sdc_deleted_at": "2026-01-01T00:00:00Z"}
+                        rows = {key: row for key, row in rows.items() if key != id_}
+                    else:
+                        record = self._record(chance, whole=is_load)
+                        rows = {**rows, id_: {**rows.get(id_, {}), **record}}
+                    lines.append(self._line("RECORD", record={"id": id_, **record}, version=version))
+                if is_load:
+                    lines.append(self._line("ACTIVATE_VERSION", version=version))
+            self.units.append(lines)
+            self.sent.append(rows)
+
+    def _line(self, type_: str, **more: Any) -> str:
+        return json.dumps({"type": type_, "stream": "o", **more})
+
+    def _record(self, chance: random.Random, *, whole: bool) -> dict[str, Any]:
+        def item() -> Any:
+            parts = [chance.choice("xyz") for _ in range(chance.randrange(3))]
+            return (
+                chance.choice(["odd", 7])
+                if chance.random() < 0.1
+                else {"sku": chance.choice("ab"), "parts": parts}
+            )
+
+        fields: dict[str, Any] = {
+            "v": chance.choice("ab"),
+            "items": [item() for _ in range(chance.randrange(5))],
+            "box": {"tags": [chance.choice("st") for _ in range(chance.randrange(3))]},
+        }
+        for name, odd in (("items", "odd"), ("box", 5)):
+            if chance.random() < 0.15:
+                fields[name] = chance.choice([None, odd])
+        return {
+            name: value for name, value in fields.items() if whole or name == "v" or chance.random() < 0.8
+        }
+
+
+class Place:
+    def __init__(self, dsn: str, seed: int) -> None:
+        self.dsn, self.schema = dsn, f"children_{os.getpid()}_{seed}"
+        self.sql("CREATE SCHEMA {schema}")
+
+    def sql(self, text: str) -> list[tuple[Any, ...]]:
+        return run_sql(self.dsn, SQL(text).format(schema=Identifier(self.schema)))
+
+    def state(self) -> int:
+        if not run_sql(self.dsn, "SELECT to_regclass(%s)", [f"{self.schema}._singerkit_state"])[0][0]:
+            return 0
+        found = self.sql("SELECT state->'at' FROM {schema}._singerkit_state")
+        return (found[0][0] or 0) if found else 0
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        return [row for (row,) in self.sql(f"SELECT to_jsonb(t) FROM {{schema}}.{table} AS t")]
+
+    def stored(self) -> dict[int, dict[str, Any]]:
+        """The records, put together again."""
+        found: dict[int, dict[str, Any]] = {}
+        for row in self.rows("o"):
+            found[row["id"]] = {"v": row["v"], "items": row.get("items") or [], "box": row.get("box") or []}
+        parts: dict[tuple[int, int], list[Any]] = {}
+        for part in sorted(self.rows("o__items__parts"), key=lambda row: row["_position"]):
+            parts.setdefault((part["_root_id"], part["_parent_position"]), []).append(part["value"])
+        for item in sorted(self.rows("o__items"), key=lambda row: row["_position"]):
+            id_, at = item["_root_id"], item["_position"]
+            made = item.get("_value") or {"sku": item["sku"], "parts": parts.pop((id_, at), [])}
+            assert at == len(found[id_]["items"]), "positions follow each other"
+            found[id_]["items"].append(made)
+        for tag in sorted(self.rows("o__box__tags"), key=lambda row: row["_position"]):
+            found[tag["_root_id"]]["box"].append(tag["value"])
+        assert not parts, "parts of items that are not there"
+        return found
+
+    def run(self, lines: list[str], limits: Limits) -> SingerkitError | None:
+        stop = StopFlag()
+        settings = Settings(self.schema, conflicts=CONFLICTS, with_metadata=True, deletes_marked=True)
+        loader = Killed(lambda: self.dsn, settings, LOG, stop=stop)
+        apart = TakingApart(9, "__", lists=True)
+        unnesting = Unnesting(lambda _stream: apart, LOG, deletes_marked=True)
+        judged = Judgement(conflicts=CONFLICTS, with_metadata=True)
+        load = Load(
+            loader,
+            judged,
+            limits,
+            Publisher(None, io.StringIO()),
+            stop,
+            LOG,
+            missing_fields="keep",
+            unnesting=unnesting,
+        )
+        try:
+            load.run(io.BytesIO("".join(f"{line}\n" for line in lines).encode()))
+        except SingerkitError as error:
+            return error
+        return None
+
+
+def expected(row: dict[str, Any]) -> dict[str, Any]:
+    box = row.get("box")
+    return {
+        "v": row.get("v"),
+        "items": row.get("items") or [],
+        "box": (box["tags"] if isinstance(box, dict) else box) or [],
+    }
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_tables_of_lists_hold_what_was_sent_last(postgres_dsn: str, seed: int) -> None:
+    chance = random.Random(seed)
+    history, place = History(chance), Place(postgres_dsn, seed)
+    refers = chance.random() < 0.5
+    for turn in range(20):
+        at = place.state()
+        lines = [json.dumps({"type": "STATE", "value": {"at": at}})] if at else []
+        for number, unit in enumerate(history.units[at:], at + 1):
+            lines += [*unit, json.dumps({"type": "STATE", "value": {"at": number}})]
+        limits = Limits(
+            chance.choice([1, 10, 10**9]),
+            10**12,
+            10**9,
+            chunk_bytes=chance.choice([300, 1 << 20]),
+            replay_bytes=chance.choice([0, 16 << 20]),
+        )
+        Cursor.left = chance.randrange(20, 300) if turn < 12 else None
+        error = place.run(lines, limits)
+        Cursor.left = None
+        assert error is None or error.exit_code == 69, error
+        at = place.state()
+        if at:
+            wanted = {id_: expected(row) for id_, row in history.sent[at - 1].items()}
+            assert place.stored() == wanted, f"after turn {turn}, at {at}"
+            if refers:
+                place.sql(
+                    "ALTER TABLE {schema}.o__items ADD FOREIGN KEY (_root_id) REFERENCES {schema}.o (id)"
+                )
+                refers = False
+        if error is None:
+            assert at == UNITS
+            break
+    else:
+        pytest.fail(f"no run ended with 0: {error}")

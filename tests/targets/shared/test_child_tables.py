@@ -1,0 +1,263 @@
+"""`nested: child_tables`: elements of lists in tables of their own, which hold what the last record of each key had."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from conformance.singer import RECORD, SCHEMA, STATE
+from targets.shared.test_databases import Database, target
+
+from singerkit_catalog.unnesting import parts_of
+from singerkit_wire.messages import Run
+from singerkit_wire.unnesting import Unnester, Wanted
+
+__all__ = ["target"]
+
+INTEGER, TEXT = {"type": ["integer", "null"]}, {"type": ["string", "null"]}
+PART = {"type": "object", "properties": {"name": TEXT}}
+ITEM = {
+    "type": ["object", "null"],
+    "properties": {
+        "sku": TEXT,
+        "price": {"type": ["object", "null"], "properties": {"cents": INTEGER}},
+        "parts": {"type": ["array", "null"], "items": PART},
+    },
+}
+OPEN = {
+    "id": INTEGER,
+    "items": {"type": ["array", "null"], "items": ITEM},
+    "tags": {"type": ["array", "null"], "items": TEXT},
+}
+ORDERS = SCHEMA("orders", OPEN, ["id"])
+CHILDREN = {"nested": {"orders": "child_tables"}}
+ITEMS = "SELECT _root_id, _position, sku, price__cents FROM orders__items ORDER BY 1, 2"
+PARTS = "SELECT _root_id, _parent_position, _position, name FROM orders__items__parts ORDER BY 1, 3"
+TAGS = "SELECT _root_id, _position, value FROM orders__tags ORDER BY 1, 2"
+
+
+def item(sku: str | None, *parts: str, **more: Any) -> dict[str, Any]:
+    return {"sku": sku, "parts": [{"name": part} for part in parts], **more}
+
+
+def order(id_: int, *items: Any, **more: Any) -> dict[str, Any]:
+    return RECORD("orders", {"id": id_, "items": list(items), **more})
+
+
+def test_elements_have_rows_of_their_own(target: Database) -> None:
+    came = [
+        order(1, item("a", "x", "y", price={"cents": 5}), None, item("c", "z"), tags=["t", None]),
+        order(2, tags=[]),
+        RECORD("orders", {"id": 3, "items": None}),
+    ]
+    target.run(ORDERS, *came, STATE({"n": 1}), **CHILDREN).expect(0)
+    assert target.query("SELECT * FROM orders ORDER BY id") == [(1,), (2,), (3,)]
+    assert target.query(ITEMS) == [(1, 0, "a", 5), (1, 1, None, None), (1, 2, "c", None)]
+    assert target.query(PARTS) == [(1, 0, 0, "x"), (1, 0, 1, "y"), (1, 2, 2, "z")]
+    assert target.query(TAGS) == [(1, 0, "t"), (1, 1, None)]
+
+
+def test_a_record_brings_all_elements_of_its_lists(target: Database) -> None:
+    """Of several records of a key in a unit the last one; another unit takes those away that are not there any more."""
+    first = [order(1, item("a", "x"), item("b", "y", "z"), item("c")), order(2, item("d", "w"))]
+    target.run(ORDERS, *first, STATE({"n": 1}), **CHILDREN).expect(0)
+    assert target.query(ITEMS) == [(1, 0, "a", None), (1, 1, "b", None), (1, 2, "c", None), (2, 0, "d", None)]
+    again = [
+        order(1, *(item("e", "v") for _ in range(5))),
+        order(1, item("a"), item("f", "u")),
+        order(1, item("g", "t")),
+    ]
+    target.run(ORDERS, *again, STATE({"n": 2}), **CHILDREN).expect(0)
+    assert target.query(ITEMS) == [(1, 0, "g", None), (2, 0, "d", None)]
+    assert target.query(PARTS) == [(1, 0, 0, "t"), (2, 0, 0, "w")]
+    target.run(ORDERS, order(2), STATE({"n": 3}), **CHILDREN).expect(0)
+    assert target.query(ITEMS) == [(1, 0, "g", None)]
+    target.run(ORDERS, order(1), STATE({"n": 4}), **CHILDREN).expect(0)
+    assert target.query(ITEMS) == target.query(PARTS) == [], "and no later run misses rows of these tables"
+    target.run(ORDERS, order(1, item("h")), STATE({"n": 5}), **CHILDREN).expect(0)
+    assert target.query(ITEMS) == [(1, 0, "h", None)]
+
+
+def test_a_list_that_is_left_out(target: Database) -> None:
+    left_out = RECORD("orders", {"id": 1, "tags": ["t"]})
+    target.run(ORDERS, order(1, item("a", "x")), STATE({"n": 1}), **CHILDREN).expect(0)
+    target.run(ORDERS, left_out, STATE({"n": 2}), missing_fields="keep", **CHILDREN).expect(0)
+    assert (target.query(ITEMS), target.query(TAGS)) == ([(1, 0, "a", None)], [(1, 0, "t")])
+    target.run(ORDERS, left_out, STATE({"n": 3}), missing_fields="null", **CHILDREN).expect(0)
+    assert target.query(ITEMS) == target.query(PARTS) == []
+
+
+def test_rows_that_are_gone_take_their_elements_along(target: Database) -> None:
+    gone = RECORD("orders", {"id": 1, "_sdc_deleted_at": "2026-01-01T00:00:00Z"})
+    for number, (hard, left) in enumerate((({}, [(1, 0, "a", None)]), ({"hard_delete": True}, []))):
+        target.run(ORDERS, order(1, item("a", "x")), STATE({"n": 2 * number}), **CHILDREN, **hard).expect(0)
+        target.run(ORDERS, gone, STATE({"n": 2 * number + 1}), **CHILDREN, **hard).expect(0)
+        assert target.query(ITEMS) == left
+    versioned = {"add_record_metadata": True, "default_target_schema": "versions", **CHILDREN}
+    items = "SELECT _root_id, sku FROM versions.orders__items ORDER BY 1"
+
+    def load(version: int, *ids: int) -> list[dict[str, Any]]:
+        rows = [order(one, item("a", "x")) | {"version": version} for one in ids]
+        return [ORDERS, *rows, {"type": "ACTIVATE_VERSION", "stream": "orders", "version": version}]
+
+    target.run(*load(1, 1, 2), STATE({"n": 1}), **versioned).expect(0)
+    target.run(*load(2, 2), STATE({"n": 2}), **versioned).expect(0)
+    assert target.query(items) == [(2, "a")]
+    assert target.query("SELECT id FROM versions.orders") == [(2,)]
+
+
+def test_what_is_no_list_or_no_object_goes_on_whole(target: Database) -> None:
+    came = [
+        order(1, item("a"), "odd", {"sku": "c", "price": "free", "more": 1}),
+        RECORD("orders", {"id": 2, "items": {"sku": "d"}, "tags": "t"}),
+        order(3, item("e")),
+    ]
+    target.run(ORDERS, *came, STATE({"n": 1}), **CHILDREN).expect(0)
+    odd = target.query(
+        "SELECT _root_id, _position, sku, CAST(_value AS text), CAST(price AS text) FROM orders__items ORDER BY 1, 2"
+    )
+    assert odd == [
+        (1, 0, "a", None, None),
+        (1, 1, None, '"odd"', None),
+        (1, 2, "c", None, '"free"'),
+        (3, 0, "e", None, None),
+    ]
+    whole = target.query("SELECT id, CAST(items AS text), CAST(tags AS text) FROM orders ORDER BY id")
+    assert [(id_, items and json.loads(items), tags) for id_, items, tags in whole] == [
+        (1, None, None),
+        (2, {"sku": "d"}, '"t"'),
+        (3, None, None),
+    ]
+
+
+def test_what_has_no_effect_or_no_meaning_is_refused(target: Database) -> None:
+    rows = [order(1, item("a")), STATE({"n": 1})]
+    keyless = target.run(SCHEMA("orders", OPEN), *rows, **CHILDREN).expect(78)
+    assert "Stream `orders` has no key" in keyless.last_words
+    for method in ("append", "overwrite"):
+        refused = target.run(ORDERS, *rows, load_method={"ord*": method}, **CHILDREN).expect(78)
+        assert f"got `{method}`; nothing of this stream was written" in refused.last_words
+    target.run(ORDERS, *rows, load_method={"*": "append", "orders": "upsert"}, **CHILDREN).expect(0)
+    target.run(
+        ORDERS, order(1), STATE({"n": 2}), load_method={"*": "append", "orders": "upsert"}, **CHILDREN
+    ).expect(0)
+    assert target.query(ITEMS) == [], "the elements go the way of their record"
+    newest = target.run(ORDERS, *rows, newest_by={"*": "id"}, **CHILDREN).expect(78)
+    assert "Expected nothing at `newest_by` for stream `orders`" in newest.last_words
+    target.run(ORDERS, *rows, newest_by={"*": "id", "orders": None}, **CHILDREN).expect(0)
+    target.run(ORDERS, order(1), STATE({"n": 2}), **CHILDREN).expect(0)
+    other = SCHEMA("orders__items", {"id": INTEGER}, ["id"])
+    for both in ([ORDERS, other], [other, ORDERS]):
+        taken = target.run(*both, *rows, **CHILDREN).expect(78)
+        assert "would be those of a stream `orders__items`" in taken.last_words
+    named = SCHEMA(
+        "orders",
+        {
+            "id": INTEGER,
+            "items": {"type": "array", "items": {"type": "object", "properties": {"_position": INTEGER}}},
+        },
+        ["id"],
+    )
+    same = target.run(named, *rows, **CHILDREN).expect(78)
+    assert "`items._position` would be called `_position`" in same.last_words
+    shallow = {"nested": {"orders": {"as": "child_tables", "depth": 1}}, "default_target_schema": "shallow"}
+    target.run(ORDERS, order(1, item("a", "x", price={"cents": 1})), STATE({"n": 3}), **shallow).expect(0)
+    found = target.query("SELECT sku, CAST(price AS text), CAST(parts AS text) FROM shallow.orders__items")
+    assert [(sku, json.loads(price), json.loads(parts)) for sku, price, parts in found] == [
+        ("a", {"cents": 1}, [{"name": "x"}])
+    ]
+
+
+def test_a_bad_element_is_set_aside_by_itself(target: Database) -> None:
+    strict = {**OPEN, "tags": {"type": "array", "items": {"type": "string", "maxLength": 2}}}
+    came = [order(1, tags=["a", "long", "b"])]
+    outcome = target.run(
+        SCHEMA("orders", strict, ["id"]), *came, STATE({"n": 1}), on_invalid="quarantine", **CHILDREN
+    ).expect(0)
+    assert target.query(TAGS) == [(1, 0, "a"), (1, 2, "b")]
+    assert "orders__tags" in outcome.stderr
+
+
+# --- lines by the fast way and by hand -----------------------------------------------------------------------
+
+
+def value(rng: random.Random, depth: int) -> Any:
+    kind = rng.randrange(6 if depth else 4)
+    if kind < 4:
+        return (None, 1, "a", [])[kind]
+    if kind == 4:
+        return [value(rng, depth - 1) for _ in range(rng.randrange(3))]
+    return {key: value(rng, depth - 1) for key in rng.sample("abcd", rng.randrange(4))}
+
+
+def fitting(rng: random.Random, schema: dict[str, Any]) -> Any:
+    """A value that a schema admits, mostly."""
+    if rng.random() < 0.1:
+        return value(rng, 2)
+    if "properties" in schema:
+        return {key: fitting(rng, one) for key, one in schema["properties"].items() if rng.random() < 0.9}
+    if "items" in schema:
+        return [fitting(rng, schema["items"]) for _ in range(rng.randrange(4))]
+    return rng.choice([None, 1, 2.50, "x"])
+
+
+def schema(rng: random.Random, depth: int) -> dict[str, Any]:
+    kind = rng.randrange(3) if depth else 0
+    if kind == 1:
+        return {"type": ["array", "null"], "items": schema(rng, depth - 1)}
+    if kind == 2:
+        keys = rng.sample("abcd", rng.randrange(1, 4))
+        required = rng.sample(keys, rng.randrange(2))
+        return {
+            "type": ["object", "null"],
+            "properties": {key: schema(rng, depth - 1) for key in keys},
+            "required": required,
+        }
+    return {}
+
+
+def lines_of(unnester: Unnester, records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    lines = [
+        json.dumps({"type": "RECORD", "stream": "s", "record": one, "version": 3}).encode() for one in records
+    ]
+    runs = unnester.apart(Run("s", b"\n".join(lines) + b"\n", len(lines), 7))
+    found: dict[str, list[Any]] = {}
+    for run in runs:
+        assert run.data.count(b"\n") == run.lines
+        messages = [json.loads(line) for line in run.data.splitlines()]
+        assert all(message["version"] == 3 and message["stream"] == run.stream for message in messages)
+        found[run.stream] = [
+            (run.line_number(index), {key: one for key, one in message["record"].items() if one is not None})
+            for index, message in enumerate(messages)
+        ]
+    return found
+
+
+def test_both_ways_give_the_same_lines() -> None:
+    """And where all are by hand: what a block is refused for must not tell."""
+    compared = 0
+    for seed in range(50):
+        rng = random.Random(seed)
+        properties = {"id": {}, **{key: schema(rng, 3) for key in "pq"}}
+        whole = {"type": "object", "properties": properties}
+        table = parts_of(whole, ["id"], rng.choice([2, 9]), "__", lists=True)
+        if table is None:
+            continue
+        wanted = Wanted("__", ("id",), missing_is_null=rng.random() < 0.5, deletes_marked=rng.random() < 0.5)
+        fast, slow = Unnester("s", table, wanted), Unnester("s", table, wanted)
+        for _ in range(3):
+            records = [
+                {"id": rng.randrange(3)}
+                | {key: fitting(rng, properties[key]) for key in "pq" if rng.random() < 0.9}
+                for _ in range(5)
+            ]
+            for record in records:
+                if rng.random() < 0.2:
+                    record["_sdc_deleted_at"] = rng.choice([None, "2026-01-01T00:00:00Z"])
+            slow._fast = None
+            slow._compile = lambda: None  # type: ignore[method-assign]  all by hand
+            assert lines_of(fast, records) == lines_of(slow, records), seed
+            compared += 1
+    assert compared > 60
