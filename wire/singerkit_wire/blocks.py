@@ -168,7 +168,9 @@ class BlockDecoder:
             SingerkitError: it is met again.
         """
         kind = found.kind.name if isinstance(found, TooWide) else ""
-        what = (type(found).__name__, *map(str, found.args), kind)
+        # One that was ignored as null, and says later that a row is gone, is another matter.
+        tells = isinstance(found, UnknownFields) and found.fields.get(DELETED_AT) is not None
+        what = (type(found).__name__, *map(str, found.args), "of a row that is gone" if tells else kind)
         if what in met:
             raise SingerkitError(
                 f"The columns of stream `{self.stream.name}` cannot be made to fit its records ({' '.join(what).strip()}); nothing of them was "
