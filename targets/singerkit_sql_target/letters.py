@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -66,6 +66,15 @@ class _Record(msgspec.Struct):
     version: Any = None
 
 
+class _Keyed(NamedTuple):
+    """A letter with a key: what its SCHEMA says, and the texts of its fields."""
+
+    declaration: Declaration
+    keys: Sequence[str]
+    values: Mapping[str, str | None]
+    version: Any
+
+
 class Letters:
     """The dead letters of one schema."""
 
@@ -97,22 +106,34 @@ class Letters:
 
     def since(self, letter: Letter, ask: Ask[Since]) -> Since:
         """Tell what the table has had of a letter's key since; ``ask`` gives the last where the store takes no such value."""
-        declaration = letter.declaration()
-        keys = declaration.key_properties if declaration is not None else None
-        if declaration is None or not keys or self._settings.methods.of(letter.stream) is Method.APPEND:
+        keyed = self._keyed(letter)
+        if keyed is None:
             return Since.NOTHING
-        try:
-            message = msgspec.json.decode(letter.record, type=_Record)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return Since.NOTHING  # nor can it be loaded
-        values = {name: _text(raw) for name, raw in message.record.items()}
-        if any(values.get(key) is None for key in keys):
-            return Since.NOTHING
+        declaration, keys, values, version = keyed
         marks = declaration.bookmark_properties
         mark = marks[0] if isinstance(marks, list) and marks and isinstance(marks[0], str) else None
         mark = self._settings.newest_by.of(letter.stream) or mark
-        look = _Look(self._words, self._settings, letter, keys, values, mark, message.version)
+        look = _Look(self._words, self._settings, letter, keys, values, mark, version)
         return ask(look, f"looking for a row of stream `{letter.stream}`", Since.NOTHING)
+
+    def key_of(self, letter: Letter) -> tuple[str, ...] | None:
+        """Return the stream and the key of a letter whose row takes the place of another one of that key; None: of no other."""
+        keyed = self._keyed(letter)
+        return None if keyed is None else (letter.stream, *(str(keyed.values[key]) for key in keyed.keys))
+
+    def _keyed(self, letter: Letter) -> _Keyed | None:
+        declaration = letter.declaration()
+        keys = declaration.key_properties if declaration is not None else None
+        if declaration is None or not keys or self._settings.methods.of(letter.stream) is Method.APPEND:
+            return None
+        try:
+            message = msgspec.json.decode(letter.record, type=_Record)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None  # nor can it be loaded
+        values = {name: _text(raw) for name, raw in message.record.items()}
+        if any(values.get(key) is None for key in keys):
+            return None
+        return _Keyed(declaration, keys, values, message.version)
 
 
 @dataclass(frozen=True)

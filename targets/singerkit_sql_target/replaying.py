@@ -69,6 +69,9 @@ class _Replaying:
         self._loader, self._judgement, self._log = loader, judgement, log
         self._missing_fields, self._is_ours, self._over_stored = missing_fields, is_ours, over_stored
         self._decoders: dict[str, tuple[str, BlockDecoder]] = {}
+        self._newest: set[tuple[str, ...] | None] = (
+            set()
+        )  # keys of letters that are loaded over what is stored
         self.found = Replayed()
 
     def take(self, letter: Letter) -> bool:
@@ -79,12 +82,22 @@ class _Replaying:
         if self._loader.abilities.overwrites(letter.stream):
             self.found.overwritten[letter.stream] += 1
             return True
-        since = Since.NOTHING if self._over_stored else self._loader.letters.since(letter, self._loader.ask)
+        since = self._since(letter)
         if since in (Since.NEWER, Since.UNKNOWN):
             counts = self.found.superseded if since is Since.NEWER else self.found.undecided
             counts[letter.stream] += 1
             return True
-        return self._surviving(letter)
+        is_loaded = self._surviving(letter)
+        if is_loaded and self._over_stored:
+            self._newest.add(self._loader.letters.key_of(letter))
+        return is_loaded
+
+    def _since(self, letter: Letter) -> Since:
+        """Tell what is newer than a letter; of what is loaded over all that is stored another letter, which came before it here."""
+        if not self._over_stored:
+            return self._loader.letters.since(letter, self._loader.ask)
+        key = self._loader.letters.key_of(letter)
+        return Since.NEWER if key is not None and key in self._newest else Since.NOTHING
 
     def _surviving(self, letter: Letter) -> bool:
         for left in reversed(range(_TRIES)):

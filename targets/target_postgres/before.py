@@ -25,19 +25,26 @@ NOTHING_NEW = New()
 
 class Before(NamedTuple):
     """What this run has made of the table so far: its columns as the stream had them, those that were made for the unit in
-    hand, and of these the ones that go when the stream is refused.
+    hand, of these the ones that go when the stream is refused, and the columns of which values wait beside the table.
     """
 
     given: Mapping[str, Column]
     new: New
     passing: frozenset[str]
+    waiting: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, given: Mapping[str, Column] | None, new: New, kept: Collection[str]) -> Before:
+    def of(
+        cls,
+        given: Mapping[str, Column] | None,
+        new: New,
+        kept: Collection[str],
+        waiting: frozenset[str] = frozenset(),
+    ) -> Before:
         """``given`` are the columns as the stream had them, by name; None: the run meets the table for the first time."""
         if given is None:
             return cls({}, new, frozenset())
-        return cls(given, new, frozenset(new.columns.keys() - set(kept)))
+        return cls(given, new, frozenset(new.columns.keys() - set(kept)), waiting)
 
     def turns_into_json(self, short: str, found: str) -> bool:
         """Whether the column holds only values of the unit in hand that are the same as JSON."""

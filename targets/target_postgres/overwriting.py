@@ -23,7 +23,7 @@ from target_postgres.parts import Rows
 from target_postgres.tables import Table
 from target_postgres.words import WORDS
 
-__all__ = ["create_stage", "is_new_or_differs", "note_rest", "retype", "take_rest"]
+__all__ = ["create_stage", "is_new_or_differs", "note_rest", "retype", "take_rest", "waiting_columns"]
 
 
 def create_stage(
@@ -36,6 +36,17 @@ def create_stage(
             Identifier(stage),
             SQL(", ").join(SQL("{} {}").format(Identifier(name), SQL(type_)) for name, type_ in typed),
         )
+    )
+
+
+def waiting_columns(cursor: Cursor, table: Table) -> frozenset[str]:
+    """Return the columns of documents of which values wait: these are not blank, whatever the table has in them."""
+    return frozenset(
+        short
+        for part in table.parts
+        for short in (part.columns if isinstance(part, Rows) else ())
+        if table.types.get(short) == "jsonb"
+        and ddl.holds_values(cursor, Identifier("pg_temp", part.stage), short)  # type: ignore[union-attr]  # of rows
     )
 
 

@@ -159,7 +159,7 @@ def _with_documents(
             )
             and short in existing.columns
             and existing.columns[short].type == "jsonb"
-            and ddl.holds_values(cursor, table, short)
+            and _has_values(cursor, table, short, before)
         )
 
     wide = tuple(
@@ -207,7 +207,7 @@ def _fits(
     if not fitting.settings.contracts.evolves(fitting.stream.name):
         return False
     may_be_blank = found == "jsonb" or short in before.new.columns
-    is_blank = may_be_blank and not ddl.holds_values(cursor, table, short)
+    is_blank = may_be_blank and not _has_values(cursor, table, short, before)
     if wanted.is_chosen and not wanted.is_default and not is_blank and short not in before.passing:
         become_chosen(fitting, cursor, table, misfit, there)
         return True
@@ -225,6 +225,11 @@ def _fits(
         ddl.turn_into_json(cursor, table, short)
         return True
     return becomes_wider(fitting, cursor, table, misfit)
+
+
+def _has_values(cursor: Cursor, table: Identifier, short: str, before: Before) -> bool:
+    """Tell whether a column has values, in its table or in rows that wait to go there."""
+    return short in before.waiting or ddl.holds_values(cursor, table, short)
 
 
 def _wider_integers(kind: Kind, found: str) -> str | None:

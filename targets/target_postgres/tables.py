@@ -138,6 +138,7 @@ def fit_table(
     former: Table | None = None,
     new: New = NOTHING_NEW,
     kept: Collection[str] = (),
+    waiting: frozenset[str] = frozenset(),
     must_hold: bool | None = False,
     loaded_into: int | None = None,
     doubts: list[str] | None = None,
@@ -147,7 +148,7 @@ def fit_table(
 
     ``number`` tells the stages of a session apart; ``start_over`` is the command that reads the stream anew; ``former`` is
     the table as this run has loaded into it, which must be there (FAULTS D8); ``new`` is what was made of
-    it for the unit in hand, ``kept`` the columns that stay where the stream is refused; ``must_hold`` when the state says that rows were loaded before, None when nobody has noted it;
+    it for the unit in hand, ``kept`` the columns that stay where the stream is refused; ``waiting`` those of which values wait beside it; ``must_hold`` when the state says that rows were loaded before, None when nobody has noted it;
     ``loaded_into`` is the OID of the table that they were loaded into, where that was noted;
     ``making`` is how a table is made; ``doubts`` takes a sentence where rows were loaded and are gone, and the state does not tell of which streams it is.
 
@@ -196,7 +197,7 @@ def fit_table(
     if existing is None or existing.oid != new.oid:
         new = NOTHING_NEW
     given_before = None if former is None else {former.columns[one.name]: one for one in former.given.columns}
-    before = Before.of(given_before, new, kept)
+    before = Before.of(given_before, new, kept, waiting)
     of_roots: list[Composed] = []
     if existing is not None:
         fitting = replace(fitting, stream=stream)

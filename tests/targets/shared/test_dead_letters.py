@@ -141,6 +141,17 @@ def test_they_go_in_after_a_mend_and_a_newer_row_stays(
     assert post.query("SELECT qty FROM orders WHERE id = 2") == [(1002,)]
 
 
+def test_of_several_letters_of_a_key_the_newest_goes_over_what_is_stored(post: Post, tmp_path: Path) -> None:
+    """The oldest one was left, since it came last."""
+    post.load(orders(), order(1, 1001), order(1, 1002), order(1, 1003), STATE({"a": 1}))
+    post.load(orders(INTEGER), order(1, 5), STATE({"a": 2}))
+    file = tmp_path / "s.singer"
+    file.write_text(json.dumps(orders(INTEGER)))
+    post.by_hand(replay_rejects=True, schema=str(file), over_stored=True)
+    assert post.query("SELECT id, qty FROM orders") == [(1, 1003)]
+    assert post.count() == 2
+
+
 def test_what_is_refused_again_stays_with_its_new_reason(post: Post, tmp_path: Path) -> None:
     post.load(orders(), order(1, 1001), STATE({"a": 1}))
     before = post.query(f"SELECT run_id, line, rejected_at FROM {LETTERS}")
