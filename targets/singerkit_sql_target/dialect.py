@@ -58,6 +58,7 @@ class ExistingColumn:
     is_inherited: bool = field(default=False, compare=False, kw_only=True)
     comment: str | None = field(default=None, compare=False, kw_only=True)
     has_default: bool = field(default=False, compare=False, kw_only=True)
+    """Whether the store fills it, as far as it is known here."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,10 @@ class Session(Runs, Protocol):
         """Tell whether each row of a table has a key without null, and no two have the same. Reads all of it."""
         ...
 
+    def in_full(self, table: str, column: str) -> str:
+        """Return how ``stored.column`` is compared with what comes, where a column folds by itself; both are quoted."""
+        ...
+
     def note_key(self, table: str, keys: Sequence[str] | None) -> None:
         """Keep with a table by which columns its rows replace each other, `()` for none, None: not known any more."""
         ...
@@ -219,7 +224,7 @@ class Words(Protocol):
     """How a database names and says things.
 
     ``types`` is its value table: the type of a new column of each kind. ``errors`` are the driver's exceptions. ``now`` is
-    the expression of the moment, ``emptying`` what stands before the name of a table to empty it. ``leaves_rows``: a trigger or the like may keep a row as it was and raise nothing.
+    the expression of the moment, in a session that of its transaction, ``emptying`` what stands before the name of a table to empty it. ``leaves_rows``: a trigger or the like may keep a row as it was and raise nothing.
     """
 
     name: str

@@ -16,8 +16,10 @@ from singerkit_sql_target.begun import Begun, Noted
 from singerkit_sql_target.beside import Beside
 from singerkit_sql_target.dialect import Dialect, Field, OutcomeUnknown, Session
 from singerkit_sql_target.fitting import Fitting
+from singerkit_sql_target.history import Histories
 from singerkit_sql_target.incoming import Incoming
 from singerkit_sql_target.letters import Letter, Letters
+from singerkit_sql_target.loads import LOADS, has_versions
 from singerkit_sql_target.names import Places, check_alone, place_of
 from singerkit_sql_target.newest import told_of_older
 from singerkit_sql_target.rejects import REJECTS, RejectTable, Writer
@@ -31,6 +33,7 @@ from singerkit_state.lineage import WaysOut
 from singerkit_target.contract import Edit, SafePoint
 from singerkit_target.held import HeldLog
 from singerkit_target.outcomes import Outcome, Outcomes
+from singerkit_target.overwriting import interrupted_streams
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import DELETED_AT, Stream
 
@@ -99,7 +102,8 @@ class SqlLoader:
         self._unit_log = HeldLog(log)  # what tells of the unit that is committed
         self._versions = Versions(dialect, settings, self._unit_log)
         self._incoming = Incoming(settings, self._versions)
-        self._places = Places(settings, dialect, (TABLE, HISTORY, REJECTS))
+        self._places = Places(settings, dialect, (TABLE, HISTORY, REJECTS, LOADS))
+        self._histories = Histories(dialect, settings, self._unit_log)
         self._stage = Stage()
         self._tables: dict[str, Table] = {}
         self._open: Session | None = None
@@ -125,6 +129,7 @@ class SqlLoader:
             f"beginning a run of the pipeline `{pipeline}`",
         )
         self._run = Begun.with_row(row)
+        self._histories.interrupted = interrupted_streams(row.state_text)
         return row.state_text
 
     @property
@@ -217,7 +222,9 @@ class SqlLoader:
         batch = self._incoming.whole(table, batch)
         self._incoming.tells_of_deletions(table, batch)
         size = 0 if batch.run is None else len(batch.run.data)
-        self._put(stream.name, table.fields(batch.columns), batch.wire_rows, size, table.keys)
+        self._put(
+            stream.name, table.fields(batch.columns), batch.wire_rows, size, table.history or table.keys
+        )
 
     def _put(
         self,
@@ -371,6 +378,7 @@ class SqlLoader:
         def apply(session: Session) -> None:
             emptied = unit.activated()
             unit.offer(session, self._is_read_twice)
+            self._histories.prepare(session, self._tables.values())
             with session.transaction():
                 # The fence comes first: who is no longer the pipeline's run changes nothing.
                 fenced = self._states.advance(session, row, state)
@@ -384,7 +392,7 @@ class SqlLoader:
                 for stream, part in unit:
                     if isinstance(part, Part) and by.setdefault(stream, part.keys) != part.keys:
                         by[stream] = part.keys
-                        check_key(session, self._dialect, self._tables[stream], part.keys)
+                        check_key(session, self._dialect, self._tables[stream], self._tables[stream].keys)
                     try:
                         if self._apply(session, stream, part, outcomes):
                             emptied.add(stream)
@@ -419,6 +427,9 @@ class SqlLoader:
             self._rejects.insert(session, part.source)
             return False
         table = self._tables[stream]
+        if table.history:
+            outcomes.note(stream, self._keep(session, table, part))
+            return False
         if not isinstance(part, Part):
             removed = self._versions.apply(session, table, part, self._others(session, stream))
             outcomes.note(stream, Outcome(deleted=removed))
@@ -437,6 +448,15 @@ class SqlLoader:
             behind = session.written(merge.delete_onward(table.quoted, part.source, keys, gone))
             outcomes.note(stream, Outcome(deleted=behind))
         return gone is not None
+
+    def _keep(self, session: Session, table: Table, part: Any) -> Outcome:
+        """Put a part into the history of a stream."""
+        if isinstance(part, Part):
+            return self._histories.merge(session, table, part)
+        others = self._others(session, table.stream)
+        if has_versions(table):
+            return self._histories.end_gone(session, table, part, others)
+        return Outcome(deleted=self._versions.apply(session, table, part, others))
 
     def _gone(self, session: Session, part: Part, *, is_of_lists: bool) -> str | None:
         """The column of a part by which rows are to be deleted, where it has a value in any."""

@@ -41,7 +41,7 @@ SETTINGS: Mapping[str, Any] = {
         "`append` (also `append-only`) keeps every row, and deletes nothing: at ACTIVATE_VERSION rows of other versions stay; `overwrite` "
         "lets the complete load of a run take the place of all that was there, and wants one from each run; "
         "`delete+insert` replaces the sets of rows that come as a whole (`replace_by`); "
-        "`history` (target-postgres) keeps each version of a row with a key, from `_sdc_valid_from` to `_sdc_valid_to`.",
+        "`history` keeps each version of a row with a key, from `_sdc_valid_from` to `_sdc_valid_to`.",
     },
     "replace_by": SCOPES,
     "newest_by": newest.SETTING,

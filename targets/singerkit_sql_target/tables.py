@@ -24,9 +24,24 @@ from singerkit_sql_target.dialect import (
     Runs,
     Session,
 )
-from singerkit_sql_target.fitting import FORGET_TYPES, MOST_NAMED, Fitting, is_mixed, quoted
+from singerkit_sql_target.fitting import (
+    FORGET_TYPES,
+    MOST_NAMED,
+    VALID_FROM,
+    VALID_TO,
+    Fitting,
+    is_mixed,
+    quoted,
+)
 from singerkit_sql_target.names import fold, identifiers
 from singerkit_sql_target.newest import Newest, check_ordered, newest_of
+from singerkit_sql_target.ranges import (
+    key_with_range,
+    lacks_ranges,
+    own_ranges,
+    refuse_ranges,
+    refuse_without_ranges,
+)
 from singerkit_sql_target.settings import EXISTING, Settings
 from singerkit_sql_target.variants import (
     called,
@@ -101,10 +116,12 @@ class StreamTable:
 class Table(StreamTable):
     """A table that rows are merged into from a stage; ``mask_type`` is that of the column there for what a row leaves out, ``added`` are the
     columns that it got when it was fitted, if it was there.
+    ``history``: the stream's own key, where each version of a row is kept.
     """
 
     mask_type: str = ""
     added: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
 
     def fields(self, columns: Sequence[Column]) -> tuple[Field, ...]:
         """The columns of a stage for values of these."""
@@ -195,6 +212,11 @@ def fit_table(
     stream = fitting.stream
     fitting.check_renamed(existing, {field: columns[field] for field in stream.fields})
     keys = () if settings.appends(stream.name) else tuple(columns[key] for key in stream.key_properties)
+    history: tuple[str, ...] = ()
+    if settings.keeps_history(stream.name):
+        history, keys = keys, key_with_range(fitting, columns)
+    if existing is not None:
+        _check_ranges(fitting, existing, columns, has_history=bool(history))
     read_anew = fitting.read_anew(keys)
     _check_key(fitting, existing, columns, keys)
     if existing is None:
@@ -220,7 +242,9 @@ def fit_table(
     check_ordered(given, {name: types[short] for name, short in columns.items()})
     # A default is the value of what is left out of a new row, and no statement for rows of all shapes can ask for it.
     fills = any(name in there and there[name].has_default for name in columns.values())
-    takes_masks = bool(keys) and given.order is None and not fills and PRESENT not in columns.values()
+    takes_masks = (
+        bool(keys) and not history and given.order is None and not fills and PRESENT not in columns.values()
+    )
     given = replace(given, takes_masks=takes_masks)
     return Table(
         stream=stream.name,
@@ -237,7 +261,32 @@ def fit_table(
         newest=newest_of(given, columns, dialect.quote),
         mask_type=dialect.types[Kind.STRING],
         added=() if existing is None else tuple(added),
+        history=history,
     )
+
+
+def _check_ranges(
+    fitting: _Fitting, existing: Existing, columns: Mapping[str, str], *, has_history: bool
+) -> None:
+    """See that the rows of a history have a range, and those of another table none.
+
+    Raises:
+        ConfigurationError: they were loaded in another way.
+    """
+    quote, type_ = fitting.dialect.quote, fitting.dialect.types[Kind.DATE_TIME]
+    alter = f"ALTER TABLE {fitting.quoted}"
+    if has_history and lacks_ranges(existing, columns):
+        begin, end = quote(columns[VALID_FROM]), quote(columns[VALID_TO])
+        added = f"{alter} ADD COLUMN {begin} {type_}; {alter} ADD COLUMN {end} {type_}"
+        first = "leave one row of each key, where there are several, then "
+        raise refuse_without_ranges(
+            fitting, first, f"{added}; UPDATE {fitting.quoted} SET {begin} = {fitting.dialect.now}"
+        )
+    if not has_history and (ranges := own_ranges(fitting, existing)):
+        drops = "; ".join(f"{alter} DROP COLUMN {quote(one)}" for one in ranges)
+        raise refuse_ranges(
+            fitting, f"DELETE FROM {fitting.quoted} WHERE {quote(ranges[1])} IS NOT NULL; {drops}"
+        )
 
 
 def _columns_of(

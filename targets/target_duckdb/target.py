@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from singerkit_shell.command import start
 from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_target import settings
-from singerkit_sql_target.methods import Method, methods_of
 from singerkit_sql_target.patterns import NAME
 from singerkit_sql_target.target import SqlTarget
 from singerkit_target.byhand import Wish
@@ -57,10 +56,6 @@ class TargetDuckDB(SqlTarget):
             scheme = path.partition(":")[0]
             return [
                 f"Expected the path of a file at `database`, got `{scheme}:...`; rows are loaded into a file only"
-            ]
-        if methods_of(self.config["load_method"]).may_be(Method.HISTORY):
-            return [
-                "Expected `upsert`, `append` or `overwrite` at `load_method`, got `history`, which target-postgres keeps, and target-duckdb does not"
             ]
         return settings.problems(self.config, self.given_keys)
 

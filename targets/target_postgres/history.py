@@ -7,13 +7,13 @@ ranges of a key overlap.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
-from singerkit_sql_target.fitting import METADATA_KINDS, VALID_FROM, VALID_TO
+from singerkit_sql_target.fitting import VALID_FROM, VALID_TO
+from singerkit_sql_target.history import told_apart
 from singerkit_sql_target.newest import Newest
 from singerkit_sql_target.versions import Version
 from singerkit_target.outcomes import Outcome
@@ -120,7 +120,7 @@ def _close_and_begin(
         *_beside_the_schema(cursor, table),
     ]
     kept = [column for column in every if column not in staged]
-    told = _told_apart(table, staged)
+    told = told_apart(table, staged, table.history)
     differs = differ("last", told) if told else SQL("false")
     returned = [*table.history, *kept]
     values = [
@@ -190,13 +190,6 @@ def count_gone(cursor: Cursor, table: Table, asked: Version) -> int:
         SQL("SELECT count(*) FROM {} AS stored WHERE {}").format(table.rows, is_gone(cursor, table, asked))
     )
     return int((cursor.fetchone() or (0,))[0])
-
-
-def _told_apart(table: Table, columns: Sequence[str]) -> list[str]:
-    """The columns by which a row is another one: not by when it came."""
-    beside = {table.columns.get(name) for name in METADATA_KINDS if name not in table.given.column_names}
-    beside |= {table.columns.get(DELETED_AT), *table.history}
-    return [column for column in columns if column not in beside]
 
 
 def _current(table: Table) -> Composed:

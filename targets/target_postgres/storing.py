@@ -15,6 +15,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import SingerkitError
+from singerkit_sql_target.history import tell_of_unknown_load
 from singerkit_sql_target.versions import Versions
 from singerkit_target.contract import check_room
 from singerkit_target.outcomes import Outcome, Outcomes
@@ -289,11 +290,7 @@ class Storing:
         if not loads.is_another_load(cursor, table, removal.asked):
             return
         if table.stream in self.interrupted or loads.is_partly_known(cursor, table, removal.asked):
-            self._log.warning(
-                "ACTIVATE_VERSION of stream `%s` ends no range of its history: some rows of the load came in another run, or before the connection "
-                "was lost, so that nobody knows which are gone. The next load that is read in one run ends them.",
-                table.stream,
-            )
+            tell_of_unknown_load(table.stream, self._log)
         elif removal.others.names and (count := history.count_gone(cursor, table, removal.asked)):
             raise removal.others.refusal(table.stream, table.where, count, self._versions.settings)
         else:

@@ -18,6 +18,7 @@ from singerkit_sql_target.deletions import new_marks
 from singerkit_sql_target.fitting import MOST_NAMED, Fitting, quoted
 from singerkit_sql_target.names import identifiers
 from singerkit_sql_target.newest import check_ordered, newest_of
+from singerkit_sql_target.ranges import key_with_range
 from singerkit_sql_target.scopes import Scope
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.tables import StreamTable
@@ -37,7 +38,7 @@ from target_postgres.keys import hang_again, keys_of, references
 from target_postgres.metadata import fit_metadata, may_hold_marks
 from target_postgres.partitions import Parted, advice, clause, make_first, parted
 from target_postgres.parts import Overwrite, Part
-from target_postgres.ranges import check_no_ranges, check_ranges, key_with_range
+from target_postgres.ranges import check_no_ranges, check_ranges
 from target_postgres.retyping import fit_types, type_of
 from target_postgres.stored import as_stored, check_keys
 from target_postgres.types import ORDERED, ColumnType

@@ -40,7 +40,13 @@ OTHER_MODES = [
     (Case, "history,keep"),
     *(
         (DuckCase, name)
-        for name in ("append,variants", "overwrite,keyless", "delete+insert", "upsert,atomic,keep")
+        for name in (
+            "append,variants",
+            "overwrite,keyless",
+            "delete+insert",
+            "upsert,atomic,keep",
+            "history,versions",
+        )
     ),
 ]
 """Of these each run takes others, one a slot."""

@@ -1,11 +1,10 @@
-"""`newest_by` where rows wait for others, where triggers stand, and in histories (docs/target-postgres/newest-by.md)."""
+"""`newest_by` where rows wait for others, and where triggers stand (docs/target-postgres/newest-by.md)."""
 
 from __future__ import annotations
 
 import pytest
 from conftest import run_sql
 from faults.loads import STATE, load, query
-from targets.postgres.test_history import MARKS, T, keep, rows
 from targets.shared.test_databases import Database
 from targets.shared.test_newest import BY, OWN, load_at_random, row
 
@@ -31,19 +30,6 @@ def test_a_row_that_stays_out_is_none_that_a_trigger_keeps_out(database: str) ->
     assert query(database, "SELECT ver, v FROM s ORDER BY id") == [(5, "a"), (6, "new")]
     load(database, OWN, row(1, 4, "never"), STATE({"n": 3}), **BY)
     load(database, OWN, row(1, 6, "never"), STATE({"n": 4}), **BY).expect(65)
-
-
-def test_a_history_has_no_range_of_an_older_version(database: str) -> None:
-    by = {"newest_by": {"t": "v"}}
-    keep(database, MARKS, *rows((1, 5), (2, 5)), *rows((2, 6), (2, 4)), STATE({"a": 1}), **by)
-    gone = {"_sdc_deleted_at": "2026-01-01T00:00:00Z"}
-    marked = [{**one, "record": one["record"] | gone} for one in rows((1, 4), (2, 7))]
-    said = keep(database, MARKS, *rows((1, 3)), *marked, *rows((3, 1)), STATE({"a": 2}), **by)
-    ranges = "SELECT id, v, _sdc_valid_to IS NULL FROM t ORDER BY id, _sdc_valid_from"
-    assert query(database, ranges) == [(1, 5, True), (2, 6, False), (3, 1, True)]
-    assert "Stream `t`: 1 row that came was older by `v`" in said
-    keep(database, T, *rows((1, 6), (2, 5), (2, 8)), STATE({"a": 3}), **by)
-    assert query(database, ranges) == [(1, 5, False), (1, 6, True), (2, 6, False), (2, 8, True), (3, 1, True)]
 
 
 def test_types_of_which_the_order_is_known(database: str) -> None:

@@ -76,7 +76,7 @@ def test_each_pair_of_methods(database: str) -> None:
 def test_each_pair_of_methods_in_duckdb(tmp_path: Path) -> None:
     """Rows that were appended have no key there; what says so has the way to have all of them come again."""
     file = tmp_path / "a.duckdb"
-    pairs = {f"{one}_{other}": (one, other) for one, other in permutations((*KEYED, "append"), 2)}
+    pairs = {f"{one}_{other}": (one, other) for one, other in permutations(ALL, 2)}
     first = messages(pairs, (1, 1), (2, 2), (1, 9))
     duck.load(file, *first, **config({stream: one for stream, (one, _) in pairs.items()})).expect(0)
     changes = (1, 1), (4, 4)
@@ -86,9 +86,21 @@ def test_each_pair_of_methods_in_duckdb(tmp_path: Path) -> None:
     refused = duck.load(file, *messages(["append_overwrite"], *changes), **other).expect(65)
     assert "to be unique and not null" in refused.last_words
     second = {stream: other for stream, (_, other) in pairs.items()}
+    for stream, pair in pairs.items():
+        if "history" in pair:
+            one = config({stream: second[stream]})
+            code, said = WANTS_RANGES if pair[1] == "history" else HAS_RANGES
+            words = duck.load(file, *messages([stream], *changes), **one).expect(code).last_words
+            assert said in words
+            (statements,) = re.findall("run `((?:ALTER|DELETE) [^`]*)`", words)
+            for statement in statements.split("; "):
+                duck.query(file, statement)
     duck.load(file, *messages(pairs, *changes), **config(second)).expect(0)
+    holds = {
+        stream: "WHERE _sdc_valid_to IS NULL" for stream, (_, other) in pairs.items() if other == "history"
+    }
     found = {
-        pair: duck.query(file, f'SELECT id, v FROM "{stream}" ORDER BY 1, 2')
+        pair: duck.query(file, f'SELECT id, v FROM "{stream}" {holds.get(stream, "")} ORDER BY 1, 2')
         for stream, pair in pairs.items()
     }
     assert found == {pair: THEN[pair[1]] for pair in pairs.values()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,12 +70,6 @@ def test_each_stream_is_loaded_by_its_own(target: Database) -> None:
     assert "names `log_*`" not in outcomes[0].stderr
     refused = target.run(*messages, load_method={"orders": "upsret"}).expect(78)
     assert "did you mean `upsert`?" in refused.last_words
-
-
-def test_duckdb_keeps_no_history(tmp_path: Path) -> None:
-    config = {"database": str(tmp_path / "a.duckdb"), "load_method": {"a": "history"}}
-    with pytest.raises(ConfigurationError, match=r"got `history`, which target-postgres keeps"):
-        TargetDuckDB(config=config)
 
 
 def test_the_promise_is_told_by_method() -> None:
