@@ -14,9 +14,19 @@ from collections.abc import Iterator
 import pytest
 from faults.torture.exhaustive import SETTINGS, Loop, Result, Stage, loops, run_loop, run_one, sample
 from faults.torture.inject import NoCompilerError, library
+from faults.torture.modes import Mode
 
 GIVEN = os.environ.get("SINGERKIT_KILLS", "")
 STEP = 75
+FEW = 450
+"""Step of the sample with another way to load, a different one with each offset."""
+MODES = (
+    "append,keep",
+    "overwrite,keyless,variants",
+    "delete+insert",
+    "history,versions",
+    "upsert,atomic,variants",
+)
 # All workers of one pytest-xdist run take the same offset, so that its log can say how to repeat it.
 _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(random.SystemRandom().randrange(10**9))
 OFFSET = int(GIVEN) if GIVEN.isdigit() else zlib.crc32(_RUN.encode()) % STEP
@@ -48,10 +58,20 @@ def test_nothing_is_lost_or_doubled_whatever_call_fails(stage: Stage, setting: s
     assert sum(result.struck for result in results) > 0
 
 
-def run_sample(stage: Stage, chosen: list[Loop]) -> Result:
+@pytest.mark.parametrize("setting", ["url.later", "duckdb.later"])
+def test_nothing_is_lost_or_doubled_however_rows_are_loaded(setting: str) -> None:
+    modes = [name for name in MODES if setting.startswith("url") or "history" not in name]
+    mode = Mode.named(modes[OFFSET % len(modes)])
+    with Stage(mode) as stage:
+        result = run_sample(stage, loops([setting]), FEW, OFFSET * 7)
+    assert not result.failures, "\n".join([f"SINGERKIT_KILLS={OFFSET}", *result.failures])
+    assert result.cases > 0
+
+
+def run_sample(stage: Stage, chosen: list[Loop], step: int = STEP, offset: int = OFFSET) -> Result:
     """Run the cases of this offset; the result is of all these loops."""
     result = Result(chosen[0])
-    for case in sample(stage, chosen, STEP, OFFSET):
+    for case in sample(stage, chosen, step, offset):
         run_one(stage, case, result)
     return result
 

@@ -11,7 +11,7 @@ import time
 from faults.torture.cases import INSTALLED, Case, CaseFailedError, Report, run_case
 from faults.torture.duckdb_cases import DuckCase
 from faults.torture.inject import NoCompilerError, library
-from faults.torture.modes import BESIDE, METHODS, UPSERT, Mode
+from faults.torture.modes import METHOD_HELP, UPSERT, Mode, named
 from faults.torture.pipeline import Bench
 from faults.torture.sqlite_cases import SqliteCase
 from faults.torture.workers import run_workers, table
@@ -45,7 +45,7 @@ def main() -> int:
         "--method",
         type=named,
         default=UPSERT,
-        help=f"one of {', '.join(METHODS)}, and behind it, with commas, any of {', '.join(BESIDE)} (default upsert)",
+        help=METHOD_HELP,
     )
     given = parser.parse_args()
     if (given.tap, given.into) not in PIPES:
@@ -67,14 +67,6 @@ def main() -> int:
     report = run_workers(seed, given.count, given.workers, given.installed, given.first, case_kind, mode)
     print(table(report, seed, time.monotonic() - began, case_kind.kinds))
     return 1 if report.failures else 0
-
-
-def named(name: str) -> Mode:
-    """Return the mode of a name on the command line."""
-    try:
-        return Mode.named(name)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def tell(seed: str, number: int, installed: float, case_kind: type[Case], mode: Mode) -> int:

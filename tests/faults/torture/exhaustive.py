@@ -10,6 +10,7 @@ must equal the source; after every second fault the source has gone on.
     python -m faults.torture.exhaustive                                             all loops
     python -m faults.torture.exhaustive --only 'url.later.sql.*'                    some
     python -m faults.torture.exhaustive --only url.later.target.send.kill.k=17      one case, told in full
+    python -m faults.torture.exhaustive --method history,variants --every 20        another way to load, every 20th case
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -40,6 +42,7 @@ from faults.torture.checker import Checker, Finding, Violation
 from faults.torture.duckdb_checker import DuckChecker, DuckPipeline, TornFile
 from faults.torture.inject import NoCompilerError, library, rule
 from faults.torture.jsonl_checker import JsonlChecker, JsonlPipeline
+from faults.torture.modes import METHOD_HELP, UPSERT, Mode, named
 from faults.torture.pipeline import Bench, Outcome, Pipeline
 from faults.torture.proxy import SqlFault
 from faults.torture.source import HttpFault, Source, serving
@@ -171,9 +174,9 @@ class Case:
     def __str__(self) -> str:
         return f"{self.loop}.k={self.at}"
 
-    @property
-    def command(self) -> str:
-        return f"make exhaustive ARGS='--only {self}'"
+    def command(self, mode: Mode = UPSERT) -> str:
+        """Return what repeats it."""
+        return f"make exhaustive ARGS='{' '.join(filter(None, [mode.argument, f'--only {self}']))}'"
 
 
 @dataclass
@@ -217,6 +220,8 @@ def emit_first(source: Source) -> None:
 
 def emit_later(source: Source) -> None:
     """What happens at the source before the second run."""
+    if source.removes:
+        source.remove_customers()
     source.emit(6, 6, 2)
     source.change_schema()
     source.emit(4, 4, 1)
@@ -224,9 +229,13 @@ def emit_later(source: Source) -> None:
 
 
 class Stage:
-    """What one worker needs: a bench, and copies of each setting to begin a case from. Use as a context manager."""
+    """What one worker needs: a bench, and copies of each setting to begin a case from. Use as a context manager.
 
-    def __init__(self) -> None:
+    ``mode``: how the targets are told to load.
+    """
+
+    def __init__(self, mode: Mode = UPSERT) -> None:
+        self.mode = mode
         self._stack = contextlib.ExitStack()
         self._bases: dict[str, tuple[str, Path]] = {}
         self._source: Source | None = None
@@ -247,26 +256,27 @@ class Stage:
         """A pipeline that is at the point of ``setting``, and its checker, which knows what is there."""
         way, point = setting.split(".")
         if point == "first":
-            source = Source(SEED)
-            emit_first(source)
+            source = self._source_at_first()
             with self._fresh(way, source) as pipeline:
                 yield pipeline, _checker_of(pipeline)
             return
         if way not in self._bases:
             self._make_base(way)
-        source = Source(SEED)
-        emit_first(source)
+        source = self._source_at_first()
         with self._fresh(way, source, *self._bases[way]) as pipeline:
             checker = _checker_of(pipeline)
             checker.check(complete=True)
             emit_later(source)
             yield pipeline, checker
 
+    def _source_at_first(self) -> Source:
+        source = self.mode.prepare(Source(SEED))
+        emit_first(source)
+        return source
+
     def _make_base(self, way: str) -> None:
         """Run once, and keep database and folder to copy them from."""
-        source = Source(SEED)
-        emit_first(source)
-        manager = self._fresh(way, source)
+        manager = self._fresh(way, self._source_at_first())
         pipeline = self._stack.enter_context(manager)
         outcome = pipeline.run()
         _checker_of(pipeline).check(outcome, complete=True)
@@ -289,7 +299,14 @@ class Stage:
                 server.sql(create)
             kind, resume = (_FOLDERS[way], "file") if way in _FOLDERS else (Pipeline, way)
             pipeline = kind(
-                self.bench, source, self._url, name, folder, resume=resume, chunk_bytes=CHUNK_BYTES
+                self.bench,
+                source,
+                self._url,
+                name,
+                folder,
+                resume=resume,
+                chunk_bytes=CHUNK_BYTES,
+                mode=self.mode,
             )
             for part in ("state", "schemas", "lake") if base else ():
                 if base and (base / part).exists():
@@ -415,17 +432,17 @@ def run_one(stage: Stage, case: Case, result: Result) -> bool:
         result.findings["harness"] += 1
         said = f"the harness: {type(error).__name__}: {error}"
     lines = "\n  ".join(story)
-    result.failures.append(f"{case} failed; repeat it with: {case.command}\n  {lines}\n{said}")
+    result.failures.append(f"{case} failed; repeat it with: {case.command(stage.mode)}\n  {lines}\n{said}")
     return True
 
 
-def run_loop(stage: Stage, loop: Loop) -> Result:
-    """Run a loop for k = 1, 2, ... until a run ends with no fault struck."""
+def run_loop(stage: Stage, loop: Loop, every: int = 1) -> Result:
+    """Run a loop for k = 1, 2, ... until a run ends with no fault struck; of ``every`` so many one, and not the same in each loop."""
     began = time.monotonic()
     result = Result(loop)
-    at = 1
+    at = 1 + zlib.crc32(str(loop).encode()) % every
     while run_one(stage, Case(loop, at), result):
-        at += 1
+        at += every
         if at > LONGEST or len(result.failures) > 20:
             result.failures.append(f"{loop} does not end")
             break
@@ -463,24 +480,24 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _begin_worker() -> None:
+def _begin_worker(mode: Mode) -> None:
     global _stage
     end_with_parent()
-    _stage = Stage()
+    _stage = Stage(mode)
     util.Finalize(None, _stage.close, exitpriority=100)
 
 
-def _work(loop: Loop) -> Result:
+def _work(loop: Loop, every: int) -> Result:
     assert _stage is not None
-    return run_loop(_stage, loop)
+    return run_loop(_stage, loop, every)
 
 
-def run_all(chosen: Sequence[Loop], workers: int) -> list[Result]:
+def run_all(chosen: Sequence[Loop], workers: int, mode: Mode = UPSERT, every: int = 1) -> list[Result]:
     """Run loops in several processes, each with a bench of its own; tell of each when it ends."""
     results: dict[Loop, Result] = {}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_begin_worker) as pool:
-        under_way = [pool.submit(_work, loop) for loop in chosen]
+    with ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(mode,)) as pool:
+        under_way = [pool.submit(_work, loop, every) for loop in chosen]
         for done in as_completed(under_way):
             result = done.result()
             results[result.loop] = result
@@ -566,6 +583,10 @@ def main() -> int:
     parser.add_argument("--only", default="*", help="loops whose name matches this pattern, or one case")
     parser.add_argument("--report", type=Path, help="write the table to this file, as JSON")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 2, help="default: one per core")
+    parser.add_argument("--method", type=named, default=UPSERT, help=METHOD_HELP)
+    parser.add_argument(
+        "--every", type=int, default=1, help="run every so-manieth case of a loop (default 1)"
+    )
     given = parser.parse_args()
     try:
         library()
@@ -573,14 +594,15 @@ def main() -> int:
         print(f"make exhaustive: {error}", file=sys.stderr)
         return 78
     name, _, at = given.only.partition(".k=")
-    chosen = [loop for loop in loops() if fnmatch.fnmatchcase(str(loop), name)]
+    settings = [setting for setting in SETTINGS if given.method.is_for(setting.partition(".")[0])]
+    chosen = [loop for loop in loops(settings) if fnmatch.fnmatchcase(str(loop), name)]
     if not chosen:
         print(f"make exhaustive: no loop matches `{name}`; they are:", *loops(), sep="\n", file=sys.stderr)
         return 64
     if at:
-        return tell(Case(chosen[0], int(at)))
+        return tell(Case(chosen[0], int(at)), given.method)
     began = time.monotonic()
-    results = run_all(chosen, given.workers)
+    results = run_all(chosen, given.workers, given.method, given.every)
     report = as_json(results, time.monotonic() - began)
     print(table(report))
     if given.report:
@@ -588,10 +610,10 @@ def main() -> int:
     return 1 if report["total"]["failures"] else 0
 
 
-def tell(case: Case) -> int:
+def tell(case: Case, mode: Mode) -> int:
     """Run one case and print what happened."""
     story: list[str] = []
-    with Stage() as stage:
+    with Stage(mode) as stage:
         try:
             struck = run_case(stage, case, Result(case.loop), story)
         except Violation as error:

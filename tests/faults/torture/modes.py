@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from faults.torture.source import Source
 
-__all__ = ["BESIDE", "METHODS", "UPSERT", "Mode"]
+__all__ = ["BESIDE", "METHODS", "METHOD_HELP", "UPSERT", "Mode", "named"]
 
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "upsert": {},
@@ -73,6 +74,10 @@ class Mode:
             both |= BESIDE[name]
         return both
 
+    def is_for(self, way: str) -> bool:
+        """Whether a target loads so; `jsonl` appends, and knows nothing of this."""
+        return way != "jsonl" or self == UPSERT
+
     @property
     def appends(self) -> bool:
         """Whether each record is a row of its own."""
@@ -110,7 +115,20 @@ class Mode:
         source.odd = 0.1 if "variants" in self.beside else 0.0
         source.left_out = 0.2 if "keep" in self.beside else 0.0
         source.removes = self.removes
+        # A customer that changes in mid-read comes twice, and without a key that is two rows.
+        source.stirs_customers = "keyless" not in self.beside
         return source
 
 
 UPSERT = Mode()
+METHOD_HELP = (
+    f"one of {', '.join(METHODS)}, and behind it, with commas, any of {', '.join(BESIDE)} (default upsert)"
+)
+
+
+def named(name: str) -> Mode:
+    """Return the mode of a name on the command line."""
+    try:
+        return Mode.named(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -137,6 +137,8 @@ class Source:
         """Share of fields that are left out of rows."""
         self.removes = False
         """Whether customers go, and come back, with `remove_customers`."""
+        self.stirs_customers = True
+        """Whether they change, too, while others read."""
         self._mode_random = random.Random(f"mode {seed}")
 
     # --- emission ------------------------------------------------------------------------------------------
@@ -162,7 +164,7 @@ class Source:
         count = min(self.stirring, roll.choice([0, 0, 1, 2, 5]))
         if count:
             self.stirring -= count
-            events, customers = roll.randrange(count + 1), roll.randrange(4) == 0
+            events, customers = roll.randrange(count + 1), roll.randrange(4) == 0 and self.stirs_customers
             self.emit(count - events, events, int(customers), updates=0.7)
 
     def change_schema(self) -> str:
