@@ -14,6 +14,8 @@ try:
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
+
+    from singerkit_wire.columnmoments import is_time_of_day, with_texts, within_a_day
 except ImportError:
     raise ConfigurationError(
         "The tap sends Parquet or Arrow files, and pyarrow, which reads them, is not installed; what was committed is safe: "
@@ -89,11 +91,21 @@ def _lines_of(batch: Any) -> bytes:
             rows = [_with_tokens(row) for row in rows]
         return bytes(_encode(rows))
     except (ValueError, OverflowError, KeyError, TypeError) as error:
-        raise BadDataError(f"it holds a value that JSON has none for ({str(error)[:200]})") from None
+        where = _first_without_values(names, columns)
+        raise BadDataError(f"{where} holds a value that JSON has none for ({str(error)[:200]})") from None
+
+
+def _first_without_values(names: list[str], columns: list[Any]) -> str:
+    for name, column in zip(names, columns, strict=True):
+        try:
+            column.to_pylist(maps_as_pydicts="strict")
+        except (ValueError, OverflowError, KeyError, TypeError):
+            return f"its column `{name}`"
+    return "it"
 
 
 def _jsonable(name: str, column: Any) -> Any:
-    """Return a column of what JSON has values for; moments finer than a microsecond are text, with every digit.
+    """Return a column of what JSON has values for; moments finer than a microsecond, or beyond Python's years, are text.
 
     Raises:
         BadDataError: it is of another type.
@@ -105,10 +117,33 @@ def _jsonable(name: str, column: Any) -> Any:
         moments = column if kind.tz is None else column.cast(pa.timestamp("ns", "UTC"))
         return pc.replace_substring(moments.cast(pa.string()), " ", "T")
     if pa.types.is_time64(kind) and kind.unit == "ns":
-        return column.cast(pa.string())
+        return column.cast(pa.string()) if within_a_day(column) else with_texts(column)
     if any(getattr(part, "unit", None) == "ns" for part in _parts(kind)):
         raise BadDataError(f"its column `{name}` has nanoseconds inside of `{kind}`: have them as text there")
-    return column
+    if any(
+        is_time_of_day(leaf.type) and not within_a_day(leaf) for leaf in _leaves(column) if leaf is not column
+    ):
+        raise BadDataError(
+            f"its column `{name}` has a time of day inside of `{kind}` that is of no day: have it as text there"
+        )
+    return with_texts(column)
+
+
+def _leaves(column: Any) -> Iterator[Any]:
+    """Yield a column that is made of no others, or those that it is made of."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        yield from _leaves(column.dictionary_decode())
+    elif pa.types.is_map(kind):
+        yield from _leaves(column.keys)
+        yield from _leaves(column.items)
+    elif pa.types.is_struct(kind):
+        for part in column.flatten():
+            yield from _leaves(part)
+    elif kind.num_fields == 1:
+        yield from _leaves(column.flatten())
+    else:
+        yield column
 
 
 def _parts(kind: Any) -> Iterator[Any]:

@@ -108,6 +108,34 @@ def test_values_of_columns_are_those_of_the_file(tmp_path: Path) -> None:
     assert set(rest.values()) == {None}
 
 
+@pytest.mark.parametrize("format", ["parquet", "arrow"])
+def test_what_python_has_no_moment_for_is_text(format: str, tmp_path: Path) -> None:
+    """24:00 began the day anew, without a word, and one far date made a whole file useless."""
+    day, second = 86_400, 253_402_300_800
+    times = pa.array([day * 10**6, day * 10**6 + 1, -1, 1, None], pa.int64())
+    cells = {
+        "time": times.view(pa.time64("us")),
+        "fine": pa.array([day * 10**9, -1, 5, day * 10**9 - 1, None], pa.int64()).view(pa.time64("ns")),
+        "coarse": pa.array([day * 1000, 0, day * 1000 - 1, 1, None], pa.int32()).view(pa.time32("ms")),
+        "date": pa.array([2_932_897, -719_163, -1_000_000, 10_000_000, 0], pa.int32()).view(pa.date32()),
+        "moment": pa.array([second, -62_135_596_801, 0, second - 1, None], pa.timestamp("s")),
+        "zoned": pa.array([second * 1000 + 7, 0, -1, None, 1], pa.timestamp("ms", "+05:30")),
+    }
+    path = columns(tmp_path / "f", format, **cells)
+    with path.open("rb") as file:
+        reader = ColumnFile(file, format)
+        rows = [json.loads(line) for part in iter(lambda: reader.read(0), b"") for line in part.splitlines()]
+    assert {name: [row[name] for row in rows] for name in cells} == {
+        "time": ["24:00:00", "24:00:00.000001", "-00:00:00.000001", "00:00:00.000001", None],
+        "fine": ["24:00:00", "-00:00:00.000000001", "00:00:00.000000005", "23:59:59.999999999", None],
+        "coarse": ["24:00:00", "00:00:00", "23:59:59.999000", "00:00:00.001000", None],
+        "date": ["10000-01-01", "0000-12-31", "-0768-02-04", "29349-01-26", "1970-01-01"],
+        "moment": ["10000-01-01T00:00:00", "0000-12-31T23:59:59", "1970-01-01T00:00:00", "9999-12-31T23:59:59", None],
+        "zoned": ["10000-01-01T00:00:00.007Z", "1970-01-01T05:30:00+05:30", "1970-01-01T05:29:59.999000+05:30", None,
+            "1970-01-01T05:30:00.001000+05:30"],
+    }  # fmt: skip
+
+
 def test_versions_of_a_batch(tmp_path: Path) -> None:
     run = Run(
         SCHEMA(), RECORD(1), batch(lines(tmp_path / "f", 2, 3), version=7), STATE(3),
@@ -138,9 +166,13 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda to: batch(columns(to / "f", "parquet", n=pa.array([[1]], pa.list_(pa.timestamp("ns")))), format="parquet"),
         "its column `n` has nanoseconds inside",
     ),
-    "a year that Python has not": (
-        lambda to: batch(columns(to / "f", "parquet", n=pa.array([2**62], pa.timestamp("us"))), format="parquet"),
-        "a value that JSON has none for",
+    "a year that Python has not, inside": (
+        lambda to: batch(columns(to / "f", "parquet", n=pa.array([[2**62]], pa.list_(pa.timestamp("us")))), format="parquet"),
+        "its column `n` holds a value that JSON has none for",
+    ),
+    "24:00 inside": (
+        lambda to: batch(columns(to / "f", "parquet", n=pa.array([[86_400_000]], pa.list_(pa.int32())).cast(pa.list_(pa.time32("ms")))), format="parquet"),
+        "its column `n` has a time of day inside of",
     ),
     "an unknown format": (lambda to: batch(to / "f", format="csv"), "Expected the format jsonl, parquet or arrow in the BATCH at line 4"),
     "an unknown compression": (lambda to: batch(to / "f", compression="zstd"), "Expected the compression none or gzip"),
