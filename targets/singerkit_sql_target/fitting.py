@@ -113,6 +113,12 @@ class Fitting:
                 f"Expected no new columns in the table {self.where} of stream `{stream.name}`, which `schema_contract` holds as it is, got {quoted(new)}; "
                 "nothing was written there: add them to the table, leave the fields out with `select`, or let the stream `evolve`, then run again."
             )
+        if whole := [name for name in new if name in stream.apart]:
+            raise BadDataError(
+                f"Expected an object that `nested` can take apart in {quoted(whole)} of stream `{stream.name}`, got something else, for which the table "
+                f"{self.where} has no column, and `schema_contract` lets none be made; what was committed is safe: correct it at the source, let "
+                "the stream `evolve`, or, to set such records aside, add a column of JSON with that name and set `on_invalid: quarantine`, then run again."
+            )
         self.log.warning(
             "Stream `%s`: %s left out, since the table has no such column and `schema_contract` says `ignore`.",
             stream.name,

@@ -58,6 +58,30 @@ def test_new_fields_are_left_out_where_the_contract_says_so(target: Database) ->
     assert "`v`" in target.run(*wide(v=TEXT), **ignoring).expect(65).last_words
 
 
+def test_what_is_no_object_is_not_left_out_where_objects_are_taken_apart(target: Database) -> None:
+    """It was, and the columns of the object were emptied for it, with exit code 0."""
+    place = {"type": ["object", "null"], "properties": {"city": TEXT}}
+    messages = [
+        SCHEMA("s", {"id": INTEGER, "spot": place}, ["id"]),
+        RECORD("s", {"id": 1, "spot": {"city": "A"}}),
+    ]
+    target.run(*messages, STATE({"a": 1}), nested="flatten").expect(0)
+    held = {"nested": "flatten", "schema_contract": "ignore"}
+    said = (
+        target.run(*messages, RECORD("s", {"id": 1, "spot": "B"}), STATE({"a": 2}), **held)
+        .expect(65)
+        .last_words
+    )
+    assert "take apart in `spot` of stream `s`, got something else" in said
+    target.query("ALTER TABLE s ADD COLUMN spot json")
+    aside = {**held, "on_invalid": "quarantine"}
+    told = (
+        target.run(*messages, RECORD("s", {"id": 1, "spot": "B"}), STATE({"a": 2}), **aside).expect(0).stderr
+    )
+    assert "1 record is set aside" in told
+    assert target.query("SELECT spot__city, spot FROM s") == [("A", None)]
+
+
 @pytest.mark.parametrize("hard", [True, False], ids=["hard", "soft"])
 def test_a_deletion_is_not_left_out(target: Database, hard: bool) -> None:
     """It was looked for for ever where no SCHEMA names the mark, and where one does the row was emptied, and not gone."""
