@@ -146,7 +146,9 @@ class Checker:
         said_success = any(outcome.target == 0 for outcome in outcomes)
         self._runs = max(1, len(outcomes)) + overtaken
         # A history ends what is gone where all of a load came over one connection; else the next load does.
-        self._gone_may_stay = self._mode.method == "history" and any(outcome.struck for outcome in outcomes)
+        self._gone_may_stay = any(
+            outcome.holds_back or (self._mode.method == "history" and outcome.struck) for outcome in outcomes
+        )
         now = self._read_now()
         state = now[0]
         if self._mode.commits_once and state and not state.is_complete:

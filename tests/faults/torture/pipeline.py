@@ -58,6 +58,11 @@ class Outcome:
         return sum(self.strikes.values())
 
     @property
+    def holds_back(self) -> bool:
+        """Whether the tap says that it leaves rows that are gone where they are, since of this load it is not sure."""
+        return "that are gone at the source stay in the target this time" in self.stderr
+
+    @property
     def seconds(self) -> float:
         return self.ended - self.began
 
