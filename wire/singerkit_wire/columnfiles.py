@@ -89,6 +89,11 @@ def _lines_of(batch: Any) -> bytes:
         rows = pa.RecordBatch.from_arrays(columns, names).to_pylist(maps_as_pydicts="strict")
         if any(map(_may_be_odd, (column.type for column in columns))):
             rows = [_with_tokens(row) for row in rows]
+        for name in (
+            name for name, column in zip(names, columns, strict=True) if _holds_documents(column.type)
+        ):
+            for row in rows:
+                row[name] = _document(row[name])
         return bytes(_encode(rows))
     except (ValueError, OverflowError, KeyError, TypeError) as error:
         where = _first_without_values(names, columns)
@@ -144,6 +149,18 @@ def _leaves(column: Any) -> Iterator[Any]:
         yield from _leaves(column.flatten())
     else:
         yield column
+
+
+def _holds_documents(kind: Any) -> bool:
+    return isinstance(kind, pa.BaseExtensionType) and kind.extension_name == "arrow.json"
+
+
+def _document(text: str | None) -> Any:
+    """Return a document as it is written, in one line."""
+    if text is None:
+        return None
+    whole = msgspec.json.decode(text, type=msgspec.Raw)
+    return msgspec.Raw(msgspec.json.format(bytes(whole), indent=0)) if "\n" in text or "\r" in text else whole
 
 
 def _parts(kind: Any) -> Iterator[Any]:

@@ -109,6 +109,25 @@ def test_values_of_columns_are_those_of_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", ["parquet", "arrow"])
+def test_documents_are_no_texts(format: str, tmp_path: Path) -> None:
+    texts = ['{"a":1.10,\n "b":[1e400]}', "5", '"x"', None, "null"]
+    path = columns(tmp_path / "f", format, v=pa.array(texts, pa.json_()))
+    with path.open("rb") as file:
+        reader = ColumnFile(file, format)
+        told = [line for part in iter(lambda: reader.read(0), b"") for line in part.splitlines()]
+    assert told == [
+        b'{"v":{"a": 1.10, "b": [1e400]}}',
+        b'{"v":5}',
+        b'{"v":"x"}',
+        b'{"v":null}',
+        b'{"v":null}',
+    ]
+    path = columns(tmp_path / "g", format, v=pa.array(['5,"w":1'], pa.json_()))
+    with path.open("rb") as file, pytest.raises(BadDataError, match="malformed"):
+        ColumnFile(file, format).read(0)
+
+
+@pytest.mark.parametrize("format", ["parquet", "arrow"])
 def test_what_python_has_no_moment_for_is_text(format: str, tmp_path: Path) -> None:
     """24:00 began the day anew, without a word, and one far date made a whole file useless."""
     day, second = 86_400, 253_402_300_800
