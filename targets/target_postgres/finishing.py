@@ -95,6 +95,8 @@ def run_before(connection: Connection, statements: Sequence[str], schema: str) -
             try:
                 cursor.execute(text)
             except psycopg2.Error as error:
+                if connection.closed:
+                    raise
                 raise kind_of(error)(
                     f"PostgreSQL refused `pre_sql[{number}]` ({first_line(error)}); it was rolled back, and nothing was loaded: correct it, "
                     "then run again."

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from psycopg2 import DataError
 from psycopg2.extensions import cursor as Cursor
@@ -28,7 +28,7 @@ from singerkit_sql_target.versions import Others, Versions
 from singerkit_state.lineage import WaysOut
 from singerkit_state.postgres import history
 from singerkit_state.postgres import row as rows_of_state
-from singerkit_state.postgres.fencing import acquire, advance, reclaim, was_committed
+from singerkit_state.postgres.fencing import acquire, advance, end_lost, reclaim, was_committed
 from singerkit_state.postgres.row import StateRow
 from singerkit_state.postgres.store import change_row
 from singerkit_state.postgres.table import DEFAULT_TABLE, ensure_table
@@ -47,6 +47,7 @@ from target_postgres import ahead, overwriting, partitions, rejects
 from target_postgres.arrays import with_arrays
 from target_postgres.connect import NO_WISHES, Connection, Wishes, connect, pid_of
 from target_postgres.domain import ABILITIES, DOMAIN
+from target_postgres.enduring import LOST, endured
 from target_postgres.faults import ConnectionLost, RowsInTheWay, ServerTrouble
 from target_postgres.finishing import finish, run_before
 from target_postgres.fitting import Fit, Fitting, takes_ddl
@@ -171,7 +172,23 @@ class PostgresLoader:
     def open(self) -> None:
         """Connect and see that everything this role needs is allowed (FAULTS D9)."""
         self._start_session(self._connect())
-        self._call(lambda c: ensure_table(c, self._settings.schema, self._state_table), "preparing")
+        self._at_the_start(lambda c: ensure_table(c, self._settings.schema, self._state_table), "preparing")
+
+    def _at_the_start(
+        self,
+        job: Callable[[Connection], _T],
+        doing: str,
+        then: Callable[[Connection], object] = lambda _connection: None,
+    ) -> _T:
+        """Do what a run begins with; where the connection is lost meanwhile, ``then`` on another one, and the job once more."""
+        return endured(
+            lambda: cast("_T", self._call(job, doing)),
+            is_lost=lambda: not self._open_session.is_alive,
+            reconnect=partial(self._reconnect, then),
+            seconds=self._reconnect_seconds,
+            stop=self._stop,
+            log=self._log,
+        )
 
     def _place(self, stream: str) -> tuple[str, str]:
         return place_of(stream, self._settings, WORDS)
@@ -185,12 +202,15 @@ class PostgresLoader:
         def take(connection: Connection) -> StateRow:
             return acquire(connection, self._settings.schema, self._state_table, pipeline, self._run_id)
 
-        row: StateRow = self._call(take, "taking the lock")
-        if self._upkeep.before:
-            self._call(
-                partial(run_before, statements=self._upkeep.before, schema=self._settings.schema),
-                "running `pre_sql`",
+        def end_lost_session(connection: Connection) -> None:
+            end_lost(
+                connection, self._settings.schema, self._state_table, pipeline, self._open_session.backend_pid
             )
+
+        row = self._at_the_start(take, "taking the lock", end_lost_session)
+        if self._upkeep.before:
+            before = partial(run_before, statements=self._upkeep.before, schema=self._settings.schema)
+            self._at_the_start(before, "running `pre_sql`", lambda connection: reclaim(connection, row))
         self._begun = Begun.with_row(row)
         self._way = self._ways(pipeline)
         self._storing.interrupted = interrupted_streams(row.state_text)
@@ -699,7 +719,7 @@ class PostgresLoader:
                 if time.monotonic() + pause > end:
                     raise
             self._stop.wait(pause)
-            self._stop.raise_if_set("the connection to PostgreSQL was lost, what was committed is safe.")
+            self._stop.raise_if_set(LOST)
         self._open_session.close()
         self._start_session(connection)
         self._storing.interrupted |= self._tables.keys()  # what came of them before was known to the session

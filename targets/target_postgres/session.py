@@ -101,6 +101,7 @@ class Session:
         self, connection: Connection, stop: StopFlag = stop_flag, *, answer_seconds: float = 3600.0
     ) -> None:
         self.connection = connection
+        self.backend_pid: int = connection.info.backend_pid
         self._stop = stop
         self._answer_seconds = answer_seconds
         self._working_since: float | None = None
@@ -239,6 +240,7 @@ class Unopened:
     """What stands in the place of a session before `Loader.open` and after `close`: nothing to roll back, nothing to end."""
 
     is_alive = False
+    backend_pid = 0
 
     def submit(self, _run: Callable[[Connection], None], doing: str) -> None:
         """There is nobody to do it."""

@@ -35,7 +35,7 @@ from singerkit_state.postgres.session import identifier, key, one, transaction
 from singerkit_state.postgres.table import creation_lock
 from singerkit_state.value import after, encode
 
-__all__ = ["acquire", "advance", "reclaim", "was_committed"]
+__all__ = ["acquire", "advance", "end_lost", "reclaim", "was_committed"]
 
 logger = logging.getLogger(__name__)
 
@@ -177,6 +177,17 @@ def reclaim(connection: Connection, row: StateRow) -> StateRow:
     if found.sequence != row.sequence:
         raise _fenced_by(row, f"its sequence is {found.sequence}, expected was {row.sequence}")
     return found
+
+
+def end_lost(connection: Connection, schema: str, table: str, pipeline: str, backend_pid: int) -> None:
+    """End what is left of a session of ours, whose connection was lost before it was known to have begun a run, so that its lock is free."""
+    with translated(f"begin a run of the pipeline `{pipeline}`"), transaction(connection) as cursor:
+        cursor.execute(
+            sql.SQL("SELECT pg_terminate_backend(h.pid) FROM ({}) h WHERE h.pid = %s").format(
+                sql.SQL(HOLDERS)
+            ),
+            (*lock_halves(schema, table, pipeline), backend_pid),
+        )
 
 
 def _reclaim(connection: Connection, row: StateRow) -> StateRow:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -1052,6 +1054,49 @@ def test_a_connection_that_cannot_have_the_lock_is_closed(target: Target) -> Non
         loader._reconnect(take)
     assert [connection.closed for connection in opened] == [1]
     assert loader._open_session.is_alive
+
+
+# a connection that is lost while a run begins
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_a_run_whose_connection_is_lost_before_it_has_begun(target: Target, seconds: float) -> None:
+    loader = target.loader(begin=False, reconnect_seconds=seconds)
+    kill(target, loader)
+    if not seconds:
+        with pytest.raises(RetryableError):
+            loader.begin("orders")
+        return
+    assert loader.begin("orders") is None
+    put(declared(loader), (1, "a"))
+    loader.commit(OLD)
+    assert (target.rows(), target.state()) == ([(1, "a")], (1, 1, OLD))
+
+
+def test_a_session_that_the_server_has_not_missed_yet_does_not_keep_the_lock(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is taken and the epoch begun, and nobody hears of it."""
+    real, kept = module.acquire, []
+
+    def unheard(connection: Any, *which: Any) -> Any:
+        monkeypatch.setattr(module, "acquire", real)
+        real(connection, *which)
+        ours, gone = socket.socketpair()
+        gone.close()
+        kept.append(os.dup(connection.fileno()))  # the server's end stays as it is
+        os.dup2(ours.fileno(), connection.fileno())
+        ours.close()
+        connection.cursor().execute("SELECT 1")
+
+    monkeypatch.setattr(module, "acquire", unheard)
+    monkeypatch.setattr(lock, "GOING_SECONDS", 20.0)
+    loader = declared(target.loader())
+    assert kept
+    put(loader, (1, "a"))
+    loader.commit(OLD)
+    os.close(kept[0])
+    assert (target.rows(), target.state()) == ([(1, "a")], (2, 1, OLD))
 
 
 # others in the way

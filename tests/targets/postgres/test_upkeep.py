@@ -133,3 +133,18 @@ def test_what_is_wrong_is_refused_before_rows_or_after_all_of_them(database: str
 def test_an_index_that_is_none(given: list[Any]) -> None:
     with pytest.raises(ValueError, match=r"Expected a field, a list of fields, .* at `indexes\.s`"):
         upkeep_of({"indexes": {"s": given}, "comments": False})
+
+
+def test_sql_of_the_user_is_run_again_where_its_connection_was_lost(database: str) -> None:
+    query(database, "CREATE SEQUENCE tries; CREATE TABLE ran (n bigint)")
+    dies_once = "DO $$ BEGIN IF nextval('tries') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(9); END IF; END $$"
+    outcome = load(database, *rows(1, 2), pre_sql=["INSERT INTO ran VALUES (1)", dies_once]).expect(0)
+    assert "; connecting again." in outcome.stderr
+    assert query(database, "SELECT * FROM ran") == [(1,)]
+    query(database, "ALTER SEQUENCE tries RESTART")
+    assert (
+        "pre_sql"
+        in load(database, *rows(1, 2), pre_sql=["SELECT 1", dies_once], reconnect_seconds=0)
+        .expect(69)
+        .last_words
+    )
