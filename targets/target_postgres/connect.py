@@ -51,6 +51,12 @@ _FIELDS: Mapping[str, str] = {
     "service": "service",
 }
 _FILES = ("sslrootcert", "sslcert", "sslkey")
+_FILES_OF_ENVIRONMENT: Mapping[str, str] = {
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "passfile": "PGPASSFILE",
+}
 _PLACES = ("dsn", "host", "port", "database", "service")
 _ENVIRONMENT = ("PGHOST", "PGHOSTADDR", "PGSERVICE")
 """What says where PostgreSQL is to every program that uses libpq."""
@@ -134,7 +140,9 @@ def certificate_problems(dsn: str) -> list[str]:
     libpq goes on without a file of certificates that is not there, unless `sslmode` begins with `verify-`, and without one of passwords
     that others may read.
     """
-    parts = parse_dsn(dsn)
+    given = parse_dsn(dsn)
+    elsewhere = {name: os.environ.get(variable, "") for name, variable in _FILES_OF_ENVIRONMENT.items()}
+    parts = elsewhere | given
     checks = {
         "sslrootcert": authority_problem,
         "sslcert": file_problem,
@@ -147,7 +155,7 @@ def certificate_problems(dsn: str) -> list[str]:
         del checks["sslkey"]
     found = {name: check(parts[name]) for name, check in checks.items() if parts.get(name)}
     return [
-        f"Expected a file that can be used at `{name}`, got `{parts[name]}`: {problem}"
+        f"Expected a file that can be used at `{name if name in given else _FILES_OF_ENVIRONMENT[name]}`, got `{parts[name]}`: {problem}"
         for name, problem in found.items()
         if problem is not None
     ]
@@ -171,8 +179,11 @@ def is_misquoted(dsn: str) -> bool:
 def where(dsn: str) -> str:
     """Return host, port and database of a DSN for messages, without user or password."""
     parts = parse_dsn(dsn)
-    named = [parts.get("host"), parts.get("service"), *map(os.environ.get, _ENVIRONMENT)]
-    host = next(filter(None, named), "the local socket")
+    host = parts.get("host")
+    service = parts.get("service") or os.environ.get("PGSERVICE")
+    if service and not host:
+        return f"the service `{service}`"
+    host = host or os.environ.get("PGHOST") or os.environ.get("PGHOSTADDR") or "the local socket"
     port = parts.get("port") or os.environ.get("PGPORT") or "5432"
     return f"{host}:{port}/{parts.get('dbname') or os.environ.get('PGDATABASE', '')}"
 
@@ -208,14 +219,28 @@ def connect(dsn: str, *, lock_timeout_seconds: float, wishes: Wishes = NO_WISHES
                 [f"{int(min(lock_timeout_seconds * 1000, _LONGEST_MS))}ms"],
             )
             if wishes.statement_timeout_seconds is not None:
-                milliseconds = int(min(wishes.statement_timeout_seconds * 1000, _LONGEST_MS))
-                cursor.execute(f"SET statement_timeout TO {milliseconds}")
+                _limit_statements(connection, cursor, wishes.statement_timeout_seconds)
             if wishes.role is not None:
                 _take_role(connection, cursor, wishes.role)
         connection.commit()
     except psycopg2.Error as error:
         raise connection_error(error, f"PostgreSQL at {where(dsn)}") from None
     return connection
+
+
+def _limit_statements(connection: Connection, cursor: Any, seconds: float) -> None:
+    """Have each statement of the session end after a time.
+
+    Raises:
+        ConfigurationError: a pooler may give the next transaction another session.
+    """
+    milliseconds = int(min(seconds * 1000, _LONGEST_MS))
+    if is_pooled(connection, cursor):
+        raise ConfigurationError(
+            "`statement_timeout_seconds` holds for a session, and a connection pooler may give each transaction another one; nothing was "
+            f"written: connect to the server itself, or have it done there: ALTER ROLE ... SET statement_timeout TO '{milliseconds}ms'."
+        )
+    cursor.execute(f"SET statement_timeout TO {milliseconds}")
 
 
 def _take_role(connection: Connection, cursor: Any, role: str) -> None:

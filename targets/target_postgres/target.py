@@ -174,7 +174,13 @@ class TargetPostgres(SqlTarget):
         import psycopg2
         from psycopg2.extensions import parse_dsn
 
-        from target_postgres.connect import certificate_problems, dsn_of, is_misquoted, server_problem
+        from target_postgres.connect import (
+            certificate_problems,
+            dsn_of,
+            is_misquoted,
+            names_a_server,
+            server_problem,
+        )
 
         problem = server_problem(self.config, is_empty=not self.given_keys)
         if problem is not None:
@@ -202,7 +208,7 @@ class TargetPostgres(SqlTarget):
             return [problem]
         if self.config.get("passfile") and parse_dsn(dsn).get("password"):
             return ["`passfile` has no effect beside a password; remove one of them"]
-        return certificate_problems(dsn)
+        return certificate_problems(dsn) if names_a_server(self.config) else []
 
     def _sets_aside(self) -> Sequence[str]:
         """The classes of PostgreSQL's refusals after which a row is set aside."""

@@ -37,7 +37,7 @@ _MESSAGES: tuple[tuple[str, type[SingerkitError]], ...] = (
     (r"database \".*\" does not exist", ConfigurationError),
     (r"invalid (connection option|dsn|port|sslmode)|definition of service", ConfigurationError),
     (
-        r"does not support SSL|certificate|SSL error",
+        r"does not support SSL|certificate|private key|SSL error",
         ConfigurationError,
     ),  # never an occasion to go without TLS
 )

@@ -51,6 +51,17 @@ def test_a_service_file_and_a_file_of_passwords(
     config = {"service": "warehouse", "passfile": str(passwords)}
     loaded(tmp_path, config, {"PGSERVICEFILE": str(service), "PGPASSWORD": None}).expect(0)
     assert query(database, "SELECT id FROM s") == [(1,)]
+    unknown = loaded(tmp_path, {"service": "nope"}, {"PGSERVICEFILE": str(service)}).expect(78)
+    assert "PostgreSQL at the service `nope`" in unknown.last_words
+
+
+@pytest.mark.parametrize("variable", ["PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGPASSFILE"])
+def test_a_file_that_the_environment_names_has_to_be_there(
+    database: str, tmp_path: Path, variable: str
+) -> None:
+    """libpq goes on without it, and without the check that it was for."""
+    refused = loaded(tmp_path, {"dsn": database}, {variable: str(tmp_path / "none")}).expect(78)
+    assert f"a file that can be used at `{variable}`" in refused.last_words
 
 
 # --- TLS ----------------------------------------------------------------------------------------------------
@@ -85,6 +96,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"{name}.ext",
         )
         openssl("x509", "-req", "-in", f"{name}.csr", *signed, "-out", f"{name}.crt")
+    openssl("ec", "-in", "client.key", "-aes256", "-passout", "pass:opens it", "-out", "locked.key")
+    (folder / "locked.key").chmod(0o600)
     return folder
 
 
@@ -130,6 +143,9 @@ def test_tls_with_an_authority_and_a_certificate_of_the_client(
         stranger = loaded(tmp_path, config | mine | {"sslrootcert": file("stranger.crt")}).expect(78)
         assert "certificate verify failed" in stranger.last_words
         loaded(tmp_path, config | {"sslrootcert": file("authority.crt")}).expect(78)
+        locked = config | mine | {"sslrootcert": file("authority.crt"), "sslkey": file("locked.key")}
+        loaded(tmp_path, locked | {"sslpassword": "opens it"}).expect(0)
+        assert "private key" in loaded(tmp_path, locked | {"sslpassword": "no"}).expect(78).last_words
         other = config | mine | {"sslrootcert": file("authority.crt")}
         other["dsn"] = other["dsn"].replace("127.0.0.1", "localhost")
         assert "localhost" in loaded(tmp_path, other).expect(78).last_words
@@ -147,6 +163,8 @@ def test_a_role_owns_what_is_made(password_role: tuple[str, str], database: str)
     assert "the role `nobody`" in load(database, *ROWS, role="nobody").expect(78).last_words
     with pooled(database, "session") as uri:
         assert "a connection pooler may give" in load(uri, *ROWS, role=role).expect(78).last_words
+        limited = load(uri, *ROWS, statement_timeout_seconds=1.5).expect(78).last_words
+        assert "SET statement_timeout TO '1500ms'" in limited
     query(database, "DROP SCHEMA mine CASCADE")
 
 
