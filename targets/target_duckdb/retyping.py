@@ -26,9 +26,8 @@ def retype(session: Session, table: str, column: str, type_: str, using: str | N
     [(has_such_field,)] = session.execute(
         f"SELECT count(*) > 0 FROM (DESCRIBE {table}) WHERE lower(column_name) = 'rowid'"
     )
-    if has_such_field:  # nothing else tells its rows apart, so that the log is emptied at once
-        session.execute(f"{alter} USING {made}")
-        session.execute("FORCE CHECKPOINT")
+    if has_such_field:  # nothing else tells its rows apart
+        _by_way_of_a_column(session, table, f"{alter} USING {_MADE}", type_, made)
         return
     session.execute(
         f"CREATE OR REPLACE TEMP TABLE {_MADE} AS SELECT rowid AS place, {made} AS made FROM {table}"
@@ -43,3 +42,25 @@ def retype(session: Session, table: str, column: str, type_: str, using: str | N
         raise unknown.error from None
     finally:
         session.execute(f"DROP TABLE IF EXISTS {_MADE}")
+
+
+def _by_way_of_a_column(session: Session, table: str, alter: str, type_: str, made: str) -> None:
+    """Make the values in a column beside it, which then takes its place: an expression that is a column can be read from the log.
+
+    No transaction has an ALTER behind an UPDATE, so these are two. Who is killed between them leaves the column, which the next one drops.
+    """
+    drop = f"ALTER TABLE {table} DROP COLUMN IF EXISTS {_MADE}"
+    session.execute(drop)
+    try:
+        with session.transaction():
+            session.execute(f"ALTER TABLE {table} ADD COLUMN {_MADE} {type_}")
+            session.execute(f"UPDATE {table} SET {_MADE} = {made}")
+        with session.transaction():
+            session.execute(alter)
+            session.execute(drop)
+    except OutcomeUnknown as unknown:
+        session.execute(drop)
+        raise unknown.error from None
+    except Exception:
+        session.execute(drop)
+        raise

@@ -502,12 +502,29 @@ def test_a_file_opens_after_a_kill_behind_a_column_that_got_another_type(
     other = {"id": 3, "n": {"a": 1}, "d": "x", "at": "y", "none": {"a": 1}, beside: 2}
     copies: list[Path] = []
 
-    def retyped_and_killed(*change: Any) -> None:
-        retyping.retype(*change)
+    def copy_of_the_file() -> None:
         copies.append(file.with_name(f"{len(copies)}.duckdb"))
         for suffix in ("", ".wal"):
             if Path(f"{file}{suffix}").exists():
                 shutil.copyfile(f"{file}{suffix}", f"{copies[-1]}{suffix}")
+
+    class Killed:
+        """A session that is killed behind each of its statements."""
+
+        def __init__(self, session: Any) -> None:
+            self._session = session
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._session, name)
+
+        def execute(self, statement: str) -> Any:
+            found = self._session.execute(statement)
+            copy_of_the_file()
+            return found
+
+    def retyped_and_killed(session: Any, *change: Any) -> None:
+        retyping.retype(Killed(session), *change)
+        copy_of_the_file()
 
     monkeypatch.setattr("target_duckdb.connect.retype", retyped_and_killed)
     messages = [
@@ -517,7 +534,7 @@ def test_a_file_opens_after_a_kill_behind_a_column_that_got_another_type(
     ]
     config = {"database": str(file), "on_type_conflict": "widen"}
     TargetDuckDB(config=config).listen(io.BytesIO(lines(*messages)))
-    assert len(copies) == 4
+    assert len(copies) > 4 * 5
     for copy in copies:
         assert query(copy, "SELECT id FROM t ORDER BY id") == [(1,), (2,)]
     kept = 'SELECT n, d, "at", "none" FROM t ORDER BY id'
