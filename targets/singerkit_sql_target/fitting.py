@@ -12,6 +12,7 @@ from singerkit_catalog.admitted import json_types
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.contracts import Contract, without
 from singerkit_sql_target.dialect import Existing, InTheWay, Words
+from singerkit_sql_target.keying import HASH, ROW_HASH
 from singerkit_sql_target.names import place_of
 from singerkit_sql_target.naming import refuse_renamed
 from singerkit_sql_target.settings import Settings
@@ -157,6 +158,8 @@ class Fitting:
             for name in names
             if name not in self.stream.column_names
         }
+        if self.settings.key(self.stream) == (ROW_HASH,):
+            found[ROW_HASH] = HASH
         if self.settings.keeps_history(self.stream.name):
             ranges = (VALID_FROM, VALID_TO)
             found |= {name: Column(name, Kind.DATE_TIME, nullable=True, required=False) for name in ranges}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from singerkit_sql_target.deletions import tells_of_deletions
+from singerkit_sql_target.keying import ROW_HASH, with_hashes
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.tables import StreamTable
 from singerkit_sql_target.versions import Versions
@@ -29,6 +30,8 @@ class Incoming:
     def whole(self, table: StreamTable, batch: Batch) -> Batch:
         """Return a batch with all columns that are written: a row that comes is not marked as deleted any more."""
         whole = self._with_ours(table, batch)
+        if self._settings.key(table.given) == (ROW_HASH,):
+            whole = with_hashes(batch, whole)
         if is_masked(batch):
             self._sparse.add(table.stream)
             return with_more(whole, len(whole.columns) - len(batch.columns))

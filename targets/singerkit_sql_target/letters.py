@@ -123,7 +123,9 @@ class Letters:
 
     def _keyed(self, letter: Letter) -> _Keyed | None:
         declaration = letter.declaration()
-        keys = declaration.key_properties if declaration is not None else None
+        keys: Sequence[str] | None = self._settings.keying.fields(letter.stream)
+        if keys is None and declaration is not None:
+            keys = declaration.key_properties
         if declaration is None or not keys or self._settings.methods.of(letter.stream) is Method.APPEND:
             return None
         try:

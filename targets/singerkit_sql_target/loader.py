@@ -18,6 +18,7 @@ from singerkit_sql_target.dialect import Dialect, Field, OutcomeUnknown, Session
 from singerkit_sql_target.fitting import Fitting
 from singerkit_sql_target.history import Histories
 from singerkit_sql_target.incoming import Incoming
+from singerkit_sql_target.keyless import told_of_keyless
 from singerkit_sql_target.letters import Letter, Letters
 from singerkit_sql_target.loads import LOADS, has_versions
 from singerkit_sql_target.names import Places, check_alone, place_of
@@ -84,6 +85,7 @@ class SqlLoader:
         self.domain = dialect.domain
         self.abilities = replace(
             dialect.abilities,
+            keys=settings.keying.fields,
             appends=settings.appends,
             overwrites=settings.overwrites,
             replaces=settings.replaces,
@@ -91,6 +93,7 @@ class SqlLoader:
             reads_texts=True,
         )
         self.doubts: list[str] = []
+        self._began_with: str | None = None
         self.outcomes = Outcomes()
         self._dialect, self._settings, self._log = dialect, settings, log
         self._ways, self._stop = ways, stop
@@ -130,6 +133,7 @@ class SqlLoader:
         )
         self._run = Begun.with_row(row)
         self._histories.interrupted = interrupted_streams(row.state_text)
+        self._began_with = row.state_text
         return row.state_text
 
     @property
@@ -488,9 +492,13 @@ class SqlLoader:
         self._tables.clear()
 
     def unmet(self) -> list[str]:
-        """What the config says of streams and columns that the run did not have, a sentence each."""
-        found = unmet(self._settings, {name: table.given for name, table in self._tables.items()})
-        return [*found, *told_of_older(self.outcomes.known(), self._settings.newest_by)]
+        """What the config says of streams and columns that the run did not have, what it does not say of those without a key, and how many rows were older."""
+        streams = {name: table.given for name, table in self._tables.items()}
+        return [
+            *unmet(self._settings, streams),
+            *told_of_keyless(self._settings, streams, self._began_with),
+            *told_of_older(self.outcomes.known(), self._settings.newest_by),
+        ]
 
     # --- the session ---------------------------------------------------------------------------------------
 

@@ -140,7 +140,11 @@ class _Replaying:
         declaration = letter.declaration()
         assert declaration is not None  # noqa: S101  those without a SCHEMA are left out
         stream = declared_stream(
-            declaration, letter.line, keeps_text=False, max_columns=self._loader.domain.columns
+            declaration,
+            letter.line,
+            keeps_text=False,
+            max_columns=self._loader.domain.columns,
+            key=self._loader.abilities.keys(letter.stream),
         )
         given = self._loader.declare(replace(stream, said=(letter.declared or "").encode()))
         abilities = self._loader.abilities

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from singerkit_sql_target import contracts, naming, nestings, newest
+from singerkit_sql_target import contracts, keying, naming, nestings, newest
 from singerkit_sql_target.contracts import Contracts, contracts_of
+from singerkit_sql_target.keying import ROW_HASH, Keying, keying_of
 from singerkit_sql_target.methods import Method, Methods, method_problems, methods_of
 from singerkit_sql_target.naming import Naming, naming_of, naming_problems
 from singerkit_sql_target.nestings import Nestings, nesting_problems, nestings_of
@@ -45,6 +46,7 @@ SETTINGS: Mapping[str, Any] = {
     },
     "replace_by": SCOPES,
     "newest_by": newest.SETTING,
+    "key_properties": keying.SETTING,
     "column_types": {
         "type": "object",
         "additionalProperties": NAME,
@@ -104,6 +106,7 @@ class Settings:
     scopes: Scopes = field(default_factory=Scopes)
     nestings: Nestings = field(default_factory=Nestings)
     newest_by: NewestBy = field(default_factory=NewestBy)
+    keying: Keying = field(default_factory=Keying)
 
     def type_of(self, stream: str, field: str) -> str | None:
         """Return the type that `column_types` chooses for a column; `EXISTING`: that which it has in the table."""
@@ -121,13 +124,23 @@ class Settings:
         """Whether each version of a row is kept, with the range in which it held."""
         return self.methods.of(stream) is Method.HISTORY
 
+    def key(self, stream: Stream) -> tuple[str, ...]:
+        """The names of what rows of a stream replace each other by: fields, or the hash of all of them; none: all are kept."""
+        if self.appends(stream.name):
+            return ()
+        is_hashed = stream.lists_of is None and self.keying.hashes(stream.name)
+        return (ROW_HASH,) if is_hashed else stream.key_properties
+
     def ordered(self, stream: Stream) -> Stream:
         """Return a stream with the field that tells which of its rows is newer, where the config names one.
 
         Raises:
-            ConfigurationError: that field is none, or cannot tell.
+            ConfigurationError: that field is none, or cannot tell; or the config gives the stream a key without an effect.
         """
-        name = None if stream.lists_of is not None else self.newest_by.of(stream.name)
+        if stream.lists_of is not None:  # what holds of these is said of the stream that has them
+            return replace(stream, order=None)
+        self.keying.check(stream, self.methods.of(stream.name))
+        name = self.newest_by.of(stream.name)
         is_chosen = name is not None and self.type_of(stream.name, name) is not None
         return newest.ordered_by(stream, name, self.methods.of(stream.name), is_chosen=is_chosen)
 
@@ -161,6 +174,7 @@ def settings_of(
         scopes=scopes_of(config.get("replace_by", {})),
         nestings=nestings_of(config["nested"]),
         newest_by=NewestBy(config.get("newest_by", {})),
+        keying=keying_of(config.get("key_properties", {})),
     )
 
 
@@ -201,6 +215,7 @@ def unmet(settings: Settings, streams: Mapping[str, Stream]) -> list[str]:
         ("replace_by", settings.scopes.unmatched(streams), "stream that it matches"),
         ("nested", settings.nestings.unmatched(streams), "stream that it matches"),
         ("newest_by", settings.newest_by.unmatched(streams), "stream that it matches"),
+        ("key_properties", settings.keying.unmatched(streams), "stream that it matches"),
     ]
     return [
         *(

@@ -33,6 +33,7 @@ from singerkit_sql_target.fitting import (
     is_mixed,
     quoted,
 )
+from singerkit_sql_target.keying import check_hashed
 from singerkit_sql_target.names import fold, identifiers
 from singerkit_sql_target.newest import Newest, check_ordered, newest_of
 from singerkit_sql_target.ranges import (
@@ -211,7 +212,7 @@ def fit_table(
         columns, every = _columns_of(fitting, there, metadata)
     stream = fitting.stream
     fitting.check_renamed(existing, {field: columns[field] for field in stream.fields})
-    keys = () if settings.appends(stream.name) else tuple(columns[key] for key in stream.key_properties)
+    keys = tuple(columns[key] for key in settings.key(stream))
     history: tuple[str, ...] = ()
     if settings.keeps_history(stream.name):
         history, keys = keys, key_with_range(fitting, columns)
@@ -321,6 +322,7 @@ def _check_key(
     stream, session, where = fitting.stream, fitting.session, fitting.where
     if existing is not None and not existing.is_empty and set(existing.key or ()) != set(keys):
         noted = existing.key
+        check_hashed(noted or (), keys, stream.name, where, fitting.quoted)
         of_column = {column: field for field, column in columns.items()}
         before = [of_column.get(column, column) for column in noted or ()]
         if keys and not (
@@ -329,7 +331,7 @@ def _check_key(
         ):
             since = f", since they were loaded by the key {quoted(before)}" if before else ""
             raise BadDataError(
-                f"Expected the key {quoted(stream.key_properties)} of stream `{stream.name}` to be unique and not null in the table "
+                f"Expected the key {quoted(keys)} of stream `{stream.name}` to be unique and not null in the table "
                 f"{where}, got rows that are not{since}; what is stored is untouched: read the stream anew: run "
                 f"{fitting.start_over}, `DROP TABLE {fitting.quoted}`, then the pipeline again; or give the stream a key that they have."
             )
@@ -341,7 +343,7 @@ def _check_key(
                 "to `append`, then run again."
             )
         if keys and before:
-            fitting.tell_key_changed(stream.key_properties, before)
+            fitting.tell_key_changed(fitting.settings.key(stream), before)
 
 
 def check_key(session: Session, dialect: Dialect, table: Table, keys: Sequence[str]) -> None:

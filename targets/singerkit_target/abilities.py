@@ -33,7 +33,7 @@ class Abilities:
     """What a target can do; shared code asks this, and knows no store.
 
     ``is_log``: rows are appended as they came, in their order, dates and UUIDs as the text they were, integers of any
-    size. ``appends`` tells of a stream whether every row of it is kept, those with the same key too, ``overwrites``
+    size. ``keys`` are the fields of the key that the config gives a stream in the place of its own, None: nothing. ``appends`` tells of a stream whether every row of it is kept, those with the same key too, ``overwrites``
     whether its complete load takes the place of all that was there, ``replaces`` whether a run brings sets of its rows whole, which take the place of those. ``transactional_ddl``: a table that a transaction
     makes or alters goes back with it. ``savepoints``: a transaction can go back to a point inside it. ``spans_tables``:
     several tables and the state are one transaction. ``merges``: it has one statement that updates the rows whose key is
@@ -41,6 +41,7 @@ class Abilities:
     """
 
     is_log: bool = False
+    keys: Callable[[str], tuple[str, ...] | None] = lambda _stream: None
     appends: Callable[[str], bool] = never
     overwrites: Callable[[str], bool] = never
     replaces: Callable[[str], bool] = never

@@ -159,6 +159,7 @@ class Load:
         self._ways = ways
         self._unnesting = unnesting or Unnesting(lambda _stream: None, log)
         self._unnesting.missing_is_null = lambda stream: self._missing(stream) is Missing.NULL
+        self._unnesting.keys = loader.abilities.keys
         self._loader = loader
         # A unit that may have to be written again is committed before the next one begins.
         self._beside = loader if isinstance(loader, CommitsBeside) and not limits.replay_bytes else None
@@ -440,6 +441,7 @@ class Load:
             part.number,
             keeps_text=self._abilities.is_log,
             max_columns=self._loader.domain.columns,
+            key=self._abilities.keys(declaration.stream),
         )
         self._overwrites.declare(stream.name, marks_its_end=self._marks_its_end)
         stream = self._given(replace(stream, said=bytes(part.line)))

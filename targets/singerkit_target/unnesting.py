@@ -68,7 +68,7 @@ class Unnesting:
     """The streams of a run; ``of`` says of each by its name how it is taken apart, None: not at all.
 
     ``owners`` are the streams, by those of their lists, which others have to know of. ``deletes_marked``: a row goes whose record says so.
-    ``missing_is_null`` tells of a stream what a field means that a record leaves out.
+    ``missing_is_null`` tells of a stream what a field means that a record leaves out, ``keys`` which key the config gives it (`Abilities`).
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class Unnesting:
         self._owners = {} if owners is None else owners
         self._deletes_marked = deletes_marked
         self.missing_is_null: Callable[[str], bool] = lambda _stream: True
+        self.keys: Callable[[str], tuple[str, ...] | None] = lambda _stream: None
         self._apart: dict[str, _Apart] = {}
         self._declared: set[str] = set()
         self._warned: set[str] = set()
@@ -165,7 +166,8 @@ class Unnesting:
     ) -> _Apart | None:
         """Return how the records of a stream are taken apart; None: they are not."""
         name, schema = declaration.stream, declared_schema(declaration, message.number)
-        keys = tuple(dict.fromkeys(declaration.key_properties or ()))
+        given = self.keys(name)
+        keys = tuple(dict.fromkeys(declaration.key_properties or ())) if given is None else given
         try:
             table = parts_of(schema, keys, how.depth, how.separator, lists=how.lists)
         except SameName as same:

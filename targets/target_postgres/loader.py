@@ -18,6 +18,7 @@ from singerkit_shell.errors import BadDataError, FencedError, RetryableError, Si
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target.begun import Begun, Noted
 from singerkit_sql_target.incoming import Incoming
+from singerkit_sql_target.keyless import told_of_keyless
 from singerkit_sql_target.letters import Letter, Letters
 from singerkit_sql_target.names import Places, check_alone, place_of
 from singerkit_sql_target.newest import told_of_older
@@ -109,6 +110,7 @@ class PostgresLoader:
     ) -> None:
         self.abilities = replace(
             ABILITIES,
+            keys=settings.keying.fields,
             appends=settings.appends,
             overwrites=settings.overwrites,
             replaces=settings.replaces,
@@ -142,6 +144,7 @@ class PostgresLoader:
         self._waiting = WaitingRows(self._load)
         self._has_rejects = False
         self.doubts: list[str] = []
+        self._began_with: str | None = None
         self.outcomes = Outcomes()
         self._told_of_others: set[str] = set()  # streams that other pipelines load, too
         self._in_unit: set[str] = set()  # streams that the unit in hand has done something in the table of
@@ -214,6 +217,7 @@ class PostgresLoader:
         self._begun = Begun.with_row(row)
         self._way = self._ways(pipeline)
         self._storing.interrupted = interrupted_streams(row.state_text)
+        self._began_with = row.state_text
         return row.state_text
 
     @property
@@ -747,9 +751,13 @@ class PostgresLoader:
             table.is_locked = False
 
     def unmet(self) -> list[str]:
-        """What the config says of streams and columns that the run did not have, a sentence each."""
-        found = unmet(self._settings, {name: table.given for name, table in self._tables.items()})
-        return [*found, *told_of_older(self.outcomes.known(), self._settings.newest_by)]
+        """What the config says of streams and columns that the run did not have, what it does not say of those without a key, and how many rows were older."""
+        streams = {name: table.given for name, table in self._tables.items()}
+        return [
+            *unmet(self._settings, streams),
+            *told_of_keyless(self._settings, streams, self._began_with),
+            *told_of_older(self.outcomes.known(), self._settings.newest_by),
+        ]
 
     # --- the session ---------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.deletions import new_marks
 from singerkit_sql_target.fitting import MOST_NAMED, Fitting, quoted
+from singerkit_sql_target.keying import ROW_HASH, check_hashed
 from singerkit_sql_target.names import identifiers
 from singerkit_sql_target.newest import check_ordered, newest_of
 from singerkit_sql_target.ranges import key_with_range
@@ -118,7 +119,14 @@ class Table(StreamTable):
         is_tied = shape.ties.now or shape.ties.late or shape.ties.is_referred_to
         is_guarded = shape.detours or shape.row_security.keeping or shape.row_security.hides
         waits = is_tied or self.overwrites or self.newest is not None  # or is compared row by row
-        if not self.keys or self.history or waits or is_guarded or shape.is_inherited:
+        if (
+            not self.given.key_properties
+            or not self.keys
+            or self.history
+            or waits
+            or is_guarded
+            or shape.is_inherited
+        ):
             return False
         fills = any(column.has_default for column in self.held.values())
         return not fills and PRESENT not in self.columns.values() and len(self.columns) <= _MOST_MASKED
@@ -185,7 +193,7 @@ def fit_table(
     if existing is not None:
         stream = replace(fitting, stream=stream).held_to_contract(columns, existing.columns)
         columns, types = named_types(stream)
-    keys = () if settings.appends(stream.name) else tuple(columns[key] for key in stream.key_properties)
+    keys = tuple(columns[key] for key in settings.key(stream))
     scope = settings.scope(stream.name)
     if scope is not None:
         scope.check(stream)
@@ -206,6 +214,8 @@ def fit_table(
             check_no_ranges(cursor, fitting, existing)
         stream = fit_types(fitting, cursor, table, existing, columns, keys, before, of_roots)
         columns, types = named_types(stream)
+    if existing is not None:
+        check_hashed(existing.primary_key, keys, stream.name, fitting.where, fitting.quoted)
     if existing is not None and history:
         check_ranges(cursor, fitting, existing, columns, keys)
     is_empty = existing is None or existing.is_empty
@@ -558,6 +568,11 @@ def _check_references(
 def _no_key(
     cursor: Cursor, table: Identifier, stream: Stream, keys: Sequence[str], *, is_alone: bool
 ) -> BadDataError:
+    if keys == (ROW_HASH,):
+        return BadDataError(
+            f"Expected `{ROW_HASH}` in each row of the table of stream `{stream.name}`, by which rows are told apart (`key_properties`), got rows that were "
+            f"loaded without; what is stored is untouched: run `TRUNCATE {table.as_string(cursor)}` and read the stream from the beginning."
+        )
     last = ddl.keeping_last(table, keys, is_alone=is_alone).as_string(cursor)
     return BadDataError(
         f"Expected the key ({', '.join(stream.key_properties)}) of stream `{stream.name}` to be unique and not null "

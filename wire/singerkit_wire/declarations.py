@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from singerkit_catalog.plainschemas import is_plainly_valid
 from singerkit_catalog.schema import draft_of, resolve_refs
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.validate import nearest
 from singerkit_state.value import decode
 from singerkit_wire.drafts import modern
 from singerkit_wire.messages import Message, decoded
@@ -50,17 +51,27 @@ def read_declaration(message: Message) -> Declaration:
 
 
 def declared_stream(
-    declaration: Declaration, number: int, *, keeps_text: bool, max_columns: int | None
+    declaration: Declaration,
+    number: int,
+    *,
+    keeps_text: bool,
+    max_columns: int | None,
+    key: Sequence[str] | None = None,
 ) -> Stream:
-    """Return the stream that the SCHEMA message at line ``number`` declares.
+    """Return the stream that the SCHEMA message at line ``number`` declares; ``key`` is the one that the config gives it in the place of its own.
 
     Raises:
+        ConfigurationError: it does not have that.
         BadDataError: the schema is not valid, has too many properties, or does not fit its key.
     """
+    schema = declared_schema(declaration, number)
+    key = key if declaration.lists_of is None else None
+    if key is not None:
+        _check_chosen_key(declaration.stream, key, schema.get("properties") or {})
     stream = stream_of(
         declaration.stream,
-        declared_schema(declaration, number),
-        tuple(dict.fromkeys(declaration.key_properties or ())),
+        schema,
+        tuple(dict.fromkeys(declaration.key_properties or ())) if key is None else tuple(key),
         keeps_text=keeps_text,
         inferred=declaration.inferred if isinstance(declaration.inferred, list) else (),
         apart=declaration.apart if isinstance(declaration.apart, list) else (),
@@ -72,6 +83,17 @@ def declared_stream(
             f"stream `{stream.name}` at line {number}; select fewer fields in the tap, then run again."
         )
     return stream
+
+
+def _check_chosen_key(stream: str, key: Sequence[str], fields: Collection[str]) -> None:
+    for name in key:
+        if name not in fields:
+            near = nearest(name, list(fields))
+            hint = f" (did you mean `{near}`?)" if near else ""
+            raise ConfigurationError(
+                f"Expected a field of stream `{stream}` at `key_properties`, got `{name}`{hint}; nothing of this stream was written: "
+                "correct the config, then run again."
+            )
 
 
 def declared_schema(declaration: Declaration, number: int) -> Mapping[str, Any]:

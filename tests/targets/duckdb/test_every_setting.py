@@ -41,6 +41,7 @@ SHOWN_IN_BOTH_DATABASES = {
     "nested",
     "replace_by",
     "newest_by",
+    "key_properties",
     "names",
     "table_name",
     "schema_name",

@@ -94,6 +94,7 @@ SHARED_SHOWN_ELSEWHERE = {
     "rows_gone": "test_a_landing_place_may_be_emptied_after_each_run",
 }
 SHOWN_ELSEWHERE = SHARED_SHOWN_ELSEWHERE | {
+    "key_properties": "test_fields_are_the_key_that_the_tap_does_not_say",
     "newest_by": "test_an_older_row_changes_nothing_and_of_a_unit_the_newest_counts",
     "replace_by": "test_sets_of_rows_that_come_whole_take_the_place_of_those",
     "lock_timeout_seconds": "test_d04_a_lock_that_is_not_given_up",
