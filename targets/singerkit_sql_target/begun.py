@@ -90,13 +90,18 @@ class Begun(Generic[_R]):
         """Whether the STATE value was committed here before."""
         return digest(value) in self.row.former
 
-    def must_hold(self, stream: str) -> bool | None:
-        """Whether the table of a stream held rows when its bookmark was committed; None when nobody has noted it."""
-        if not self.reached.names(stream):
-            return False
-        return None if self.row.loaded is None else stream in self.row.loaded
+    def must_hold(self, stream: str, lists_of: str | None = None) -> bool | None:
+        """Whether the table of a stream held rows when its bookmark was committed; None when nobody has noted it.
 
-    def should_hold(self, stream: str) -> bool:
-        """Whether it held rows, and nobody can tell what the state says of them."""
+        ``lists_of``: the stream whose bookmark that is, where a table has the elements of its lists.
+        """
+        if not self.reached.names(lists_of or stream):
+            return False
+        if self.row.loaded is None:  # such tables are noted since there are any
+            return None if lists_of is None else False
+        return stream in self.row.loaded
+
+    def should_hold(self, stream: str, lists_of: str | None = None) -> bool:
+        """Whether it held rows, and nobody can tell what the state says of them; ``lists_of`` as in `must_hold`."""
         loaded = self.row.loaded
-        return stream in (loaded or ()) and self.reached.names(stream, loaded) is None
+        return stream in (loaded or ()) and self.reached.names(lists_of or stream, loaded) is None

@@ -110,6 +110,8 @@ class Letters:
         if keyed is None:
             return Since.NOTHING
         declaration, keys, values, version = keyed
+        if declaration.lists_of is not None:  # its record may have brought other elements since, or none
+            return Since.UNKNOWN
         marks = declaration.bookmark_properties
         mark = marks[0] if isinstance(marks, list) and marks and isinstance(marks[0], str) else None
         mark = self._settings.newest_by.of(letter.stream) or mark

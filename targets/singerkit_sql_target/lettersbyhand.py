@@ -19,7 +19,9 @@ from singerkit_sql_target.letters import Letter, Since
 from singerkit_sql_target.listing import listed
 from singerkit_sql_target.replaying import Replayed, ReplayingLoader, pipeline_of, replay
 from singerkit_target.byhand import Wish
+from singerkit_target.unnesting import Unnesting
 from singerkit_wire.blocks import Judgement
+from singerkit_wire.messages import Message
 
 __all__ = ["see_to"]
 
@@ -30,9 +32,10 @@ def see_to(
     pipeline: str | None,
     judgement: Judgement,
     missing_fields: str | None,
+    unnesting: Unnesting,
     log: logging.Logger,
 ) -> None:
-    """List the letters that are meant, or load them once more, and say what became of them.
+    """List the letters that are meant, or load them once more, and say what became of them; ``unnesting`` takes SCHEMA messages of a file apart.
 
     Raises:
         BadDataError: some are refused still, or nothing tells whether they are newer than what is stored.
@@ -40,7 +43,7 @@ def see_to(
     try:
         loader.open()
         named = wish.pipeline or pipeline
-        said = {} if wish.schema is None else _schemas_in(Path(wish.schema))
+        said = {} if wish.schema is None else _schemas_in(Path(wish.schema), unnesting)
         letters = [
             replace(one, declared=said.get(one.stream, one.declared))
             for one in _read(loader, wish.streams)
@@ -72,8 +75,8 @@ def _read(loader: ReplayingLoader, streams: Sequence[str]) -> list[Letter]:
     return loader.ask(lambda runs: loader.letters.read(runs, streams), "reading the dead letters", none)
 
 
-def _schemas_in(file: Path) -> dict[str, str]:
-    """Return the last SCHEMA message of each stream in a file, in which others may stand between.
+def _schemas_in(file: Path, unnesting: Unnesting) -> dict[str, str]:
+    """Return the last SCHEMA message of each stream in a file, in which others may stand between, as letters have theirs.
 
     Raises:
         ConfigurationError: it cannot be read, or has none.
@@ -81,11 +84,12 @@ def _schemas_in(file: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     try:
         with file.open(encoding="utf-8") as lines:
-            for line in lines:
+            for number, line in enumerate(lines, 1):
                 if "SCHEMA" in line:
                     message = msgspec.json.decode(line, type=_Said)
                     if message.type.upper() == "SCHEMA" and message.stream:
-                        found[message.stream] = line.strip()
+                        said = Message("SCHEMA", message.stream, line.strip().encode(), number)
+                        found |= {str(one.stream): one.line.decode() for one in unnesting.messages(said)}
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"The SCHEMA messages in {file} cannot be read ({error}); nothing was changed."
@@ -119,7 +123,7 @@ def _tell(found: Replayed, log: logging.Logger) -> None:
     parts = [f"{counted(left[0], 'dead letter')} refused again ({_by(found.refused)})"] if left[0] else []
     parts += (
         [
-            f"{counted(left[1], 'dead letter')} passed over ({_by(found.undecided)}), since a row of that key is stored and nothing tells which is "
+            f"{counted(left[1], 'dead letter')} passed over ({_by(found.undecided)}), since a row of that key is stored, or other elements of its list may have come, and nothing tells which is "
             "newer (`--over-stored` loads them all the same)"
         ]
         if left[1]

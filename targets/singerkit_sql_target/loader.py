@@ -170,7 +170,7 @@ class SqlLoader:
         """Fit the table to the stream, in transactions of its own; rows that wait keep the shape they came in."""
         former = self._tables.get(stream.name)
         self._places.take(stream.name)
-        start_over = self._ways(self._row.pipeline).start_over(stream.name)
+        start_over = self._ways(self._row.pipeline).start_over(stream.lists_of or stream.name)
         # What is gone of an overwritten one comes again with the whole load.
         scope = self._settings.scope(stream.name)
         if scope is not None:
@@ -190,8 +190,10 @@ class SqlLoader:
                 former=former,
                 waiting=self._stage.types(stream.name),
                 change_waiting=partial(self._stage.change, session, stream.name),
-                must_hold=is_begun and self._begun.must_hold(stream.name),
-                doubts=self.doubts if is_begun and self._begun.should_hold(stream.name) else None,
+                must_hold=is_begun and self._begun.must_hold(stream.name, stream.lists_of),
+                doubts=self.doubts
+                if is_begun and self._begun.should_hold(stream.name, stream.lists_of)
+                else None,
             )
 
         table = self._guarded(fit, f"preparing the table of stream `{stream.name}`")
@@ -213,7 +215,7 @@ class SqlLoader:
         before = self._states.place_of(self._row, stream.name)
         fitting = Fitting(self._dialect, self._settings, self._log, stream, start_over)
         if before not in (None, (fitting.schema, fitting.name)) and session.inspect(*before) is not None:
-            fitting.tell_moved(before, must_hold=self._begun.must_hold(stream.name))
+            fitting.tell_moved(before, must_hold=self._begun.must_hold(stream.name, stream.lists_of))
 
     def _others(self, session: Session, stream: str) -> Others:
         place = place_of(stream, self._settings, self._dialect)

@@ -59,7 +59,7 @@ class SqlTarget(SingerkitTarget):
         """The streams of a run whose lists have tables of their own, by the streams of those."""
         return {}
 
-    def unnesting(self) -> Unnesting | None:
+    def unnesting(self) -> Unnesting:
         """Which streams' records are taken apart, as `nested` says."""
         nestings, methods = nestings_of(self.config["nested"]), methods_of(self.config["load_method"])
         marked = self.config["hard_delete"] and "hard_delete" in self.given_keys
@@ -81,7 +81,15 @@ class SqlTarget(SingerkitTarget):
         self.make_loader()
         assert self._loader is not None  # noqa: S101  which `make_loader` keeps
         missing = self.config.get("missing_fields")
-        see_to(self._loader, wish, self.config.get("pipeline"), self.judgement(), missing, self.logger)
+        see_to(
+            self._loader,
+            wish,
+            self.config.get("pipeline"),
+            self.judgement(),
+            missing,
+            self.unnesting(),
+            self.logger,
+        )
 
     def _load(self, source: IO[bytes]) -> Counter[str]:
         counts = super()._load(source)

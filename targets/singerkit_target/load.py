@@ -518,6 +518,7 @@ class Load:
         return f"{error.before_anew}{self._reading_anew(stream)}; or {error.go_on} with {self._ways_out().accept()}{each_run}"
 
     def _reading_anew(self, stream: str) -> str:
+        stream = self._unnesting.owner(stream)
         is_apart = has_part(self._stored, stream)
         return (
             f"read {'the stream' if is_apart else 'everything'} from the beginning with "
@@ -594,7 +595,7 @@ class Load:
         stream, rejects = rows.stream, list(rows.rejects)
         for batch in rows.batches:
             rejects += self._write_what_fits(stream, batch)
-        self.summary.received[run.stream] += run.lines - len(rejects)
+        self.summary.received[run.stream] += run.lines - run.ends - len(rejects)
         if rows.moved:
             self._tell_moved(stream, rows.moved, run)
         self._unit.rows += run.lines

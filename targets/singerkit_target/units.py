@@ -81,4 +81,4 @@ def _joined(parts: Iterable[Run | Message]) -> Iterator[Run]:
 def _join(stream: str, parts: list[Run]) -> Run:
     numbers = tuple(part.line_number(i) for part in parts for i in range(part.lines))
     data = b"".join(part.data for part in parts)
-    return Run(stream, data, len(numbers), parts[0].first_line, numbers)
+    return Run(stream, data, len(numbers), parts[0].first_line, numbers, sum(part.ends for part in parts))

@@ -94,7 +94,7 @@ class Unnesting:
         for segment in segments:
             first = segment[0]
             if isinstance(first, Message) and first.type != "STATE":
-                for message in self._messages(first):
+                for message in self.messages(first):
                     yield [message]
                 continue
             ready: list[Run | Message] = []
@@ -121,10 +121,14 @@ class Unnesting:
             yield from self._apart[run.stream].all_declared()
             yield from taken
 
+    def owner(self, stream: str) -> str:
+        """Return the stream that the tap sends, of one of lists that which they are in."""
+        return self._owners.get(stream, stream)
+
     def see_columns(self, stream: Stream) -> None:
         """Note what is taken apart and has a column in the table all the same: it is null where it is."""
         if stream.apart:
-            unnester = self._apart[self._owners.get(stream.name, stream.name)].unnester
+            unnester = self._apart[self.owner(stream.name)].unnester
             unnester.holds_whole(stream.name, stream.apart.intersection(stream.column_names))
 
     def _taken(self, run: Run) -> tuple[list[Run], list[Message]]:
@@ -135,8 +139,8 @@ class Unnesting:
         apart.whole = whole
         return runs, [apart.declared(name) for name in changed]
 
-    def _messages(self, message: Message) -> list[Message]:
-        """Return what becomes of a message of its own."""
+    def messages(self, message: Message) -> list[Message]:
+        """Return what becomes of a message that is no record: a SCHEMA is that of its stream, and those of the tables of its lists."""
         if message.type == "SCHEMA" and message.stream is not None:
             return self._schemas(message, message.stream)
         if message.type == "ACTIVATE_VERSION" and message.stream in self._apart:

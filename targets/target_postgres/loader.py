@@ -284,13 +284,13 @@ class PostgresLoader:
             stream=stream,
             settings=self._settings,
             number=self._declared,
-            start_over=self._way.start_over(stream.name),
+            start_over=self._way.start_over(stream.lists_of or stream.name),
             former=former,
             waiting=self._columns_waiting(former) if former is not None and has_documents else frozenset(),
-            must_hold=is_begun and self._begun.must_hold(stream.name),
+            must_hold=is_begun and self._begun.must_hold(stream.name, stream.lists_of),
             loaded_into=None if overwrites else self._begun.row.tables.get(stream.name),
             making=self._upkeep.making(stream.name),
-            doubts=doubts if is_begun and self._begun.should_hold(stream.name) else None,
+            doubts=doubts if is_begun and self._begun.should_hold(stream.name, stream.lists_of) else None,
         )
 
         def fit(cursor: Cursor, log: logging.Logger) -> Table:

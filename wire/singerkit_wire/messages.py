@@ -39,7 +39,8 @@ class _Header(msgspec.Struct, gc=False):
 class Run(msgspec.Struct, frozen=True, gc=False):
     """RECORD lines of one stream, whole and in order, ``lines`` of them.
 
-    ``numbers`` tells the line numbers where the lines did not follow each other.
+    ``numbers`` tells the line numbers where the lines did not follow each other. ``ends`` is how many lines are no records, and
+    say where the elements of lists end (`unnesting.py`).
     """
 
     stream: str
@@ -47,6 +48,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     lines: int
     first_line: int
     numbers: tuple[int, ...] = ()
+    ends: int = 0
 
     def line_number(self, index: int) -> int:
         return self.numbers[index] if self.numbers else self.first_line + index

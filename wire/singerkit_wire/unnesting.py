@@ -79,7 +79,7 @@ class Unnester:
         own = lines.pop(self.stream)
         runs = [msgspec.structs.replace(run, data=b"".join(own.data))]
         return runs + [
-            Run(name, b"".join(one.data), len(one.numbers), one.numbers[0], tuple(one.numbers))
+            Run(name, b"".join(one.data), len(one.numbers), one.numbers[0], tuple(one.numbers), one.ends)
             for name, one in lines.items()
             if one.numbers
         ]
@@ -94,6 +94,7 @@ class Unnester:
             for name, lines in (self._by_hand(line, number) if fast is None else fast).items():
                 found[name].data += lines.data
                 found[name].numbers += lines.numbers
+                found[name].ends += lines.ends
         return found
 
     # --- a line by hand ------------------------------------------------------------------------------------
@@ -223,6 +224,7 @@ class Unnester:
                     for record in records
                 ],
                 [number] * len(made),
+                ends=1,
             )
         return found
 

@@ -26,10 +26,11 @@ _encoder = msgspec.json.Encoder()
 
 @dataclass
 class Lines:
-    """Lines of one stream, in pieces, and of which line of the input each has come."""
+    """Lines of one stream, in pieces, and of which line of the input each has come; ``ends`` of them say where elements end."""
 
     data: list[bytes] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
+    ends: int = 0
 
 
 def compiled_blocks(stream: str, tables: Mapping[str, Names], wanted: Wanted) -> Blocks | None:
@@ -157,7 +158,7 @@ class _Block:
             end = (None, count) if is_inner else (count,)
             made.append((message, (*key, *end, *nothing, _GONE)))
             numbers += [number] * (count + 1)
-        return Lines([list_.line.encoded(list_.name, made)] if made else [], numbers)
+        return Lines([list_.line.encoded(list_.name, made)] if made else [], numbers, len(counts))
 
 
 class _Line:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from conformance.singer import RECORD, SCHEMA, STATE
@@ -52,7 +54,8 @@ def test_elements_have_rows_of_their_own(target: Database) -> None:
         order(2, tags=[]),
         RECORD("orders", {"id": 3, "items": None}),
     ]
-    target.run(ORDERS, *came, STATE({"n": 1}), **CHILDREN).expect(0)
+    outcome = target.run(ORDERS, *came, STATE({"n": 1}), **CHILDREN).expect(0)
+    assert re.search(r"orders__items.*\b3 rows", outcome.stderr), outcome.stderr
     assert target.query("SELECT * FROM orders ORDER BY id") == [(1,), (2,), (3,)]
     assert target.query(ITEMS) == [(1, 0, "a", 5), (1, 1, None, None), (1, 2, "c", None)]
     assert target.query(PARTS) == [(1, 0, 0, "x"), (1, 0, 1, "y"), (1, 2, 2, "z")]
@@ -76,8 +79,16 @@ def test_a_record_brings_all_elements_of_its_lists(target: Database) -> None:
     assert target.query(ITEMS) == [(1, 0, "g", None)]
     target.run(ORDERS, order(1), STATE({"n": 4}), **CHILDREN).expect(0)
     assert target.query(ITEMS) == target.query(PARTS) == [], "and no later run misses rows of these tables"
-    target.run(ORDERS, order(1, item("h")), STATE({"n": 5}), **CHILDREN).expect(0)
+    state = STATE({"bookmarks": {"orders": {"replication_key_value": 1}}})
+    target.run(ORDERS, order(1, item("h")), state, **CHILDREN).expect(0)
     assert target.query(ITEMS) == [(1, 0, "h", None)]
+    if target.schema == "public":
+        target.query("WITH gone AS (DELETE FROM orders__items RETURNING 1) SELECT count(*) FROM gone")
+    else:
+        target.query("DELETE FROM orders__items")
+    missing = target.run(ORDERS, state, **CHILDREN).expect(69)
+    assert "rows of stream `orders__items` were loaded into it" in missing.last_words
+    assert "--start-over --stream orders`" in missing.last_words
 
 
 def test_a_list_that_is_left_out(target: Database) -> None:
@@ -170,6 +181,22 @@ def test_what_has_no_effect_or_no_meaning_is_refused(target: Database) -> None:
     ]
 
 
+def test_records_of_batch_files_are_taken_apart(target: Database, tmp_path: Path) -> None:
+    one, two = {"id": 1, "items": [item("a", "x"), "odd"]}, {"id": 2, "items": [item("b")], "tags": 5}
+    file = tmp_path / "records.jsonl"
+    file.write_text("".join(json.dumps(record) + "\n" for record in (one, two)))
+    batch = {
+        "type": "BATCH",
+        "stream": "orders",
+        "encoding": {"format": "jsonl"},
+        "manifest": [file.as_uri()],
+    }
+    target.run(ORDERS, order(1, item("z"), item("z")), batch, STATE({"n": 1}), **CHILDREN).expect(0)
+    assert target.query(ITEMS) == [(1, 0, "a", None), (1, 1, None, None), (2, 0, "b", None)]
+    assert target.query("SELECT CAST(_value AS text) FROM orders__items WHERE _position = 1") == [('"odd"',)]
+    assert target.query("SELECT id, CAST(tags AS text) FROM orders ORDER BY id") == [(1, None), (2, "5")]
+
+
 def test_a_bad_element_is_set_aside_by_itself(target: Database) -> None:
     strict = {**OPEN, "tags": {"type": "array", "items": {"type": "string", "maxLength": 2}}}
     came = [order(1, tags=["a", "long", "b"])]
@@ -226,6 +253,7 @@ def lines_of(unnester: Unnester, records: Sequence[dict[str, Any]]) -> dict[str,
     found: dict[str, list[Any]] = {}
     for run in runs:
         assert run.data.count(b"\n") == run.lines
+        assert run.data.count(b"1970-01-01") == run.ends
         messages = [json.loads(line) for line in run.data.splitlines()]
         assert all(message["version"] == 3 and message["stream"] == run.stream for message in messages)
         found[run.stream] = [

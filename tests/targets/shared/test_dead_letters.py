@@ -91,6 +91,26 @@ def test_they_are_listed_without_what_records_say(post: Post, capsys: pytest.Cap
     assert capsys.readouterr().out == "There are no dead letters.\n"
 
 
+def test_those_of_records_that_were_taken_apart(post: Post, tmp_path: Path) -> None:
+    """A record is there as it was taken apart, and so is the SCHEMA that `--schema` names; of an element nothing tells whether it is still one."""
+    nested = {"nested": {"orders": "child_tables"}}
+    low = {"type": "object", "properties": {"a": LOW}}
+    tags = {"type": "array", "items": LOW}
+    said = SCHEMA("orders", {"id": INTEGER, "box": low, "tags": tags}, ["id"])
+    bad = {"id": 1, "box": {"a": 900}, "tags": [5, 700]}
+    post.load(said, RECORD("orders", bad), STATE({"n": 1}), **nested)
+    assert (post.query("SELECT id FROM orders"), post.query("SELECT value FROM orders__tags")) == ([], [(5,)])
+    wide = {**low, "properties": {"a": INTEGER}}
+    mended = SCHEMA("orders", {"id": INTEGER, "box": wide, "tags": {**tags, "items": INTEGER}}, ["id"])
+    (tmp_path / "schema").write_text(json.dumps(mended))
+    with pytest.raises(BadDataError, match=r"1 dead letter passed over \(`orders__tags`\).*other elements"):
+        post.by_hand(nested, replay_rejects=True, schema=str(tmp_path / "schema"))
+    assert post.query("SELECT id, box__a FROM orders") == [(1, 900)]
+    post.by_hand(nested, replay_rejects=True, over_stored=True, schema=str(tmp_path / "schema"))
+    assert post.query("SELECT _position, value FROM orders__tags ORDER BY 1") == [(0, 5), (1, 700)]
+    assert post.count() == 0
+
+
 def test_a_rerun_does_not_double_them(post: Post) -> None:
     """Also where each message has the time at which it was read."""
     for run in range(3):
