@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -16,8 +17,11 @@ import pytest
 from conformance.processes import Outcome, run
 from conformance.singer import RECORD, SCHEMA, STATE, lines
 from faults.loads import command, load, query
+from faults.proxy import proxied
 from faults.servers import Account, pooled
 from psycopg2.extensions import parse_dsn
+
+from target_postgres.connect import connect, dsn_of
 
 ROWS = [SCHEMA("s", {"id": {"type": "integer"}}, ["id"]), RECORD("s", {"id": 1}), STATE({"a": 1})]
 
@@ -153,6 +157,26 @@ def test_tls_with_an_authority_and_a_certificate_of_the_client(
 
 
 # --- the session --------------------------------------------------------------------------------------------
+
+
+def test_a_connection_finds_out_that_the_other_end_is_gone(database: str) -> None:
+    options = {
+        "SO_KEEPALIVE": 1,
+        "TCP_KEEPIDLE": 30,
+        "TCP_KEEPINTVL": 10,
+        "TCP_KEEPCNT": 3,
+        "TCP_USER_TIMEOUT": 60_000,
+    }
+
+    def found(dsn: str) -> dict[str, int]:
+        connection = connect(dsn_of({"dsn": dsn}), lock_timeout_seconds=1)
+        levels = {"SO_": socket.SOL_SOCKET, "TCP": socket.IPPROTO_TCP}
+        with contextlib.closing(connection), socket.socket(fileno=os.dup(connection.fileno())) as line:
+            return {name: line.getsockopt(levels[name[:3]], getattr(socket, name)) for name in options}
+
+    with proxied(database, "after") as proxy:
+        assert found(proxy.uri) == options
+        assert found(f"{proxy.uri}&keepalives_idle=7")["TCP_KEEPIDLE"] == 7
 
 
 def test_a_role_owns_what_is_made(password_role: tuple[str, str], database: str) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance.processes import Outcome
-from conformance.singer import RECORD, SCHEMA, STATE
+from conformance.processes import Outcome, Running
+from conformance.singer import RECORD, SCHEMA, STATE, lines
 from faults import loads
 from targets.duckdb import test_target_duckdb as duck
 
@@ -183,3 +183,21 @@ def test_a_name_that_no_store_has_is_refused_with_the_reason(words: Words, name:
         assert f"Expected a name that {words.name} can store, got `" in str(told.value)
         assert f"`, which {problem}; rename it in the source" in str(told.value)
         assert name.isprintable() or name not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["postgres", "duckdb"])
+def test_what_waits_is_committed_while_the_tap_says_nothing(
+    request: pytest.FixtureRequest, tmp_path: Path, name: str
+) -> None:
+    """A STATE is printed behind its commit, here long before the next message and with few rows and bytes."""
+    config = {"commit_seconds": 0.2, "commit_rows": 10**6}
+    if name == "duckdb":
+        words = duck.command(tmp_path / "a.duckdb", **config)
+    else:
+        words = loads.command(tmp_path, request.getfixturevalue("database"), config)
+    with Running(words, cwd=tmp_path) as tap:
+        tap.send(lines(SCHEMA("s", {"id": INTEGER}, ["id"]), RECORD("s", {"id": 1}), STATE({"a": 1})))
+        assert tap.wait_for(lambda printed: printed == [b'{"a": 1}\n'])
+        tap.send(lines(RECORD("s", {"id": 2}), STATE({"a": 2})))
+        assert tap.wait_for(lambda printed: len(printed) == 2)
+        tap.finish().expect(0)
