@@ -26,7 +26,7 @@ def most_exact(given: Mapping[str, _T], name: str, setting: str, what: str = "st
     Raises:
         ConfigurationError: two patterns are as exact as each other, and say different things.
     """
-    found = [pattern for pattern in given if _matches(pattern, name)]
+    found = [pattern for pattern in given if _matches(pattern, name)] if given else []
     if not found:
         return None
     exactness = max(_exactness(pattern, name) for pattern in found)

@@ -147,6 +147,8 @@ class PostgresLoader:
         self._began_with: str | None = None
         self.outcomes = Outcomes()
         self._told_of_others: set[str] = set()  # streams that other pipelines load, too
+        self._others_seen: Sequence[rows_of_state.Other] | None = None  # in this unit
+        self._pid_of_unit: int | None = None
         self._in_unit: set[str] = set()  # streams that the unit in hand has done something in the table of
         self._made = Made()
         self._fitting = Fitting(
@@ -341,7 +343,7 @@ class PostgresLoader:
         if not self._in_unit:
             return self._call(partial(self._before_unit, stream, fit, doing), doing)  # type: ignore[no-any-return]  # what `fit` returns
         if stream not in self._in_unit:
-            pid: int = self._call(pid_of, doing)
+            pid = self._pid(doing)
             table = self._fitting.beside_unit(stream, fit, doing, pid, self._made.of(stream))
             if table is not None:
                 return table
@@ -404,15 +406,27 @@ class PostgresLoader:
 
     def _tell_of_others(self, cursor: Cursor, table: Table) -> None:
         """Warn of pipelines that load the same table: with one source between them that is fine, with two it is not."""
-        others = self._others(cursor, table)
+        if self._others_seen is None:
+            self._others_seen = self._ask_others(cursor)
+        others = self._others_of(self._others_seen, table)
         if others.names and table.stream not in self._told_of_others:
             self._told_of_others.add(table.stream)
             others.tell(table.stream, self._settings, self._log)
 
-    def _others(self, cursor: Cursor, table: Table) -> Others:
-        row, stream, oid = self._begun.row, table.stream, table.shape.oid
-        names = [] if self._begun is _NOT_BEGUN else rows_of_state.others_with(cursor, row, stream, oid)
+    def _ask_others(self, cursor: Cursor) -> Sequence[rows_of_state.Other]:
+        return () if self._begun is _NOT_BEGUN else rows_of_state.others(cursor, self._begun.row)
+
+    def _others_of(self, every: Sequence[rows_of_state.Other], table: Table) -> Others:
+        names = [other.pipeline for other in every if other.has_loaded(table.stream, table.shape.oid)]
         return Others(names, self._way.start_over_as)
+
+    def _pid(self, doing: str) -> int:
+        """The server's number of the session, the same as long as the unit is open; what was queued is done behind this call."""
+        if self._pid_of_unit is None:
+            self._pid_of_unit = self._call(pid_of, doing)
+        else:
+            self._call(_nothing, doing)  # a job looks at all tables, and another one is about to be there
+        return self._pid_of_unit
 
     def write(self, stream: Stream, batch: Batch) -> None:
         """Encode a batch here and queue its COPY."""
@@ -460,7 +474,7 @@ class PostgresLoader:
         if not self._in_unit:
             self._call(partial(self._before_unit, stream, fit, doing), doing)
         else:
-            pid: int = self._call(pid_of, doing)
+            pid = self._pid(doing)
             if self._fitting.beside_unit(stream, fit, doing, pid, self._made.of(stream)) is None:
                 self._call(partial(self._within_unit, stream, fit, doing), doing)
                 return  # what goes with the unit is not known to be there
@@ -547,7 +561,7 @@ class PostgresLoader:
 
         def remove(connection: Connection) -> None:
             with connection.cursor() as cursor:
-                others = self._others(cursor, table)
+                others = self._others_of(self._ask_others(cursor), table)
                 self._storing.activate(cursor, table, Removal(asked, others))
 
         self._storing.activated.add(stream.name)
@@ -738,6 +752,7 @@ class PostgresLoader:
             raise
 
     def _forget_unit(self) -> None:
+        self._others_seen = self._pid_of_unit = None
         self._fitting.end_unit()
         self._safe = None
         self._storing.lose_unit()
@@ -771,6 +786,10 @@ class PostgresLoader:
     def _call(self, job: Callable[[Connection], Any], doing: str) -> Any:
         self._waiting.send_all()
         return self._open_session.call(job, doing)
+
+
+def _nothing(_connection: Connection) -> None:
+    pass
 
 
 def _commit(connection: Connection) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
@@ -18,12 +18,13 @@ from singerkit_state.postgres.table import TABLES, columns_of, table_exists
 from singerkit_state.value import encode
 
 __all__ = [
+    "Other",
     "Run",
     "StateRow",
     "last_run",
     "lock_row",
     "note",
-    "others_with",
+    "others",
     "pipelines",
     "read",
     "row_from",
@@ -33,6 +34,20 @@ __all__ = [
     "time_of",
     "with_notes",
 ]
+
+
+class Other(NamedTuple):
+    """Another pipeline, the streams that it has loaded, and the OIDs of those of their tables that it has noted."""
+
+    pipeline: str
+    loaded: Collection[str]
+    oids: Mapping[str, int]
+
+    def has_loaded(self, stream: str, oid: int | None) -> bool:
+        """Tell whether it has loaded the table ``oid``; where it has noted none, a stream of that name."""
+        return (oid is not None and oid in self.oids.values()) or (
+            stream in self.loaded and stream not in self.oids
+        )
 
 
 @dataclass(frozen=True)
@@ -101,8 +116,8 @@ def pipelines(cursor: Cursor, schema: str, table: str) -> list[str]:
     return [name for (name,) in cursor.fetchall()]
 
 
-def others_with(cursor: Cursor, row: StateRow, stream: str, oid: int | None) -> list[str]:
-    """Return the other pipelines of the table that have loaded the table ``oid``; of those that have noted none, a stream of that name."""
+def others(cursor: Cursor, row: StateRow) -> list[Other]:
+    """Return the other pipelines of the table that have loaded anything."""
     has_tables = TABLES in columns_of(cursor, row.schema, row.table)
     cursor.execute(
         sql.SQL(
@@ -111,11 +126,8 @@ def others_with(cursor: Cursor, row: StateRow, stream: str, oid: int | None) -> 
         ).format(sql.SQL("tables" if has_tables else "NULL"), identifier(row.schema, row.table)),
         (row.pipeline,),
     )
-    others = [(name, loaded, _noted(tables, row.here, at)) for name, at, loaded, tables in cursor.fetchall()]
     return [
-        name
-        for name, loaded, oids in others
-        if (oid is not None and oid in oids.values()) or (stream in loaded and stream not in oids)
+        Other(name, loaded, _noted(tables, row.here, at)) for name, at, loaded, tables in cursor.fetchall()
     ]
 
 
