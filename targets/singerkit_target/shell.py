@@ -133,7 +133,7 @@ COMMON_SETTINGS: Mapping[str, Any] = {
     "commit_rows": {
         **_POSITIVE,
         "default": 500_000,
-        "description": "Commit at the next STATE once this many rows were received.",
+        "description": "Commit at the next STATE once this many rows were received; of STATEs that are read in one piece (up to 1 MiB) the last counts.",
     },
     "commit_bytes": {
         **_POSITIVE,

@@ -119,7 +119,7 @@ _OWNER = _Meaning(
     NotAuthorisedError,
     "PostgreSQL refused {doing} ({text})",
     "give the table to this role (`ALTER TABLE ... OWNER TO ...`), make the role a member of the owner (`GRANT ... TO ...`), or let the "
-    "owner make the change by hand, then run again.",
+    "owner make the change by hand; a table that is to get no column stays as it is with `schema_contract: ignore`. Then run again.",
 )
 _ROW_SECURITY = _Meaning(
     NotAuthorisedError,
