@@ -449,7 +449,9 @@ class Checker:
             elif stream == "customers" and name == "badge" and name not in sent:
                 # A field that no longer comes keeps what was stored: that of any earlier version.
                 fits = row[name] is None or any(
-                    json.loads(earlier.fields.get("badge", "null")) == row[name]
+                    _fits(
+                        json.loads(earlier.fields.get("badge", "null"), parse_float=Decimal), name, row, types
+                    )
                     for earlier in self._journal.versions["customers"]
                     if earlier.key == version.key and earlier.seq < version.seq
                 )
