@@ -172,9 +172,6 @@ class SqlLoader:
         self._places.take(stream.name)
         start_over = self._ways(self._row.pipeline).start_over(stream.lists_of or stream.name)
         # What is gone of an overwritten one comes again with the whole load.
-        scope = self._settings.scope(stream.name)
-        if scope is not None:
-            scope.check(stream)
         is_begun = former is None and not self._settings.overwrites(stream.name)
 
         def fit(session: Session) -> Table:

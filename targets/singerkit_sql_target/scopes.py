@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
@@ -37,8 +37,8 @@ class Scope:
     fields: tuple[str, ...]
     is_window: bool = False
 
-    def check(self, stream: Stream) -> None:
-        """See that the stream has the fields.
+    def needed_in(self, stream: Stream) -> Stream:
+        """Return a stream whose records have to have a value in each of the fields.
 
         Raises:
             ConfigurationError: it has not.
@@ -51,6 +51,11 @@ class Scope:
                     f"Expected a field of stream `{stream.name}` at `replace_by`, got `{name}`{hint}; nothing of this stream was written: correct "
                     "the config, then run again."
                 )
+        columns = (
+            replace(one, required=True, nullable=False) if one.name in self.fields else one
+            for one in stream.columns
+        )
+        return replace(stream, columns=tuple(columns), needed=self.fields)
 
     def lacks_value(self, stream: str) -> BadDataError:
         """What ends a run in which rows come that belong to no set."""

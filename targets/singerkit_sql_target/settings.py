@@ -131,18 +131,20 @@ class Settings:
         is_hashed = stream.lists_of is None and self.keying.hashes(stream.name)
         return (ROW_HASH,) if is_hashed else stream.key_properties
 
-    def ordered(self, stream: Stream) -> Stream:
-        """Return a stream with the field that tells which of its rows is newer, where the config names one.
+    def as_told(self, stream: Stream) -> Stream:
+        """Return a stream with the fields that each record has to have: one that tells which row is newer, those by which sets of rows are replaced.
 
         Raises:
-            ConfigurationError: that field is none, or cannot tell; or the config gives the stream a key without an effect.
+            ConfigurationError: a field is none, or cannot tell; or the config gives the stream a key without an effect.
         """
         if stream.lists_of is not None:  # what holds of these is said of the stream that has them
             return replace(stream, order=None)
         self.keying.check(stream, self.methods.of(stream.name))
         name = self.newest_by.of(stream.name)
         is_chosen = name is not None and self.type_of(stream.name, name) is not None
-        return newest.ordered_by(stream, name, self.methods.of(stream.name), is_chosen=is_chosen)
+        stream = newest.ordered_by(stream, name, self.methods.of(stream.name), is_chosen=is_chosen)
+        scope = self.scope(stream.name)
+        return stream if scope is None else scope.needed_in(stream)
 
     def scope(self, stream: str) -> Scope | None:
         """Which rows of a stream a run replaces, where it brings sets of them whole."""
@@ -183,11 +185,18 @@ def conflicts_of(config: Mapping[str, Any], given: frozenset[str]) -> Conflicts:
     by_pattern = known_words(config["on_type_conflict"], _CONFLICTS)
     held = contracts_of(config["schema_contract"])
     newest_by = NewestBy(config.get("newest_by", {}))
+    methods, scopes = methods_of(config["load_method"]), scopes_of(config.get("replace_by", {}))
+
+    def is_needed(stream: str, field: str) -> bool:
+        """Whether it has to be known of each row, and not beside its column."""
+        if methods.of(stream) is Method.REPLACE and field in scopes.of(stream).fields:
+            return True
+        return field == newest_by.of(stream)
 
     def of(stream: str, field: str) -> OnConflict | None:
         said = asked(stream, field)
         is_change = said in (OnConflict.VARIANT, OnConflict.WIDEN)
-        is_fixed = not held.evolves(stream) or field == newest_by.of(stream)
+        is_fixed = not held.evolves(stream) or is_needed(stream, field)
         return None if is_change and is_fixed else said
 
     def asked(stream: str, field: str) -> OnConflict:

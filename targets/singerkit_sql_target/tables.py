@@ -191,7 +191,7 @@ def fit_table(
         RowsGone: rows were loaded, and the table is gone or empty.
         BadDataError: names collide, a key or type does not fit the existing table.
     """
-    stream = settings.ordered(stream)
+    stream = settings.as_told(stream)
     fitting = _Fitting(dialect, settings, log, stream, start_over, session, dialect, waiting, change_waiting)
     existing = fitting.look(session.inspect)
     has_marks = existing is not None and may_hold_marks(existing.columns, stream)

@@ -166,7 +166,7 @@ def fit_table(
         BadDataError: names collide, a key or type does not fit the existing table.
         ConfigurationError: the table has a rule.
     """
-    stream = settings.ordered(stream)
+    stream = settings.as_told(stream)
     fitting = Fitting(WORDS, settings, log, stream, start_over)
     name = fitting.name
     existing = fitting.look(partial(ddl.inspect, cursor))
@@ -195,8 +195,6 @@ def fit_table(
         columns, types = named_types(stream)
     keys = tuple(columns[key] for key in settings.key(stream))
     scope = settings.scope(stream.name)
-    if scope is not None:
-        scope.check(stream)
     history: tuple[str, ...] = ()
     if settings.keeps_history(stream.name):
         history, keys = keys, key_with_range(fitting, columns)

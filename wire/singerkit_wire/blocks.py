@@ -118,7 +118,8 @@ class BlockDecoder:
         self.stream = stream
         # A record that the target refuses, or finds to be older, is left out alone: it must not hold values of another one of its key.
         sets_aside = judgement.quarantine or judgement.unstorable is Policy.QUARANTINE
-        self._in_order = stream.order is not None or (sets_aside and bool(stream.key_properties))
+        is_seen_singly = stream.order is not None or bool(stream.needed) or sets_aside
+        self._in_order = is_seen_singly and bool(stream.key_properties)
         demanded = stream.order if judgement.missing in (Missing.KEEP, Missing.KEEP_WHAT_IS_THERE) else None
         self._fast: FastDecoder | None = None
         if not self._always_exact:

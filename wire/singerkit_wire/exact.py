@@ -249,6 +249,13 @@ class ExactDecoder:
                 raise KeyLeftOut(f"$.{key}", "Expected the key property, which is missing")
             if record[key] is None:
                 raise RejectedRow(f"$.{key}", "Expected a value in the key property, got `null`")
+        for name in self.stream.needed:
+            if record.get(name) is None:
+                got = "got `null`" if name in record else "which is missing"
+                raise RejectedRow(
+                    f"$.{name}",
+                    f"Expected a value in the field by which sets of rows are replaced (`replace_by`), {got}",
+                )
         if self.demanded is not None and self.demanded not in record and record.get(DELETED_AT) is None:
             raise RejectedRow(
                 f"$.{self.demanded}",

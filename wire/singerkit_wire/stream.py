@@ -27,7 +27,7 @@ class Stream:
     is taken apart, for what of it has to stay whole. ``lists_of``: the stream whose lists have these elements; the last field of the key
     is their place, and a record that says that its row is gone takes those behind it along. ``takes_masks``: the target
     takes rows that leave fields out in one batch (`masks.py`). ``order``: the field that tells which of two rows with one key is the newer, so
-    that they are two until the target has compared them.
+    that they are two until the target has compared them. ``needed``: the fields by whose values sets of rows are replaced, so that each row counts.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Stream:
     apart: frozenset[str] = frozenset()
     takes_masks: bool = False
     order: str | None = None
+    needed: tuple[str, ...] = ()
     lists_of: str | None = None
     said: bytes = dataclasses.field(default=b"", compare=False, repr=False)
     """The SCHEMA message as it came."""

@@ -223,7 +223,7 @@ def test_sets_of_rows_that_come_whole_take_the_place_of_those(
     cut = target.run(at(4), schema, *order_lines((1, 1, 0)), at(5), commit_rows=1, **REPLACE).expect(65)
     assert b'"replication_key_value":5' not in cut.stdout
     nobody = target.run(at(4), schema, *order_lines((7, None, 0)), at(5, complete=True), **REPLACE).expect(65)
-    assert "Expected a value in `order_id` of each row" in nobody.last_words
+    assert "sets of rows are replaced (`replace_by`), got `null` at lines.$.order_id" in nobody.last_words
     target.run(at(4), schema, at(4, complete=True), **REPLACE).expect(0)
     assert target.query(LINES_NOW) == [(1, 1, 9), (1, 5, 5), (2, 3, 3), (3, 4, 4)]
     # Nothing comes but what is set aside.
@@ -235,6 +235,30 @@ def test_sets_of_rows_that_come_whole_take_the_place_of_those(
     window = {**REPLACE, "replace_by": {"li*": {"window": "v"}}}
     target.run(at(4), schema, *order_lines((6, 9, 5), (8, 9, 8)), at(5, complete=True), **window).expect(0)
     assert target.query(LINES_NOW) == [(1, 1, 9), (2, 3, 3), (3, 4, 4), (9, 6, 5), (9, 8, 8)]
+
+
+def test_a_row_that_moves_between_sets_replaces_both_and_one_of_no_set_is_set_aside(target: Database) -> None:
+    marks = SCHEMA(
+        "lines", {**LINES, "_sdc_deleted_at": {"type": ["string", "null"], "format": "date-time"}}, ["id"]
+    )
+    first = order_lines((1, 1, 1), (2, 1, 2), (3, 2, 3), (4, 3, 4))
+    target.run(BEGIN, marks, *first, at(1, complete=True), **REPLACE).expect(0)
+    moves = [RECORD("lines", {"id": 1, "order_id": order}) for order in (1, 2)]
+    odd = [
+        RECORD("lines", {"id": 4, "order_id": "x", "v": 5}),
+        RECORD("lines", {"id": 4, "order_id": None, "v": 5}),
+        RECORD("lines", {"id": 4, "v": 5}),
+        RECORD("lines", {"id": 4, "_sdc_deleted_at": "2026-01-01T00:00:00Z"}),
+    ]
+    how = {**REPLACE, "missing_fields": "keep", "on_invalid": "quarantine"}
+    target.run(at(1), marks, *moves, *odd, at(2, complete=True), **how).expect(0)
+    assert target.query(LINES_NOW) == [(2, 1, 1), (3, 4, 4)]
+    assert target.query("SELECT path, count(*) FROM _singerkit_rejects GROUP BY path") == [("$.order_id", 4)]
+    target.run(at(2), marks, odd[3], at(3, complete=True), missing_fields="keep", **REPLACE).expect(65)
+    target.run(at(2), marks, *order_lines((6, 1, 6)), at(3, complete=True), **REPLACE).expect(0)
+    assert target.query(LINES_NOW) == [(1, 6, 6), (2, 1, 1), (3, 4, 4)]
+    target.run(at(3), marks, *moves, at(4, complete=True), missing_fields="keep", **REPLACE).expect(0)
+    assert target.query(LINES_NOW) == [(2, 1, 1), (3, 4, 4)]
 
 
 def test_what_is_replaced_has_to_be_said(target: Database) -> None:
