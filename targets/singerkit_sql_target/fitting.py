@@ -12,6 +12,7 @@ from singerkit_catalog.admitted import json_types
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.contracts import Contract, without
 from singerkit_sql_target.dialect import Existing, InTheWay, Words
+from singerkit_sql_target.fieldcomments import refuse_exchanged
 from singerkit_sql_target.keying import HASH, ROW_HASH
 from singerkit_sql_target.names import place_of
 from singerkit_sql_target.naming import refuse_renamed
@@ -131,6 +132,7 @@ class Fitting:
         """See that no column of the table with rows is that of a field which the config calls otherwise now."""
         if existing is not None and not existing.is_empty:
             refuse_renamed(self.settings.naming, self.stream.name, columns, existing.columns, self._renaming)
+            refuse_exchanged(self.words, self.stream.name, columns, existing.columns, self.quoted)
 
     def _renaming(self, former: str, column: str) -> str:
         return f"ALTER TABLE {self.quoted} RENAME COLUMN {self.words.quote(former)} TO {self.words.quote(column)}"

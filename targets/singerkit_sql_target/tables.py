@@ -24,6 +24,7 @@ from singerkit_sql_target.dialect import (
     Runs,
     Session,
 )
+from singerkit_sql_target.fieldcomments import new_fields
 from singerkit_sql_target.fitting import (
     FORGET_TYPES,
     MOST_NAMED,
@@ -496,7 +497,8 @@ def _comments(fitting: _Fitting, columns: Mapping[str, str], added: Collection[s
     """Return the comments by which later runs know what new columns are."""
     variants = new_variants(fitting.stream, columns, added)
     marks = new_marks(fitting.stream, columns, added)
-    return {name: comment_of(field) for name, field in variants.items()} | marks
+    fields = new_fields({field: columns[field] for field in fitting.stream.fields}, added)
+    return fields | {name: comment_of(field) for name, field in variants.items()} | marks
 
 
 def _comment(fitting: _Fitting, comments: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.deletions import new_marks
+from singerkit_sql_target.fieldcomments import new_fields
 from singerkit_sql_target.fitting import MOST_NAMED, Fitting, quoted
 from singerkit_sql_target.keying import ROW_HASH, check_hashed
 from singerkit_sql_target.names import identifiers
@@ -259,8 +260,7 @@ def fit_table(
         _tell_beside(fitting, added, types, existing, read_anew)
     if existing is None and name != stream.name:
         ddl.comment_table(cursor, table, f"stream {stream.name}")
-    shortened = {short: field for field, short in columns.items() if short != field and short in added}
-    ddl.comment_columns(cursor, table, {short: f"field {field}" for short, field in shortened.items()})
+    ddl.comment_columns(cursor, table, new_fields(columns, added))
     variants = new_variants(stream, columns, added)
     marks = new_marks(stream, columns, added)
     ddl.comment_columns(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,33 @@ def test_columns_that_are_called_otherwise_are_told_at_once_with_the_statements(
         target.query(statement)
     target.run(*rows("s", {"Id": 1, "unitPrice": "b"}), state("s", value=2), names="snake").expect(0)
     assert target.query(f"SELECT id, unit_price FROM {target.schema}.s") == [(1, "b")]
+
+
+def test_names_that_are_exchanged_are_told_with_the_statements(target: Database) -> None:
+    schema = SCHEMA("s", {"id": INTEGER, "a": TEXT, "b": TEXT}, ["id"])
+    plain = [schema, RECORD("s", {"id": 1, "a": "of a", "b": "of b"}), STATE({"n": 1})]
+    swapped: dict[str, Any] = {"column_names": {"s.a": "b", "s.b": "a"}}
+    target.run(*plain).expect(0)
+    for config, a, b in ((swapped, "of b", "of a"), ({}, "of a", "of b")):
+        words = target.run(*plain, **config).expect(78).last_words
+        assert "`b` holds" in words
+        (rename,) = re.findall(r"rename them \(`(.*?)`\)", words)
+        for statement in rename.split("; "):
+            target.query(statement)
+        target.run(*plain, **config).expect(0)
+        assert target.query("SELECT id, a, b FROM s") == [(1, a, b)]
+    (note,) = re.findall(r"note that \(`(.*?)`\)", target.run(*plain, **swapped).expect(78).last_words)
+    for statement in note.split("; "):
+        target.query(statement)
+    target.run(*plain, **swapped).expect(0)
+    # One that goes on in the column of a field which is no more is nobody's surprise.
+    later = [
+        SCHEMA("s", {"id": INTEGER, "c": TEXT}, ["id"]),
+        RECORD("s", {"id": 1, "c": "of c"}),
+        STATE({"n": 2}),
+    ]
+    target.run(*later, column_names={"s.c": "a"}).expect(0)
+    assert target.query("SELECT a FROM s") == [("of c",)]
 
 
 def test_pipelines_share_a_table_by_its_name_and_not_by_that_of_the_stream(target: Database) -> None:
