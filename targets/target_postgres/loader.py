@@ -278,7 +278,6 @@ class PostgresLoader:
         self._upkeep.check_division(stream)
         self._declared += 1
         doubts: list[str] = []
-        has_documents = former is not None and "jsonb" in former.types.values()
         overwrites = self._settings.overwrites(stream.name)  # what is gone comes again with the whole load
         is_begun = former is None and not overwrites
         fitting = partial(
@@ -288,7 +287,7 @@ class PostgresLoader:
             number=self._declared,
             start_over=self._way.start_over(stream.lists_of or stream.name),
             former=former,
-            waiting=self._columns_waiting(former) if former is not None and has_documents else frozenset(),
+            waiting=frozenset() if former is None else self._columns_waiting(former, stream),
             must_hold=is_begun and self._begun.must_hold(stream.name, stream.lists_of),
             loaded_into=None if overwrites else self._begun.row.tables.get(stream.name),
             making=self._upkeep.making(stream.name),
@@ -318,10 +317,10 @@ class PostgresLoader:
         self._made.note(stream.name, table.new)
         return table.given
 
-    def _columns_waiting(self, table: Table) -> frozenset[str]:
+    def _columns_waiting(self, table: Table, stream: Stream) -> frozenset[str]:
         def look(connection: Connection) -> frozenset[str]:
             with connection.cursor() as cursor:
-                return overwriting.waiting_columns(cursor, table)
+                return overwriting.waiting_columns(cursor, table, stream)
 
         found: frozenset[str] = self._call(look, f"preparing the table of stream `{table.stream}`")
         return found

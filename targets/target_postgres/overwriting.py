@@ -15,6 +15,7 @@ from psycopg2.sql import SQL, Composed, Identifier
 from singerkit_shell.errors import BadDataError
 from singerkit_sql_target.scopes import Scope
 from singerkit_target.outcomes import Outcome
+from singerkit_wire.stream import Stream
 from target_postgres import ddl
 from target_postgres.changes import change_of
 from target_postgres.faults import NotDone
@@ -39,14 +40,20 @@ def create_stage(
     )
 
 
-def waiting_columns(cursor: Cursor, table: Table) -> frozenset[str]:
-    """Return the columns of documents of which values wait: these are not blank, whatever the table has in them."""
+def waiting_columns(cursor: Cursor, table: Table, stream: Stream) -> frozenset[str]:
+    """Return the columns that a SCHEMA declares otherwise and of which values wait: these are not blank, whatever the table has in them."""
+    same = {one.name: one for one in table.given.columns}
+    changed = {
+        table.columns[one.name]
+        for one in stream.columns
+        if one.name in table.columns and same.get(one.name) != one
+    }
     return frozenset(
         short
         for part in table.parts
-        for short in (part.columns if isinstance(part, Rows) else ())
-        if table.types.get(short) == "jsonb"
-        and ddl.holds_values(cursor, Identifier("pg_temp", part.stage), short)  # type: ignore[union-attr]  # of rows
+        if isinstance(part, Rows)
+        for short in changed.intersection(part.columns)
+        if ddl.holds_values(cursor, Identifier("pg_temp", part.stage), short)
     )
 
 
