@@ -52,8 +52,9 @@ _DEFAULTS: Mapping[str, Any] = {
     "default_target_schema": "melty",
     "add_record_metadata": True,
     "hard_delete": False,
+    "table_name": "{table}",
 }
-"""Where theirs differ from ours."""
+"""Where theirs differ from ours: a stream `public-users` goes into the table `users`, too."""
 
 _HOME_FILES = frozenset(
     f"~/.postgresql/{name}" for name in ("root.crl", "root.crt", "postgresql.crt", "postgresql.key")
@@ -184,12 +185,9 @@ def _take_values(made: TakenOver, theirs: Mapping[str, Any]) -> None:
 
 
 def _take_methods(made: TakenOver, theirs: Mapping[str, Any]) -> None:
-    if "process_activate_version_messages" in theirs:
-        made.rename(
-            "process_activate_version_messages",
-            "activate_version",
-            theirs["process_activate_version_messages"],
-        )
+    if "process_activate_version_messages" in theirs:  # of the SDK, beside their own: either of them turns it off
+        follows = made.config.get("activate_version", True) and theirs["process_activate_version_messages"]
+        made.config["activate_version"] = bool(follows)
     if made.config.get("activate_version", True) and made.config.get("add_record_metadata") is False:
         # They refuse it, too.
         made.problems.append(

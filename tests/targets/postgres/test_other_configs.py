@@ -67,8 +67,9 @@ def test_a_config_of_meltanolabs_works_as_it_is(database: str, tmp_path: Path) -
         "password": address.get("password", "none"),
         "database": address["dbname"],
     }
-    schema = SCHEMA("s", {"id": {"type": "integer"}, "t": {"type": "string"}}, ["id"])
-    messages = [schema, RECORD("s", {"id": 1, "t": "a"}), RECORD("s", {"id": 1, "t": "b"}), STATE({"a": 1})]
+    name = "public-s"  # which goes into the table `s`
+    schema = SCHEMA(name, {"id": {"type": "integer"}, "t": {"type": "string"}}, ["id"])
+    messages = [schema, RECORD(name, {"id": 1, "t": "a"}), RECORD(name, {"id": 1, "t": "b"}), STATE({"a": 1})]
     done = run(command(tmp_path, None, theirs), stdin=lines(*messages)).expect(0)
     assert "upserts streams with a key under `load_method: append-only`" in done.stderr
     rows = query(database, "SELECT id, t, _sdc_received_at IS NOT NULL FROM melty.s")
@@ -94,6 +95,10 @@ def test_what_their_config_leaves_out_is_as_there(caplog: pytest.LogCaptureFixtu
         ({"batch_size_rows": 7, "use_copy": True}, {"commit_rows": 7}),
         ({"sanitize_null_text_characters": True}, {"on_unstorable": "replace"}),
         ({"process_activate_version_messages": False, "use_copy": True}, {"activate_version": False}),
+        (
+            {"process_activate_version_messages": False, "activate_version": True, "use_copy": True},
+            {"activate_version": False},
+        ),
         ({"ssl_enable": True}, {"sslmode": "verify-full"}),
         ({"ssl_enable": True, "ssl_mode": "require"}, {"sslmode": "require"}),
         ({"ssl_enable": False, "ssl_mode": "require"}, {}),
