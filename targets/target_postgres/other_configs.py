@@ -185,7 +185,7 @@ def _take_values(made: TakenOver, theirs: Mapping[str, Any]) -> None:
 
 
 def _take_methods(made: TakenOver, theirs: Mapping[str, Any]) -> None:
-    if "process_activate_version_messages" in theirs:  # of the SDK, beside their own: either of them turns it off
+    if "process_activate_version_messages" in theirs:  # beside their own, and either turns it off
         follows = made.config.get("activate_version", True) and theirs["process_activate_version_messages"]
         made.config["activate_version"] = bool(follows)
     if made.config.get("activate_version", True) and made.config.get("add_record_metadata") is False:
