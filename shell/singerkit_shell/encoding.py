@@ -33,7 +33,7 @@ def check_utf8(data: bytes) -> None:
         position += consumed
 
 
-def has_escape(escape: re.Pattern[bytes], data: bytes) -> bool:
+def has_escape(escape: re.Pattern[bytes], data: bytes | bytearray) -> bool:
     """Tell whether ``escape``, a pattern that begins with a backslash, is found in ``data``.
 
     `find` leaps to the next backslash, where `search` looks at each byte: most text has next to none.

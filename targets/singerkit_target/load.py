@@ -255,22 +255,26 @@ class Load:
             wait_seconds=limits.wait_seconds,
             stop=self._stop,
         ):
-            parts, problem = self._parts(chunk)
-            try:
-                due = segments(parts, lambda: bool(self._versions.due(self._decoders)))
-                for segment in self._unnesting.segments(due):
-                    self._handle_segment(segment)
-                    if self._stop.count > 1:
-                        break
-            except MalformedLine as error:
-                raise error.at(chunk) from None
+            self._load_chunk(chunk)
             if self._stop:
                 break
-            if problem is not None:
-                raise problem
             if len(chunk.data) < limits.chunk_bytes // 2 or not self._is_committing:
                 self._end_commit()  # nothing better is to be done, or it has ended
             self._commit_if_due()
+            del chunk  # which may be one line of many megabytes, and the next one is read now
+
+    def _load_chunk(self, chunk: Chunk) -> None:
+        parts, problem = self._parts(chunk)
+        try:
+            due = segments(parts, lambda: bool(self._versions.due(self._decoders)))
+            for segment in self._unnesting.segments(due):
+                self._handle_segment(segment)
+                if self._stop.count > 1:
+                    break
+        except MalformedLine as error:
+            raise error.at(chunk) from None
+        if problem is not None and not self._stop:
+            raise problem
 
     def _parts(self, chunk: Chunk) -> tuple[list[Run | Message], BadDataError | None]:
         """Return what stands before the first malformed line of a chunk, and what is wrong with that line."""

@@ -55,12 +55,12 @@ from target_postgres.fitting import Fit, Fitting, takes_ddl
 from target_postgres.guards import tell_of_hidden_rows
 from target_postgres.made import Made
 from target_postgres.parts import Overwrite, Part, Removal
-from target_postgres.rows import as_csv, with_hex, with_utc
+from target_postgres.rows import Csv, as_csv, with_hex, with_utc
 from target_postgres.session import Session, Unopened
 from target_postgres.storing import Storing, holding_rows
 from target_postgres.tables import Table, fit_table
 from target_postgres.upkeep import NO_UPKEEP, Upkeep
-from target_postgres.waiting import Waiting, WaitingRows, said, span
+from target_postgres.waiting import LONG_COPY, Waiting, WaitingRows, said, span
 from target_postgres.words import WORDS, Asked
 
 __all__ = ["PostgresLoader"]
@@ -447,8 +447,8 @@ class PostgresLoader:
         if is_masked(batch) and table.takes_copies and not self._storing.sets_aside:
             # No column of the table takes them, and straight COPY needs none: what a row leaves out is null there.
             names, masks, rows = names[1:], [row[0] for row in rows], [row[1:] for row in rows]
-        csv = as_csv(rows)
-        waiting = self._waiting.of(table, tuple(table.columns.get(name, name) for name in names))
+        csv = as_csv(rows, 0 if batch.run is None else len(batch.run.data))
+        waiting = self._waiting.of(table, tuple(table.columns.get(name, name) for name in names), len(csv))
         if masks:
             waiting.take_masks(masks)
         waiting.lines = span(waiting.lines, batch.lines)
@@ -479,12 +479,13 @@ class PostgresLoader:
                 return  # what goes with the unit is not known to be there
         table.parted.known.update(wanted)
 
-    def _load(self, waiting: Waiting, csv: bytes) -> None:
+    def _load(self, waiting: Waiting, csv: Csv) -> None:
         def load(connection: Connection) -> None:
             with connection.cursor() as cursor:
                 self._storing.load(cursor, waiting, csv)
 
-        self._open_session.submit(load, f"loading stream `{waiting.table.stream}`{said(waiting.lines)}")
+        send = self._open_session.call if len(csv) > LONG_COPY else self._open_session.submit
+        send(load, f"loading stream `{waiting.table.stream}`{said(waiting.lines)}")
 
     def _must_hold(self, stream: str) -> bool:
         """Whether the table of a stream held rows at the last commit."""

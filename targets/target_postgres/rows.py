@@ -13,9 +13,14 @@ import msgspec
 from singerkit_shell.encoding import has_escape
 from singerkit_shell.errors import BadDataError
 
-__all__ = ["COPY_OPTIONS", "as_csv", "with_hex", "with_masks", "with_utc"]
+__all__ = ["COPY_OPTIONS", "Csv", "as_csv", "with_hex", "with_masks", "with_utc"]
 
 COPY_OPTIONS = "(FORMAT csv, ESCAPE '\\', NULL 'null')"
+
+_LONG_ROW = 1 << 16
+"""Rows of more bytes than this on the average are encoded one by one."""
+
+Csv = bytes | bytearray
 
 _encoder = msgspec.json.Encoder()
 _BETWEEN_ROWS = re.compile(rb"\]\n\[")
@@ -25,14 +30,27 @@ _PLAIN = ((b"\\n", b"\n"), (b"\\r", b"\r"), (b"\\t", b"\t"), (b"\\b", b"\b"), (b
 _BACKSLASH = b"\x01"  # JSON text holds no raw control characters, so this one is free
 
 
-def as_csv(rows: Sequence[tuple[Any, ...]]) -> bytes:
-    """Return rows as CSV lines: each row as a JSON array without its brackets."""
+def as_csv(rows: Sequence[tuple[Any, ...]], size: int = 0) -> Csv:
+    """Return rows as CSV lines: each row as a JSON array without its brackets. ``size``: in so many bytes they have come."""
+    if size > _LONG_ROW * len(rows):
+        return _spelled_out(_one_by_one(rows))
     arrays = _encoder.encode_lines(rows)
     # JSON text holds no raw newline. Of text alone a pattern splits in two thirds of the time of `bytes.split`, and join is quicker than replace.
     return _spelled_out(b"\n".join([*_BETWEEN_ROWS.split(arrays[1:-2]), b""]))
 
 
-def _spelled_out(csv: bytes) -> bytes:
+def _one_by_one(rows: Sequence[tuple[Any, ...]]) -> bytearray:
+    """Rows of many megabytes each: nothing of them is held twice."""
+    csv = bytearray()
+    for row in rows:
+        start = len(csv)
+        _encoder.encode_into(row, csv, start)
+        del csv[start]
+        csv[-1:] = b"\n"
+    return csv
+
+
+def _spelled_out(csv: Csv) -> Csv:
     r"""Replace every escape but ``\"`` and ``\\``, which CSV reads as they are."""
     if not has_escape(_OTHER_ESCAPE, csv):
         return csv
@@ -54,7 +72,7 @@ def _spell_out_one(match: re.Match[bytes]) -> bytes:
 _LINE = re.compile(rb'(?:[^"\n]|"(?:[^"\\]|\\.)*")*\n', re.DOTALL)
 
 
-def with_masks(csv: bytes, masks: Sequence[str | None]) -> bytes:
+def with_masks(csv: Csv, masks: Sequence[str | None]) -> bytes:
     """Return lines of `as_csv`, each with its mask in front, as if that had been the first value of its row."""
     in_front = (b"null," if mask is None else b'"%b",' % mask.encode("ascii") for mask in masks)
     return b"".join(chain.from_iterable(zip(in_front, _LINE.findall(csv), strict=True)))

@@ -209,6 +209,7 @@ class Session:
                 self._run(job)
                 self._working_since = None
             job.done.set()
+            del job  # and with it what it has written, before the next one comes
 
     def _run(self, job: _Job) -> None:
         try:

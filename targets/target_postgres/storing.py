@@ -27,7 +27,7 @@ from target_postgres.copy import copy_rows
 from target_postgres.faults import LateRefusal, check_stored, column_of, during, is_refusal, refusal
 from target_postgres.fitting import Fitting
 from target_postgres.parts import Removal
-from target_postgres.rows import as_csv, with_masks
+from target_postgres.rows import Csv, as_csv, with_masks
 from target_postgres.tables import Table, give_key, hold
 from target_postgres.tied import Tied
 from target_postgres.waiting import Placed, Waiting, said, span
@@ -108,7 +108,7 @@ class Storing:
         self._moment = None
         self._tied.lose_unit()
 
-    def load(self, cursor: Cursor, waiting: Waiting, csv: bytes) -> None:
+    def load(self, cursor: Cursor, waiting: Waiting, csv: Csv) -> None:
         """Write rows that have waited."""
         self._tied.tell_of_early(waiting.table)
         if not self._sets_aside:
@@ -125,7 +125,7 @@ class Storing:
     def _has_to_wait(self, waiting: Waiting) -> bool:
         return self._tied.has_to_wait(waiting.table, goes=waiting.has_marks)
 
-    def _put(self, cursor: Cursor, waiting: Waiting, csv: bytes, count: int) -> None:
+    def _put(self, cursor: Cursor, waiting: Waiting, csv: Csv, count: int) -> None:
         table, columns = waiting.table, waiting.columns
         if table.overwrites:  # it is not even locked before the end of the run
             self._tied.add(cursor, waiting, csv)
@@ -148,7 +148,7 @@ class Storing:
             table.staged_lines = span(table.staged_lines, waiting.lines)
 
     def _copy_counted(
-        self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: bytes, count: int
+        self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: Csv, count: int
     ) -> None:
         """COPY into a table without a key; what its triggers do behind COPY's own count is seen by counting it."""
         before = ddl.own_rows(cursor, table.identifier) if table.detours.take_away else 0
@@ -159,7 +159,7 @@ class Storing:
         self.outcomes.note(table.stream, Outcome(new=count))
 
     def _copy_straight(
-        self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: bytes, count: int
+        self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: Csv, count: int
     ) -> bool:
         """COPY into a table that held nothing; False when a key was there already, and for good."""
         cursor.execute("SAVEPOINT singerkit_copy")
@@ -177,7 +177,7 @@ class Storing:
         self.outcomes.note(table.stream, Outcome(new=count))
         return True
 
-    def _stage(self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: bytes) -> None:
+    def _stage(self, cursor: Cursor, table: Table, columns: tuple[str, ...], csv: Csv) -> None:
         if table.staged is not None and table.staged != columns:
             self.merge(cursor, table)
         if not table.has_stage:
@@ -310,7 +310,7 @@ class Storing:
 
     # --- what only PostgreSQL refuses ----------------------------------------------------------------------
 
-    def _try(self, cursor: Cursor, waiting: Waiting, csv: bytes, count: int) -> psycopg2.Error | None:
+    def _try(self, cursor: Cursor, waiting: Waiting, csv: Csv, count: int) -> psycopg2.Error | None:
         """Write rows, into the table at once; return why they were refused, as if they had not been written."""
         table = waiting.table
         before = table.has_stage, table.takes_copies, table.has_repeats, table.parts

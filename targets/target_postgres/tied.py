@@ -29,7 +29,7 @@ from target_postgres.merge import Gone, Note, Put, latest, put_together, take_to
 from target_postgres.newest import newest_among, sift
 from target_postgres.overwriting import create_stage, is_new_or_differs, note_rest, take_rest
 from target_postgres.parts import LINE, RECORD, Part, Removal, Rows
-from target_postgres.rows import as_csv
+from target_postgres.rows import Csv, as_csv
 from target_postgres.tables import Table
 from target_postgres.ties import is_cyclic, parents_first
 from target_postgres.waiting import Placed, Waiting, said, span
@@ -98,7 +98,7 @@ class Tied:
             or (goes and table.shape.ties.is_referred_to)
         )
 
-    def add(self, cursor: Cursor, waiting: Waiting, csv: bytes) -> None:
+    def add(self, cursor: Cursor, waiting: Waiting, csv: Csv) -> None:
         """Put rows into a stage, by `encoded` where they may be set aside."""
         table, columns = waiting.table, waiting.columns
         last = table.parts[-1] if table.parts else None
@@ -112,7 +112,7 @@ class Tied:
         lines, has_marks = span(rows.lines, waiting.lines), rows.has_marks or waiting.has_marks
         table.parts = (*before, replace(rows, lines=lines, has_marks=has_marks))
 
-    def encoded(self, rows: Sequence[Placed]) -> bytes:
+    def encoded(self, rows: Sequence[Placed]) -> Csv:
         """Return rows as COPY takes them into a stage, each with its line."""
         records: dict[int, list[bytes]] = {}
         placed = []

@@ -8,12 +8,15 @@ from typing import Any
 
 from singerkit_wire.batch import Batch
 from singerkit_wire.masks import PRESENT
+from target_postgres.rows import Csv
 from target_postgres.tables import Table
 
-__all__ = ["Placed", "Row", "Waiting", "WaitingRows", "said", "span"]
+__all__ = ["LONG_COPY", "Placed", "Row", "Waiting", "WaitingRows", "said", "span"]
 
 _COPY_BYTES = 2 << 20
 """A COPY of at least this size, unless something else has to happen first."""
+LONG_COPY = 3 * _COPY_BYTES
+"""Nothing else is decoded while a COPY of more than this is under way: a row of many megabytes stands in memory in few places."""
 
 Row = tuple[Any, ...]
 Placed = tuple[Row, Batch, int]
@@ -26,7 +29,7 @@ class Waiting:
 
     table: Table
     columns: tuple[str, ...]
-    blocks: list[bytes] = field(default_factory=list)
+    blocks: list[Csv] = field(default_factory=list)
     size: int = 0
     count: int = 0
     lines: tuple[int, int] | None = None
@@ -52,24 +55,24 @@ class Waiting:
 class WaitingRows:
     """What waits, by stream. ``send`` takes what has waited long enough, and its blocks as one."""
 
-    def __init__(self, send: Callable[[Waiting, bytes], None]) -> None:
+    def __init__(self, send: Callable[[Waiting, Csv], None]) -> None:
         self._send = send
         self._by_stream: dict[str, Waiting] = {}
 
     def __len__(self) -> int:
         return len(self._by_stream)
 
-    def of(self, table: Table, columns: tuple[str, ...]) -> Waiting:
-        """Return where rows of these columns wait; those of others, which came before them, are sent."""
+    def of(self, table: Table, columns: tuple[str, ...], size: int) -> Waiting:
+        """Return where rows of these columns wait, a block of so many bytes; those of others, which came before them, are sent."""
         waiting = self._by_stream.get(table.stream)
-        if waiting is not None and waiting.columns != columns:
+        if waiting is not None and (waiting.columns != columns or size >= _COPY_BYTES):  # enough by itself
             self.send(table.stream)
             waiting = None
         if waiting is None:
             waiting = self._by_stream[table.stream] = Waiting(table, columns)
         return waiting
 
-    def gather(self, waiting: Waiting, csv: bytes) -> None:
+    def gather(self, waiting: Waiting, csv: Csv) -> None:
         """Let a block wait, unless enough of them do."""
         waiting.blocks.append(csv)
         waiting.size += len(csv)

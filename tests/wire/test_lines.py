@@ -98,6 +98,16 @@ def test_line_ends_of_windows_blank_lines_and_a_mark_are_tolerated() -> None:
     ]
 
 
+def test_a_long_line_comes_by_itself() -> None:
+    """What stands behind it is in another chunk: a run of its lines is no copy of it."""
+    long = lines(RECORD("a", {"text": "x" * 1000}))
+    wire = WIRE + long + WIRE + long
+    pieces = [wire[at : at + 64] for at in range(0, len(wire), 64)]
+    found = [chunk.data for chunk in chunks(Pieces(*pieces), chunk_bytes=64)]
+    assert b"".join(found) == wire
+    assert found.count(long) == 2
+
+
 def test_the_last_line_needs_no_end() -> None:
     assert parts_of(io.BytesIO(WIRE[:-1])) == WHOLE
     last = list(chunks(io.BytesIO(WIRE[:-1])))[-1]

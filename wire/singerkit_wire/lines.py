@@ -6,7 +6,7 @@ import io
 import os
 import select
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -15,6 +15,7 @@ from singerkit_shell.signals import StopFlag
 
 __all__ = ["Chunk", "read_chunks"]
 
+_MARK = b"\xef\xbb\xbf"
 _READ_SIZE = 1 << 20
 _PIPE_SIZE = 1 << 20
 _F_SETPIPE_SZ = 1031  # Linux; a larger pipe lets tap and target work in longer turns
@@ -47,45 +48,61 @@ def read_chunks(
     """
     read = _reader(source, stop)
     line, offset = 1, 0
-    rest = b""
+    rest = bytearray()  # of a line whose end has not come
     ended = False
     while not ended and not stop:
         parts, ended = _gather(read, chunk_bytes, wait_seconds)
-        pieces = [rest, *parts]
-        if line == 1 and offset == 0:
-            data = b"".join(pieces)
-            # A byte order mark is tolerated; offsets stay true.
-            pieces = [b" " * 3 + data[3:] if data.startswith(b"\xef\xbb\xbf") else data]
-        whole, rest = _cut(pieces)
-        lines = whole.count(b"\n")
-        if ended and not stop and rest:
-            yield from _checked(whole, lines, line, offset, max_line_bytes)
+        is_silent = not parts
+        if not offset and len(rest) < len(_MARK):
+            parts = [_without_mark(b"".join([rest, *parts]))]
+            rest.clear()
+        whole = _cut(rest, parts, is_long=len(rest) >= chunk_bytes)
+        parts.clear()  # nothing is held here twice, nor while another line comes
+        while whole:
+            lines, size = whole[0].count(b"\n"), len(whole[0])
+            yield from _checked(whole.pop(0), lines, line, offset, max_line_bytes)
             line += lines
-            if len(rest) > max_line_bytes:
-                raise _too_long(line, max_line_bytes)
-            if rest.strip():
-                yield Chunk(rest + b"\n", 1, line, offset + len(whole), is_cut=True)
-            return
+            offset += size
         if len(rest) > max_line_bytes:
-            yield from _checked(whole, lines, line, offset, max_line_bytes)
-            raise _too_long(line + lines, max_line_bytes)
-        if not parts:
+            raise _too_long(line, max_line_bytes)
+        if ended and not stop and rest:
+            if not rest.isspace():
+                yield Chunk(b"".join([rest, b"\n"]), 1, line, offset, is_cut=True)
+            return
+        if is_silent:
             yield Chunk(b"", 0, line, offset)
-        elif whole:
-            yield from _checked(whole, lines, line, offset, max_line_bytes)
-            line += lines
-            offset += len(whole)
 
 
-def _cut(pieces: Sequence[bytes]) -> tuple[bytes, bytes]:
-    """Return the whole lines of what has come, and what stands behind them; each byte is copied once."""
-    for number in reversed(range(len(pieces))):
-        last = pieces[number]
+def _without_mark(start: bytes) -> bytes:
+    """A byte order mark is tolerated; offsets stay true."""
+    return b" " * len(_MARK) + start[len(_MARK) :] if start.startswith(_MARK) else start
+
+
+def _cut(rest: bytearray, parts: list[bytes], *, is_long: bool) -> list[bytes]:
+    """Return the whole lines of what has come, and leave what stands behind them in ``rest``, where no line ends before.
+
+    The line that begins there is given by itself where it ``is_long``, so that nothing is copied with it later.
+    """
+    whole = []
+    if is_long:
+        for number, part in enumerate(parts):
+            end = part.find(b"\n") + 1
+            if end:
+                whole.append(b"".join([rest, *parts[:number], memoryview(part)[:end]]))
+                parts = [part[end:], *parts[number + 1 :]]
+                rest.clear()
+                break
+    for number in reversed(range(len(parts))):
+        last = parts[number]
         end = last.rfind(b"\n") + 1
         if end:
-            whole = b"".join([*pieces[:number], memoryview(last)[:end]])
-            return whole, b"".join([memoryview(last)[end:], *pieces[number + 1 :]])
-    return b"", b"".join(pieces)
+            whole.append(b"".join([rest, *parts[:number], memoryview(last)[:end]]))
+            parts = [last[end:], *parts[number + 1 :]]
+            rest.clear()
+            break
+    for part in parts:
+        rest += part
+    return whole
 
 
 def _checked(data: bytes, lines: int, line: int, offset: int, max_line_bytes: int) -> Iterator[Chunk]:

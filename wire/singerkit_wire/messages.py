@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -28,6 +28,7 @@ __all__ = [
 _INTEGER = re.compile(r"-?[0-9]{1,19}\Z", re.ASCII)
 _RECORD = b'"record"'
 _MOST_KNOWN, _LONGEST_KNOWN = 10_000, 500  # ways in which lines begin, and bytes of one
+_LONG_LINE = 1 << 16  # bytes; a chunk of such lines is not held twice
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
@@ -94,12 +95,17 @@ def state_text(state: Message) -> str:
 
 
 class _Lines(msgspec.Struct):
+    """Lines that follow each other in ``data``, from ``start`` to ``end``."""
+
+    data: bytes
     stream: str
     first_line: int
-    lines: list[bytes]
+    start: int
+    end: int
+    lines: int = 1
 
     def run(self) -> Run:
-        return Run(self.stream, b"\n".join(self.lines) + b"\n", len(self.lines), self.first_line)
+        return Run(self.stream, self.data[self.start : self.end], self.lines, self.first_line)
 
 
 _header_decoder = msgspec.json.Decoder(_Header)
@@ -123,34 +129,28 @@ class Splitter:
             yield Run(self._prefix_stream, chunk.data, chunk.lines, chunk.first_line)
             return
         current: _Lines | None = None
-        offset = chunk.offset
-        for index, line in enumerate(chunk.data.split(b"\n")):
-            number = chunk.first_line + index
+        start = 0
+        for number, line in enumerate(_lines_of(chunk), chunk.first_line):
+            begin, start = start, start + len(line) + 1
             if self._prefix and line.startswith(self._prefix):
                 kind, stream = "RECORD", self._prefix_stream
             elif not line or line.isspace():
-                offset += len(line) + 1
                 continue
             elif len(self._streams) > 1 and (known := self._known(line)) is not None:
                 kind, stream = "RECORD", known
             else:
-                kind, stream = self._classify(line, number, offset)
-            offset += len(line) + 1
-            if kind == "RECORD":
-                if (
-                    current is None
-                    or current.stream != stream
-                    or current.first_line + len(current.lines) != number
-                ):
-                    if current is not None:
-                        yield current.run()
-                    current = _Lines(stream, number, [])
-                current.lines.append(line)
+                kind, stream = self._classify(line, number, chunk.offset + begin)
+            if kind == "RECORD" and current is not None and (current.stream, current.end) == (stream, begin):
+                current.end = start
+                current.lines += 1
                 continue
             if current is not None:
                 yield current.run()
                 current = None
-            yield Message(kind, stream or None, line, number)
+            if kind == "RECORD":
+                current = _Lines(chunk.data, stream, number, begin, start)
+            else:
+                yield Message(kind, stream or None, line, number)
         if current is not None:
             yield current.run()
 
@@ -194,6 +194,20 @@ class Splitter:
             self._prefix, self._prefix_stream = prefix, stream
             if len(self._streams) < _MOST_KNOWN and len(prefix) <= _LONGEST_KNOWN:
                 self._streams[prefix] = stream
+
+
+def _lines_of(chunk: Chunk) -> Iterable[bytes]:
+    """The lines of a chunk, and what stands behind the last; long ones one after the other."""
+    data = chunk.data
+    return _one_by_one(data) if len(data) > _LONG_LINE * chunk.lines else data.split(b"\n")
+
+
+def _one_by_one(data: bytes) -> Iterator[bytes]:
+    start = 0
+    while (end := data.find(b"\n", start)) >= 0:
+        yield data[start:end]
+        start = end + 1
+    yield data[start:]
 
 
 def _header_of(line: bytes, number: int, offset: int) -> _Header:
