@@ -11,6 +11,7 @@ import argparse
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 from statistics import median
@@ -30,42 +31,46 @@ from files import (
 from loaders import OURS, PSQL, RIVALS, Loader
 from measure import ProcessFailed, Run
 from orders import Files
+from otherloaders import MORE_RIVALS, missing
 from others import ROOT
 from readers import our_pipeline, page_server, rival_pipeline
 from report import Goal, Measured, load_average, render
 from rest_rows import row_e, row_i, row_j, row_k
 from rounds import FOLDER, Bench, goal_of_cpu, in_cpu, in_seconds, keep_of_cpu, medians, rate, ratio, say
+from small_rows import row_m
 from stream_rows import row_l
 
 PAGE_OF_DOCS = ROOT / "docs" / "benchmarks.md"
-LETTERS = "abcdefghijkl"
+LETTERS = "abcdefghijklm"
 MB_GOAL = 120
 
 
 def row_a(bench: Bench) -> None:
     """A fresh load into a table with primary key."""
-    _loads(bench, "a", "fresh load of 12 columns", 1.25, nested=False, again=False)
+    _loads(bench, "a", "fresh load of 12 columns", 1.3, nested=False)
 
 
 def row_b(bench: Bench) -> None:
     """The same with a nested object and an array per row."""
-    _loads(bench, "b", "fresh load, 2 of 14 columns nested", 1.5, nested=True, again=False)
+    _loads(bench, "b", "fresh load, 2 of 14 columns nested", 1.3, nested=True)
 
 
 def row_c(bench: Bench) -> None:
-    """The same rows again: an upsert that finds every key."""
-    _loads(bench, "c", "the same rows again, as upsert", 1.3, nested=False, again=True)
+    """The same keys again, as upsert: the same rows, and rows of which all or a tenth have changed."""
+    _loads(bench, "c", "the same rows again, as upsert", 1.3, changes=0)
+    _loads(bench, "c", "an upsert that changes all rows", 1.05, changes=1, rivals=[])
+    _loads(bench, "c", "an upsert that changes a tenth", 0.75, changes=10, rivals=[])
 
 
 def row_d(bench: Bench) -> None:
     """Peak memory at N and at 5 N rows."""
     peaks = []
-    for loader in [OURS, PSQL, *RIVALS]:
-        few = bench.rival_rows if loader in RIVALS else bench.rows
+    for loader in [OURS, PSQL, *bench.rivals]:
+        few = bench.rival_rows if loader in bench.rivals else bench.rows
         for rows in (few, 5 * few):
             files = bench.files(rows)
             _truth(bench, files)
-            run, check = _load(bench, loader, files, again=False)
+            run, check = _load(bench, loader, files)
             _keep(bench, "d", loader, files, [run], check)
             if loader is OURS:
                 peaks.append(run.peak_mb)
@@ -216,57 +221,85 @@ _PIPELINES = [(our_pipeline, "pipe_ours"), (rival_pipeline, "pipe_rival")]
 ROWS: dict[str, Callable[[Bench], None]] = dict(
     zip(
         LETTERS,
-        [row_a, row_b, row_c, row_d, row_e, row_f, row_g, row_h, row_i, row_j, row_k, row_l],
+        [row_a, row_b, row_c, row_d, row_e, row_f, row_g, row_h, row_i, row_j, row_k, row_l, row_m],
         strict=True,
     )
 )
 
 
-def _loads(bench: Bench, letter: str, what: str, goal: float, *, nested: bool, again: bool) -> None:
-    full = bench.files(bench.rows, nested=nested)
-    fewer = bench.files(bench.rival_rows, nested=nested)
-    for files in {full, fewer}:
+def _loads(
+    bench: Bench,
+    letter: str,
+    what: str,
+    goal: float,
+    *,
+    nested: bool = False,
+    changes: int | None = None,
+    rivals: Sequence[Loader] | None = None,
+) -> None:
+    """Fresh loads; or, where it is told in each row of how many something ``changes`` (0: in none), those of the same keys again."""
+    full = bench.files(bench.rows, nested=nested, changed=changes or 0)
+    fewer = bench.files(bench.rival_rows, nested=nested, changed=changes or 0)
+    again = changes is not None
+    others = [one for one in (bench.rivals if rivals is None else rivals) if one.upserts or not again]
+    for files in {full, fewer} if others else {full}:
         _truth(bench, files)
     pair = [OURS, PSQL]
-    runs: dict[str, list[Run]] = {loader.name: [] for loader in [*pair, *RIVALS]}
+    runs: dict[str, list[Run]] = {loader.name: [] for loader in [*pair, *others]}
     checks: dict[str, str] = {}
     for turn in range(bench.repeat):
         say(f"{letter}: round {turn + 1} of {bench.repeat}")
-        for loader in [*(pair if turn % 2 == 0 else pair[::-1]), *RIVALS]:
-            run, check = _load(bench, loader, fewer if loader in RIVALS else full, again=again)
+        for loader in [*(pair if turn % 2 == 0 else pair[::-1]), *others]:
+            run, check = _load(bench, loader, fewer if loader in others else full, again=again)
             runs[loader.name].append(run)
             if checks.get(loader.name, "same rows") == "same rows":
                 checks[loader.name] = check
-    for loader in [*pair, *RIVALS]:
-        files = fewer if loader in RIVALS else full
+    for loader in [*pair, *others]:
+        files = fewer if loader in others else full
         _keep(bench, letter, loader, files, runs[loader.name], checks[loader.name], again=again)
     ours, limit = runs[OURS.name], runs[PSQL.name]
     by = "COPY + INSERT by hand" if again else "psql \\copy"
-    shown = f"{by} {in_seconds(limit)}"
     bench.goals.append(
-        Goal(letter, f"{full.count:,} rows: {what}", in_seconds(ours), shown, ratio(ours, limit), goal, "x")
+        Goal(
+            letter,
+            f"{full.count:,} rows: {what}",
+            _in_seconds_and_cpu(ours),
+            f"{by} {_in_seconds_and_cpu(limit)}",
+            ratio(ours, limit),
+            goal,
+            "x",
+        )
     )
 
 
-def _load(bench: Bench, loader: Loader, files: Files, *, again: bool) -> tuple[Run, str]:
-    """Load into a fresh schema (``again``: measure the second load of the same rows), compare the rows.
+def _in_seconds_and_cpu(runs: Sequence[Run]) -> str:
+    client, server = median(run.cpu_seconds for run in runs), median(run.server_seconds for run in runs)
+    return f"{in_seconds(runs)} (CPU {client:.1f} + {server:.1f})"
+
+
+def _load(bench: Bench, loader: Loader, files: Files, *, again: bool = False) -> tuple[Run, str]:
+    """Load into a fresh schema (``again``: measure a second load, behind one of the rows as they were first), compare the rows.
 
     A failure of somebody else's program becomes its ``check``; one of ours or of psql ends the run.
     """
     database = bench.database
     database.fresh_schema(loader.schema)
     try:
-        run = loader.load(files, database, loader.schema, FOLDER)
         if again:
+            loader.load(bench.files(files.count, nested=files.nested), database, loader.schema, FOLDER)
             database.settle(loader.schema)
-            run = loader.load(files, database, loader.schema, FOLDER)
+        before = database.cpu_seconds()
+        run = loader.load(files, database, loader.schema, FOLDER)
+        run = replace(run, server_seconds=database.cpu_seconds() - before)
     except ProcessFailed as error:
-        if loader not in RIVALS:
+        if loader in (OURS, PSQL):
             raise
         say(f"   {loader.name}: {error}")
         return Run(nan, nan), str(error).splitlines()[0].rstrip(":")
     check = database.differences(loader.schema, _truth_name(files), files.columns, exact=loader.is_exact)
-    say(f"   {loader.name}: {files.count:,} rows, {run.seconds:.2f} s, {run.peak_mb:.0f} MB, {check}")
+    say(
+        f"   {loader.name}: {files.count:,} rows, {_in_seconds_and_cpu([run])}, {run.peak_mb:.0f} MB, {check}"
+    )
     return run, check
 
 
@@ -281,8 +314,10 @@ def _keep(
     again: bool = False,
 ) -> None:
     name = "COPY + INSERT ... ON CONFLICT by psql" if again and loader is PSQL else loader.name
+    name += f", {1 / files.changed:.0%} changed" if files.changed else ""
     version = loader.version(bench.database)
-    bench.measured.append(Measured(letter, name, version, files.count, *medians(runs), check))
+    cpu, server = median(run.cpu_seconds for run in runs), median(run.server_seconds for run in runs)
+    bench.measured.append(Measured(letter, name, version, files.count, *medians(runs), check, cpu, server))
 
 
 def _truth(bench: Bench, files: Files) -> None:
@@ -295,7 +330,7 @@ def _truth(bench: Bench, files: Files) -> None:
 
 
 def _truth_name(files: Files) -> str:
-    return f"truth_{files.count}{'_nested' if files.nested else ''}"
+    return f"truth_{files.count}{'_nested' if files.nested else ''}{f'_{files.changed}' if files.changed else ''}"
 
 
 def _notes(bench: Bench) -> list[str]:
@@ -320,8 +355,16 @@ def _notes(bench: Bench) -> list[str]:
         "numbered pages. (j): besides its parents each program asks once for each of them. (k): a tap by itself, with the state of a whole read.",
         "(l): streams whose schema, values, order or messages are not plain, in forks of one process of this checkout: processor time of the "
         "client + of its session, as a multiple of what the plain stream of as many rows takes.",
-        "No program adds metadata columns, except dlt, which cannot leave out its two; dlt's table has no "
-        "primary key. dlt gets declared types, lists of 10,000 records and COPY, the fastest way found.",
+        "No program adds metadata columns, except dlt, which cannot leave out its two, and Sling, which adds one; dlt's table has no "
+        "primary key, nor has Sling's. dlt gets declared types, lists of 10,000 records and COPY, the fastest way found for a Singer file.",
+        "Sling, ingestr, pgloader and dlt by Arrow and ADBC read no Singer: they load the CSV that psql loads. Sling infers the types; pgloader has no upsert. "
+        "Sling 1.4.11 and ingestr 0.15.9 are the last whose programs are in their packages; later ones download them.",
+        *(
+            f"{name} could not be had here: {why}."
+            for name, why in (missing() if bench.rivals else {}).items()
+        ),
+        "CPU s are of the client with all that it has started, server CPU s of all processes of PostgreSQL meanwhile.",
+        "(m): the same 1,000 rows, half of them new, into tables that were loaded by ours, one of them filled up to ten times its rows by SQL.",
     ]
 
 
@@ -342,13 +385,21 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
+def _rivals() -> list[Loader]:
+    """Those that can be had here; what cannot is said, here and on the page."""
+    for name, why in missing().items():
+        say(f"{name} cannot be had here: {why}")
+    return [*RIVALS, *(one for one in MORE_RIVALS if one.name not in missing())]
+
+
 def main() -> int:
     """Run what was asked for, print the tables, and write docs/benchmarks.md after a complete run."""
     given = _arguments()
     FOLDER.mkdir(exist_ok=True)
     load = load_average()
     with server() as database:
-        bench = Bench(database, given.rows, given.rival_rows, given.repeat)
+        rivals = _rivals() if {*given.only} & {*"abcd"} else []
+        bench = Bench(database, given.rows, given.rival_rows, given.repeat, rivals=rivals)
         try:
             for letter in given.only:
                 ROWS[letter](bench)

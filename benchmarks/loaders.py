@@ -21,7 +21,7 @@ __all__ = ["OURS", "PSQL", "RIVALS", "Loader", "dlt_settings", "meltanolabs_targ
 class Loader:
     """``load(files, database, schema, folder)`` puts ``files`` into ``schema.orders`` and measures it.
 
-    ``schema`` exists and is empty, or holds what the same loader put there before; ``folder`` is for files.
+    ``schema`` exists and is empty, or holds what the same loader put there before, where it ``upserts``; ``folder`` is for files.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Loader:
     load: Callable[[Files, Database, str, Path], Run]
     version: Callable[[Database], str]
     is_exact: bool = False
+    upserts: bool = True
 
 
 def our_target(database: Database, schema: str, folder: Path) -> list[str | Path]:

@@ -28,12 +28,14 @@ class ProcessFailed(RuntimeError):
 class Run:
     """``seconds`` of wall time; ``peak_mb``: highest VmHWM of the processes together, in MB of 10^6 bytes.
 
-    ``cpu_seconds`` are those of the processes and of all that they have waited for, in all their threads.
+    ``cpu_seconds`` are those of the processes and of all that they have waited for, in all their threads,
+    ``server_seconds`` those of PostgreSQL meanwhile.
     """
 
     seconds: float
     peak_mb: float
     cpu_seconds: float = nan
+    server_seconds: float = nan
 
 
 def run(

@@ -79,7 +79,10 @@ _NAMES = re.findall(
 
 @dataclass(frozen=True)
 class Files:
-    """The same rows three times; ``rows`` are JSON objects with ``,\\n`` between them."""
+    """The same rows three times; ``rows`` are JSON objects with ``,\\n`` between them.
+
+    Where something has ``changed``, it has in each row of so many.
+    """
 
     count: int
     nested: bool
@@ -87,6 +90,7 @@ class Files:
     csv: Path
     rows: Path
     bytes_per_line: int
+    changed: int = 0
 
     @property
     def columns(self) -> dict[str, str]:
@@ -102,16 +106,19 @@ def json_schema(*, nested: bool) -> dict[str, Any]:
     return {"type": "object", "properties": properties}
 
 
-def make(folder: Path, count: int, *, nested: bool = False) -> Files:
+def make(folder: Path, count: int, *, nested: bool = False, changed: int = 0) -> Files:
     """Write the files into ``folder``, unless they are there already from an earlier run."""
-    stem = folder / f"orders-{SEED}-{count}{'-nested' if nested else ''}"
+    stem = (
+        folder
+        / f"orders-{SEED}-{count}{'-nested' if nested else ''}{f'-changed-{changed}' if changed else ''}"
+    )
     singer, csv, rows = (stem.with_suffix(suffix) for suffix in (".singer", ".csv", ".rows"))
     if not rows.exists():
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = rows.with_suffix(".unfinished")
-        _write(singer, csv, unfinished, count, nested=nested)
+        _write(singer, csv, unfinished, count, nested=nested, changed=changed)
         unfinished.rename(rows)
-    return Files(count, nested, singer, csv, rows, round(singer.stat().st_size / max(count, 1)))
+    return Files(count, nested, singer, csv, rows, round(singer.stat().st_size / max(count, 1)), changed)
 
 
 def offsets(files: Files) -> array[int]:
@@ -126,7 +133,7 @@ def offsets(files: Files) -> array[int]:
     return found
 
 
-def _write(singer: Path, csv: Path, rows: Path, count: int, *, nested: bool) -> None:
+def _write(singer: Path, csv: Path, rows: Path, count: int, *, nested: bool, changed: int) -> None:
     schema = {
         "type": "SCHEMA",
         "stream": "orders",
@@ -145,7 +152,7 @@ def _write(singer: Path, csv: Path, rows: Path, count: int, *, nested: bool) -> 
     ):
         to_singer.write(json.dumps(schema) + "\n")
         separator = ""
-        for number, (record, line, updated_at) in enumerate(orders(count, nested=nested), 1):
+        for number, (record, line, updated_at) in enumerate(orders(count, nested=nested, changed=changed), 1):
             to_singer.write(f"{head}{record}{tail}")
             to_csv.write(line)
             to_rows.write(f"{separator}{record}")
@@ -159,7 +166,7 @@ def _state(updated_at: str) -> str:
     return json.dumps({"type": "STATE", "value": {"bookmarks": {"orders": bookmark}}}) + "\n"
 
 
-def orders(count: int, *, nested: bool) -> Iterator[tuple[str, str, str]]:
+def orders(count: int, *, nested: bool, changed: int = 0) -> Iterator[tuple[str, str, str]]:
     """Yield each order as JSON text, as a CSV line and its ``updated_at``.
 
     Texts are drawn from pools that are rendered once: a million rows in some ten seconds.
@@ -184,7 +191,8 @@ def orders(count: int, *, nested: bool) -> Iterator[tuple[str, str, str]]:
         gift = "true" if dice >> 61 & 1 else "false"
         created = _timestamp(days[dice >> 20 & 1023], dice >> 30 & 0xFFFF, dice >> 40 & 0xFFFFF)
         updated = _timestamp(days[1024 + id_ // 8640 % 3072], id_ % 8640 * 10, id_ % 999_983)
-        order_no = f"SO-{dice & 0xFFFFFFFF:08x}-{id_:09d}"
+        kind = "SX" if changed and id_ % changed == 0 else "SO"
+        order_no = f"{kind}-{dice & 0xFFFFFFFF:08x}-{id_:09d}"
         record = (
             f'{{"id":{id_},"order_no":"{order_no}","customer":{name_json},"note":{note_json},'
             f'"quantity":{quantity or "null"},"coupon_id":{coupon or "null"},"price":{price},"total":{total},'

@@ -58,7 +58,7 @@ class Goal:
 class Measured:
     """One row of the second table: a program, what it did, and whether the rows came out right.
 
-    ``cpu_seconds`` is shown where the program does all of the work itself, and no server a part of it.
+    Where ``server_seconds`` are none, the program does all of the work itself, and no server a part of it.
     """
 
     letter: str
@@ -69,6 +69,7 @@ class Measured:
     peak_mb: float
     check: str
     cpu_seconds: float = nan
+    server_seconds: float = nan
 
     def cells(self) -> list[str]:
         rate = self.rows / self.seconds if self.rows else 0
@@ -79,10 +80,16 @@ class Measured:
             f"{self.rows:,}" if self.rows else "none new",
             f"{self.seconds:.2f}",
             f"{rate:,.0f}" if self.rows else "",
-            "" if isnan(self.cpu_seconds) else f"{self.rows / self.cpu_seconds:,.0f}",
+            "" if isnan(self.cpu_seconds) else f"{self.cpu_seconds:.2f}",
+            "" if isnan(self.server_seconds) else f"{self.server_seconds:.2f}",
+            self._rows_of_cpu(),
             f"{self.peak_mb:.0f}",
             self.check,
         ]
+
+    def _rows_of_cpu(self) -> str:
+        is_alone = self.rows and not isnan(self.cpu_seconds) and isnan(self.server_seconds)
+        return f"{self.rows / self.cpu_seconds:,.0f}" if is_alone else ""
 
 
 def render(goals: Sequence[Goal], measured: Sequence[Measured], notes: Sequence[str], load: float) -> str:
@@ -91,7 +98,19 @@ def render(goals: Sequence[Goal], measured: Sequence[Measured], notes: Sequence[
         ["row", "what", "ours", "limit", "measured", "goal", "result"], [g.cells() for g in goals]
     )
     program_table = table(
-        ["row", "program", "version", "rows", "seconds", "rows/s", "rows/s of CPU", "peak MB", "check"],
+        [
+            "row",
+            "program",
+            "version",
+            "rows",
+            "seconds",
+            "rows/s",
+            "CPU s",
+            "server CPU s",
+            "rows/s of CPU",
+            "peak MB",
+            "check",
+        ],
         [m.cells() for m in measured],
     )
     lines = "\n".join(f"* {note}" for note in notes)

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from database import Database
+from loaders import Loader
 from measure import Run
 from orders import Files, make
 from others import ROOT
@@ -41,9 +42,10 @@ class Bench:
     repeat: int
     goals: list[Goal] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
+    rivals: Sequence[Loader] = ()
 
-    def files(self, rows: int, *, nested: bool = False) -> Files:
-        made = make(FOLDER, rows, nested=nested)
+    def files(self, rows: int, *, nested: bool = False, changed: int = 0) -> Files:
+        made = make(FOLDER, rows, nested=nested, changed=changed)
         for path in (made.singer, made.csv):
             into_cache(path)
         return made
