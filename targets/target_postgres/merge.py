@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import psycopg2
@@ -66,6 +66,7 @@ def merge(
     note: Note = _unnoted,
     newest: Newest | None = None,
     onward: bool = False,
+    plain: Collection[str] = (),
 ) -> bool:
     """Upsert the staged rows and empty the stage; the last of several rows with one key wins (SINGER-RULES G11).
 
@@ -74,7 +75,7 @@ def merge(
     ``has_repeats`` next time. ``detours``: triggers of the table that may keep rows out or delete them.
     ``gone``: the column that is not null in the last row of a key that is to be deleted; ``rows`` is what they are deleted from, if
     not the table with all that inherits from it, ``keepers`` what of it may keep them, and ``onward`` as in `Gone`. ``note`` is told what was
-    done. ``newest``: how of two rows with one key the newer is told, which counts in the place of the last.
+    done. ``newest``: how of two rows with one key the newer is told, which counts in the place of the last. ``plain``: see `differ`.
 
     Raises:
         NotDone: fewer rows were written than should be, or are there.
@@ -83,7 +84,7 @@ def merge(
 
     if gone is not None:
         last = _select(stage, columns, keys, newest, has_repeats=True)
-        coming = Put(_where(last, gone, "IS NULL"), table, columns, keys, detours, note, newest)
+        coming = Put(_where(last, gone, "IS NULL"), table, columns, keys, detours, note, newest, plain)
         put_together(cursor, [coming])
         going = Gone(_where(last, gone, "IS NOT NULL"), rows or table, keys, keepers, note, newest, onward)
         take_together(cursor, [going])
@@ -93,7 +94,7 @@ def merge(
 
     def put(*, has_repeats: bool) -> None:
         select = _select(stage, columns, keys, newest, has_repeats=has_repeats)
-        put_together(cursor, [Put(select, table, columns, keys, detours, note, newest)])
+        put_together(cursor, [Put(select, table, columns, keys, detours, note, newest, plain)])
         note(leave_older(cursor, select, rows or table, keys, newest))
 
     if not has_repeats:
@@ -128,6 +129,7 @@ class Put:
     detours: Detours | None = None
     note: Note = _unnoted
     newest: Newest | None = None
+    plain: Collection[str] = ()
 
     @property
     def changing(self) -> list[str]:
@@ -141,7 +143,9 @@ class Put:
     def statement(self) -> Composed:
         if not self.keys:
             return SQL("INSERT INTO {} ({}) {}").format(self.table, _list(self.columns), self.select)
-        return _upsert(self.select, self.table, self.columns, self.keys, _action(self.changing, self.newest))
+        return _upsert(
+            self.select, self.table, self.columns, self.keys, _action(self.changing, self.newest, self.plain)
+        )
 
 
 def put_together(cursor: Cursor, puts: Sequence[Put]) -> None:
@@ -277,10 +281,10 @@ def _upsert(
     )
 
 
-def _action(changing: Sequence[str], newest: Newest | None) -> Composed:
+def _action(changing: Sequence[str], newest: Newest | None, plain: Collection[str]) -> Composed:
     if not changing:
         return Composed([SQL("DO NOTHING")])
-    action = _set(changing) + SQL(" WHERE ") + differ("EXCLUDED", changing)
+    action = _set(changing) + SQL(" WHERE ") + differ("EXCLUDED", changing, plain)
     return action if newest is None else action + SQL(" AND NOT ") + is_older(newest, "EXCLUDED")
 
 
@@ -293,14 +297,25 @@ def _list(columns: Sequence[str]) -> Composed:
     return SQL(", ").join(map(Identifier, columns))
 
 
-def differ(new: str, columns: Sequence[str]) -> Composed:
-    """The condition that a row of ``new`` is not what is `stored`."""
+def differ(new: str, columns: Sequence[str], plain: Collection[str] = ()) -> Composed:
+    """The condition that a row of ``new`` is not what is `stored`.
+
+    In ``plain`` columns only what is equal in each byte is equal, and they are compared by themselves, which takes half of the time.
+    """
     # Byte by byte: a column's own `=` holds 1.0 and 1.00 to be the same, in citext `ABC` and `abc`.
-    sides = [
-        SQL(", ").join([SQL(side + ".{}").format(Identifier(column)) for column in columns])
-        for side in ("stored", new)
+    others = [column for column in columns if column not in plain]
+    conditions: list[Composable] = [
+        SQL("stored.{0} IS DISTINCT FROM {1}.{0}").format(Identifier(column), SQL(new))
+        for column in columns
+        if column in plain
     ]
-    return SQL("ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record").format(*sides)
+    if others or not conditions:
+        sides = [
+            SQL(", ").join([SQL(side + ".{}").format(Identifier(column)) for column in others])
+            for side in ("stored", new)
+        ]
+        conditions.append(SQL("ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record").format(*sides))
+    return SQL("({})").format(SQL(" OR ").join(conditions))
 
 
 def _note_changing(cursor: Cursor, before: Identifier, put: Put) -> None:

@@ -219,6 +219,7 @@ class Storing:
                 note=note,
                 newest=table.newest,
                 onward=table.given.lists_of is not None,
+                plain=table.plain,
             )
         if table.has_marks:
             self._note_deleted(table)

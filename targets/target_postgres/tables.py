@@ -40,6 +40,7 @@ from target_postgres.keys import hang_again, keys_of, references
 from target_postgres.metadata import fit_metadata, may_hold_marks
 from target_postgres.partitions import Parted, advice, clause, make_first, parted
 from target_postgres.parts import Overwrite, Part
+from target_postgres.plain import plain_columns
 from target_postgres.ranges import check_no_ranges, check_ranges
 from target_postgres.retyping import fit_types, type_of
 from target_postgres.stored import as_stored, check_keys
@@ -98,6 +99,11 @@ class Table(StreamTable):
     @property
     def keepers(self) -> str:
         return self.shape.keepers
+
+    @property
+    def plain(self) -> frozenset[str]:
+        """Its columns in which only what is equal in each byte is equal."""
+        return plain_columns(self.held)
 
     @property
     def identifier(self) -> Identifier:

@@ -11,7 +11,9 @@ from psycopg2 import errors
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier, Literal
 
+from target_postgres.ddl import inspect
 from target_postgres.merge import create_stage, merge
+from target_postgres.plain import plain_columns
 
 STAGE = 'stage "1"; -- 50%s'
 TABLE = Identifier("public", 'say "hi"; --')
@@ -209,6 +211,11 @@ def test_a_table_of_keys_only(cursor: Cursor, has_repeats: bool) -> None:
         ("interval", "1 day", "24:00:00"),
         ("point", "(0,0)", "(0,1)"),
         ("xml", "<a/>", "<a></a>"),
+        ("character(4)", "ab", "ab c"),
+        ("text", "a", "a "),
+        ("character varying(9)", "a", "A"),
+        ("bigint", "1", "2"),
+        ("timestamp with time zone", "2026-01-01 00:00:00+00", "2026-01-01 00:00:00.000001+00"),
     ],
     ids=lambda value: value.split()[0] if value[0].isalpha() else "",
 )
@@ -225,11 +232,13 @@ def test_unchanged_is_judged_byte_by_byte(cursor: Cursor, type_: str, old: str, 
     except errors.FeatureNotSupported as error:
         pytest.skip(f"this server is built without: {error}")
     create_stage(cursor, STAGE, table)
+    existing = inspect(cursor, "public", "typed")
+    plain = plain_columns(existing.columns) if existing else ()
     seen = []
     for value in (old, new, new):
         statement = SQL("INSERT INTO pg_temp.{} VALUES (1, {})").format(Identifier(STAGE), Literal(value))
         cursor.execute(statement.as_string(cursor).replace("50%s", "50%%s"), ())
-        merge(cursor, STAGE, table, ["k", "v"], ["k"], has_repeats=False)
+        merge(cursor, STAGE, table, ["k", "v"], ["k"], has_repeats=False, plain=plain)
         seen.append(fetched(cursor, "SELECT v::text, ctid::text FROM {}", table))
     assert [rows[0][0] for rows in seen] == [old, new, new]
     assert seen[1] == seen[2], "the same row once more is not written"
@@ -244,8 +253,12 @@ def test_text_that_ignores_case_is_compared_byte_by_byte(cursor: Cursor) -> None
     cursor.execute("CREATE TABLE typed (k bigint PRIMARY KEY, v citext)")
     table = Identifier("public", "typed")
     create_stage(cursor, STAGE, table)
+    existing = inspect(cursor, "public", "typed")
+    assert existing is not None
+    plain = plain_columns(existing.columns)
+    assert plain == {"k"}
     for value in ("ABC", "abc"):
         statement = SQL("INSERT INTO pg_temp.{} VALUES (1, {})").format(Identifier(STAGE), Literal(value))
         cursor.execute(statement.as_string(cursor).replace("50%s", "50%%s"), ())
-        merge(cursor, STAGE, table, ["k", "v"], ["k"], has_repeats=False)
+        merge(cursor, STAGE, table, ["k", "v"], ["k"], has_repeats=False, plain=plain)
         assert fetched(cursor, "SELECT v::text FROM {}", table) == [(value,)]
