@@ -17,20 +17,26 @@ from singerkit_wire.stream import Stream
 __all__ = ["with_wholes_of"]
 
 _DOCUMENTS = frozenset({"json", "jsonb"})
+_NULL = {"type": ["null"]}
+"""What goes to a column of another type: nothing, where it is taken apart; what is no object brings a SCHEMA with its own."""
 
 
 def with_wholes_of(fitting: Fitting, there: Mapping[str, ExistingColumn]) -> Stream:
-    """Return the stream of a table with the columns of documents that it has for objects that are taken apart."""
+    """Return the stream of a table with the columns that it has for objects that are taken apart: of documents, or of what they were before."""
     stream, words = fitting.stream, fitting.words
-    documents = {fold(name, words) for name, column in there.items() if column.type.lower() in _DOCUMENTS}
-    found = [
-        name
+    types = {fold(name, words): column.type.lower() for name, column in there.items()}
+    found = {
+        name: types[short]
         for name in sorted(stream.apart - set(stream.column_names))
-        if fold(words.column_name(fitting.column(name)), words) in documents
-    ]
+        if (short := fold(words.column_name(fitting.column(name)), words)) in types
+    }
     if not found:
         return stream
-    columns = tuple(Column(name, Kind.JSON, nullable=True, required=False) for name in found)
-    properties = {**stream.schema["properties"], **{name: {} for name in found}}
+    schemas = {name: {} if type_ in _DOCUMENTS else _NULL for name, type_ in found.items()}
+    columns = tuple(
+        Column(name, Kind.JSON, nullable=True, required=False, schema=schema)
+        for name, schema in schemas.items()
+    )
+    properties = {**stream.schema["properties"], **schemas}
     schema = {**stream.schema, "properties": properties}
     return replace(stream, schema=schema, columns=(*stream.columns, *columns))

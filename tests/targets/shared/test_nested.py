@@ -128,6 +128,29 @@ def test_a_column_of_before_is_null_where_the_object_is_taken_apart(target: Data
     assert "Expected `object` or `null`, got `1` at orders.$.address" in refused.last_words
 
 
+@pytest.mark.parametrize(
+    ("former", "value"),
+    [({"type": ["integer", "null"]}, 5), (TEXT, "old"), ({"type": ["boolean", "null"]}, True)],
+)
+def test_a_column_of_what_was_no_object_is_null_where_one_is_taken_apart(
+    target: Database, former: dict[str, Any], value: Any
+) -> None:
+    """It kept what it had, beside the fields of the object."""
+    before = SCHEMA("orders", {"id": {"type": "integer"}, "address": former}, ["id"])
+    target.run(before, *orders({"address": value}, {"address": value}), STATE({"n": 1})).expect(0)
+    target.run(ORDERS, *orders({"address": {"city": "A"}}), STATE({"n": 2}), **FLAT).expect(0)
+    found = "SELECT id, address__city, address IS NULL FROM orders ORDER BY id"
+    assert target.query(found) == [(1, "A", True), (2, None, False)]
+    came = orders({"address": {"city": "B"}}, {"address": [1]}, {"address": {"city": "C"}})
+    for _ in range(2):
+        target.run(ORDERS, *came, STATE({"n": 3}), **FLAT).expect(0)
+        assert target.query(found)[::2] == [(1, "B", True), (3, "C", True)]
+    beside = "address" if former is TEXT else "coalesce(CAST(address AS text), address__text)"
+    assert target.query(f"SELECT address__city, {beside} FROM orders WHERE id = 2") == [(None, "[1]")]
+    target.run(ORDERS, *orders({}, {"address": {"city": "D"}}), STATE({"n": 4}), **FLAT).expect(0)
+    assert target.query(f"SELECT address__city, {beside} FROM orders WHERE id = 2") == [("D", None)]
+
+
 def test_fields_that_no_schema_names(target: Database) -> None:
     came = orders({"address": {"city": "A", "zip": "1", "geo": {"lon": 5}}}, {"address": {"city": "B"}})
     ignored = target.run(ORDERS, *came, STATE({"n": 1}), **FLAT).expect(0)
