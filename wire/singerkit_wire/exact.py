@@ -58,6 +58,7 @@ _DECIMAL = re.compile(
 _FINER = re.compile(r"[.,][0-9]{6}0*[1-9]")  # digits of a second that no column of a clock holds
 _CLOCKS = frozenset({Kind.DATE_TIME, Kind.DATE, Kind.TIME})
 _AS_IT_STOOD = frozenset({Kind.JSON, Kind.ANY_TEXT})
+_NO_NUMBER = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -297,6 +298,11 @@ class ExactDecoder:
         """Whether it is about the value of a field of which it is known that it is of another type."""
         return bool(error.absolute_path) and error.absolute_path[0] in self.odd | self.nulls
 
+    @cached_property
+    def _documents(self) -> frozenset[str]:
+        """The fields that go into columns of documents, which have no such numbers at any depth."""
+        return frozenset(column.name for column in self.stream.columns if column.kind is Kind.JSON)
+
     @property
     def _properties(self) -> Mapping[str, Any]:
         return self.stream.schema.get("properties") or {}
@@ -305,11 +311,24 @@ class ExactDecoder:
         try:
             for key in self.stream.key_properties:  # two keys that were replaced would be one row
                 storable(record.get(key), f"$.{key}", Policy.FAIL, self.domain)
-            return storable(record, "$", self.policy, self.domain)  # type: ignore[no-any-return]
+            apart = {name: value for name, value in record.items() if self._stands_beside(name, value)}
+            others = {name: value for name, value in record.items() if name not in apart}
+            found = storable(others, "$", self.policy, self.domain)
+            return (
+                {name: apart[name] if name in apart else found[name] for name in record} if apart else found
+            )
         except RecursionError:
             raise RejectedRow("$", "Expected less nesting, got too many levels") from None
         except Unstorable as error:
             raise RejectedRow(error.path, error.reason, is_unstorable=True) from None
+
+    def _stands_beside(self, name: str, value: Any) -> bool:
+        """Whether it is a number that no column of numbers holds, in a field of which such a value may stand in its variant."""
+        if not self.takes_unstorable or name not in self.policies or name in self._documents:
+            return False
+        return isinstance(value, float) or (
+            isinstance(value, Decimal) and not self.domain.numbers.hold(value)
+        )
 
     def _raws(self, line: bytes) -> Mapping[str, Raw]:
         """Return the fields as they stood on the wire, when a column wants their text."""
@@ -633,6 +652,8 @@ def _any_text(value: Any, raw: Raw | None, column: Column, domain: Domain) -> st
     """Return text as it is, and any other value as the JSON that it was."""
     if isinstance(value, str):
         return _within_limits(value, column)
+    if isinstance(value, float):  # which is no JSON
+        return _NO_NUMBER[str(value)]
     return _within_limits(_to_json(value, column, domain) if raw is None else str(raw, "utf-8"), column)
 
 

@@ -233,3 +233,36 @@ def test_the_pair_goes_with_each_way_of_loading(target: Database, method: str, s
     target.run(begin, own, *first, end, load_method=method).expect(0)
     target.run(begin, own, RECORD("s", {"id": 1, "qty": 7}), end, load_method=method).expect(0)
     assert sorted(target.query("SELECT id, qty, qty__text FROM s"), key=str) == sorted(stored, key=str)
+
+
+def test_numbers_that_no_column_of_numbers_holds_stand_beside_it(target: Database) -> None:
+    number, document = {"type": ["number", "null"]}, {"type": ["object", "number", "null"]}
+    own = SCHEMA("s", {"id": INTEGER, "n": number, "i": INTEGER, "t": TEXT, "d": document}, ["id"])
+    odd = [
+        '"n":NaN',
+        '"n":-Infinity',
+        '"n":1e200000',
+        '"n":-0.5e-200000',
+        '"i":Infinity',
+        '"i":1e200000',
+        '"t":NaN',
+    ]
+    lines = [
+        f'{{"type":"RECORD","stream":"s","record":{{"id":{at},{text}}}}}'
+        for at, text in enumerate(['"n":1.5', *odd])
+    ]
+    raw = [line.encode() for line in lines]
+    target.run(own, *raw, STATE({"x": 1})).expect(0)
+    found = target.query(
+        "SELECT id, coalesce(n__text, i__text, t) FROM s WHERE n IS NULL AND i IS NULL ORDER BY id"
+    )
+    assert found == [(at, text.split(":")[1]) for at, text in enumerate(odd, 1)]
+    for document_ in ("NaN", "1e200000", '{"a":NaN}'):
+        inside = f'{{"type":"RECORD","stream":"s","record":{{"id":9,"d":{document_}}}}}'.encode()
+        refused = target.run(own, inside, STATE({"x": 2}))
+        kept = target.query("SELECT d FROM s WHERE id = 9")
+        assert (refused.code, kept) == (65, []) or (refused.code, "1e200000" in str(kept)) == (0, True), (
+            document_
+        )
+    for how in ({"on_unstorable": "fail"}, {"on_type_conflict": "fail"}):
+        target.run(own, raw[1], STATE({"x": 3}), **how).expect(65)
