@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from singerkit_run.children import Child, code_of
 from singerkit_run.commands import Commands
 from singerkit_run.durations import shown
+from singerkit_run.leftovers import end_writers
 from singerkit_run.outcomes import UNAVAILABLE, Outcome, worst_of
+from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import StopFlag
 
 __all__ = ["Ground", "run_pipe", "sentence_in"]
@@ -72,7 +74,7 @@ def _started(commands: Commands, ground: Ground) -> Iterator[_Pipe]:
 
 def sentence_in(words: str, side: str) -> str:
     """Return the sentence in the last line of a program's stderr."""
-    return _LED.sub("", words) or f"The {side} said nothing."
+    return redactor.mask(_LED.sub("", words)) or f"The {side} said nothing."
 
 
 class _Pipe:
@@ -109,7 +111,7 @@ class _Pipe:
         while True:
             child = self._next_to_end(_TURN)
             if child is not None and child is self.tap and child.code == 0:
-                self._end_input()
+                self._tap_ended_well()
             elif child is self.tap and child is not None:
                 return self._tap_failed()
             elif child is self.target and child is not None:
@@ -206,6 +208,13 @@ class _Pipe:
         with contextlib.suppress(queue.Empty):
             return self._ended.get(timeout=seconds)
         return None
+
+    def _tap_ended_well(self) -> None:
+        """Let the target see the end of its input, whatever the tap has left behind."""
+        self._sure(self.tap).remains()
+        if self._write_end is not None:
+            end_writers(self._write_end)
+        self._end_input()
 
     def _end_input(self) -> None:
         if self._write_end is not None:

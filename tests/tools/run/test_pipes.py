@@ -204,6 +204,14 @@ def test_what_a_tap_has_started_does_not_outlive_it(project: Project) -> None:
     assert not project.living()
 
 
+def test_what_holds_the_pipe_of_a_tap_that_has_ended_keeps_no_target_waiting(project: Project) -> None:
+    """A tunnel, or a browser, that was left with its stdout, and with a session of its own."""
+    project.add("orders", "setsid sleep 600 2> /dev/null &", schema(), record(1), state(1))
+    code, _ = project.run()
+    assert (code, project.rows("orders")) == (0, [1])
+    assert not project.living()
+
+
 def test_variables_beside_the_file_reach_both_ends_and_secrets_are_masked(project: Project) -> None:
     (project.folder / ".env").write_text("API_TOKEN=tok-4711-geheim\nPLACE=here\n")
     project.add(
@@ -219,6 +227,16 @@ def test_variables_beside_the_file_reach_both_ends_and_secrets_are_masked(projec
     assert "I have *** and *** at here" in said
     assert "4711" not in said
     assert (project.folder / "place").read_text() == "here\n"
+
+
+def test_what_is_told_of_a_failure_has_no_secret(project: Project) -> None:
+    """People have it sent to where others read it."""
+    (project.folder / ".env").write_text("API_TOKEN=tok-4711-geheim\n")
+    project.more["on_failure"] = {"exec": project.script("notify.sh", "cat > told")}
+    project.add("orders", 'echo "401 for /x?token=$API_TOKEN" >&2', "exit 77", target=PRINTS_STATES)
+    code, said = project.run()
+    assert (code, "4711" in said) == (77, False)
+    assert json.loads((project.folder / "told").read_text())["reason"] == "401 for /x?token=***"
 
 
 def test_what_runs_behind_a_commit_and_behind_a_failure(project: Project) -> None:

@@ -1,0 +1,45 @@
+"""What a program has left behind that still holds a pipe open, whatever session it has given itself; on Linux, which tells."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["end_writers"]
+
+_PROCESSES = Path("/proc")
+_FLAGS = re.compile(r"^flags:\s*([0-7]+)", re.MULTILINE)
+
+
+def end_writers(write_end: int) -> None:
+    """Kill all others that could write to a pipe whose writer has ended: its reader would wait for them."""
+    pipe = os.fstat(write_end)
+    for process in _writers(pipe.st_dev, pipe.st_ino):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, signal.SIGKILL)
+
+
+def _writers(device: int, inode: int) -> Iterator[int]:
+    for process in _PROCESSES.glob("[0-9]*"):
+        if int(process.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):  # it is gone, or somebody else's
+            if any(
+                _is_writer(process, descriptor, device, inode) for descriptor in os.listdir(process / "fd")
+            ):
+                yield int(process.name)
+
+
+def _is_writer(process: Path, descriptor: str, device: int, inode: int) -> bool:
+    try:
+        found = os.stat(process / "fd" / descriptor)
+        if (found.st_dev, found.st_ino) != (device, inode):
+            return False
+        flags = _FLAGS.search((process / "fdinfo" / descriptor).read_text())
+    except OSError:
+        return False
+    return flags is not None and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY
