@@ -112,13 +112,14 @@ class Summary:
                 )
         for moved, count in sorted(self.moved_before.items()):
             log.warning(
-                "Stream `%s`: %s of `%s` %s not of the type of that column, and %s as sent in `%s`.",
+                "Stream `%s`: %s of `%s` %s not of the type of that column, and %s as sent in `%s`%s.",
                 moved.stream,
                 counted(count, "value"),
                 moved.field,
                 "is" if count == 1 else "are",
                 "stands" if count == 1 else "stand",
                 moved.column,
+                ", unless its record is set aside" if self.rejected_before[moved.stream] else "",
             )
         seconds = self.seconds()
         log.info(

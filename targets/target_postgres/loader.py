@@ -299,7 +299,7 @@ class PostgresLoader:
             new, kept = self._made.of(stream.name), self._kept_columns(stream.name)
             table = fitting(cursor, log=log, new=new, kept=kept)
             if former is None:
-                self._check_alone(table)
+                self._check_alone(cursor, table)
                 self._tell_of_others(cursor, table)
             return table
 
@@ -399,9 +399,17 @@ class PostgresLoader:
             return ()
         return next((table.columns.values() for table, *_ in safe.tables if table.stream == stream), ())
 
-    def _check_alone(self, table: Table) -> None:
+    def _check_alone(self, cursor: Cursor, table: Table) -> None:
         here = [stream for stream, oid in self._begun.row.tables.items() if oid == table.shape.oid]
-        check_alone(table.stream, here, ".".join(self._place(table.stream)), self._way)
+        where = ".".join(self._place(table.stream))
+        check_alone(table.stream, here, where, self._way)
+        if table.shape.oid is not None and self._upkeep.divisions:
+            known = {**self._begun.row.tables, **{one.stream: one.shape.oid for one in self._tables.values()}}
+            divided = [stream for stream in known if self._upkeep.making(stream).division is not None]
+            above = partitions.divided_above(cursor, table.shape.oid)
+            partitions.check_no_partition(
+                table.stream, [stream for stream in divided if known[stream] in above], where
+            )
 
     def _tell_of_others(self, cursor: Cursor, table: Table) -> None:
         """Warn of pipelines that load the same table: with one source between them that is fine, with two it is not."""

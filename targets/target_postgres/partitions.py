@@ -29,7 +29,17 @@ from target_postgres.dividing import Division, Each, Way
 from target_postgres.names import identifier
 from target_postgres.upkeep import Making
 
-__all__ = ["Parted", "advice", "clause", "make", "make_first", "needed", "parted"]
+__all__ = [
+    "Parted",
+    "advice",
+    "check_no_partition",
+    "clause",
+    "divided_above",
+    "make",
+    "make_first",
+    "needed",
+    "parted",
+]
 
 _MOST = {Way.RANGE: 10_000, Way.LIST: 1_000}
 """How many partitions a table gets by itself: with more of them each query is planned for longer than it takes."""
@@ -133,6 +143,28 @@ def parted(
             else f"not partitioned by the {division.way.value} of `{division.field}`",
         )
     return None
+
+
+def divided_above(cursor: Cursor, oid: int) -> set[int]:
+    """Return the tables of which one is a partition, or a partition of one."""
+    cursor.execute(
+        "SELECT relid::oid::bigint FROM pg_catalog.pg_partition_ancestors(%s) AS above WHERE relid <> %s",
+        [oid, oid],
+    )
+    return {int(found) for (found,) in cursor.fetchall()}
+
+
+def check_no_partition(stream: str, others: Collection[str], where: str) -> None:
+    """See that the table ``where`` of a stream is no partition of those of ``others``, whose rows its would be.
+
+    Raises:
+        ConfigurationError: it is.
+    """
+    if others:
+        raise ConfigurationError(
+            f"Stream `{stream}` comes to the table {where}, which is a partition of the table of stream `{min(others)}` (`partition_by`), and its rows would be rows "
+            "of that; nothing of this stream was written: give one of the two another table (`table_name`), then run again."
+        )
 
 
 def make_first(cursor: Cursor, schema: str, name: str, making: Making) -> None:

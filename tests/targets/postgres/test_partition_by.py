@@ -214,6 +214,26 @@ def test_a_division_that_is_none(given: Any, words: str) -> None:
         divisions_of({"t": given})
 
 
+@pytest.mark.parametrize("in_one_run", [True, False])
+def test_a_stream_that_is_called_like_a_partition_of_another_is_refused(
+    database: str, in_one_run: bool
+) -> None:
+    """Its rows were rows of the other, with exit code 0."""
+    config = {"partition_by": {"s": {"list": "c"}}}
+    fields = {"id": {"type": "integer"}, "c": {"type": "string"}}
+    first = [SCHEMA("s", fields, ["id", "c"]), RECORD("s", {"id": 1, "c": "x"})]
+    other = [SCHEMA("s_x", fields, ["id", "c"]), RECORD("s_x", {"id": 9, "c": "x"})]
+    if not in_one_run:
+        load(database, *first, STATE({"a": 1}), **config).expect(0)
+        first = []
+    refused = load(database, *first, *other, STATE({"a": 2}), **config).expect(78).last_words
+    assert "public.s_x, which is a partition of the table of stream `s` (`partition_by`)" in refused
+    named = {**config, "table_name": {"s_x": "of_x"}}
+    load(database, *first, *other, STATE({"a": 2}), **named).expect(0)
+    assert query(database, "SELECT id FROM s") == [(1,)]
+    assert query(database, "SELECT id FROM of_x") == [(9,)]
+
+
 def test_a_row_of_no_partition_is_set_aside(database: str) -> None:
     values = [{"id": 1, "at": "2026-01-01T00:00:00Z"}, {"id": 2}]
     load(database, *rows(*values, key=()), partition_by=MONTHS, on_invalid="quarantine").expect(0)
