@@ -206,7 +206,9 @@ def test_what_a_tap_has_started_does_not_outlive_it(project: Project) -> None:
 
 def test_what_holds_the_pipe_of_a_tap_that_has_ended_keeps_no_target_waiting(project: Project) -> None:
     """A tunnel, or a browser, that was left with its stdout, and with a session of its own."""
-    project.add("orders", "setsid sleep 600 2> /dev/null &", schema(), record(1), state(1))
+    helper = "setsid sh -c 'touch away; exec sleep 600' 2> /dev/null &"
+    wait = "while ! test -e away; do sleep 0.05; done"
+    project.add("orders", helper, wait, schema(), record(1), state(1))
     code, _ = project.run()
     assert (code, project.rows("orders")) == (0, [1])
     assert not project.living()
