@@ -127,9 +127,10 @@ class Unnesting:
 
     def see_columns(self, stream: Stream) -> None:
         """Note what is taken apart and has a column in the table all the same: it is null where it is."""
-        if stream.apart:
-            unnester = self._apart[self.owner(stream.name)].unnester
-            unnester.holds_whole(stream.name, stream.apart.intersection(stream.column_names))
+        apart = self._apart.get(self.owner(stream.name)) if stream.apart else None
+        # A unit that is written again declares what a later SCHEMA may have taken back.
+        if apart is not None and stream.name in apart.unnester.tables:
+            apart.unnester.holds_whole(stream.name, stream.apart.intersection(stream.column_names))
 
     def _taken(self, run: Run) -> tuple[list[Run], list[Message]]:
         """Return a run taken apart, and the SCHEMA messages that have to come before it."""

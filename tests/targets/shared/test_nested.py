@@ -151,6 +151,27 @@ def test_a_column_of_what_was_no_object_is_null_where_one_is_taken_apart(
     assert target.query(f"SELECT address__city, {beside} FROM orders WHERE id = 2") == [("D", None)]
 
 
+def test_a_unit_is_written_again_behind_a_schema_that_has_no_object_any_more(target: Database) -> None:
+    """target-postgres ended with 70, each time: `t` gets a column, so the unit is written again, with the former SCHEMA of `s`."""
+    nested = SCHEMA("s", {"id": INTEGER, "g": GEO}, ["id"])
+    plain, other = SCHEMA("s", {"id": INTEGER, "f": TEXT}, ["id"]), SCHEMA("t", {"id": INTEGER}, ["id"])
+    wider = SCHEMA("t", {"id": INTEGER, "n": TEXT}, ["id"])
+    first = [nested, other, RECORD("s", {"id": 1, "g": {"lat": 1}}), RECORD("t", {"id": 1}), STATE({"n": 1})]
+    target.run(*first, nested="flatten").expect(0)
+    rows = [
+        other,
+        RECORD("t", {"id": 1}),
+        RECORD("s", {"id": 1, "g": {"lat": 2}}),
+        plain,
+        RECORD("s", {"id": 2, "f": "x"}),
+    ]
+    target.run(
+        nested, *rows, wider, RECORD("t", {"id": 2, "n": "x"}), STATE({"n": 2}), nested="flatten"
+    ).expect(0)
+    assert target.query("SELECT id, g__lat, f FROM s ORDER BY id") == [(1, 2, None), (2, None, "x")]
+    assert target.query("SELECT id, n FROM t ORDER BY id") == [(1, None), (2, "x")]
+
+
 def test_fields_that_no_schema_names(target: Database) -> None:
     came = orders({"address": {"city": "A", "zip": "1", "geo": {"lon": 5}}}, {"address": {"city": "B"}})
     ignored = target.run(ORDERS, *came, STATE({"n": 1}), **FLAT).expect(0)
