@@ -222,6 +222,7 @@ class Loader(Protocol):
         Raises:
             DoesNotFit: the store cannot hold some values, and nothing of the batch was taken; they become null or their
                 records are set aside, as `on_unstorable` says, and the rest comes again.
+            UnitInTheWay: nothing of the batch was taken, and it goes on as with `declare`.
         """
         ...
 

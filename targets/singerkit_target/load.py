@@ -463,7 +463,7 @@ class Load:
                 domain=self._loader.domain,
                 reads_texts=self._abilities.reads_texts,
             ),
-            self._declare_or_give_way,
+            lambda one: self._or_give_way(partial(self._loader.declare, one)),
             self._log,
             always_exact=self._always_exact,
         )
@@ -479,19 +479,19 @@ class Load:
     def _given(self, stream: Stream) -> Stream:
         """Declare a stream; return it with the kinds in which its values are to be given."""
         try:
-            given = self._declare_or_give_way(stream)
+            given = self._or_give_way(partial(self._loader.declare, stream))
         except RowsGone as error:
             raise self._with_ways_out(error, stream) from None
         self._tell_doubts(stream.name)
         return given
 
-    def _declare_or_give_way(self, stream: Stream) -> Stream:
+    def _or_give_way(self, do: Callable[[], _T]) -> _T:
         try:
-            return self._loader.declare(stream)
+            return do()
         except UnitInTheWay:
             if self._in_hand.is_whole:
                 raise
-            return self._loader.declare(stream)
+            return do()
 
     def _with_ways_out(self, error: RowsGone, stream: Stream) -> RetryableError:
         if isinstance(error, TableRemade):
@@ -628,7 +628,7 @@ class Load:
         rejects: list[Reject] = []
         while batch.wire_rows:
             try:
-                self._loader.write(stream, batch)
+                self._or_give_way(partial(self._loader.write, stream, batch))
                 break
             except DoesNotFit as error:
                 batch, more = self._decoders[stream.name].without(batch, error.misfits)

@@ -1417,6 +1417,19 @@ def test_a_unit_that_is_in_the_way_of_a_change_is_written_again_where_it_is_held
     assert loader.calls.count("declare a") == 3 + again
 
 
+@pytest.mark.parametrize(("replay_bytes", "again"), [(10**6, 1), (100, 0)], ids=["held", "not held"])
+def test_a_unit_that_is_in_the_way_of_rows_is_written_again_where_it_is_held(
+    replay_bytes: int, again: int
+) -> None:
+    """Rows may need partitions: where the unit was not held the run ended, and so did each that came after it."""
+    loader = Memory()
+    loader.troubles["write"] = [None, UnitInTheWay("in the way")]
+    lines = [SCHEMA(), RECORD(1), SCHEMA("b"), RECORD(2), STATE(1)]
+    run = Run(*lines, loader=loader, limits=Limits(replay_bytes=replay_bytes))
+    assert run.rows() == [1, 2]
+    assert loader.calls.count("recover") == again
+
+
 def test_what_is_held_is_let_go_at_each_commit():
     """The second unit alone is written again, though both together would be too large to hold."""
     lines = [SCHEMA(), RECORD(1), STATE(1), SCHEMA("b"), RECORD(2), STATE(2)]
