@@ -39,6 +39,8 @@ NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extens
 _MAGIC, _MAGIC_AT = b"DUCK", 8
 _LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.02
 _PREPARED = "_singerkit_statement"
+_SYNC_FAILED = "fsync failed"
+"""What DuckDB says where a file that it opens, and brings up to date by its log, cannot be written to the disk."""
 _HOLDER = re.compile(r"Conflicting lock is held in (.*?) \(PID (\d+)\)")
 
 
@@ -65,6 +67,10 @@ def open_or_make(path: Path, *, setting: str = "") -> duckdb.DuckDBPyConnection:
         if take_in_log(path):
             continue
         time.sleep(_LOOK_AGAIN_SECONDS)  # whoever had it open has left it meanwhile
+    if _SYNC_FAILED in said:
+        raise CannotWriteError(
+            f"The database {path} cannot be written ({said}); what was committed is safe: mend its disk, or make room there, then run again."
+        )
     if not path.exists():
         raise CannotWriteError(
             f"The database {path} cannot be made ({said}); nothing was written: make room on the disk of its folder, "

@@ -649,6 +649,18 @@ def test_keys_that_are_not_stored_yet_are_inserted_and_others_merged(file: Path)
     assert sorted(rows(file)) == [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)]
 
 
+def test_a_disk_that_keeps_nothing_is_said_as_that(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file that is there: it is none of a newer version, and no copy is put back for it."""
+    load(file, schema("id", a=INTEGER), record(id=1, a=1), STATE({"at": 1}))
+
+    def failing(*_: Any, **__: Any) -> None:
+        raise duckdb.FatalException("FATAL Error: fsync failed!")
+
+    monkeypatch.setattr(duckdb, "connect", failing)
+    with pytest.raises(CannotWriteError, match=r"cannot be written .*fsync failed.*mend its disk"):
+        DuckDialect(file).connect()
+
+
 def test_no_room_for_a_file_that_is_made_is_said_as_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
