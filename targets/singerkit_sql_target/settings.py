@@ -205,7 +205,9 @@ def conflicts_of(config: Mapping[str, Any], given: frozenset[str]) -> Conflicts:
         found = most_exact(by_column, f"{stream}.{field}", setting, "column")
         return found or most_exact(by_pattern, stream, setting) or OnConflict.VARIANT
 
-    return Conflicts(of, takes_unstorable="on_unstorable" not in given)
+    return Conflicts(
+        of, takes_unstorable="on_unstorable" not in given, takes_no_json="on_type_conflict" in given
+    )
 
 
 def unmet(settings: Settings, streams: Mapping[str, Stream]) -> list[str]:

@@ -33,11 +33,12 @@ class Conflicts:
     """`on_type_conflict` of a run: what it says of a field of a stream; None: such a record is refused as any that is invalid.
 
     ``takes_unstorable``: nobody has said by `on_unstorable` what becomes of values of the right type that their column cannot
-    hold, such as dates that do not exist.
+    hold, such as dates that do not exist; ``takes_no_json``: somebody has said by `on_type_conflict` what becomes of NaN and infinities.
     """
 
     of: Callable[[str, str], OnConflict | None] = lambda _stream, _field: None
     takes_unstorable: bool = False
+    takes_no_json: bool = False
 
 
 def policies(stream: Stream, conflicts: Conflicts) -> dict[str, OnConflict]:

@@ -153,6 +153,7 @@ class ExactDecoder:
     forbid_extra: bool
     policies: Mapping[str, OnConflict] = field(default_factory=dict)
     takes_unstorable: bool = False
+    takes_no_json: bool = False
     types: Mapping[str, frozenset[str]] = field(default_factory=dict)
     pairs: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     nullable: Mapping[str, bool] = field(default_factory=dict)
@@ -326,9 +327,9 @@ class ExactDecoder:
         """Whether it is a number that no column of numbers holds, in a field of which such a value may stand in its variant."""
         if not self.takes_unstorable or name not in self.policies or name in self._documents:
             return False
-        return isinstance(value, float) or (
-            isinstance(value, Decimal) and not self.domain.numbers.hold(value)
-        )
+        if isinstance(value, float):  # NaN or an infinity
+            return self.takes_no_json
+        return isinstance(value, Decimal) and not self.domain.numbers.hold(value)
 
     def _raws(self, line: bytes) -> Mapping[str, Raw]:
         """Return the fields as they stood on the wire, when a column wants their text."""
@@ -436,6 +437,7 @@ def compile_exact(
         forbid_extra,
         policies=said,
         takes_unstorable=conflicts.takes_unstorable,
+        takes_no_json=conflicts.takes_no_json,
         types=odd_fields(stream, said),
         pairs=pairs(stream),
         nullable={column.name: column.nullable for column in stream.columns},

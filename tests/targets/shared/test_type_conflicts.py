@@ -252,7 +252,11 @@ def test_numbers_that_no_column_of_numbers_holds_stand_beside_it(target: Databas
         for at, text in enumerate(['"n":1.5', *odd])
     ]
     raw = [line.encode() for line in lines]
-    target.run(own, *raw, STATE({"x": 1})).expect(0)
+    refused = target.run(own, raw[1], STATE({"x": 1})).expect(65)
+    assert "Expected a JSON number, got `nan`" in refused.last_words, "which is no JSON"
+    target.run(own, raw[0], raw[3], STATE({"x": 1})).expect(0)
+    assert target.query("SELECT n__text FROM s WHERE id = 3") == [("1e200000",)]
+    target.run(own, *raw, STATE({"x": 1}), on_type_conflict="variant").expect(0)
     found = target.query(
         "SELECT id, coalesce(n__text, i__text, t) FROM s WHERE n IS NULL AND i IS NULL ORDER BY id"
     )
