@@ -72,10 +72,10 @@ def read_duckdb(file: Path, stream: str) -> list[Row]:
 
 
 def _with_variants(row: dict[str, Any]) -> Row:
-    """A number with more digits than its column stands beside it, as it came."""
+    """A number with more digits than its column, or what is none in JSON, stands beside it, as it came."""
     beside = {name: text for name in row if (text := row.get(f"{name}__text")) is not None}
     own = {name: value for name, value in row.items() if not name.endswith("__text")}
-    return own | {name: parse(text) for name, text in beside.items()}
+    return own | {name: text if text == "NaN" else parse(text) for name, text in beside.items()}
 
 
 _SHOWN_AS = {
