@@ -643,7 +643,10 @@ def _fits(sent: Any, name: str, row: Mapping[str, str | None], types: Mapping[st
     """Tell whether a row has the value that was sent, in its column or, of another type, as text beside it."""
     beside = row.get(name + _BESIDE)
     if beside is None:
-        return _equals(sent, row[name], types[name])
+        try:
+            return _equals(sent, row[name], types[name])
+        except (ValueError, ArithmeticError):  # a text that is no number, say
+            return False
     return row[name] is None and _is_text_of(sent, beside)
 
 
