@@ -186,7 +186,7 @@ def test_d01_records_set_aside_are_counted_once(database: str, dead: bool) -> No
         wait_until(lambda: not sessions(database), "the end of the session")
         outcome = target.finish().expect(0)
     assert table(database, "s", "id") == [(1,)]
-    assert "Stream `s`: 1 row loaded." in outcome.stderr
+    assert "Stream `s`: 1 row loaded" in outcome.stderr
     assert ("Stream `s`: 3 records are set aside in" in outcome.stderr) is bool(dead)
     if dead:
         assert len(query(database, "SELECT * FROM _singerkit_rejects")) == 3

@@ -16,7 +16,7 @@ from typing import IO
 
 from singerkit_shell.signals import StopFlag
 
-__all__ = ["Child", "code_of", "run_alone"]
+__all__ = ["STARTING", "Child", "code_of", "run_alone"]
 
 _LEASH = str(Path(__file__).with_name("leash.py"))
 _LONGEST_LINE = 1 << 20
@@ -25,6 +25,10 @@ _LONGEST_LINE = 1 << 20
 _LAST_WORDS_SECONDS = 5.0
 """How long what a program has said is waited for where something that it has started holds its stderr open."""
 _TURN, _GRACE_SECONDS = 0.1, 20.0
+
+
+STARTING = threading.Lock()
+"""Held while a program is started: until it is one, the new process holds whatever we have open, the pipes of others among it."""
 
 
 class Child:
@@ -44,15 +48,16 @@ class Child:
         on_output: Callable[[str], None] | None = None,
     ) -> None:
         """Start it; ``on_line`` is given the lines of stderr, ``on_output`` those of stdout, unless ``stdout`` is where that goes."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", _LEASH, str(os.getpid()), *command],
-            cwd=folder,
-            env=dict(env),
-            stdin=stdin if stdin_words is None else subprocess.PIPE,
-            stdout=subprocess.PIPE if stdout is None else stdout,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        with STARTING:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", _LEASH, str(os.getpid()), *command],
+                cwd=folder,
+                env=dict(env),
+                stdin=stdin if stdin_words is None else subprocess.PIPE,
+                stdout=subprocess.PIPE if stdout is None else stdout,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
         self._ended = ended
         self.code: int | None = None
         self._readers = [_reading(self._process.stderr, on_line)]

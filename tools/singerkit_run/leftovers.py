@@ -9,6 +9,8 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+from singerkit_run.children import STARTING
+
 __all__ = ["end_writers"]
 
 _PROCESSES = Path("/proc")
@@ -18,9 +20,10 @@ _FLAGS = re.compile(r"^flags:\s*([0-7]+)", re.MULTILINE)
 def end_writers(write_end: int) -> None:
     """Kill all others that could write to a pipe whose writer has ended: its reader would wait for them."""
     pipe = os.fstat(write_end)
-    for process in _writers(pipe.st_dev, pipe.st_ino):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(process, signal.SIGKILL)
+    with STARTING:
+        for process in _writers(pipe.st_dev, pipe.st_ino):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process, signal.SIGKILL)
 
 
 def _writers(device: int, inode: int) -> Iterator[int]:

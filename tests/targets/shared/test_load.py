@@ -55,6 +55,12 @@ NEVER = Limits(commit_rows=10**9, commit_bytes=10**12, commit_seconds=10**9, wai
 PLAIN = Judgement()
 
 
+@pytest.fixture(autouse=True)
+def _without_metrics(caplog: pytest.LogCaptureFixture) -> None:
+    """They are for machines, and whether they are logged depends on what this process has tested before."""
+    caplog.set_level(logging.WARNING, logger="singer_sdk.metrics")
+
+
 def of_version(rows: list[Any], version: int) -> list[Any]:
     """Without the rows of other versions; a row holds its version at its end, where metadata was asked for."""
     return [row for row in rows if len(row) < 3 or row[-1] in (version, None)]
