@@ -82,7 +82,9 @@ def write_name(pipeline: Pipeline) -> None:
     Raises:
         CannotWriteError: it cannot be written.
     """
-    data = json.dumps({"pipeline": pipeline.name}).encode() + b"\n"
+    # Where one side says another name the two are one pipeline all the same.
+    name = name_in(pipeline.tap) or name_in(pipeline.target) or pipeline.name
+    data = json.dumps({"pipeline": name}).encode() + b"\n"
     try:
         with open(name_file(pipeline), "rb") as file:
             if file.read() == data:

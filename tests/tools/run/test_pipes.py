@@ -231,6 +231,16 @@ def test_variables_beside_the_file_reach_both_ends_and_secrets_are_masked(projec
     assert (project.folder / "place").read_text() == "here\n"
 
 
+def test_a_name_that_one_side_says_is_that_of_the_other_too(project: Project) -> None:
+    """Else a target of ours refuses what a tap of ours sends."""
+    (project.folder / "tap.json").write_text(json.dumps({"pipeline": "shop"}))
+    project.add("orders", schema(), state(1))
+    project.pipelines["orders"]["tap"]["config"] = "tap.json"
+    assert project.run()[0] == 0
+    named = json.loads((project.folder / "state" / "orders.pipeline.json").read_text())
+    assert named == {"pipeline": "shop"}
+
+
 def test_what_is_told_of_a_failure_has_no_secret(project: Project) -> None:
     """People have it sent to where others read it."""
     (project.folder / ".env").write_text("API_TOKEN=tok-4711-geheim\n")
