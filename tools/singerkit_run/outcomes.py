@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["UNAVAILABLE", "Outcome", "worst_of"]
+from singerkit_shell.signals import StopFlag
+
+__all__ = ["UNAVAILABLE", "Outcome", "stopped_by", "worst_of"]
 
 UNAVAILABLE = 69
 _WORST_FIRST = (70, 78, 77, 65, 64)
@@ -20,6 +23,12 @@ class Outcome:
     code: int
     why: str = ""
     is_stop: bool = False
+
+
+def stopped_by(stop: StopFlag, what_is_safe: str = "what was committed is safe") -> Outcome:
+    """Return what becomes of whatever a signal has stopped, or kept from beginning."""
+    signum = stop.signum or signal.SIGTERM
+    return Outcome(128 + signum, f"Stopped by {signal.Signals(signum).name}; {what_is_safe}.", is_stop=True)
 
 
 def worst_of(outcomes: Iterable[Outcome]) -> Outcome:

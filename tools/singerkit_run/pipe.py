@@ -22,7 +22,7 @@ from singerkit_run.children import Child, code_of
 from singerkit_run.commands import Commands
 from singerkit_run.durations import shown
 from singerkit_run.leftovers import end_writers
-from singerkit_run.outcomes import UNAVAILABLE, Outcome, worst_of
+from singerkit_run.outcomes import UNAVAILABLE, Outcome, stopped_by, worst_of
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import StopFlag
 
@@ -147,13 +147,8 @@ class _Pipe:
         )
 
     def _stopped(self) -> Outcome:
-        name = signal.Signals(self._stop.signum or signal.SIGTERM).name
         self._stop_both()
-        return Outcome(
-            128 + (self._stop.signum or signal.SIGTERM),
-            f"Stopped by {name}; what was committed is safe.",
-            is_stop=True,
-        )
+        return stopped_by(self._stop)
 
     def _timed_out(self, timeout: float) -> Outcome:
         late = "the tap had not ended" if self._sure(self.tap).code is None else "the target had not ended"

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 
 from singerkit_run.children import run_alone
-from singerkit_run.outcomes import Outcome
+from singerkit_run.outcomes import Outcome, stopped_by
 from singerkit_run.planfile import Pipeline, Plan
 from singerkit_run.programs import Found, located
 from singerkit_run.tries import Result, Telling, run_pipeline
@@ -17,7 +17,6 @@ from singerkit_shell.signals import StopFlag
 __all__ = ["run_all"]
 
 _TURN = 0.2
-_SKIPPED = Outcome(0, "")
 
 
 def run_all(
@@ -39,8 +38,10 @@ def run_all(
                 if name in results or name in running.values():
                     continue
                 hindrance = _hindrance(plan.pipelines[name], results)
-                if stop or hindrance:
-                    results[name] = Result(name, _SKIPPED, skipped_for=hindrance)
+                if stop:
+                    results[name] = Result(name, stopped_by(stop, "it was not begun"))
+                elif hindrance:
+                    results[name] = Result(name, Outcome(0), skipped_for=hindrance)
                 elif len(running) < jobs and _is_ready(plan.pipelines[name], names, results):
                     running[pool.submit(run, name)] = name
             done, _ = wait(running, timeout=_TURN, return_when=FIRST_COMPLETED)

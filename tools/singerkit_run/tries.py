@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from singerkit_run.children import run_alone
 from singerkit_run.commands import Commands, commands_of, write_name
 from singerkit_run.durations import shown
-from singerkit_run.outcomes import UNAVAILABLE, Outcome
+from singerkit_run.outcomes import UNAVAILABLE, Outcome, stopped_by
 from singerkit_run.pipe import Ground, run_pipe, sentence_in
 from singerkit_run.planfile import Hook, Pipeline
 from singerkit_run.programs import Found
@@ -108,7 +107,7 @@ class _Running:
                 f"ended with {outcome.code}: {outcome.why} It is tried again in {shown(seconds)} ({self.tries} of {retries.times})."
             )
             if self._stop.wait(seconds):
-                return self._stopped()
+                return stopped_by(self._stop)
 
     def _try(self) -> Outcome:
         """Run the pipe once, from the state that is committed by now."""
@@ -143,7 +142,7 @@ class _Running:
         for line in words:
             self._telling.line("target", line)
         if self._stop:
-            return self._stopped()
+            return stopped_by(self._stop)
         if code is None:
             return Outcome(
                 UNAVAILABLE,
@@ -164,7 +163,7 @@ class _Running:
             ["/bin/sh", "-c", hook.run], lambda line: self._telling.line("after", line), hook.timeout, {}
         )
         if self._stop:
-            return self._stopped()
+            return stopped_by(self._stop)
         if code is None:
             return Outcome(
                 UNAVAILABLE, f"The rows are committed; `{hook.run}` was stopped after {shown(hook.timeout)}."
@@ -181,12 +180,4 @@ class _Running:
             on_line=on_line,
             timeout=seconds,
             stop=self._stop,
-        )
-
-    def _stopped(self) -> Outcome:
-        signum = self._stop.signum or signal.SIGTERM
-        return Outcome(
-            128 + signum,
-            f"Stopped by {signal.Signals(signum).name}; what was committed is safe.",
-            is_stop=True,
         )

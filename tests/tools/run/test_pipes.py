@@ -11,6 +11,11 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
+from singerkit_run.planfile import read_plan
+from singerkit_run.runner import run_all
+from singerkit_run.telling import Teller, verdict
+from singerkit_shell.signals import StopFlag
+
 from .projects import Project, record, schema, state
 
 FOREVER = "exec sleep 600"
@@ -141,6 +146,18 @@ def test_a_runner_that_is_killed_leaves_nobody_behind_and_nothing_is_loaded_beyo
     wait_until(lambda: not project.living(), "the end of both")
     assert project.rows("orders") in ([], [1])
     assert project.state("orders") is None or project.state("orders")["n"] == 1
+
+
+def test_what_a_signal_keeps_from_beginning_is_not_done(project: Project) -> None:
+    """Between two pipelines nothing runs that could be stopped: the run ended with 0, as if all had been done."""
+    project.add("orders", schema(), state(1), target=PRINTS_STATES)
+    project.write()
+    plan = read_plan(str(project.folder / "singerkit.json"))
+    stop = StopFlag()
+    stop.signum = signal.SIGTERM
+    code, said = verdict(run_all(plan, ["orders"], {}, 1, {}, Teller().of, stop))
+    assert code == 143
+    assert "Stopped by SIGTERM; it was not begun." in said
 
 
 def test_a_second_run_of_a_pipeline_is_refused(project: Project) -> None:
