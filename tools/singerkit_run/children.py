@@ -24,8 +24,9 @@ _LONGEST_LINE = 1 << 20
 
 _LAST_WORDS_SECONDS = 5.0
 """How long what a program has said is waited for where something that it has started holds its stderr open."""
-_TURN, _GRACE_SECONDS = 0.1, 20.0
-
+_TURN = 0.1
+_GRACE_SECONDS = 20.0
+"""How long a program that was told to stop may take; a target of ours commits the safe part meanwhile."""
 
 STARTING = threading.Lock()
 """Held while a program is started: until it is one, the new process holds whatever we have open, the pipes of others among it."""
@@ -40,8 +41,8 @@ class Child:
         *,
         folder: str,
         env: Mapping[str, str],
-        ended: queue.SimpleQueue[Child],
         on_line: Callable[[str], None],
+        ended: queue.SimpleQueue[Child] | None = None,
         stdin: int = subprocess.DEVNULL,
         stdin_words: bytes | None = None,
         stdout: int | None = None,
@@ -58,7 +59,7 @@ class Child:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-        self._ended = ended
+        self._ended, self._gone = ended, threading.Event()
         self.code: int | None = None
         self._readers = [_reading(self._process.stderr, on_line)]
         if stdout is None:
@@ -77,12 +78,27 @@ class Child:
         for reader in self._readers:
             reader.join(_LAST_WORDS_SECONDS)
         self.code = code
-        self._ended.put(self)
+        self._gone.set()
+        if self._ended is not None:
+            self._ended.put(self)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long for its end; return whether that has come."""
+        return self._gone.wait(seconds)
 
     def send(self, signum: int) -> None:
         """Send a signal to the program and all that it has started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signum)
+
+    def end(self, signum: int | None, stop: StopFlag) -> None:
+        """Send it a signal, unless it has been sent one, and wait for its end; where that takes too long, or whoever stops the run asks twice, it is killed."""
+        if self.code is None and signum is not None:
+            self.send(signum)
+        until = time.monotonic() + _GRACE_SECONDS
+        while not self.wait(_TURN):
+            if time.monotonic() >= until or stop.count > 1:
+                self.send(signal.SIGKILL)
 
     def remains(self) -> None:
         """End whatever it has left behind."""
@@ -119,23 +135,13 @@ def run_alone(
     on_output: Callable[[str], None] | None = None,
 ) -> int | None:
     """Run a program to its end, with ``words`` on its stdin; return its exit code, None where it was stopped, by a signal or after ``timeout`` seconds."""
-    ended: queue.SimpleQueue[Child] = queue.SimpleQueue()
-    child = Child(
-        command, folder=folder, env=env, ended=ended, on_line=on_line, on_output=on_output, stdin_words=words
-    )
+    child = Child(command, folder=folder, env=env, on_line=on_line, on_output=on_output, stdin_words=words)
     deadline = time.monotonic() + timeout
-    was_stopped = False
     try:
-        while child.code is None:
-            with contextlib.suppress(queue.Empty):
-                ended.get(timeout=_TURN)
-            if child.code is None and (stop or time.monotonic() >= deadline):
-                child.send(
-                    signal.SIGKILL
-                    if was_stopped and time.monotonic() >= deadline + _GRACE_SECONDS
-                    else signal.SIGTERM
-                )
-                was_stopped = True
+        while not child.wait(_TURN):
+            if stop or time.monotonic() >= deadline:
+                child.end(signal.SIGTERM, stop)
+                return None
     finally:
         child.remains()
-    return None if was_stopped else code_of(child.code)
+    return code_of(child.code or 0)

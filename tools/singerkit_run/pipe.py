@@ -32,8 +32,6 @@ _TURN = 0.1
 """Seconds between two looks at the clock and at the signals."""
 _DRAIN_SECONDS = 10.0
 """How long a target may take to read what a tap that has failed had written."""
-_GRACE_SECONDS = 20.0
-"""How long a program that was told to stop may take; a target of ours commits the safe part meanwhile."""
 _SIGPIPE = 128 + signal.SIGPIPE
 _LED = re.compile(r".*\b(?:CRITICAL|ERROR) +(?:[\w.-]+: )?")
 """What stands before the sentence in a last line of ours."""
@@ -138,7 +136,7 @@ class _Pipe:
         tap = self._sure(self.tap)
         if tap.code == 0:
             return Outcome(code, self._sentence("target") if code else "")
-        self._told_to_end(tap, signal.SIGTERM)
+        tap.end(signal.SIGTERM, self._stop)
         if code:
             return Outcome(code, self._sentence("target"))
         return Outcome(
@@ -158,26 +156,16 @@ class _Pipe:
         )
 
     def _stop_both(self) -> None:
-        for child in (self.tap, self.target):
-            if child is not None and child.code is None:
-                child.send(signal.SIGTERM)
-        for child in (self.tap, self.target):
-            if child is not None:
-                self._told_to_end(child, None)
+        both = [child for child in (self.tap, self.target) if child is not None and child.code is None]
+        for child in both:
+            child.send(signal.SIGTERM)
+        for child in both:
+            child.end(None, self._stop)
 
     def _stop_target(self) -> None:
         """End a target behind a tap that has failed: ours commits up to the last STATE; others may take the break for an end, and are killed."""
-        self._told_to_end(self._sure(self.target), signal.SIGTERM if self._is_target_ours else signal.SIGKILL)
-
-    def _told_to_end(self, child: Child, signum: int | None) -> None:
-        """Send a signal, and wait for the end; whoever takes too long, or is asked twice, is killed."""
-        if child.code is None and signum is not None:
-            child.send(signum)
-        until = time.monotonic() + _GRACE_SECONDS
-        while child.code is None:
-            if time.monotonic() >= until or self._stop.count > 1:
-                child.send(signal.SIGKILL)
-            self._next_to_end(_TURN)
+        signum = signal.SIGTERM if self._is_target_ours else signal.SIGKILL
+        self._sure(self.target).end(signum, self._stop)
 
     def _drain(self) -> None:
         """Wait until the target has read what the tap had written: the last STATE may be in it."""

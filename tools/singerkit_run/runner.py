@@ -11,7 +11,7 @@ from singerkit_run.children import run_alone
 from singerkit_run.outcomes import Outcome, stopped_by
 from singerkit_run.planfile import Pipeline, Plan
 from singerkit_run.programs import Found, located
-from singerkit_run.tries import Result, Telling, run_pipeline
+from singerkit_run.tries import Result, Running, Telling
 from singerkit_shell.signals import StopFlag
 
 __all__ = ["run_all"]
@@ -73,7 +73,7 @@ def _run_one(
 ) -> Result:
     telling = telling_of(name)
     telling.news("begins.")
-    result = run_pipeline(plan.pipelines[name], found, plan.folder, env, telling, stop)
+    result = Running(plan.pipelines[name], found, plan.folder, env, telling, stop).result()
     if result.outcome.code and not result.outcome.is_stop and plan.on_failure is not None:
         _tell_of_failure(plan, result, env, telling, stop)
     return result

@@ -20,7 +20,7 @@ from singerkit_shell.errors import LockHeldError, SingerkitError
 from singerkit_shell.signals import StopFlag
 from singerkit_state.statefile import StateFileLock
 
-__all__ = ["Result", "Telling", "run_pipeline"]
+__all__ = ["Result", "Running", "Telling"]
 
 _NO_STATE = (64, 78)
 """What a target of ours ends with where nothing has been committed; what else is wrong with its config, the pipe says."""
@@ -47,37 +47,9 @@ class Result:
     skipped_for: str = ""
 
 
-def run_pipeline(
-    pipeline: Pipeline,
-    found: Mapping[str, Found],
-    folder: str,
-    env: Mapping[str, str],
-    telling: Telling,
-    stop: StopFlag,
-) -> Result:
-    """Run a pipeline to its end, whatever that is; two runs of one at a time are not."""
-    began = time.monotonic()
-    running = _Running(pipeline, found, folder, env, telling, stop)
-    try:
-        os.makedirs(os.path.dirname(pipeline.state_file), exist_ok=True)
-        with StateFileLock(f"{pipeline.state_file.removesuffix('.json')}.run", pipeline.name):
-            write_name(pipeline)
-            outcome = running.to_its_end()
-    except LockHeldError:
-        outcome = Outcome(
-            LockHeldError.exit_code,
-            f"Another run of the pipeline `{pipeline.name}` is at work; nothing was done.",
-        )
-    except SingerkitError as error:
-        outcome = Outcome(error.exit_code, str(error))
-    except OSError as error:
-        outcome = Outcome(
-            74, f"The folder of {pipeline.state_file} cannot be made ({error.strerror}); nothing was run."
-        )
-    return Result(pipeline.name, outcome, time.monotonic() - began, running.tries, running.committed)
+class Running:
+    """A pipeline that is to be run to its end, whatever that is; two runs of one at a time are not."""
 
-
-class _Running:
     def __init__(
         self,
         pipeline: Pipeline,
@@ -90,21 +62,42 @@ class _Running:
         self._pipeline, self._found, self._folder = pipeline, found, folder
         self._env = {**env, "SINGERKIT_PIPELINE": pipeline.name}
         self._telling, self._stop = telling, stop
-        self.tries = 0
-        self.committed = False
+        self._tries = 0
+        self._committed = False
 
-    def to_its_end(self) -> Outcome:
+    def result(self) -> Result:
+        began = time.monotonic()
+        outcome = self._outcome()
+        return Result(self._pipeline.name, outcome, time.monotonic() - began, self._tries, self._committed)
+
+    def _outcome(self) -> Outcome:
+        name, file = self._pipeline.name, self._pipeline.state_file
+        try:
+            os.makedirs(os.path.dirname(file), exist_ok=True)
+            with StateFileLock(f"{file.removesuffix('.json')}.run", name):
+                write_name(self._pipeline)
+                return self._to_its_end()
+        except LockHeldError as held:
+            return Outcome(
+                held.exit_code, f"Another run of the pipeline `{name}` is at work; nothing was done."
+            )
+        except SingerkitError as error:
+            return Outcome(error.exit_code, str(error))
+        except OSError as error:
+            return Outcome(74, f"The folder of {file} cannot be made ({error.strerror}); nothing was run.")
+
+    def _to_its_end(self) -> Outcome:
         retries = self._pipeline.retries
         while True:
-            self.tries += 1
+            self._tries += 1
             outcome = self._try()
             if outcome.code == 0:
                 return self._run_hooks()
-            if outcome.is_stop or outcome.code not in retries.on or self.tries > retries.times:
+            if outcome.is_stop or outcome.code not in retries.on or self._tries > retries.times:
                 return outcome
-            seconds = retries.seconds_before(self.tries)
+            seconds = retries.seconds_before(self._tries)
             self._telling.news(
-                f"ended with {outcome.code}: {outcome.why} It is tried again in {shown(seconds)} ({self.tries} of {retries.times})."
+                f"ended with {outcome.code}: {outcome.why} It is tried again in {shown(seconds)} ({self._tries} of {retries.times})."
             )
             if self._stop.wait(seconds):
                 return stopped_by(self._stop)
@@ -128,7 +121,7 @@ class _Running:
         try:
             outcome = run_pipe(commands, ground, pipeline.timeout)
         finally:
-            self.committed = self.committed or watched.has_changed()
+            self._committed = self._committed or watched.has_changed()
         if collected.failure is not None and outcome.code == 0:
             return Outcome(collected.failure.exit_code, str(collected.failure))
         return outcome
@@ -152,7 +145,7 @@ class _Running:
 
     def _run_hooks(self) -> Outcome:
         for hook in self._pipeline.hooks:
-            if hook.always or self.committed:
+            if hook.always or self._committed:
                 outcome = self._run_hook(hook)
                 if outcome.code:
                     return outcome

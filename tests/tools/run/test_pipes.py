@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
+from singerkit_run.children import run_alone
 from singerkit_run.planfile import read_plan
 from singerkit_run.runner import run_all
 from singerkit_run.telling import Teller, verdict
@@ -158,6 +159,18 @@ def test_what_a_signal_keeps_from_beginning_is_not_done(project: Project) -> Non
     code, said = verdict(run_all(plan, ["orders"], {}, 1, {}, Teller().of, stop))
     assert code == 143
     assert "Stopped by SIGTERM; it was not begun." in said
+
+
+def test_a_command_that_is_deaf_to_signals_is_killed_at_the_second_one(project: Project) -> None:
+    """One behind a commit was sent SIGTERM ten times a second until its own time was over, an hour as a rule."""
+    stop = StopFlag()
+    stop.signum, stop.count = signal.SIGTERM, 2
+    deaf = ["/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"]
+    ended = run_alone(
+        deaf, folder=str(project.folder), env=os.environ, on_line=lambda _line: None, timeout=600, stop=stop
+    )
+    assert ended is None
+    assert not project.living()
 
 
 def test_a_second_run_of_a_pipeline_is_refused(project: Project) -> None:
