@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 import string
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -11,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
-from singerkit_sql_target.patterns import EVERY, NAME, most_exact, unmatched
+from singerkit_sql_target.patterns import NAME, most_exact, said_by_pattern, unmatched
 
 __all__ = ["SETTINGS", "Naming", "lower_ascii", "naming_of", "naming_problems", "refuse_renamed", "snake"]
 
@@ -134,11 +132,8 @@ def naming_of(config: Mapping[str, Any]) -> Naming:
 
 
 def _by_stream(given: Any) -> Mapping[str, str]:
-    """Return the templates by pattern; an object that comes from the environment is a text."""
-    if isinstance(given, str) and given.lstrip().startswith("{"):
-        with contextlib.suppress(ValueError):
-            given = json.loads(given)
-    return {EVERY: given} if isinstance(given, str) else given or {}
+    """Return the templates by pattern."""
+    return {} if given is None else said_by_pattern(given)
 
 
 def naming_problems(config: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import nearest
 from singerkit_sql_target.methods import Method, Methods
 from singerkit_sql_target.newest import NewestBy
-from singerkit_sql_target.patterns import EVERY, ByPattern
+from singerkit_sql_target.patterns import EVERY, ByPattern, said_by_pattern
 from singerkit_target.unnesting import TakingApart
 
 __all__ = ["SETTING", "Nestings", "nesting_problems", "nestings_of", "way_of"]
@@ -61,13 +61,7 @@ def nesting_problems(value: Any) -> list[str]:
 
 
 def _read(value: Any) -> Mapping[str, Any]:
-    """Return what is said by pattern; an object that comes from the environment is a text."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {EVERY: value}
-    return value if isinstance(value, Mapping) and "as" not in value else {EVERY: value}
+    return said_by_pattern(value, is_one=lambda said: "as" in said)
 
 
 def _way(said: Any) -> TakingApart | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Generic, TypeVar
@@ -11,7 +11,16 @@ from typing import Any, Generic, TypeVar
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import nearest
 
-__all__ = ["EVERY", "NAME", "ByPattern", "known_words", "most_exact", "unmatched", "word_problems"]
+__all__ = [
+    "EVERY",
+    "NAME",
+    "ByPattern",
+    "known_words",
+    "most_exact",
+    "said_by_pattern",
+    "unmatched",
+    "word_problems",
+]
 
 _T = TypeVar("_T")
 
@@ -81,7 +90,9 @@ class ByPattern(Generic[_T]):
 
 def known_words(value: Any, words: Mapping[str, _T]) -> dict[str, _T]:
     """Return what a setting says by pattern, as ``words`` mean it; of what has `word_problems` nothing."""
-    return {pattern: words[word] for pattern, word in _read(value).items() if _is_known(word, words)}
+    return {
+        pattern: words[word] for pattern, word in said_by_pattern(value).items() if _is_known(word, words)
+    }
 
 
 def word_problems(setting: str, value: Any, words: Collection[str], told: Collection[str] = ()) -> list[str]:
@@ -89,7 +100,7 @@ def word_problems(setting: str, value: Any, words: Collection[str], told: Collec
 
     ``told`` are those of ``words`` that a sentence names.
     """
-    said = _read(value)
+    said = said_by_pattern(value)
     is_by_pattern = not isinstance(value, str) or said != {EVERY: value}
     return [
         _problem(f"{setting}.{pattern}" if is_by_pattern else setting, word, words, told or words)
@@ -102,14 +113,16 @@ def _is_known(word: Any, words: Collection[str]) -> bool:
     return isinstance(word, str) and word in words
 
 
-def _read(value: Any) -> Mapping[str, Any]:
-    """Return the words by pattern; an object that comes from the environment is a text."""
+def said_by_pattern(
+    value: Any, is_one: Callable[[Mapping[str, Any]], bool] = lambda _said: False
+) -> Mapping[str, Any]:
+    """Return what is said by pattern; an object that comes from the environment is a text, and one that ``is_one`` is said of all."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = json.loads(value)
         except ValueError:
             return {EVERY: value}
-    return value if isinstance(value, Mapping) else {EVERY: value}
+    return value if isinstance(value, Mapping) and not is_one(value) else {EVERY: value}
 
 
 def _problem(place: str, word: Any, words: Collection[str], told: Collection[str]) -> str:
