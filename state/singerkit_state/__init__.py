@@ -11,6 +11,7 @@ statefile.py   a STATE value in a file: atomic write, lock beside it
 manifest.py    a STATE value in the manifest of a folder: what of its files is committed, epoch, sequence
 postgres/      a STATE value in a row of the target database: advisory lock, epoch, sequence
 history.py     former values beside a file; beside a state table in postgres/history.py
+runs.py        what a run was, for whoever asks later: counts by stream, the end it had, its sentence
 urls.py        what the URLs of all places have in common
 store.py       the contract of a place; store_files.py and postgres/store.py keep it
 location.py    what ``--state`` may name: one table of the kinds of places
