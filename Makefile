@@ -23,6 +23,9 @@ test: $(READY) ## run every test against real servers
 test-servers: $(READY) ## compare what tap-rest reads with what servers by others hold: Kinto, PostgREST with OAuth2, MLflow, CouchDB's API, json-server, nginx, PostGraphile, JupyterHub, Prism
 	$(BIN)/pytest -q -o python_files='on_*.py' tests/servers $(ARGS)
 
+test-schedules: $(READY) ## run what `singerkit init` writes word by word, with each target
+	$(BIN)/pytest -q -o python_files='on_*.py' tests/schedules $(ARGS)
+
 test-postgres: $(READY) ## run the tests of target-postgres against servers of other versions; VERSIONS='13 14 15 16 17 18'
 	$(BIN)/python tests/servers/postgres_versions.py $(VERSIONS) -- tests/targets/postgres -n 2 --dist worksteal $(ARGS)
 
@@ -85,4 +88,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: test-postgres help env demo test test-servers torture exhaustive log-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
+.PHONY: test-postgres test-schedules help env demo test test-servers torture exhaustive log-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean

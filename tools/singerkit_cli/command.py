@@ -13,8 +13,14 @@ from singerkit_shell.exits import run_commands
 __all__ = ["cli", "main"]
 
 _VERBS = {
+    "init": ("singerkit_init.command", "init", "Write a folder to start from, which runs as it stands."),
     "run": ("singerkit_run.command", "run", "Run the pipelines of a file, in their order."),
     "state": ("singerkit_state.cli", "command", "Look at the state of a pipeline, change it, and go back."),
+    "check": (
+        "singerkit_check.command",
+        "cli",
+        "Hold a stream, a tap or a target against the rules of Singer.",
+    ),
 }
 
 

@@ -27,6 +27,7 @@ import atexit
 import contextlib
 import errno
 import fcntl
+import hashlib
 import importlib.metadata
 import importlib.util
 import logging
@@ -63,6 +64,8 @@ __all__ = [
     "MACHINE_FOLDER",
     "EmbeddedServer",
     "default_folder",
+    "folder_for",
+    "is_installed",
     "is_open_to_server",
     "main",
     "start",
@@ -189,6 +192,11 @@ def _home_folder() -> Path:
     return Path(data_home) / "singerkit" / "postgres"
 
 
+def folder_for(project: Path) -> str:
+    """Return a place for the server of a project into which `is_open_to_server` does not let one: the same for the same path."""
+    return str(MACHINE_FOLDER / f"{project.name}-{hashlib.sha256(os.fsencode(project)).hexdigest()[:8]}")
+
+
 def is_open_to_server(folder: Path) -> bool:
     """Tell whether the server may live in ``folder``: root's server has another account, which must enter."""
     return os.geteuid() != 0 or _closed_parent(folder, None) is None
@@ -203,7 +211,22 @@ def command_line(folder: Path, *words: str) -> str:
 # The programs
 
 
+def is_installed() -> bool:
+    """Tell whether a wheel with the programs is there."""
+    return _programs_found() is not None
+
+
 def _installed_programs() -> Path:
+    programs = _programs_found()
+    if programs is not None:
+        return programs
+    raise ConfigurationError(
+        "The config has no connection settings and no embedded PostgreSQL is installed; set `host` or `dsn`, "
+        "or run: pip install 'singerkit[embedded]'"
+    )
+
+
+def _programs_found() -> Path | None:
     """Return the folder ``pginstall`` of the installed wheel, without importing the wheel's package."""
     for name in _WHEELS:
         spec = importlib.util.find_spec(name)
@@ -211,10 +234,7 @@ def _installed_programs() -> Path:
             programs = Path(spec.origin).parent / "pginstall"
             if (programs / "bin" / "postgres").exists():
                 return programs
-    raise ConfigurationError(
-        "The config has no connection settings and no embedded PostgreSQL is installed; set `host` or `dsn`, "
-        "or run: pip install 'singerkit[embedded]'"
-    )
+    return None
 
 
 def _programs_for(programs: Path, account: pwd.struct_passwd | None) -> Path:

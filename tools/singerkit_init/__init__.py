@@ -1,0 +1,1 @@
+"""`singerkit init`: a folder to start from, which runs as it stands."""
