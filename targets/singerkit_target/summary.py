@@ -96,12 +96,11 @@ class Summary:
         outcomes: Outcomes | None = None,
     ) -> None:
         """What was loaded by stream, then a line for the run; ``aside`` is where records are set aside, ``before`` and ``after`` are states."""
-        ended = Ended(
-            self.committed, self.rejected_before, before, after, outcomes or Outcomes(), self.spent.seconds
-        )
+        outcomes = outcomes or Outcomes()
+        ended = Ended(self.committed, self.rejected_before, before, after, outcomes, self.spent.seconds)
         for said in ended.said():
             log.info("%s", said)
-        measure(self.committed, self.spent.seconds)
+        measure(self.committed, self.spent.seconds, outcomes.known())
         for stream, count in sorted(self.rejected_before.items()):
             if count:
                 log.warning(

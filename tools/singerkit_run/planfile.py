@@ -112,7 +112,7 @@ _PIPELINE: Mapping[str, Any] = {
                         "type": "string",
                         "enum": ["committed", "success"],
                         "default": "committed",
-                        "description": "`committed`: where the state has changed; `success`: whenever the pipe has ended well.",
+                        "description": "`committed`: where the state or rows have changed; `success`: whenever the pipe has ended well.",
                     },
                     "timeout": {**_DURATION, "default": "1h"},
                 },

@@ -12,6 +12,7 @@ from singerkit_run.children import run_alone
 from singerkit_run.commands import Commands, commands_of, write_name
 from singerkit_run.durations import shown
 from singerkit_run.outcomes import UNAVAILABLE, Outcome, stopped_by
+from singerkit_run.owed import Loaded, Owed
 from singerkit_run.pipe import Ground, run_pipe, sentence_in
 from singerkit_run.planfile import Hook, Pipeline
 from singerkit_run.programs import Found
@@ -64,6 +65,7 @@ class Running:
         self._telling, self._stop = telling, stop
         self._tries = 0
         self._committed = False
+        self._owed = Owed(pipeline.state_file, not all(hook.always for hook in pipeline.hooks))
 
     def result(self) -> Result:
         began = time.monotonic()
@@ -76,7 +78,11 @@ class Running:
             os.makedirs(os.path.dirname(file), exist_ok=True)
             with StateFileLock(f"{file.removesuffix('.json')}.run", name):
                 write_name(self._pipeline)
-                return self._to_its_end()
+                self._owed.begin()
+                outcome = self._to_its_end()
+                if not outcome.code:
+                    self._owed.end()
+                return outcome
         except LockHeldError as held:
             return Outcome(
                 held.exit_code, f"Another run of the pipeline `{name}` is at work; nothing was done."
@@ -111,17 +117,24 @@ class Running:
             if refused is not None:
                 return refused
         watched, collected = Watched(pipeline.state_file), Collected(pipeline.state_file)
+        loaded = Loaded()
+
+        def say(side: str, line: str) -> None:
+            if side == "target":
+                loaded.hear(line)
+            self._telling.line(side, line)
+
         ground = Ground(
             self._folder,
             self._env,
             self._stop,
-            self._telling.line,
+            say,
             (lambda _line: None) if commands.is_target_ours else collected.take,
         )
         try:
             outcome = run_pipe(commands, ground, pipeline.timeout)
         finally:
-            self._committed = self._committed or watched.has_changed()
+            self._committed = self._committed or watched.has_changed() or loaded.any()
         if collected.failure is not None and outcome.code == 0:
             return Outcome(collected.failure.exit_code, str(collected.failure))
         return outcome
@@ -144,8 +157,13 @@ class Running:
         return Outcome(code, sentence_in(words[-1] if words else "", "target"))
 
     def _run_hooks(self) -> Outcome:
+        is_owed = self._owed.is_from_before
+        if is_owed and not self._committed:
+            self._telling.news(
+                "has nothing new; `after_commit` is run for what an earlier run may have committed."
+            )
         for hook in self._pipeline.hooks:
-            if hook.always or self._committed:
+            if hook.always or self._committed or is_owed:
                 outcome = self._run_hook(hook)
                 if outcome.code:
                     return outcome

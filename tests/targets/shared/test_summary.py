@@ -137,6 +137,8 @@ def test_bookmarks_are_told_where_they_moved(caplog: pytest.LogCaptureFixture) -
         "Stream `orders`: 2 rows loaded (1 new, 1 changed) in 0.0 s; its bookmark went from `2026-01-01` to `2026-01-03`; column added: a.",
         "Stream `parts`: 3 rows loaded (none new, none changed) in 0.0 s; columns added: a 0, a 1, a 2, a 3, a 4, 2 more.",
     ]
+    changes = [said.removeprefix("METRIC: ") for said in caplog.messages if "changed_record_count" in said]
+    assert [json.loads(said)["value"] for said in changes] == [2, 0], "which a machine reads"
 
 
 def test_a_terminal_is_shown_a_table_of_what_is_committed(

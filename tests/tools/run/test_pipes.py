@@ -304,6 +304,67 @@ def test_what_runs_behind_a_commit_and_behind_a_failure(project: Project) -> Non
     assert (project.folder / "built").read_text() == "orders\nalways\nalways\n"  # nothing new was committed
 
 
+def test_what_runs_behind_a_commit_is_owed_until_it_has_ended_well(project: Project) -> None:
+    """A mart that was not built behind a commit is built by the next run, which finds nothing new."""
+    built = project.folder / "built"
+    project.add(
+        "orders",
+        schema(),
+        state(1),
+        "[ ! -e crash ]",
+        target=PRINTS_STATES,
+        after_commit=[{"run": "echo x >> built; [ ! -e bad ]"}],
+    )
+    (project.folder / "bad").touch()
+    assert [project.run()[0], project.run()[0]] == [1, 1]
+    (project.folder / "bad").unlink()
+    code, said = project.run()
+    assert code == 0
+    assert "orders has nothing new; `after_commit` is run for what an earlier run may have committed." in said
+    assert project.run()[0] == 0
+    assert built.read_text() == "x\nx\nx\n", "once more for each that failed, and never again"
+    assert not [path for path in (project.folder / "state").iterdir() if path.suffix == ".owed"]
+    (project.folder / "state" / "orders.json").unlink()
+    (project.folder / "crash").touch()
+    assert project.run()[0] == 1, "the tap crashes behind a state that is committed"
+    (project.folder / "crash").unlink()
+    assert project.run()[0] == 0
+    assert built.read_text() == "x\nx\nx\nx\n"
+
+
+def test_what_runs_behind_a_commit_is_owed_by_a_run_that_was_killed(project: Project) -> None:
+    project.add(
+        "orders",
+        schema(),
+        state(1),
+        target=PRINTS_STATES,
+        after_commit=[{"run": "echo x >> built; sleep 60"}],
+    )
+    runner = project.start()
+    wait_until((project.folder / "built").exists)
+    runner.kill()
+    runner.communicate()
+    project.pipelines["orders"]["after_commit"] = [{"run": "echo y >> built"}]
+    assert project.run()[0] == 0
+    assert (project.folder / "built").read_text() == "x\ny\n"
+
+
+def test_a_full_table_is_new_where_its_rows_have_changed_though_its_state_has_not(project: Project) -> None:
+    project.add(
+        "orders",
+        schema(),
+        "[ -e empty ] || " + record(1),
+        state(1),
+        after_commit=[{"run": "echo x >> built"}],
+    )
+    for lines in (1, 2):
+        assert project.run()[0] == 0
+        assert (project.folder / "built").read_text() == "x\n" * lines
+    (project.folder / "empty").touch()
+    assert project.run()[0] == 0
+    assert (project.folder / "built").read_text() == "x\n" * 2
+
+
 def test_pipelines_in_their_order(project: Project) -> None:
     log = 'echo "$(basename "$0")" >> order'
     project.add("c", log, schema(), state(1), after=["b"], target=["cat > /dev/null"])
