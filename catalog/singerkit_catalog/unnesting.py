@@ -22,6 +22,7 @@ __all__ = [
     "parts_of",
     "root_key",
     "taken_apart",
+    "unnamed_list",
 ]
 
 POSITION, PARENT_POSITION = "_position", "_parent_position"
@@ -79,7 +80,8 @@ class Table:
     """Rows of their own: the records of a stream, or the elements of the lists at one place in them.
 
     ``names`` are those of the lists that lead there, ``whole`` that of the column in which such a list stands where it has to stay whole.
-    ``level`` is how many lists are around its rows; ``is_scalar``: elements are no objects that are taken apart.
+    ``level`` is how many lists are around its rows; ``is_scalar``: elements are no objects that are taken apart. ``is_unnamed``: no schema
+    names the lists any more, and nothing is known of their elements.
     """
 
     names: tuple[str, ...]
@@ -87,12 +89,16 @@ class Table:
     row: Part
     level: int = 0
     is_scalar: bool = False
+    is_unnamed: bool = False
 
     def all_tables(self) -> Iterator[Table]:
         """Yield it, and those of lists in its rows."""
         yield self
         for table in self.row.all_lists():
             yield from table.all_tables()
+
+    def inner_tables(self) -> list[Table]:
+        return [table for table in self.all_tables() if table is not self]
 
     def wholes(self) -> dict[str, Any]:
         """Return the columns in which what is taken apart stands whole where it has to, with the schema of each."""
@@ -106,6 +112,11 @@ class Table:
         return found
 
 
+def unnamed_list() -> Table:
+    """Return the table of lists that no schema names any more."""
+    return Table((), "", Part("", (), (), {"properties": {}}), 1, is_unnamed=True)
+
+
 def asks_more(schema: Mapping[str, Any]) -> list[str]:
     """Return the keywords of a record's schema that ask more of it than of its single fields."""
     return sorted(key for key in schema if key not in _STRUCTURE and not is_annotation(key))
@@ -117,15 +128,21 @@ def root_key(key: str) -> str:
 
 
 def parts_of(
-    schema: Mapping[str, Any], keys: Collection[str], depth: int, separator: str, *, lists: bool = False
+    schema: Mapping[str, Any],
+    keys: Collection[str],
+    depth: int,
+    separator: str,
+    *,
+    lists: bool = False,
+    always: bool = False,
 ) -> Table | None:
-    """Return how a record is taken apart, ``depth`` objects and lists deep; None where it has nothing to take apart.
+    """Return how a record is taken apart, ``depth`` objects and lists deep; None where it has nothing to take apart, unless ``always``.
 
     Raises:
         SameName: two fields would have one name.
     """
     record = _Apart(separator, depth, lists, frozenset(keys)).part(schema, (), (), "", _Place())
-    if not record.objects and not record.lists:
+    if not (record.objects or record.lists or always):
         return None
     stream = Table((), "", record)
     for table in stream.all_tables():

@@ -234,6 +234,8 @@ class Words(Protocol):
     now: str
     emptying: str
     leaves_rows: bool
+    comments: str
+    """Asks for the comments of all columns, each with schema and table; a condition on ``comment`` follows."""
 
     def quote(self, *names: str) -> str: ...
 

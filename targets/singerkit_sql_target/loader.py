@@ -20,6 +20,7 @@ from singerkit_sql_target.history import Histories
 from singerkit_sql_target.incoming import Incoming
 from singerkit_sql_target.keyless import told_of_keyless
 from singerkit_sql_target.letters import Letter, Letters
+from singerkit_sql_target.lists import Lists
 from singerkit_sql_target.loads import LOADS, has_versions
 from singerkit_sql_target.names import Places, check_alone, place_of
 from singerkit_sql_target.newest import told_of_older
@@ -106,6 +107,7 @@ class SqlLoader:
         self._versions = Versions(dialect, settings, self._unit_log)
         self._incoming = Incoming(settings, self._versions)
         self._places = Places(settings, dialect, (TABLE, HISTORY, REJECTS, LOADS))
+        self._lists = Lists(dialect, settings, log)
         self._histories = Histories(dialect, settings, self._unit_log)
         self._stage = Stage()
         self._tables: dict[str, Table] = {}
@@ -166,13 +168,17 @@ class SqlLoader:
 
     # --- writing -------------------------------------------------------------------------------------------
 
+    def lists_of(self, stream: str, keys: Sequence[str], named: Sequence[str]) -> Sequence[str]:
+        look = partial(self._lists.of, stream=stream, keys=keys, named=named)
+        return self._guarded(look, f"looking for tables of lists of stream `{stream}`")
+
     def declare(self, stream: Stream) -> Stream:
         """Fit the table to the stream, in transactions of its own; rows that wait keep the shape they came in."""
         former = self._tables.get(stream.name)
         self._places.take(stream.name)
         start_over = self._ways(self._row.pipeline).start_over(stream.lists_of or stream.name)
         # What is gone of an overwritten one comes again with the whole load.
-        is_begun = former is None and not self._settings.overwrites(stream.name)
+        is_begun = former is None and not (self._settings.overwrites(stream.name) or stream.is_unnamed)
 
         def fit(session: Session) -> Table:
             if former is None:
@@ -401,6 +407,7 @@ class SqlLoader:
                             emptied.add(stream)
                     except self._dialect.errors as error:
                         raise self._dialect.error(error, f"storing rows of stream `{stream}`") from error
+                self._follow(session, unit.activated(), outcomes)
                 overwriting.end(session, loads, outcomes)
                 look = partial(_holding_rows, session)
                 noted = self._begun.noted(self._tables, emptied, look)
@@ -430,6 +437,8 @@ class SqlLoader:
             self._rejects.insert(session, part.source)
             return False
         table = self._tables[stream]
+        if table.given.is_unnamed and not isinstance(part, Part):
+            return False  # at the end of the unit
         if table.history:
             outcomes.note(stream, self._keep(session, table, part))
             return False
@@ -451,6 +460,13 @@ class SqlLoader:
             behind = session.written(merge.delete_onward(table.quoted, part.source, keys, gone))
             outcomes.note(stream, Outcome(deleted=behind))
         return gone is not None
+
+    def _follow(self, session: Session, activated: Collection[str], outcomes: Outcomes) -> None:
+        """Have elements go with records that went with their version."""
+        for table in map(self._tables.__getitem__, activated):
+            if table.given.is_unnamed and table.given.lists_of is not None:
+                gone = self._versions.follow(session, table, self._tables[table.given.lists_of])
+                outcomes.note(table.stream, Outcome(deleted=gone))
 
     def _keep(self, session: Session, table: Table, part: Any) -> Outcome:
         """Put a part into the history of a stream."""

@@ -35,6 +35,7 @@ from singerkit_sql_target.fitting import (
     quoted,
 )
 from singerkit_sql_target.keying import check_hashed
+from singerkit_sql_target.listmarks import new_lists
 from singerkit_sql_target.names import fold, identifiers
 from singerkit_sql_target.newest import Newest, check_ordered, newest_of
 from singerkit_sql_target.ranges import (
@@ -498,7 +499,8 @@ def _comments(fitting: _Fitting, columns: Mapping[str, str], added: Collection[s
     variants = new_variants(fitting.stream, columns, added)
     marks = new_marks(fitting.stream, columns, added)
     fields = new_fields({field: columns[field] for field in fitting.stream.fields}, added)
-    return fields | {name: comment_of(field) for name, field in variants.items()} | marks
+    variants_ = {name: comment_of(field) for name, field in variants.items()}
+    return fields | variants_ | marks | new_lists(fitting.stream, columns, added)
 
 
 def _comment(fitting: _Fitting, comments: Mapping[str, str]) -> None:

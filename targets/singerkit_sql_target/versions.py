@@ -161,12 +161,35 @@ class Versions:
         if going and others.names:
             raise others.refusal(table.stream, table.where, going, self.settings)
         if going:
-            self._remove(session, table, asked)
+            self._remove(session, table, self._which(table, asked))
         self._tell_of_order(table, asked, found)
         left = self._rows_without_version(session, table, asked.wrote_without)
         if left is not None:
             self._tell(table.stream, left)
         return going
+
+    def follow(self, session: Runs, table: StreamTable, above: StreamTable) -> int:
+        """At the end of a unit with a version: have elements go of which no row is left in ``above``, or only one that is marked.
+
+        They are of lists that no SCHEMA names any more, so that no version is said of them. Return how many they were.
+        """
+        if not self.settings.with_metadata:
+            return 0
+        mine = self._words.quote(table.schema, table.name)
+        same = [
+            f"above.{self._words.quote(key)} = {mine}.{self._words.quote(own)}"
+            for key, own in zip(above.keys, table.keys, strict=False)  # the last one is the place in the list
+        ]
+        if not self.settings.hard_delete and DELETED_AT in above.columns:
+            same.append(f"above.{self._column(above, DELETED_AT)} IS NULL")
+        which = f"NOT EXISTS (SELECT 1 FROM {above.quoted} AS above WHERE {' AND '.join(same)})"
+        count = self._count(session, table, which)
+        if count:
+            self._remove(session, table, which)
+        return count
+
+    def _which(self, table: StreamTable, asked: Version) -> str:
+        return f"{self._column(table, VERSION)} {'<>' if asked.is_of_records else '<'} {asked.version:d}"
 
     def _find(self, session: Runs, table: StreamTable, version: int) -> _Found:
         column = self._column(table, VERSION)
@@ -176,8 +199,7 @@ class Versions:
         )
         return _Found(int(older), int(newer), None if newest is None else int(newest))
 
-    def _remove(self, session: Runs, table: StreamTable, asked: Version) -> None:
-        which = f"{self._column(table, VERSION)} {'<>' if asked.is_of_records else '<'} {asked.version:d}"
+    def _remove(self, session: Runs, table: StreamTable, which: str) -> None:
         try:
             session.execute(self._removal(table, which))
         except self._words.errors as error:

@@ -33,6 +33,7 @@ from singerkit_wire.stream import Stream
 __all__ = [
     "CommitsBeside",
     "Edit",
+    "KeepsLists",
     "Loader",
     "RowsChanged",
     "RowsCut",
@@ -145,6 +146,18 @@ class CommitsBeside(Protocol):
 
     def is_enough(self, rows: int) -> bool:
         """Whether the unit in hand, of so many rows, had better be committed at once, beside those behind it. At a STATE."""
+        ...
+
+
+@runtime_checkable
+class KeepsLists(Protocol):
+    """What a loader has besides `Loader` that has tables for the elements of lists in records, and tells them from others."""
+
+    def lists_of(self, stream: str, keys: Sequence[str], named: Sequence[str]) -> Sequence[str]:
+        """Return the streams whose tables have elements of lists of a stream, from any run, but for those that are ``named`` anyway.
+
+        After `begin`, before it is declared. Those that are known by other ``keys`` of its records are passed over, with a warning.
+        """
         ...
 
 

@@ -29,6 +29,7 @@ from singerkit_state.value import Mark, decode, encode, is_empty, is_utf8, read_
 from singerkit_target.along import Along
 from singerkit_target.contract import (
     CommitsBeside,
+    KeepsLists,
     Loader,
     RowsGone,
     SafePoint,
@@ -160,6 +161,8 @@ class Load:
         self._unnesting = unnesting or Unnesting(lambda _stream: None, log)
         self._unnesting.missing_is_null = lambda stream: self._missing(stream) is Missing.NULL
         self._unnesting.keys = loader.abilities.keys
+        if isinstance(loader, KeepsLists):
+            self._unnesting.lists = partial(self._lists_of, loader)
         self._loader = loader
         # A unit that may have to be written again is committed before the next one begins.
         self._beside = loader if isinstance(loader, CommitsBeside) and not limits.replay_bytes else None
@@ -467,6 +470,10 @@ class Load:
             self._log,
             always_exact=self._always_exact,
         )
+
+    def _lists_of(self, loader: KeepsLists, *asked: Any) -> Sequence[str]:
+        self._begin(None, None)
+        return self._surviving(partial(loader.lists_of, *asked))
 
     def _missing(self, stream: str) -> Missing:
         return missing_of(self._missing_fields, self._abilities, stream, is_ours=self._mark is not None)

@@ -7,7 +7,7 @@ records of streams of their own, of which each record of the first one brings al
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from singerkit_wire.declarations import Declaration, declared_schema, read_decla
 from singerkit_wire.messages import Message, Run
 from singerkit_wire.stream import Stream
 from singerkit_wire.unnesting import Unnester, Wanted
+from singerkit_wire.unnestingnames import table_name
 
 __all__ = ["TakingApart", "Unnesting"]
 
@@ -68,7 +69,8 @@ class Unnesting:
     """The streams of a run; ``of`` says of each by its name how it is taken apart, None: not at all.
 
     ``owners`` are the streams, by those of their lists, which others have to know of. ``deletes_marked``: a row goes whose record says so.
-    ``missing_is_null`` tells of a stream what a field means that a record leaves out, ``keys`` which key the config gives it (`Abilities`).
+    ``missing_is_null`` tells of a stream what a field means that a record leaves out, ``keys`` which key the config gives it (`Abilities`), ``lists``
+    which tables the target has with elements of its lists (`KeepsLists`).
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Unnesting:
         self._deletes_marked = deletes_marked
         self.missing_is_null: Callable[[str], bool] = lambda _stream: True
         self.keys: Callable[[str], tuple[str, ...] | None] = lambda _stream: None
+        self.lists: Callable[[str, Sequence[str], Sequence[str]], Collection[str]] = lambda *_: ()
         self._apart: dict[str, _Apart] = {}
         self._declared: set[str] = set()
         self._warned: set[str] = set()
@@ -173,6 +176,7 @@ class Unnesting:
         name, schema = declaration.stream, declared_schema(declaration, message.number)
         given = self.keys(name)
         keys = tuple(dict.fromkeys(declaration.key_properties or ())) if given is None else given
+        more = asks_more(schema)
         try:
             table = parts_of(schema, keys, how.depth, how.separator, lists=how.lists)
         except SameName as same:
@@ -180,14 +184,22 @@ class Unnesting:
                 f"Stream `{name}`: `{same.path}` would be called `{same.name}` where what it is in is taken apart (`nested`), and another field "
                 "would be called so, too; nothing of this stream was written: choose another `separator`, then run again."
             ) from None
-        if table is None or not keys_are_there(keys, schema):
+        if not keys_are_there(keys, schema):
             return None
-        if more := asks_more(schema):
+        if more and table is not None:
+            table = None
             self._warn_once(
                 name,
                 f"Stream `{name}` stays nested, whatever `nested` says: its SCHEMA asks by {', '.join(f'`{key}`' for key in more)} more of a record "
                 "than of its single fields.",
             )
+        named = (
+            [] if table is None else [table_name(name, one, how.separator) for one in table.inner_tables()]
+        )
+        unnamed = self._unnamed(name, keys, named, before) if how.lists and keys else []
+        if table is None and unnamed:
+            table = parts_of(schema, keys, 0, how.separator, always=True)
+        if table is None:
             return None
         wanted = Wanted(
             how.separator,
@@ -196,12 +208,21 @@ class Unnesting:
             missing_is_null=self.missing_is_null(name),
             deletes_marked=self._deletes_marked,
         )
-        unnester = Unnester(name, table, wanted)
-        self._own(name, keys, [one for one in unnester.tables if one != name])
+        unnester = Unnester(name, table, wanted, unnamed)
+        self._own(name, keys, [*named, *unnamed])
         for one, whole in ({} if before is None else before.whole).items():
             if one in unnester.tables:
                 unnester.holds_whole(one, whole & unnester.tables[one].table.wholes().keys())
         return _Apart(declaration.fingerprint, message, table, wanted, unnester, unnester.whole())
+
+    def _unnamed(
+        self, stream: str, keys: Sequence[str], named: Sequence[str], before: _Apart | None
+    ) -> list[str]:
+        """Return the tables of lists of a stream that there are, and that its SCHEMA does not name."""
+        found = set(self.lists(stream, keys, named))
+        if before is not None and before.wanted.keys == tuple(keys):
+            found |= before.unnester.tables.keys()
+        return sorted(found - {stream, *named})
 
     def _own(self, stream: str, keys: Sequence[str], children: Sequence[str]) -> None:
         if children and not keys:
@@ -217,7 +238,8 @@ class Unnesting:
     def _taken_name(self, child: str, stream: str) -> ConfigurationError:
         return ConfigurationError(
             f"The rows of lists of stream `{stream}` would be those of a stream `{child}` (`child_tables` at `nested`), and another stream is called so; "
-            f"nothing of it was written: choose another `separator` for `{stream}`, then run again."
+            f"nothing of it was written: choose another `separator` for `{stream}`, or rename the table of those lists where no SCHEMA names them any "
+            "more, then run again."
         )
 
     def _warn_once(self, stream: str, sentence: str) -> None:
@@ -227,7 +249,7 @@ class Unnesting:
 
 
 def keys_are_there(keys: Iterable[str], schema: Mapping[str, Any]) -> bool:
-    return all(key in schema["properties"] for key in keys)
+    return all(key in (schema.get("properties") or {}) for key in keys)
 
 
 def _message(message: Message, table: Table, whole: frozenset[str]) -> Message:
@@ -254,9 +276,10 @@ def _message_of_lists(
         "key_properties": keys,
         "apart": list(table.wholes()),
         "lists_of": message.stream,
+        "unnamed": table.is_unnamed,
     }
     inferred = said.get("inferred")
-    if isinstance(inferred, list) and table.row.where[0] in inferred:
+    if isinstance(inferred, list) and table.row.where and table.row.where[0] in inferred:
         made["inferred"] = [key for key in schema["properties"] if key not in keys]
     return msgspec.structs.replace(message, stream=name, line=encode(made).encode())
 

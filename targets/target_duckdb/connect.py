@@ -60,6 +60,7 @@ class DuckDialect:
     inexact_types = frozenset(TYPES.inexact)
     errors: tuple[type[Exception], ...] = (duckdb.Error,)
     now, emptying, leaves_rows = "now()", "DELETE FROM", False
+    comments = "SELECT schema_name, table_name, comment FROM duckdb_columns() WHERE database_name = current_database()"
 
     def __init__(self, path: Path, *, number_type: str = "decimal") -> None:
         self._path, self._number_type = path.absolute(), number_type

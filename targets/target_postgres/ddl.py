@@ -534,6 +534,7 @@ def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
     return Existing(
         oid=oid,
         columns=columns,
+        key=tuple(keys) or None,
         primary_key=tuple(keys),
         primary_key_name=name,
         primary_key_is_deferrable=not is_immediate,

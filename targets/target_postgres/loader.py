@@ -20,6 +20,7 @@ from singerkit_sql_target.begun import Begun, Noted
 from singerkit_sql_target.incoming import Incoming
 from singerkit_sql_target.keyless import told_of_keyless
 from singerkit_sql_target.letters import Letter, Letters
+from singerkit_sql_target.lists import Lists
 from singerkit_sql_target.names import Places, check_alone, place_of
 from singerkit_sql_target.newest import told_of_older
 from singerkit_sql_target.rejects import Writer
@@ -134,6 +135,7 @@ class PostgresLoader:
         self._unit_log = HeldLog(log)  # what tells of the unit in hand
         self._versions = Versions(WORDS, settings, self._unit_log)
         self._incoming = Incoming(settings, self._versions)
+        self._lists = Lists(WORDS, settings, log)
         self._tables: dict[str, Table] = {}
         self._declared = 0
         self._open_session: Session | Unopened = Unopened()
@@ -269,6 +271,18 @@ class PostgresLoader:
 
     # --- writing -------------------------------------------------------------------------------------------
 
+    def lists_of(self, stream: str, keys: Sequence[str], named: Sequence[str]) -> Sequence[str]:
+        def look(connection: Connection) -> Sequence[str]:
+            with connection.cursor() as cursor:
+                cursor.execute("SAVEPOINT singerkit_look")
+                try:
+                    return self._lists.of(Asked(cursor), stream, keys, named)
+                finally:  # with it go the locks, which would be in the way of DDL beside the unit
+                    cursor.execute("ROLLBACK TO SAVEPOINT singerkit_look; RELEASE SAVEPOINT singerkit_look")
+
+        found: Sequence[str] = self._call(look, f"looking for tables of lists of stream `{stream}`")
+        return found
+
     def declare(self, stream: Stream) -> Stream:
         """Fit the table to the stream, before the unit where nothing of the unit is in the table yet."""
         former = self._tables.get(stream.name)
@@ -279,7 +293,7 @@ class PostgresLoader:
         self._declared += 1
         doubts: list[str] = []
         overwrites = self._settings.overwrites(stream.name)  # what is gone comes again with the whole load
-        is_begun = former is None and not overwrites
+        is_begun = former is None and not (overwrites or stream.is_unnamed)
         fitting = partial(
             fit_table,
             stream=stream,

@@ -85,6 +85,7 @@ class Storing:
         """Streams in whose load this run goes on, so that nobody knows which of their rows came before."""
         self.refused: Counter[str] = Counter()  # set aside since the last commit, by stream
         self.activated: set[str] = set()
+        self._following: set[str] = set()  # streams whose rows go with those of others, behind them
         self.deleted_from: set[str] = set()  # streams that this unit has deleted single rows of
 
     @property
@@ -106,6 +107,7 @@ class Storing:
         self.refused.clear()
         self.outcomes.clear()
         self._moment = None
+        self._following.clear()
         self._tied.lose_unit()
 
     def load(self, cursor: Cursor, waiting: Waiting, csv: Csv) -> None:
@@ -279,7 +281,9 @@ class Storing:
     def activate(self, cursor: Cursor, table: Table, removal: Removal) -> None:
         """Take rows of other versions away; where foreign keys lead to the table, with the end of the unit."""
         self.merge(cursor, table)
-        if table.history and loads.has_versions(table):
+        if table.given.is_unnamed:
+            self._following.add(table.stream)
+        elif table.history and loads.has_versions(table):
             self._close_gone(cursor, table, removal)
         elif table.parts or table.shape.ties.is_referred_to:
             table.parts = (*table.parts, removal)
@@ -373,10 +377,23 @@ class Storing:
             if table.lacks_key:
                 self._hold(cursor, table)
         self._tied.settle(cursor)
+        self._follow(cursor)
         for table in self._tables.values():  # behind those that they may refer to
             if table.history:
                 self.merge(cursor, table)
         self._judge_all_deferred(cursor)  # while there is a safe point to go back to
+
+    def _follow(self, cursor: Cursor) -> None:
+        """Have elements go with records that went with their version."""
+        for table in map(self._tables.__getitem__, self._following):
+            assert table.given.lists_of is not None  # noqa: S101  it is of lists
+            self._hold(cursor, table)
+            above = self._tables[table.given.lists_of].alone()
+            gone = self._versions.follow(Asked(cursor), table.alone(), above)
+            self.outcomes.note(table.stream, Outcome(deleted=gone))
+            if gone:
+                self._note_deleted(table)
+        self._following.clear()
 
     def _find_new_ties(self, cursor: Cursor) -> None:
         """What is staged of a table that got a foreign key since the last unit waits as if it had had that before."""

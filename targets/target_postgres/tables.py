@@ -18,6 +18,7 @@ from singerkit_sql_target.deletions import new_marks
 from singerkit_sql_target.fieldcomments import new_fields
 from singerkit_sql_target.fitting import MOST_NAMED, Fitting, quoted
 from singerkit_sql_target.keying import ROW_HASH, check_hashed
+from singerkit_sql_target.listmarks import new_lists
 from singerkit_sql_target.names import identifiers
 from singerkit_sql_target.newest import check_ordered, newest_of
 from singerkit_sql_target.ranges import key_with_range
@@ -268,7 +269,7 @@ def fit_table(
         ddl.comment_table(cursor, table, f"stream {stream.name}")
     ddl.comment_columns(cursor, table, new_fields(columns, added))
     variants = new_variants(stream, columns, added)
-    marks = new_marks(stream, columns, added)
+    marks = new_marks(stream, columns, added) | new_lists(stream, columns, added)
     ddl.comment_columns(
         cursor, table, {short: comment_of(field) for short, field in variants.items()} | marks
     )

@@ -27,6 +27,11 @@ class _PostgresWords:
     types: Mapping[Kind, str] = {kind: row.sql for kind, row in VALUE_TABLE.items()}
     errors: tuple[type[Exception], ...] = (psycopg2.Error,)
     now, emptying, leaves_rows = "clock_timestamp()", "TRUNCATE", True
+    comments = (
+        "SELECT nspname, relname, comment FROM (SELECT objoid, description AS comment FROM pg_catalog.pg_description "
+        "WHERE classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND objsubid > 0) AS said "
+        "JOIN pg_catalog.pg_class AS c ON c.oid = objoid JOIN pg_catalog.pg_namespace AS n ON n.oid = relnamespace WHERE true"
+    )
 
     def quote(self, *names: str) -> str:
         """As libpq quotes on a connection of UTF-8, which ours are; `names.py` has refused what is no text."""

@@ -21,7 +21,7 @@ __all__ = ["Declaration", "declared_schema", "declared_stream", "read_declaratio
 
 
 class Declaration(msgspec.Struct):
-    """A SCHEMA message as it came; equal ``fingerprint``, equal stream. ``apart`` and ``lists_of`` are what
+    """A SCHEMA message as it came; equal ``fingerprint``, equal stream. ``apart``, ``lists_of`` and ``unnamed`` are what
     `singerkit_target.unnesting` says in it."""
 
     stream: str
@@ -31,12 +31,13 @@ class Declaration(msgspec.Struct):
     inferred: Any = None
     apart: Any = None
     lists_of: str | None = None
+    unnamed: bool = False
 
     @property
     def fingerprint(self) -> bytes:
         return (
             bytes(self.schema)
-            + repr([self.key_properties, self.inferred, self.apart, self.lists_of]).encode()
+            + repr([self.key_properties, self.inferred, self.apart, self.lists_of, self.unnamed]).encode()
         )
 
 
@@ -76,6 +77,7 @@ def declared_stream(
         inferred=declaration.inferred if isinstance(declaration.inferred, list) else (),
         apart=declaration.apart if isinstance(declaration.apart, list) else (),
         lists_of=declaration.lists_of,
+        is_unnamed=declaration.unnamed,
     )
     if max_columns is not None and len(stream.columns) > max_columns:
         raise BadDataError(

@@ -25,7 +25,8 @@ class Stream:
     ``inferred``: fields whose types are what some records show, which later ones may contradict; our taps name them.
     ``left_out``: fields that the target does not take, whatever records hold. ``apart``: columns of what
     is taken apart, for what of it has to stay whole. ``lists_of``: the stream whose lists have these elements; the last field of the key
-    is their place, and a record that says that its row is gone takes those behind it along. ``takes_masks``: the target
+    is their place, and a record that says that its row is gone takes those behind it along. ``is_unnamed``: no SCHEMA of that stream names
+    these lists any more, and all that comes is which elements go. ``takes_masks``: the target
     takes rows that leave fields out in one batch (`masks.py`). ``order``: the field that tells which of two rows with one key is the newer, so
     that they are two until the target has compared them. ``needed``: the fields by whose values sets of rows are replaced, so that each row counts.
     """
@@ -41,6 +42,7 @@ class Stream:
     order: str | None = None
     needed: tuple[str, ...] = ()
     lists_of: str | None = None
+    is_unnamed: bool = False
     said: bytes = dataclasses.field(default=b"", compare=False, repr=False)
     """The SCHEMA message as it came."""
 
@@ -81,6 +83,7 @@ def stream_of(
     inferred: Iterable[Any] = (),
     apart: Iterable[Any] = (),
     lists_of: str | None = None,
+    is_unnamed: bool = False,
 ) -> Stream:
     """Return the stream of a SCHEMA message with resolved references; ``keeps_text`` as in `Loader`.
 
@@ -114,6 +117,7 @@ def stream_of(
         frozenset(map(str, inferred)),
         apart=frozenset(map(str, apart)),
         lists_of=lists_of,
+        is_unnamed=is_unnamed,
     )
 
 

@@ -13,7 +13,15 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from singerkit_catalog.unnesting import PARENT_POSITION, POSITION, VALUE, Part, Table, root_key
+from singerkit_catalog.unnesting import (
+    PARENT_POSITION,
+    POSITION,
+    VALUE,
+    Part,
+    Table,
+    root_key,
+    unnamed_list,
+)
 from singerkit_shell.errors import BadDataError
 from singerkit_wire.messages import Run
 from singerkit_wire.stream import DELETED_AT
@@ -33,15 +41,15 @@ class _Whole(Exception):
 class Unnester:
     """Takes the records of a stream apart.
 
-    Fields that no schema names are learned as they come, and go on under names that are made as of the others.
+    Fields that no schema names are learned as they come, and go on under names that are made as of the others. ``unnamed`` are the tables
+    of lists that the schema does not name any more: elements there go with their record.
     """
 
-    def __init__(self, stream: str, table: Table, wanted: Wanted) -> None:
+    def __init__(self, stream: str, table: Table, wanted: Wanted, unnamed: Iterable[str] = ()) -> None:
         self.stream = stream
-        self.tables = {
-            wanted.table_name(stream, one): Names(one, wanted.separator, wanted.keys)
-            for one in table.all_tables()
-        }
+        tables = {wanted.table_name(stream, one): one for one in table.all_tables()}
+        tables |= {name: unnamed_list() for name in unnamed}
+        self.tables = {name: Names(one, wanted.separator, wanted.keys) for name, one in tables.items()}
         self._table = table
         self._wanted = wanted
         self._fast: Blocks | None = None
@@ -207,9 +215,8 @@ class Unnester:
         found: dict[str, Lines] = {}
         for name, names in self.tables.items():
             came = rows.by_table.get(name)
-            if name == self.stream or (
-                came is None and (says_gone or not self._wanted.missing_is_null) and not goes
-            ):
+            stays = says_gone or names.table.is_unnamed or not self._wanted.missing_is_null
+            if name == self.stream or (came is None and stays and not goes):
                 continue
             own = [] if goes else came or []
             ends = {POSITION: str(len(own)), DELETED_AT: GONE}

@@ -56,7 +56,8 @@ class Blocks:
         self._keys = _getter([places.get(key, "") for key in wanted.keys])
         self._mark = places.get(DELETED_AT)
         self._has_lists = len(tables) > 1
-        self._tables = list(tables)
+        unnamed = [*map(root_key, wanted.keys), POSITION, DELETED_AT]
+        self._unnamed = {name: _Line(unnamed) for name, own in tables.items() if own.table.is_unnamed}
 
     def apart(self, data: bytes, numbers: Sequence[int]) -> dict[str, Lines] | None:
         """Return the lines of each table; None: something in the block is unusual."""
@@ -94,6 +95,9 @@ class Blocks:
         block = _Block(messages, keys, gone, numbers, self._wanted)
         for list_, lists in values:
             block.take(list_, [(root, None, value) for root, value in enumerate(lists)])
+        if self._wanted.deletes_marked and any(gone):
+            for name, line in self._unnamed.items():
+                block.end(name, line)
         return block.found
 
 
@@ -136,6 +140,14 @@ class _Block:
             ends = [(root, None, None) for root in counts]
             inner_came = sorted([*inside, *ends], key=lambda one: one[0])
             self.take(inner, inner_came)
+
+    def end(self, name: str, line: _Line) -> None:
+        """Have all elements of records that are gone go from a table of which nothing else is known."""
+        gone = [root for root, is_gone in enumerate(self._gone) if is_gone]
+        made = [(self._messages[root], (*self._keys[root], 0, _GONE)) for root in gone]
+        self.found[name] = Lines(
+            [line.encoded(name, made)], [self._numbers[root] for root in gone], len(gone)
+        )
 
     def _lines(
         self,

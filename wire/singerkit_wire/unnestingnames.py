@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from singerkit_catalog.unnesting import PARENT_POSITION, POSITION, VALUE, Part, Table, root_key
 from singerkit_wire.stream import DELETED_AT
 
-__all__ = ["GONE", "Names", "Wanted"]
+__all__ = ["GONE", "Names", "Wanted", "table_name"]
 
 GONE = '"1970-01-01T00:00:00Z"'
 """What the line behind the elements of a record has in `_sdc_deleted_at`: those from its position on are not there any more."""
@@ -31,7 +31,12 @@ class Wanted:
     deletes_marked: bool = False
 
     def table_name(self, stream: str, table: Table) -> str:
-        return self.separator.join((stream, *table.names))
+        return table_name(stream, table, self.separator)
+
+
+def table_name(stream: str, table: Table, separator: str) -> str:
+    """Return the stream of a table's rows."""
+    return separator.join((stream, *table.names))
 
 
 class Names:

@@ -119,6 +119,36 @@ def test_rows_that_are_gone_take_their_elements_along(target: Database) -> None:
     assert target.query("SELECT id FROM versions.orders") == [(2,)]
 
 
+def test_elements_of_a_list_that_the_schema_does_not_name_go_with_their_row(target: Database) -> None:
+    """Deleted by a record, by its version, and by that of a run whose records have no list at all."""
+    gone = RECORD("orders", {"id": 1, "_sdc_deleted_at": "2026-01-01T00:00:00Z"})
+    tags = SCHEMA("orders", {key: OPEN[key] for key in ("id", "tags")}, ["id"])
+    bare = SCHEMA("orders", {"id": INTEGER}, ["id"])
+    config = {"add_record_metadata": True, "hard_delete": True, **CHILDREN}
+    rows = [order(one, item("a", "x"), tags=["t"]) | {"version": 1} for one in (1, 2, 3, 4)]
+    target.run(ORDERS, *rows, STATE({"n": 1}), **config).expect(0)
+    target.run(tags, gone, STATE({"n": 2}), **config).expect(0)
+    assert [row[0] for row in target.query(ITEMS)] == [row[0] for row in target.query(PARTS)] == [2, 3, 4]
+    again = RECORD("orders", {"id": 1, "tags": []}) | {"version": 1}
+    second = RECORD("orders", {**gone["record"], "id": 2})
+    target.run(ORDERS, bare, second, again, STATE({"n": 3}), **config).expect(0)
+    assert [row[0] for row in target.query(ITEMS)] == [row[0] for row in target.query(TAGS)] == [3, 4]
+    came = RECORD("orders", {"id": 3}) | {"version": 2}
+    version = {"type": "ACTIVATE_VERSION", "stream": "orders", "version": 2}
+    target.run(bare, came, version, STATE({"n": 4}), **config).expect(0)
+    assert target.query("SELECT id FROM orders") == [(3,)]
+    assert target.query(ITEMS) == [(3, 0, "a", None)], "those of a row that is left stay, as its columns do"
+    assert (target.query(PARTS), target.query(TAGS)) == ([(3, 0, 0, "x")], [(3, 0, "t")])
+    came["version"] = version["version"] = 3
+    again["version"] = 3
+    target.run(bare, again, version, STATE({"n": 5}), **{**config, "hard_delete": False}).expect(0)
+    marked = "SELECT _root_id, _sdc_deleted_at IS NULL FROM orders__items"
+    assert target.query(marked) == [(3, False)]
+    keyed = SCHEMA("orders", {"id": INTEGER, "code": INTEGER}, ["id", "code"])
+    other = target.run(keyed, RECORD("orders", {"id": 3, "code": 1}), STATE({"n": 6}), **config)
+    assert "orders__items has elements of lists of stream `orders` under another key" in other.stderr
+
+
 def test_what_is_no_list_or_no_object_goes_on_whole(target: Database) -> None:
     came = [
         order(1, item("a"), "odd", {"sku": "c", "price": "free", "more": 1}),
@@ -274,7 +304,7 @@ def test_both_ways_give_the_same_lines() -> None:
         if table is None:
             continue
         wanted = Wanted("__", ("id",), missing_is_null=rng.random() < 0.5, deletes_marked=rng.random() < 0.5)
-        fast, slow = Unnester("s", table, wanted), Unnester("s", table, wanted)
+        fast, slow = (Unnester("s", table, wanted, ["s__former"]) for _ in range(2))
         for _ in range(3):
             records = [
                 {"id": rng.randrange(3)}
