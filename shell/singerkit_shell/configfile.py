@@ -49,15 +49,20 @@ class _NotText(ValueError):
 
 
 class Referred(str):
-    """A text that a config takes from elsewhere; ``origin`` says from where, ``parts`` are what of it came from there."""
+    """A text that a config takes from elsewhere; ``origin`` says from where, ``parts`` are what of it came from there.
+
+    ``written``: the text as the config has it, with `${NAME}` in it, where it has it so.
+    """
 
     origin: str
     parts: tuple[str, ...]
+    written: str | None
 
-    def __new__(cls, text: str, origin: str, parts: Iterable[str] = ()) -> Referred:
+    def __new__(
+        cls, text: str, origin: str, parts: Iterable[str] = (), written: str | None = None
+    ) -> Referred:
         made = super().__new__(cls, text)
-        made.origin = origin
-        made.parts = tuple(parts)
+        made.origin, made.parts, made.written = origin, tuple(parts), written
         return made
 
 
@@ -107,7 +112,7 @@ def _filled(value: str, where: str, variables: Variables | None) -> str:
     if secrets_of_address(text) is None:
         for part in used:
             redactor.add_reference(part)
-    return Referred(text, "an environment variable", used)
+    return Referred(text, "an environment variable", used, value)
 
 
 _MAY_BE_DATA = re.compile(r"""[{"@=]|:/""")
@@ -285,7 +290,9 @@ def _from_environment(name: str, where: str, variables: Variables | None) -> Ref
     if beside is not None:
         redactor.add_reference(beside)
         return Referred(
-            _text(beside, where, "a variable with a text"), f"the variable {name} of the file .env"
+            _text(beside, where, "a variable with a text"),
+            f"the variable {name} of the file .env",
+            written=f"${{{name}}}",
         )
     value = from_variable(name, where)
     redactor.add_reference(value)
@@ -311,7 +318,7 @@ def from_variable(name: str, where: str) -> Referred:
         raise ConfigurationError(
             f"{where} takes its value from the environment variable {name}, which is not UTF-8 text."
         )
-    return Referred(value, f"the environment variable {name}")
+    return Referred(value, f"the environment variable {name}", written=f"${{{name}}}")
 
 
 def _from_file(path: str, where: str) -> Referred:

@@ -33,7 +33,7 @@ _ENDINGS = (".yaml", ".yml", ".toml", ".json")
     help="How many pipelines run at a time (`jobs` in the file, else 1).",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Print the lines of a shell that would do the same, and run nothing."
+    "--dry-run", is_flag=True, help="Print a script of bash that would do the same, and run nothing."
 )
 @click.option("--debug", is_flag=True, expose_value=False, help="Print a traceback with every error.")
 @click.pass_context

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from singerkit_shell.configfile import read_text
 from singerkit_shell.configtext import kind_of, value_of
 from singerkit_state.statefile import replace_file
 
-__all__ = ["Commands", "commands_of", "name_file", "write_name"]
+__all__ = ["Commands", "commands_of", "name_file", "named", "write_name"]
 
 _LONGEST_CONFIG = 16 << 20
 
@@ -29,13 +28,6 @@ class Commands:
     target_env: Mapping[str, str]
     state_file: str
     is_target_ours: bool
-
-    def as_shell(self) -> str:
-        """Return the pipe as a person would type it."""
-        target = shlex.join(self.target)
-        if not self.is_target_ours:
-            target += f" > {shlex.quote(self.state_file + '.lines')}"
-        return f"{shlex.join(self.tap)} | {target}"
 
 
 def commands_of(pipeline: Pipeline, found: Mapping[str, Found], has_state: bool) -> Commands:
@@ -82,9 +74,7 @@ def write_name(pipeline: Pipeline) -> None:
     Raises:
         CannotWriteError: it cannot be written.
     """
-    # Where one side says another name the two are one pipeline all the same.
-    name = name_in(pipeline.tap) or name_in(pipeline.target) or pipeline.name
-    data = json.dumps({"pipeline": name}).encode() + b"\n"
+    data = named(pipeline).encode() + b"\n"
     try:
         with open(name_file(pipeline), "rb") as file:
             if file.read() == data:
@@ -92,6 +82,13 @@ def write_name(pipeline: Pipeline) -> None:
     except OSError:
         pass
     replace_file(name_file(pipeline), data, "config")
+
+
+def named(pipeline: Pipeline) -> str:
+    """Return what stands in that small config."""
+    # Where one side says another name the two are one pipeline all the same.
+    name = name_in(pipeline.tap) or name_in(pipeline.target) or pipeline.name
+    return json.dumps({"pipeline": name})
 
 
 def name_in(program: Program) -> str | None:

@@ -157,7 +157,7 @@ SCHEMA: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Program:
-    """One end of a pipe; paths are absolute."""
+    """One end of a pipe; paths are absolute. What `env` takes from elsewhere is a `Referred`."""
 
     exec: str
     configs: tuple[str, ...] = ()
@@ -237,10 +237,11 @@ def read_plan(path: str) -> Plan:
         ConfigurationError: it cannot be read, or something in it is wrong: all that is, a sentence each, with its line.
     """
     config = read_config(path)
+    referred = {place: text for place, text in _texts(config, "") if isinstance(text, Referred)}
     problems = _variables_seen(config) or schema_problems(config, SCHEMA) or _problems_of(config)
     if problems:
         raise ConfigurationError(f"{ended('; '.join(problems))} Nothing was run: mend {path}.")
-    return _plan_of(os.path.abspath(path), config)
+    return _plan_of(os.path.abspath(path), config, referred)
 
 
 def _variables_seen(config: Mapping[str, Any]) -> list[str]:
@@ -308,15 +309,15 @@ def _state_file(name: str, one: Mapping[str, Any], config: Mapping[str, Any]) ->
     )
 
 
-def _plan_of(path: str, config: Mapping[str, Any]) -> Plan:
+def _plan_of(path: str, config: Mapping[str, Any], referred: Mapping[str, Referred]) -> Plan:
     folder = os.path.dirname(path)
 
     def pipeline(name: str, one: Mapping[str, Any]) -> Pipeline:
         timeout = one.get("timeout", config.get("timeout"))
         return Pipeline(
             name,
-            _program(one["tap"], folder),
-            _program(one["target"], folder),
+            _program(one["tap"], folder, f"pipelines.{name}.tap", referred),
+            _program(one["target"], folder, f"pipelines.{name}.target", referred),
             tuple(one.get("after", ())),
             os.path.join(folder, _state_file(name, one, config)),
             _retries(one.get("retries", config.get("retries"))),
@@ -334,7 +335,7 @@ def _plan_of(path: str, config: Mapping[str, Any]) -> Plan:
     )
 
 
-def _program(said: Mapping[str, Any], folder: str) -> Program:
+def _program(said: Mapping[str, Any], folder: str, place: str, referred: Mapping[str, Referred]) -> Program:
     def located(path: str | None) -> str | None:
         return None if path is None else os.path.join(folder, path)
 
@@ -345,7 +346,7 @@ def _program(said: Mapping[str, Any], folder: str) -> Program:
         located(said.get("catalog")),
         located(said.get("properties")),
         tuple(said.get("args", ())),
-        dict(said.get("env", {})),
+        {name: referred.get(f"{place}.env.{name}", text) for name, text in said.get("env", {}).items()},
     )
 
 

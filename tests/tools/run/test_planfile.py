@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from singerkit_run.durations import range_of, seconds_of, shown
 
-from .projects import Project
+from .projects import Project, record, schema, state
 
 PIPES = """\
 pipelines:
@@ -122,14 +123,45 @@ def test_dry_run_is_what_a_person_would_type(project: Project) -> None:
     bin_ = str(Path(__import__("sys").executable).parent)
     assert code == 0
     assert said.replace(folder, "F").replace(bin_, "B").splitlines() == [
+        "set -eo pipefail",
         "cd F",
         "# items",
+        "mkdir -p F/state",
+        "export SINGERKIT_PIPELINE=items",
         "F/tap.sh --x 'a b' | F/target.sh > F/state/items.json.lines",
+        "[ ! -s F/state/items.json.lines ] || tail -n 1 F/state/items.json.lines > F/state/items.json",
         "# orders, after items",
+        "mkdir -p F/state",
+        """echo '{"pipeline": "orders"}' > F/state/orders.pipeline.json""",
+        "export SINGERKIT_PIPELINE=orders",
         "F/orders.sh | B/target-jsonl --config F/orders.json --config F/state/orders.pipeline.json --state-file F/state/orders.json",
         "make models  # if it has committed something new",
     ]
     assert not (project.folder / "state").exists()
+
+
+def test_what_a_dry_run_prints_does_what_a_run_does(project: Project) -> None:
+    """And shows no secret for that."""
+    (project.folder / ".env").write_text("API_TOKEN=tok-4711\n")
+    tap = ['echo "$TOKEN|$MIXED|$PLAIN" > seen', schema(), record(1), state(1), "[ ! -e crash ]"]
+    project.add("orders", *tap, after_commit=[{"run": 'echo "$SINGERKIT_PIPELINE" >> built'}])
+    project.add("items", schema(), state(2), target=["sed -n 's/.*\"value\": //; s/}$//p'"], after=["orders"])
+    env = {"TOKEN": "${API_TOKEN}", "MIXED": 'a "$x" `y` ${API_TOKEN} $${z}', "PLAIN": "a b"}
+    project.pipelines["orders"]["tap"]["env"] = env
+    code, script = project.run("--dry-run")
+    assert (code, "4711" in script) == (0, False)
+
+    def typed() -> int:
+        return subprocess.run(["bash", "-c", script], cwd="/", capture_output=True, check=False).returncode
+
+    assert typed() == 0
+    assert (project.folder / "seen").read_text() == 'tok-4711|a "$x" `y` tok-4711 ${z}|a b\n'
+    assert (project.rows("orders"), project.state("orders")["n"], project.state("items")["n"]) == ([1], 1, 2)
+    (project.folder / "crash").touch()
+    assert typed() == 1
+    assert (project.folder / "built").read_text() == "orders\n", (
+        "what stands behind a pipe that has failed is not run"
+    )
 
 
 @pytest.mark.parametrize(
