@@ -26,6 +26,10 @@ test-servers: $(READY) ## compare what tap-rest reads with what servers by other
 test-schedules: $(READY) ## run what `singerkit init` writes word by word, with each target
 	$(BIN)/pytest -q -o python_files='on_*.py' tests/schedules $(ARGS)
 
+test-dbt: $(READY) ## make a dbt project of what a pipeline loads, and build it behind the commit with a real dbt and DuckDB
+	@test -x .envs/dbt/bin/dbt || { $(PYTHON) -m venv .envs/dbt && .envs/dbt/bin/pip install -q --disable-pip-version-check 'dbt-core>=1.11,<1.12' 'dbt-duckdb>=1.10,<1.11'; }
+	$(BIN)/pytest -q -o python_files='on_*.py' tests/tools/dbt $(ARGS)
+
 test-postgres: $(READY) ## run the tests of target-postgres against servers of other versions; VERSIONS='13 14 15 16 17 18'
 	$(BIN)/python tests/servers/postgres_versions.py $(VERSIONS) -- tests/targets/postgres -n 2 --dist worksteal $(ARGS)
 
@@ -88,4 +92,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: test-postgres test-schedules help env demo test test-servers torture exhaustive log-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
+.PHONY: test-dbt test-postgres test-schedules help env demo test test-servers torture exhaustive log-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean

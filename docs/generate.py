@@ -142,7 +142,12 @@ def tool_page(name: str) -> str:
     """Return the page of an executable that is neither tap nor target."""
     help_text = output_of(name, "--help").rstrip()
     sections = [("Command line", help_text)]
-    sections += [(command, output_of(name, command, "--help").rstrip()) for command in commands_in(help_text)]
+    for command in commands_in(help_text):
+        text = output_of(name, command, "--help").rstrip()
+        sections.append((command, text))
+        # A verb that is an executable, too, has a page of its own.
+        inner = [] if f"{name}-{command}" in scripts() else commands_in(text)
+        sections += [(f"{command} {one}", output_of(name, command, one, "--help").rstrip()) for one in inner]
     lines = [
         f"# {name}",
         "",

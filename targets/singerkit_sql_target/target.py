@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,12 +11,14 @@ from functools import cached_property, partial
 from typing import IO, Any, ClassVar, Protocol
 from urllib.parse import quote
 
+from singerkit_sql_target.dialect import Words
 from singerkit_sql_target.methods import Method, methods_of
 from singerkit_sql_target.nestings import nestings_of, way_of
 from singerkit_sql_target.newest import NewestBy
 from singerkit_sql_target.replaying import ReplayingLoader
-from singerkit_sql_target.settings import conflicts_of
+from singerkit_sql_target.settings import conflicts_of, settings_of
 from singerkit_state.lineage import WaysOut
+from singerkit_state.value import encode
 from singerkit_target.abilities import Abilities
 from singerkit_target.byhand import Wish
 from singerkit_target.delivery import Ways
@@ -72,6 +75,23 @@ class SqlTarget(SingerkitTarget):
         return replace(
             super().ways_out(pipeline), place=f"pipeline={quote(pipeline, safe='')}&schema={schema}"
         )
+
+    @abstractmethod
+    def words(self) -> Words:
+        """How its database names things; it is not connected."""
+
+    @abstractmethod
+    def database(self) -> str | None:
+        """Where its database is, without a secret; None: it is not known before it is started."""
+
+    def tell_tables(self, source: IO[Any]) -> None:
+        """As its loads would have them."""
+        from singerkit_sql_target.declared import tables_of
+
+        lines = (line.encode() if isinstance(line, str) else line for line in source)
+        settings = settings_of(self.config, self.given_keys, self.owners)
+        for table in list(tables_of(lines, settings, self.words(), self.unnesting())):
+            sys.stdout.write(encode({**table, "database": self.database()}) + "\n")
 
     def see_to_letters(self, wish: Wish) -> None:
         """List dead letters, or load them once more: what is refused again is set aside again, whatever `on_invalid` says."""

@@ -361,6 +361,15 @@ class SingerkitTarget(Target):
             f"{self.name} has no table of dead letters: they are the lines of `_singerkit_rejects.jsonl` in its folder."
         )
 
+    def tell_tables(self, source: IO[Any]) -> None:
+        """Print to which tables the streams go that the SCHEMA messages of ``source`` declare.
+
+        Raises:
+            UsageError: they are none.
+        """
+        del source
+        raise UsageError(f"{self.name} loads into no tables; leave `--tables` out.")
+
     def process_endofpipe(self) -> None:
         """Everything is committed when `_load` returns."""
 
@@ -396,6 +405,7 @@ class SingerkitTarget(Target):
         replay_rejects: bool = False,
         over_stored: bool = False,
         schema: str | None = None,
+        tables: bool = False,
     ) -> None:
         """Run the target on the command line; see `byhand.options` for the settings that change a state instead."""
         if about:
@@ -431,6 +441,11 @@ class SingerkitTarget(Target):
             over_stored=over_stored,
             schema=schema,
         )
+        if tables:
+            if wish.is_one or state_file is not None:
+                raise UsageError("`--tables` changes nothing, and goes with none of the options that do.")
+            target.tell_tables(file_input or sys.stdin.buffer)
+            return
         if wish.is_one and wish.is_of_letters:
             if state_file is not None:
                 raise UsageError(
@@ -455,6 +470,13 @@ class SingerkitTarget(Target):
             )
         )
         command.params.extend(options())
+        command.params.append(
+            click.Option(
+                ["--tables"],
+                is_flag=True,
+                help="Print the tables to which the streams of the SCHEMA messages of the input go, a line of JSON each, and end; nothing is loaded.",
+            )
+        )
         return adopted_by_shell(command, cls.name, logging.getLogger(cls.name))
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from singerkit_shell.command import start
 from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_target import settings
+from singerkit_sql_target.dialect import Words
 from singerkit_sql_target.patterns import NAME
 from singerkit_sql_target.target import SqlTarget
 from singerkit_target.byhand import Wish
 from singerkit_target.contract import Loader
 from singerkit_target.shell import COMMON_SETTINGS
 from target_duckdb.domain import ABILITIES
+
+if TYPE_CHECKING:
+    from target_duckdb.connect import DuckDialect
 
 __all__ = ["TargetDuckDB", "main"]
 
@@ -60,12 +64,36 @@ class TargetDuckDB(SqlTarget):
         return settings.problems(self.config, self.given_keys)
 
     def see_to_letters(self, wish: Wish) -> None:
-        path = Path(self.config["database"]).absolute()
+        path = self._path
         if not path.exists():
             raise ConfigurationError(f"There is no file {path}, and so no dead letters; nothing was made.")
         super().see_to_letters(wish)
 
+    @property
+    def _path(self) -> Path:
+        return Path(self.config["database"]).absolute()
+
+    def words(self) -> Words:
+        return self._dialect()
+
+    def database(self) -> str:
+        return str(self._path)
+
     def make_loader(self) -> Loader:
+        from singerkit_sql_target.loader import SqlLoader
+
+        dialect = self._dialect()
+        path = self._path
+        self.logger.info("%s %s.", "Loading into" if path.exists() else "Making", path)
+        self._loader = SqlLoader(
+            dialect,
+            settings.settings_of(self.config, self.given_keys, self.owners),
+            self.logger,
+            ways=self.ways_out,
+        )
+        return self._loader
+
+    def _dialect(self) -> DuckDialect:
         try:
             from target_duckdb.connect import DuckDialect
         except ImportError as error:
@@ -73,17 +101,7 @@ class TargetDuckDB(SqlTarget):
                 f"target-duckdb needs the packages duckdb and nanoarrow, which are not installed here ({error}); nothing was "
                 "read: run `pip install 'singerkit[duckdb]'`, then run again."
             ) from None
-        from singerkit_sql_target.loader import SqlLoader
-
-        path = Path(self.config["database"]).absolute()
-        self.logger.info("%s %s.", "Loading into" if path.exists() else "Making", path)
-        self._loader = SqlLoader(
-            DuckDialect(path, number_type=self.config["number_type"]),
-            settings.settings_of(self.config, self.given_keys, self.owners),
-            self.logger,
-            ways=self.ways_out,
-        )
-        return self._loader
+        return DuckDialect(self._path, number_type=self.config["number_type"])
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import IO, Any, ClassVar
 
 from singerkit_shell.command import start
 from singerkit_sql_target import settings
+from singerkit_sql_target.dialect import Words
 from singerkit_sql_target.patterns import NAME
 from singerkit_sql_target.target import SqlTarget
 from singerkit_state.postgres.url import name_problem
@@ -217,6 +218,16 @@ class TargetPostgres(SqlTarget):
         if self.config["on_invalid"] == "quarantine":
             return REFUSING
         return UNSTORABLE if self.config["on_unstorable"] == "quarantine" else ()
+
+    def words(self) -> Words:
+        from target_postgres.words import WORDS
+
+        return WORDS
+
+    def database(self) -> str | None:
+        from target_postgres.connect import dsn_of, names_a_server, where
+
+        return where(dsn_of(self.config)) if names_a_server(self.config) else None
 
     def make_loader(self) -> Loader:
         from target_postgres.connect import Wishes, dsn_of, names_a_server, where

@@ -20,7 +20,7 @@ from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import CONFIG_PATHS, nearest
 
-__all__ = ["run"]
+__all__ = ["chosen_of", "file_and_names", "missing_files", "run"]
 
 _ENDINGS = (".yaml", ".yml", ".toml", ".json")
 
@@ -47,13 +47,13 @@ def run(ctx: click.Context, words: Sequence[str], jobs: int | None, dry_run: boo
     nothing was run, 143 and 130 stopped by a signal.
     """
     stop_flag.install()
-    path, names = _file_and_names(words)
+    path, names = file_and_names(words)
     ctx.meta[CONFIG_PATHS] = [path]
     plan = read_plan(path)
-    chosen = _chosen(plan, names)
+    chosen = chosen_of(plan, names)
     found, problems = find_programs(plan, chosen, stop_flag)
     stop_flag.raise_if_set("nothing was run.")
-    problems += _missing_files(plan, chosen)
+    problems += missing_files(plan, chosen)
     if problems:
         raise ConfigurationError(f"{'; '.join(problems)}. Nothing was run: mend {path}.")
     if dry_run:
@@ -63,13 +63,18 @@ def run(ctx: click.Context, words: Sequence[str], jobs: int | None, dry_run: boo
     return _run(plan, chosen, found, jobs or plan.jobs)
 
 
-def _file_and_names(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+def file_and_names(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Return the file that is meant, and the names behind it.
+
+    Raises:
+        ConfigurationError: none is named, and there is none here, or there are several.
+    """
     if words and words[0].lower().endswith(_ENDINGS):
         return words[0], words[1:]
     return default_file(), words
 
 
-def _chosen(plan: Plan, names: Sequence[str]) -> list[str]:
+def chosen_of(plan: Plan, names: Sequence[str]) -> list[str]:
     """Return the pipelines that are meant, in the order of the file.
 
     Raises:
@@ -87,7 +92,7 @@ def _chosen(plan: Plan, names: Sequence[str]) -> list[str]:
     return [name for name in plan.pipelines if not names or name in names]
 
 
-def _missing_files(plan: Plan, names: Sequence[str]) -> list[str]:
+def missing_files(plan: Plan, names: Sequence[str]) -> list[str]:
     """Return a sentence for each file that a pipeline names and that is not there."""
     return [
         f"There is no file `{os.path.relpath(file, plan.folder)}`, which `pipelines.{name}.{side}` names"

@@ -1,0 +1,142 @@
+"""What taps and targets of pipelines say of themselves: streams at `--discover`, their tables at `--tables`."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from singerkit_dbt.declared import schemas_of, unmarked_logs
+from singerkit_dbt.tables import Table, table_of
+from singerkit_run.children import run_alone
+from singerkit_run.outcomes import stopped_by
+from singerkit_run.pipe import sentence_in
+from singerkit_run.planfile import Pipeline, Plan, Program
+from singerkit_run.programs import Found
+from singerkit_shell.configfile import read_json_object
+from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, SingerkitError, Stopped
+from singerkit_shell.signals import StopFlag
+
+__all__ = ["Asking", "Loaded"]
+
+_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The tables into which a pipeline loads, and where these are; None: the target does not know before it runs."""
+
+    pipeline: str
+    database: str | None
+    tables: tuple[Table, ...]
+
+
+class Asking:
+    """Asks the programs of a file of pipelines, one at a time; ``warn`` is told what a reader of the models has to know."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        found: Mapping[str, Found],
+        env: Mapping[str, str],
+        stop: StopFlag,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._plan, self._found, self._env, self._stop, self._warn = plan, found, env, stop, warn
+
+    def loaded(self, pipeline: Pipeline) -> Loaded:
+        """Return the tables into which a pipeline loads.
+
+        Raises:
+            SingerkitError: its tap or target does not say, for the reason that it gives.
+        """
+        target = self._found[pipeline.target.exec]
+        if not target.is_ours:
+            raise ConfigurationError(
+                f"The target of pipeline `{pipeline.name}`, `{pipeline.target.exec}`, is none of singerkit's, and does not say which tables and columns it makes; "
+                "nothing was written: name the pipelines whose target does."
+            )
+        catalog, where = self._catalog(pipeline)
+        for stream in unmarked_logs(catalog, where):
+            self._warn(
+                f"Stream `{stream}` of pipeline `{pipeline.name}` is read from a log, and its catalog has no `_sdc_deleted_at`: its model keeps rows that are gone at the "
+                "source, where the tap marks them."
+            )
+        schemas = list(schemas_of(catalog, where))
+        if not schemas:
+            raise ConfigurationError(
+                f"Expected a stream that is selected in {where}, got none; nothing was written: select one."
+            )
+        said = list(
+            _objects(self._said(pipeline, "target", ["--tables"], "\n".join([*schemas, ""]).encode()))
+        )
+        databases = {one["database"] for one in said}
+        return Loaded(pipeline.name, databases.pop(), tuple(map(table_of, said)))
+
+    def _catalog(self, pipeline: Pipeline) -> tuple[Mapping[str, Any], str]:
+        """Return the catalog of a pipeline, and how it is named in errors: a tap of ours says what it makes of its file and its config."""
+        tap = pipeline.tap
+        file = tap.catalog or tap.properties
+        if file is not None and not self._found[tap.exec].is_ours:
+            return read_json_object(file, "catalog"), file
+        where = f"what the tap of pipeline `{pipeline.name}` says at --discover"
+        found = next(_objects(self._said(pipeline, "tap", ["--discover"])), None)
+        if not isinstance(found, Mapping):
+            raise BadDataError(f"Expected a catalog in {where}, got something else; nothing was written.")
+        return found, where
+
+    def _said(self, pipeline: Pipeline, side: str, options: Sequence[str], words: bytes | None = None) -> str:
+        program = pipeline.tap if side == "tap" else pipeline.target
+        last: deque[str] = deque(maxlen=100)
+        out: list[str] = []
+        code = run_alone(
+            [self._found[program.exec].path, *_arguments(program, side), *options],
+            folder=self._plan.folder,
+            env={**self._env, **program.env, "SINGERKIT_PIPELINE": pipeline.name},
+            on_line=last.append,
+            on_output=out.append,
+            timeout=_SECONDS,
+            stop=self._stop,
+            words=words,
+        )
+        if code == 0:
+            return "".join(out)  # a long line came in pieces
+        if self._stop:
+            outcome = stopped_by(self._stop, "nothing was written")
+            raise Stopped(outcome.code - 128, outcome.why)
+        raise _failed(
+            pipeline.name, side, code, sentence_in(last[-1] if last else "", f"{side} of `{pipeline.name}`")
+        )
+
+
+def _arguments(program: Program, side: str) -> list[str]:
+    configs = [argument for path in program.configs for argument in ("--config", path)]
+    catalog = ["--catalog", program.catalog] if program.catalog is not None and side == "tap" else []
+    return [*configs, *catalog, *program.args]
+
+
+def _failed(pipeline: str, side: str, code: int | None, why: str) -> SingerkitError:
+    error = RetryableError if code is None else SingerkitError
+    failed = error(
+        f"The {side} of pipeline `{pipeline}` {'did not answer' if code is None else f'ended with {code}'}; nothing was written: {why}"
+    )
+    if code is not None:
+        failed.exit_code = code
+    return failed
+
+
+def _objects(text: str) -> Iterator[Any]:
+    """Yield the values of JSON that stand one behind the other; what is none ends them."""
+    decoder = json.JSONDecoder()
+    at = 0
+    text = text.strip()
+    while at < len(text):
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except ValueError:
+            return
+        yield value
+        while at < len(text) and text[at].isspace():
+            at += 1
