@@ -52,6 +52,9 @@ exhaustive: $(READY) ## fail or kill every k-th call, statement and response; AR
 log-torture: $(READY) ## kill a tap on a log and its target COUNT times (default 25) from SEED, while others write
 	PYTHONPATH=tests $(BIN)/python -m faults.torture.log --seed "$(SEED)" --count "$(or $(COUNT),25)"
 
+shard-torture: $(READY) ## kill shards of tap-sqlite into one table in COUNT turns (default 25) from SEED, while rows come
+	PYTHONPATH=tests $(BIN)/python -m faults.torture.shards --seed "$(SEED)" --count "$(or $(COUNT),25)" $(ARGS)
+
 rivals-torture: $(READY) ## the same faults against target-postgres by others; writes docs/rivals-torture.md
 	PYTHONPATH=tests $(BIN)/python -m faults.torture.rivals --write docs/rivals-torture.md $(ARGS)
 
@@ -92,4 +95,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: test-dbt test-postgres test-schedules help env demo test test-servers torture exhaustive log-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
+.PHONY: test-dbt test-postgres test-schedules help env demo test test-servers torture exhaustive log-torture shard-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean

@@ -60,7 +60,7 @@ class ShellCommand(SingerCommand):
 
     def _warn_of_idle(self, given: Mapping[str, Any], beside: str) -> None:
         """Say which options count for nothing beside one that runs by itself."""
-        idle = [f"--{name}" for name in ("catalog", "state") if given.get(name) is not None]
+        idle = [f"--{name}" for name in ("catalog", "state", "shard") if given.get(name) is not None]
         if idle:
             self.logger.warning(
                 "%s %s no effect beside %s, which goes by the config.",

@@ -12,7 +12,7 @@ import os
 import re
 import select
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from singerkit_shell.addresses import secrets_of_address
@@ -66,14 +66,16 @@ class Referred(str):
         return made
 
 
-def read_config(path: str) -> dict[str, Any]:
+def read_config(path: str, left: Collection[str] = ()) -> dict[str, Any]:
     """Return the JSON object in ``path`` with its references resolved; their values are masked from now on.
+
+    ``left``: variables whose names stay in their texts.
 
     Raises:
         ConfigurationError: the file is missing, unreadable, not JSON, not an object, or refers to nothing.
     """
     config = _json_object(path, "config", _LONGEST_CONFIG, without_repeats, kind_of(path))
-    variables = Variables(path, _read_variables)
+    variables = Variables(path, _read_variables, left)
     return {
         _text(key, path, "a key"): resolved(value, f"{path}: {key}", 1, variables)
         for key, value in config.items()

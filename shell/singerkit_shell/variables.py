@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,13 @@ stand_ins = StandIns()
 
 
 class Variables:
-    """What variables hold for the config at ``path``; ``read`` returns the text of a small file."""
+    """What variables hold for the config at ``path``; ``read`` returns the text of a small file.
 
-    def __init__(self, path: str, read: Callable[[str], str]) -> None:
+    ``left``: names that are left as they stand, for others to fill in.
+    """
+
+    def __init__(self, path: str, read: Callable[[str], str], left: Collection[str] = ()) -> None:
+        self._left = left
         self._file = str(Path(path).absolute().with_name(_FILE))
         self._read = read
         self._beside: dict[str, str] | None = None
@@ -63,6 +67,8 @@ class Variables:
             if name is None:
                 problems.append("has `${` without a name and `}` behind it; write `$${` if that is meant")
                 return ""
+            if name in self._left:
+                return use[0]
             value = self.get(name)
             if not value and use["default"] is not None:
                 return use["default"]

@@ -53,6 +53,8 @@ class Mark:
     was given none."""
     location: str | None = None
     """In the first STATE: the file or URL, without a password, that it came from."""
+    divided: tuple[str, ...] | None = None
+    """Of a shard: the streams of which it reads a part."""
 
 
 def read_mark(value: Any) -> Mark | None:
@@ -65,8 +67,13 @@ def read_mark(value: Any) -> Mark | None:
         resumes, location = (
             text if isinstance(text := mark.get(key), str) else None for key in ("resumes", "location")
         )
-        return Mark(run, pipeline, complete, resumes, location)
+        return Mark(run, pipeline, complete, resumes, location, _names(mark.get("divided")))
     return None
+
+
+def _names(said: Any) -> tuple[str, ...] | None:
+    is_list = isinstance(said, list) and all(isinstance(name, str) for name in said)
+    return tuple(said) if is_list else None
 
 
 def with_mark(value: dict[str, Any], mark: Mark) -> dict[str, Any]:

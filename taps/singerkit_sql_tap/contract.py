@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from singerkit_sql_tap.looks import Spelling
 from singerkit_sql_tap.queries import Condition, Query
 from singerkit_sql_tap.tables import Table
+from singerkit_state.shards import Shard
 
 __all__ = ["Database", "KeyOrder", "Row", "TooWide"]
 
@@ -56,6 +57,10 @@ class Database(Protocol):
 
     def compared(self, table: Table, name: str) -> str:
         """Return a column of ``t``, which stands for ``table``, as it is compared and sorted: in the order of `singerkit_state.order`."""
+        ...
+
+    def in_shard(self, table: Table, keys: Sequence[str], shard: Shard) -> Condition:
+        """Return the condition that a row of ``t`` is of a shard, by the values of ``keys`` and nothing else: true for one shard of all."""
         ...
 
     def fetch(self, query: Query, limit: int, table: Table) -> list[Row]:

@@ -131,6 +131,20 @@ class TableStream(BlockStream):
         """Return which database the rows came from, as a digest."""
         return {"where": _digest(self._options.place)}
 
+    @property
+    def can_be_divided(self) -> bool:
+        """Whether keys tell rows apart: a number that the database gives a row may be another one tomorrow."""
+        return bool(self.primary_keys) and not self.is_log_based
+
+    @property
+    def _mine(self) -> list[Condition]:
+        """The condition for rows of the shard that is read."""
+        return (
+            []
+            if self.shard is None
+            else [self._database.in_shard(self.table, sorted(self.primary_keys), self.shard)]
+        )
+
     def can_resume(self, position: Any) -> bool:
         """Tell whether chunks behind ``position`` are what is left of the load that has come to it."""
         if not isinstance(position, Mapping) or position.get("of") != self._load_of(self._selected):
@@ -158,7 +172,7 @@ class TableStream(BlockStream):
 
     def _full_walk(self, *where: Condition) -> Walk:
         names = self.primary_keys if self.table.is_followed else ()
-        return self._walk(self.table, self._selected, self.table.chunk_key, where, names)
+        return self._walk(self.table, self._selected, self.table.chunk_key, [*self._mine, *where], names)
 
     def _walk(
         self,
@@ -274,7 +288,7 @@ class TableStream(BlockStream):
                 walk = self._full_walk()
                 walk.trail = self._trail if position and self._trail is not None else walk.trail
             else:
-                spool, _ = self._walkable(columns, [])
+                spool, _ = self._walkable(columns, self._mine)
                 walk = self._walk(spool, columns, spool.chunk_key)
             yield walk, position.get("after"), True
             return
@@ -283,14 +297,14 @@ class TableStream(BlockStream):
         if is_below(ceiling, start.bookmark, self.bookmark_kind):
             self._tell_of_other_rows(key)
         elif start.bookmark is not None:
-            self._passed = below_value(database, table, key, order, start.bookmark)
+            self._passed = [*self._mine, *below_value(database, table, key, order, start.bookmark)]
         if start.bookmark is None:
-            table, where = self._walkable(columns, without_value(database, key))
+            table, where = self._walkable(columns, [*self._mine, *without_value(database, key)])
             # No bookmark says that these have come; one of the rows behind them does.
             yield self._walk(table, columns, table.chunk_key, where), None, False
         if ceiling is not None:
             above = from_value(database, self.table, key, order, start.value)
-            table, where = self._walkable(columns, [*above, *ceiling])
+            table, where = self._walkable(columns, [*self._mine, *above, *ceiling])
             yield self._walk(table, columns, self._walked_by(table, key), where), None, True
 
     def _tell_of_other_rows(self, key: str) -> None:
@@ -370,7 +384,15 @@ class TableStream(BlockStream):
     def _load_of(self, columns: Sequence[str]) -> str:
         """Return what has to be the same for a load to go on: the rows' names and their columns."""
         return _digest(
-            "\0".join([*columns, "", *self.table.chunk_key, self._database.fingerprint(self.table)])
+            "\0".join(
+                [
+                    *columns,
+                    "",
+                    *self.table.chunk_key,
+                    self._database.fingerprint(self.table),
+                    *([] if self.shard is None else [str(self.shard)]),
+                ]
+            )
         )
 
 

@@ -72,6 +72,7 @@ class SqlTap(SingerkitTap):
     def sync(self) -> None:
         """Learn the types of what is selected, then sync."""
         try:
+            self.divide()
             selected = [stream for stream in self.table_streams if stream.selected]
             check_key_settings(self.config, {stream.name: stream.bookmark_key for stream in selected})
             for stream in selected:

@@ -37,11 +37,13 @@ from singerkit_shell.validate import (
 from singerkit_shell.words import ended
 from singerkit_state.delivery import Delivery, print_about
 from singerkit_state.instants import NoInstantError, check_calendar
+from singerkit_state.shards import Shard, check_name, location_of, pipeline_and_shard
 from singerkit_state.store import Store
 from singerkit_state.value import Mark, without_mark
 from singerkit_tap.delivery import Reading, delivery
 from singerkit_tap.log_contract import LogReader
 from singerkit_tap.log_settings import LogSettings
+from singerkit_tap.sharding import Division, divided
 from singerkit_tap.stream import BlockStream, read_input_entries, root_metadata
 from singerkit_tap.sync import SyncRun
 from singerkit_wire.output import Output, reader_watched
@@ -134,6 +136,9 @@ class SingerkitTap(Tap):
         self._pipeline_of_state: str | None = None
         self._resumes: str | None = None
         self._store: Store | None = None
+        self.shard = Shard(0, 1)
+        """The part of all rows that this run reads."""
+        self._division: Division | None = None
         self.state_location: str | None = None
         """What ``--state`` names, without a password."""
         super().__init__(
@@ -192,7 +197,23 @@ class SingerkitTap(Tap):
     @property
     def pipeline(self) -> str:
         """The name of the pipeline this run belongs to."""
-        return str(self.config.get("pipeline") or self._pipeline_of_state or self.default_pipeline())
+        name = str(self.config.get("pipeline") or self._pipeline_of_state or self.default_pipeline())
+        return self.shard.called(pipeline_and_shard(name)[0])
+
+    def divide(self) -> Division:
+        """Leave what others read to them, and have streams that can be divided read their part."""
+        if self._division is None:
+            self._division = divided(self.block_streams, self.shard, self.logger)
+        return self._division
+
+    def take_shard(self, shard: Shard) -> None:
+        """Read one shard; called before anything is read.
+
+        Raises:
+            ConfigurationError: the config calls the pipeline as another shard.
+        """
+        check_name(self.pipeline, shard)
+        self.shard = shard
 
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
@@ -344,7 +365,9 @@ class SingerkitTap(Tap):
         # Imported here: a place may need a driver, --help does not.
         from singerkit_state.location import open_store
 
-        store = self._store = open_store(location)
+        store = self._store = open_store(location_of(location, self.shard))
+        if store.pipeline is not None:
+            check_name(store.pipeline, self.shard)
         self._pipeline_of_state = store.pipeline
         found = store.read(self.pipeline)
         if store.is_file:
@@ -380,7 +403,14 @@ class SingerkitTap(Tap):
             self._sync_run = SyncRun(
                 self.output,
                 self.start_state,
-                Mark(self._run_id, self.pipeline, False, self._resumes, self.state_location),
+                Mark(
+                    self._run_id,
+                    self.pipeline,
+                    False,
+                    self._resumes,
+                    self.state_location,
+                    self.divide().divided or None,
+                ),
                 self._progress,
                 state_every=int(self.config.get("state_every", 10_000)),
                 start_date=self.config.get("start_date"),
@@ -398,7 +428,8 @@ class SingerkitTap(Tap):
             SingerkitError: as said in `singerkit_tap.contract`.
         """
         streams = self.block_streams
-        if not any(stream.selected for stream in streams):
+        self.divide()
+        if not any(stream.selected for stream in streams) and not self.divide().left:
             raise ConfigurationError(
                 "No stream is selected, so there is nothing to sync; select one in the catalog or in `select`."
             )
@@ -428,13 +459,15 @@ class SingerkitTap(Tap):
         config: _ConfigInput | None = None,
         state: str | None = None,
         catalog: str | None = None,
+        shard: str | None = None,
     ) -> None:
-        """Run the command line; ``state`` is a path or a state URL, ``catalog`` a path."""
+        """Run the command line; ``state`` is a path or a state URL, ``catalog`` a path, ``shard`` like `0/8`."""
         if about:
             print_about(cls._get_about_info(), about_format, cls.deliveries(config.config if config else {}))
             return
         stop_flag.install()
         config = config or _ConfigInput()
+        part = Shard(0, 1) if shard is None else Shard.parse(shard)
         with reader_watched():
             tap = cls(
                 config=cls._with_environment(config),
@@ -442,6 +475,7 @@ class SingerkitTap(Tap):
                 setup_mapper=False,
             )
             tap.print_version(print_fn=tap.logger.info)
+            tap.take_shard(part)
             if state is not None:
                 check_no_input(state, "--state")
                 tap.continue_from(state)
@@ -489,6 +523,14 @@ class SingerkitTap(Tap):
     def get_singer_command(cls) -> ShellCommand:
         """Return singer-sdk's command with our exit codes, short options and kinds of state."""
         command = adopt(super().get_singer_command(), cls.name, cls.logger)
+        command.params.insert(
+            -2,
+            click.Option(
+                ["--shard"],
+                metavar="i/n",
+                help="Read one of n parts, counted from 0, with a state of its own; n runs read all (docs/shards.md).",
+            ),
+        )
         for param in command.params:
             match param.name:
                 case "discover":

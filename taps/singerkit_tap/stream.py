@@ -23,6 +23,7 @@ from singerkit_state.bookmarks import SEEN_LIMIT
 from singerkit_state.instants import zone_named
 from singerkit_state.order import ValueKind
 from singerkit_state.readas import ReadAs, kind_of
+from singerkit_state.shards import Shard
 from singerkit_state.tracker import Signpost
 from singerkit_tap.advice import Advice
 from singerkit_tap.contract import Context, Page, Start
@@ -132,6 +133,8 @@ class BlockStream(Stream):
         self.accepts_duplicate_keys = accepts_duplicate_keys
         self.is_key_unique = is_key_unique
         self.sends_versions = sends_versions
+        self.shard: Shard | None = None
+        """The part of the rows that is read; None: all."""
         self.tells_deletions = tells_deletions
         self.sweeps_every = sweeps_every
         """Seconds after which a stream with a replication key is read as a whole again; None: never."""
@@ -170,6 +173,11 @@ class BlockStream(Stream):
         return "is not a property of its schema; correct the key or add the property"
 
     # What a connector implements
+
+    @property
+    def can_be_divided(self) -> bool:
+        """Whether `read_pages` reads the part of ``shard`` alone where that is set, and all shards together each row once, whatever comes meanwhile."""
+        return False
 
     @property
     def names_at_source(self) -> Collection[str] | None:

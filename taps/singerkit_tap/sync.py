@@ -50,6 +50,7 @@ from singerkit_tap.log_settings import LogSettings
 from singerkit_tap.log_state import LOG
 from singerkit_tap.log_sync import LogSync
 from singerkit_tap.reads import Read
+from singerkit_tap.sharding import check_keys
 from singerkit_tap.starts import checked_state, unknown_to_config
 from singerkit_tap.stream import BlockStream
 from singerkit_wire.encode import Record
@@ -164,6 +165,7 @@ class SyncRun:
             part = self._bookmarks.get(stream.name)
             if isinstance(part, Mapping) and (stream.selected or stream.has_selected_descendents):
                 former = ReadAs.of(part)
+                check_keys(stream, part)
                 stream.recall(former)
                 for sentence in (
                     change_since(stream, part, stream.start_date or self._start_date),

@@ -15,7 +15,8 @@ from singerkit_sql_tap.learning import learned_types
 from singerkit_sql_tap.queries import Condition, Query
 from singerkit_sql_tap.tables import Column, Table
 from singerkit_sql_tap.texts import Texts, decoded
-from tap_sqlite import faults, values
+from singerkit_state.shards import Shard
+from tap_sqlite import faults, sharding, values
 from tap_sqlite.catalog import read_tables
 from tap_sqlite.connection import open_file
 
@@ -41,6 +42,7 @@ class SqliteDatabase(SqlDatabase[sqlite3.Connection]):
     def connected(self) -> sqlite3.Connection:
         connection = open_file(self._path, immutable=bool(self.config.get("immutable")))
         connection.set_progress_handler(self.is_to_end, _LOOK_EVERY)
+        connection.create_function(sharding.FUNCTION, -1, sharding.shard_of, deterministic=True)
         self._inode = self._path.stat().st_ino
         return connection
 
@@ -81,6 +83,10 @@ class SqliteDatabase(SqlDatabase[sqlite3.Connection]):
         return bool(self._pragma("encoding", "looking at its encoding") == "UTF-8")
 
     # Rows
+
+    def in_shard(self, table: Table, keys: Sequence[str], shard: Shard) -> Condition:
+        columns = [self.column(name) for name in keys]
+        return sharding.in_shard(columns, shard, is_integer=bool(keys) and tuple(columns) == table.chunk_key)
 
     def fetch(self, query: Query, limit: int, table: Table) -> list[Row]:
         connection = self.connection

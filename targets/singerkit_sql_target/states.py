@@ -17,6 +17,7 @@ from typing import Any
 from singerkit_shell.errors import BadDataError, ConfigurationError, FencedError
 from singerkit_sql_target.dialect import Dialect, Session
 from singerkit_state.history import BY_HAND, LIMIT, by_hand, same_text, user
+from singerkit_state.shards import are_of_one
 from singerkit_state.store import Edit
 from singerkit_state.value import after, encode
 from singerkit_wire.kinds import Kind
@@ -197,7 +198,9 @@ class StateTable:
             "ORDER BY pipeline",
             [pipeline],
         )
-        return [name for name, loaded in rows if place in self._places(loaded)]
+        return [
+            name for name, loaded in rows if not are_of_one(name, pipeline) and place in self._places(loaded)
+        ]
 
     def _places(self, loaded: str | None) -> list[Place]:
         places = _noted_places(loaded)

@@ -38,6 +38,7 @@ from singerkit_target.contract import (
     UnitLost,
     check_room,
 )
+from singerkit_target.divided import Divided, pipeline_of
 from singerkit_target.held import HeldLog
 from singerkit_target.missing import missing_of
 from singerkit_target.overwriting import Overwrites
@@ -193,7 +194,7 @@ class Load:
         self._last_value: Any = None
         self._stored: Any = None
         self._begun = False
-        self._pipeline_name = ""
+        self._pipeline_name, self._divided = "", Divided("", None)
         self._unit = _Unit()
         self._in_hand = UnitInHand(limits.replay_bytes)
         self._versions = Versions()
@@ -367,7 +368,7 @@ class Load:
         if self._begun:
             return
         self._mark = mark
-        pipeline = self._pipeline or (mark.pipeline if mark else "default")
+        pipeline = pipeline_of(self._pipeline, mark)
         if "\x00" in pipeline or not is_utf8(pipeline):
             raise BadDataError(
                 "Expected a name of the pipeline that can be stored, got one with NUL or a lone surrogate."
@@ -378,7 +379,7 @@ class Load:
                 f"next run would refuse the state file {self._publisher.state_file} for it; nothing was written. Give both "
                 "one `pipeline`, or leave it out here."
             )
-        self._pipeline_name = pipeline
+        self._pipeline_name, self._divided = pipeline, Divided(pipeline, mark)
         stored = self._loader.begin(pipeline)
         self._begun = True
         self._stored = None if stored is None else decode(stored)
@@ -450,6 +451,8 @@ class Load:
             max_columns=self._loader.domain.columns,
             key=self._abilities.keys(declaration.stream),
         )
+        overwrites, replaces = self._overwrites.of(stream.name), self._overwrites.replaces(stream.name)
+        self._divided.check_load(stream.name, overwrites=overwrites, replaces=replaces)
         self._overwrites.declare(stream.name, marks_its_end=self._marks_its_end)
         stream = self._given(replace(stream, said=bytes(part.line)))
         self._unnesting.see_columns(stream)
@@ -562,6 +565,7 @@ class Load:
         if self._abilities.overwrites(stream):
             self._overwrites.vouch(stream)
             return
+        self._divided.check_version(stream)
         self._loader.activate_version(self._decoders[stream].stream, self._versions.waiting[stream])
         self._unit.has_versions = True
 

@@ -325,7 +325,7 @@ class SingerkitTarget(Target):
         config = [argument for path in paths for argument in ("--config", path)]
         if self._reads_environment:
             config += ["--config", "ENV"]
-        named = [] if self.config.get("pipeline") else ["--pipeline", pipeline]
+        named = [] if self.config.get("pipeline") == pipeline else ["--pipeline", pipeline]
         return WaysOut((self.name, *config, *named), self.state_file)
 
     def check_state_file(self, path: str) -> None:

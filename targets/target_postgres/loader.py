@@ -36,6 +36,7 @@ from singerkit_state.postgres.store import change_row
 from singerkit_state.postgres.table import DEFAULT_TABLE, ensure_table
 from singerkit_state.postgres.url import StateUrl
 from singerkit_state.reached import NOTHING
+from singerkit_state.shards import are_of_one
 from singerkit_state.store import Change
 from singerkit_target.contract import Edit, SafePoint, UnitLost
 from singerkit_target.held import HeldLog
@@ -438,7 +439,12 @@ class PostgresLoader:
         return () if self._begun is _NOT_BEGUN else rows_of_state.others(cursor, self._begun.row)
 
     def _others_of(self, every: Sequence[rows_of_state.Other], table: Table) -> Others:
-        names = [other.pipeline for other in every if other.has_loaded(table.stream, table.shape.oid)]
+        ours = self._begun.row.pipeline
+        names = [
+            other.pipeline
+            for other in every
+            if other.has_loaded(table.stream, table.shape.oid) and not are_of_one(other.pipeline, ours)
+        ]
         return Others(names, self._way.start_over_as)
 
     def _pid(self, doing: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -12,6 +12,7 @@ from singerkit_run.dryrun import lines_of
 from singerkit_run.planfile import Plan, default_file, read_plan
 from singerkit_run.programs import Found, find_programs
 from singerkit_run.runner import run_all
+from singerkit_run.shards import problems_of_shard, sharded
 from singerkit_run.telling import Teller, summary, verdict
 from singerkit_shell.arguments import Command
 from singerkit_shell.configfile import variables_beside
@@ -19,6 +20,7 @@ from singerkit_shell.errors import ConfigurationError, UsageError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import CONFIG_PATHS, nearest
+from singerkit_state.shards import Shard
 
 __all__ = ["chosen_of", "file_and_names", "missing_files", "run"]
 
@@ -35,9 +37,14 @@ _ENDINGS = (".yaml", ".yml", ".toml", ".json")
 @click.option(
     "--dry-run", is_flag=True, help="Print a script of bash that would do the same, and run nothing."
 )
+@click.option(
+    "--shard",
+    metavar="i/n",
+    help="Run one of n parts, counted from 0; n runs, at any time and place, do all (docs/shards.md).",
+)
 @click.option("--debug", is_flag=True, expose_value=False, help="Print a traceback with every error.")
 @click.pass_context
-def run(ctx: click.Context, words: Sequence[str], jobs: int | None, dry_run: bool) -> int:
+def run(ctx: click.Context, words: Sequence[str], jobs: int | None, dry_run: bool, shard: str | None) -> int:
     """Run the pipelines of FILE, or those named, each behind those that it names in `after`.
 
     FILE is YAML, TOML or JSON; without one `singerkit.yaml` (or .yml, .toml, .json) in this folder. A pipeline that fails holds up
@@ -47,12 +54,17 @@ def run(ctx: click.Context, words: Sequence[str], jobs: int | None, dry_run: boo
     nothing was run, 143 and 130 stopped by a signal.
     """
     stop_flag.install()
+    part = Shard(0, 1) if shard is None else Shard.parse(shard)
     path, names = file_and_names(words)
     ctx.meta[CONFIG_PATHS] = [path]
     plan = read_plan(path)
     chosen = chosen_of(plan, names)
     found, problems = find_programs(plan, chosen, stop_flag)
     stop_flag.raise_if_set("nothing was run.")
+    problems += problems_of_shard(
+        plan, [name for name in chosen if plan.pipelines[name].tap.exec in found], found, part
+    )
+    plan = sharded(plan, found, part)
     problems += missing_files(plan, chosen)
     if problems:
         raise ConfigurationError(f"{'; '.join(problems)}. Nothing was run: mend {path}.")
@@ -60,7 +72,9 @@ def run(ctx: click.Context, words: Sequence[str], jobs: int | None, dry_run: boo
         for line in lines_of(plan, chosen, found):
             click.echo(line)
         return 0
-    return _run(plan, chosen, found, jobs or plan.jobs)
+    return _run(
+        plan, chosen, found, jobs or plan.jobs, {} if shard is None else {"SINGERKIT_SHARD": str(part)}
+    )
 
 
 def file_and_names(words: Sequence[str]) -> tuple[str, Sequence[str]]:
@@ -103,9 +117,11 @@ def missing_files(plan: Plan, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _run(plan: Plan, names: Sequence[str], found: dict[str, Found], jobs: int) -> int:
+def _run(
+    plan: Plan, names: Sequence[str], found: dict[str, Found], jobs: int, more: Mapping[str, str]
+) -> int:
     teller = Teller()
-    env = {**variables_beside(plan.path), **os.environ}
+    env = {**variables_beside(plan.path), **os.environ, **more}
     results = run_all(plan, names, found, jobs, env, teller.of, stop_flag)
     if len(results) > 1:
         for line in summary(results):

@@ -53,7 +53,7 @@ def commands_of(pipeline: Pipeline, found: Mapping[str, Found], has_state: bool)
 
 def _called(program: Program, found: Found, pipeline: Pipeline) -> list[str]:
     configs = [*program.configs]
-    if found.is_ours and name_in(program) is None:
+    if found.is_ours and (pipeline.called is not None or name_in(program) is None):
         configs.append(name_file(pipeline))
     return [
         found.path,
@@ -87,7 +87,7 @@ def write_name(pipeline: Pipeline) -> None:
 def named(pipeline: Pipeline) -> str:
     """Return what stands in that small config."""
     # Where one side says another name the two are one pipeline all the same.
-    name = name_in(pipeline.tap) or name_in(pipeline.target) or pipeline.name
+    name = pipeline.called or name_in(pipeline.tap) or name_in(pipeline.target) or pipeline.name
     return json.dumps({"pipeline": name})
 
 

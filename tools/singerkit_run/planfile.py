@@ -15,11 +15,25 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import line_of, schema_problems
 from singerkit_shell.words import ended
 
-__all__ = ["NAMES", "SCHEMA", "Hook", "Pipeline", "Plan", "Program", "Retries", "default_file", "read_plan"]
+__all__ = [
+    "NAMES",
+    "SCHEMA",
+    "SHARD_WORDS",
+    "Hook",
+    "Pipeline",
+    "Plan",
+    "Program",
+    "Retries",
+    "default_file",
+    "read_plan",
+]
 
+SHARD_WORDS = ("SHARD", "SHARD_INDEX", "SHARD_COUNT")
+"""What is filled in when a pipeline is run: nobody has to set it."""
 NAMES = ("singerkit.yaml", "singerkit.yml", "singerkit.toml", "singerkit.json")
 """The files that are looked for where none is named."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_SHARD = re.compile(rf"\$\{{(?:{'|'.join(SHARD_WORDS)})\}}")
 _SHORT_TEXT: Mapping[str, Any] = {"type": "string", "minLength": 1, "secret": False}
 _DURATION: Mapping[str, Any] = {
     "type": ["string", "number"],
@@ -202,6 +216,8 @@ class Pipeline:
     retries: Retries
     timeout: float | None
     hooks: tuple[Hook, ...]
+    called: str | None = None
+    """What ours are told that it is called, whatever their config says; None: as the config of one side, or this file."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +252,7 @@ def read_plan(path: str) -> Plan:
     Raises:
         ConfigurationError: it cannot be read, or something in it is wrong: all that is, a sentence each, with its line.
     """
-    config = read_config(path)
+    config = read_config(path, left=SHARD_WORDS)
     referred = {place: text for place, text in _texts(config, "") if isinstance(text, Referred)}
     problems = _variables_seen(config) or schema_problems(config, SCHEMA) or _problems_of(config)
     if problems:
@@ -283,8 +299,14 @@ def _problems_of(config: Mapping[str, Any]) -> list[str]:
         if not _NAME.fullmatch(name)
     ]
     after = {name: one.get("after", []) for name, one in pipelines.items()}
+    shards = [
+        f"Expected `${{SHARD}}` and the like within `tap` and `target` alone, where they are filled in, got them at `{place}`{line_of(place)}"
+        for place, value in _texts(config, "")
+        if _SHARD.search(value) and not re.search(r"\.(?:tap|target)\.(?!exec$)", place)
+    ]
     return [
         *names,
+        *shards,
         *problems_of_order(after, lambda name: line_of(f"pipelines.{name}.after")),
         *_same_states(config),
     ]

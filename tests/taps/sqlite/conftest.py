@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from conformance.processes import Outcome, Running, run
 
+from singerkit_state.shards import Shard
 from singerkit_state.value import decode, encode
 from tap_sqlite.tap import TapSqlite
 
@@ -88,8 +89,13 @@ class Shop:
         """Read streams incrementally by ``key`` from now on."""
         self.config["streams"] = [{"name": "*", "replication_key": key, **more}]
 
-    def tap(self, state: Any = None, catalog: Any = None, **changes: Any) -> TapSqlite:
-        return TapSqlite(config=self.settings(**changes), state=state or {}, catalog=catalog)
+    def tap(
+        self, state: Any = None, catalog: Any = None, shard: Shard | None = None, **changes: Any
+    ) -> TapSqlite:
+        tap = TapSqlite(config=self.settings(**changes), state=state or {}, catalog=catalog)
+        if shard is not None:
+            tap.take_shard(shard)
+        return tap
 
     def sync(self, state: Any = None, catalog: Any = None, **changes: Any) -> Result:
         """Sync in this process; what was written stays in ``written``, also of a run that fails."""

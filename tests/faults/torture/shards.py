@@ -1,0 +1,175 @@
+"""``python -m faults.torture.shards``: shards of a SQLite file into one table of PostgreSQL, killed again and again while rows come.
+
+Rows are appended, so that one that comes twice is there twice; of the tables that are upserted and replaced each row has to be as it is at the source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from faults.loads import TARGET, query
+from starting import fork_executables
+
+TAP = str(Path(sys.executable).with_name("tap-sqlite"))
+
+
+class ShardTorture:
+    """One file, one database, and runs of ``of`` shards."""
+
+    def __init__(self, folder: Path, database: str, seed: str, of: int, rows: int = 700) -> None:
+        self.folder, self.database, self.of = folder, database, of
+        self.dice = random.Random(seed)
+        self.kills = 0
+        self._next = 0
+        self.url = f"{database}{'&' if '?' in database else '?'}pipeline=shop&schema=public"
+        self.path = folder / "shop.db"
+        with closing(sqlite3.connect(self.path)) as connection:
+            connection.executescript(
+                "PRAGMA journal_mode = wal; CREATE TABLE orders (id INTEGER PRIMARY KEY, v TEXT, at INT); CREATE INDEX i ON orders (at);"
+                "CREATE TABLE names (name TEXT PRIMARY KEY, at INT) WITHOUT ROWID; CREATE TABLE visits (page TEXT, at INT)"
+            )
+        self.add(rows)
+        keys = [{"name": name, "replication_key": "at"} for name in ("orders", "names", "visits")]
+        self._write("tap.json", path=str(self.path), state_every=100, streams=keys)
+        self._write("target.json", dsn=database, load_method="append", commit_rows=100, commit_seconds=0.05)
+
+    def _write(self, name: str, **settings: Any) -> None:
+        (self.folder / name).write_text(json.dumps(settings))
+
+    def add(self, count: int) -> None:
+        """Let rows come, with keys from all over."""
+        with closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
+            for _ in range(count):
+                self._next += 1
+                key = self._next if self.dice.random() < 0.7 else self.dice.randrange(-(2**62), 2**62)
+                connection.execute("INSERT INTO orders VALUES (?, ?, ?)", (key, f"v{key}", self._next))
+                connection.execute("INSERT INTO names VALUES (?, ?)", (f"é{key}", self._next))
+                connection.execute("INSERT INTO visits VALUES (?, ?)", (f"/{self._next % 7}", self._next))
+
+    def run(self, number: int, victim: str = "", after: float = 0) -> tuple[int, int]:
+        """Run a shard once; kill ``victim`` (`tap`, `target`, `both`) after so many seconds."""
+        with (self.folder / f"{number}.err").open("ab") as errors:
+            tap = subprocess.Popen(
+                [
+                    TAP,
+                    "--config",
+                    str(self.folder / "tap.json"),
+                    "--shard",
+                    f"{number}/{self.of}",
+                    "--state",
+                    self.url,
+                ],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
+            target = subprocess.Popen(
+                [TARGET, "--config", str(self.folder / "target.json")],
+                stdin=tap.stdout,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
+        assert tap.stdout is not None
+        tap.stdout.close()
+        if victim:
+            time.sleep(after)
+            for process in {"tap": [tap], "target": [target], "both": [tap, target]}[victim]:
+                self.kills += process.poll() is None
+                process.send_signal(signal.SIGKILL)
+        return tap.wait(), target.wait()
+
+    def turn(self, longest: float) -> None:
+        """Run all shards at a time, some of which are killed, while rows come."""
+        jobs = [
+            partial(
+                self.run,
+                number,
+                self.dice.choice(["", "tap", "target", "both"]),
+                self.dice.uniform(0, longest),
+            )
+            for number in range(self.of)
+        ]
+        with ThreadPoolExecutor(self.of) as pool:
+            runs = [pool.submit(job) for job in jobs]
+            self.add(20)
+            for one in runs:
+                one.result()
+        self.check(self.stored(), at_the_end=False)
+
+    def finish(self) -> None:
+        """Run each shard until it ends well, and hold the tables against the file."""
+        with ThreadPoolExecutor(self.of) as pool:
+            for codes in pool.map(self._to_its_end, range(self.of)):
+                assert codes == (0, 0), [path.read_text()[-2000:] for path in self.folder.glob("*.err")]
+        self.check(self.stored(), at_the_end=True)
+
+    def _to_its_end(self, number: int) -> tuple[int, int]:
+        for _ in range(5):
+            codes = self.run(number)
+            if codes == (0, 0):
+                break
+        return codes
+
+    def stored(self) -> Counter[tuple[Any, ...]]:
+        found: Counter[tuple[Any, ...]] = Counter()
+        for table in ("orders", "names", "visits"):
+            if query(self.database, f"SELECT to_regclass('public.{table}')") != [(None,)]:
+                found += Counter(
+                    (table, *row) for row in query(self.database, f"SELECT * FROM public.{table}")
+                )
+        return found
+
+    def check(self, stored: Counter[tuple[Any, ...]], *, at_the_end: bool) -> None:
+        with closing(sqlite3.connect(self.path)) as connection:
+            wanted = Counter(
+                (table, *row)
+                for table in ("orders", "names", "visits")
+                for row in connection.execute(f"SELECT * FROM {table}")
+            )
+        assert not stored - wanted, (
+            f"{(stored - wanted).total()} rows are there twice, or are none of the source"
+        )
+        assert not at_the_end or stored == wanted, f"{(wanted - stored).total()} rows are lost"
+
+
+def main() -> int:
+    from faults.torture.server import Server, scratch_folder
+
+    parser = argparse.ArgumentParser(prog="make shard-torture", description=__doc__)
+    parser.add_argument("--seed", default="", help="what everything follows from; default: a new one")
+    parser.add_argument("--count", type=int, default=25, help="turns of all shards (default 25)")
+    parser.add_argument("--shards", type=int, default=8)
+    given = parser.parse_args()
+    seed = given.seed or str(random.SystemRandom().randrange(10**9))
+    fork_executables()
+    folder = scratch_folder()
+    with Server(folder) as server, server.database() as name:
+        (folder / "work").mkdir()
+        torture = ShardTorture(folder / "work", server.uri(name), seed, given.shards, 20_000)
+        for number in range(given.count):
+            torture.turn(3.0)
+            print(
+                f"turn {number + 1} of {given.count}: {torture.stored().total()} rows, nothing twice",
+                flush=True,
+            )
+        torture.finish()
+        print(
+            f"seed {seed}: {torture.kills} kills of {given.shards} shards, {torture.stored().total()} rows, none lost, none twice"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

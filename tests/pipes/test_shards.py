@@ -1,0 +1,85 @@
+"""Shards of a SQLite file into one table of PostgreSQL: each row once, whatever is killed (a sample of ``make shard-torture``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults.loads import RECORD, SCHEMA, STATE, load, query
+from faults.torture.shards import ShardTorture
+
+from singerkit_state.value import MARK_KEY
+
+
+def test_rows_of_shards_are_there_once_whatever_is_killed(tmp_path: Path, database: str) -> None:
+    torture = ShardTorture(tmp_path, database, "sample", 3)
+    for _ in range(2):
+        torture.turn(0.5)
+    assert torture.kills
+    torture.finish()
+    states = query(database, "SELECT pipeline FROM _singerkit_state ORDER BY pipeline")
+    assert states == [(f"shop#{number}/3",) for number in range(3)]
+    query(database, "DELETE FROM visits WHERE at = 7")
+    with pytest.raises(AssertionError, match="1 rows are lost"):
+        torture.check(torture.stored(), at_the_end=True)
+    query(database, "INSERT INTO visits VALUES ('/0', 7), ('/0', 7)")
+    with pytest.raises(AssertionError, match="1 rows are there twice"):
+        torture.check(torture.stored(), at_the_end=True)
+
+
+def of_shard(
+    number: int, of: int = 2, *, complete: bool = False, divided: tuple[str, ...] = ("t",)
+) -> dict[str, Any]:
+    mark = {
+        "run": f"r{number}",
+        "pipeline": f"p#{number}/{of}",
+        "complete": complete,
+        "divided": list(divided),
+    }
+    return STATE({"bookmarks": {"t": {"n": number}} if complete else {}, MARK_KEY: mark})
+
+
+def one_row(number: int, **more: Any) -> list[dict[str, Any]]:
+    return [SCHEMA("t", {"id": {"type": "integer"}}, ["id"]), {**RECORD("t", {"id": number}), **more}]
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        (
+            {"load_method": "overwrite"},
+            "Stream `t` is overwritten (`load_method`), and the run is of the shard 1/2",
+        ),
+        (
+            {"load_method": "delete+insert", "replace_by": {"t": ["id"]}},
+            "Stream `t` is replaced by sets of rows (`replace_by`)",
+        ),
+        ({"add_record_metadata": True}, "ACTIVATE_VERSION of stream `t` is that of the shard 1/2 alone"),
+    ],
+)
+def test_a_shard_that_would_take_the_rows_of_the_others_away_is_refused(
+    database: str, config: dict[str, Any], sentence: str
+) -> None:
+    load(database, of_shard(0), *one_row(1), of_shard(0, complete=True)).expect(0)
+    version = [{"type": "ACTIVATE_VERSION", "stream": "t", "version": 7}]
+    run = [*one_row(2, version=7), *version, of_shard(1, complete=True)]
+    refused = load(database, of_shard(1), *run, **config).expect(78)
+    assert sentence in refused.last_words
+    assert query(database, "SELECT id FROM t") == [(1,)]
+    # Of a tap of others, which marks nothing, all streams may be divided.
+    others = [one for one in run if one["type"] != "STATE"]
+    assert (
+        sentence.split(" and ")[0]
+        in load(database, *others, pipeline="p#1/2", **config).expect(78).last_words
+    )
+    assert query(database, "SELECT id FROM t") == [(1,)]
+
+
+def test_a_stream_that_is_whole_in_a_shard_and_a_run_of_all_rows_go_by_their_versions(database: str) -> None:
+    version = [{"type": "ACTIVATE_VERSION", "stream": "t", "version": 7}]
+    load(database, of_shard(0), *one_row(1), of_shard(0, complete=True)).expect(0)
+    run = [of_shard(1, divided=()), *one_row(2, version=7), *version, of_shard(1, complete=True, divided=())]
+    told = load(database, *run, add_record_metadata=True, pipeline="p").expect(0)
+    assert "was loaded by the pipeline" not in told.stderr
+    assert query(database, "SELECT pipeline FROM _singerkit_state ORDER BY 1") == [("p#0/2",), ("p#1/2",)]

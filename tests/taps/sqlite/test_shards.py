@@ -1,0 +1,172 @@
+"""`--shard i/n`: each row of a table in one shard, and a state for each."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import cycle, product
+from typing import Any
+
+import pytest
+
+from singerkit_shell.errors import ConfigurationError
+from singerkit_sql_tap.queries import page_query
+from singerkit_state.shards import Shard, owner_of
+from singerkit_state.value import encode
+
+OF = 3
+TABLES = {
+    "integer": "CREATE TABLE t (k INTEGER PRIMARY KEY, j INT, v INT, at INT)",
+    "text": "CREATE TABLE t (k TEXT PRIMARY KEY, j INT, v INT, at INT)",
+    "nocase": "CREATE TABLE t (k TEXT COLLATE NOCASE PRIMARY KEY, j INT, v INT, at INT)",
+    "decimal": "CREATE TABLE t (k DECIMAL(20, 4) PRIMARY KEY, j INT, v INT, at INT) WITHOUT ROWID",
+    "two columns": "CREATE TABLE t (k TEXT, j INT, v INT, at INT, PRIMARY KEY (k, j))",
+    "anything": "CREATE TABLE t (k PRIMARY KEY, j INT, v INT, at INT)",
+    "view": "CREATE TABLE u (k INT UNIQUE, j INT, v INT, at INT); CREATE VIEW t AS SELECT * FROM u",
+}
+
+
+def key(kind: str, dice: random.Random) -> Any:
+    number = dice.choice([dice.randrange(2000), dice.randrange(-(2**63), 2**63), dice.randrange(-600, 600)])
+    match kind:
+        case "integer" | "view":
+            return number
+        case "text" | "two columns":
+            return dice.choice(["", "é", "a\0b", "ß" * 40]) + str(number)
+        case "nocase":
+            return f"k{number}"
+        case "decimal":
+            return dice.choice([number % 10**6 / 4, number])
+        case _:
+            return dice.choice([number, str(number), number / 4, str(number).encode(), f"\U0001f363{number}"])
+
+
+def fill(shop, kind: str, dice: random.Random, count: int, at: int = 0) -> None:
+    table = "u" if kind == "view" else "t"
+    rows = {key(kind, dice): dice.randrange(9) for _ in range(count)}
+    shop.execute(
+        f"INSERT OR IGNORE INTO {table} VALUES (?, ?, 1, ?)", rows=[(k, j, at) for k, j in rows.items()]
+    )
+
+
+def settings(shop, kind: str, by: str | None) -> None:
+    shop.config["tables"] = ["t"]
+    shop.config["activate_version"] = False
+    shop.config["streams"] = [
+        {
+            "name": "t",
+            **({"replication_key": by} if by else {}),
+            **({"primary_keys": ["k"]} if kind == "view" else {}),
+        }
+    ]
+
+
+@pytest.mark.parametrize(("kind", "by"), [*zip(TABLES, cycle([None, "at"])), ("integer", "at")])
+def test_each_row_is_read_by_one_shard_whatever_comes_meanwhile(shop, kind, by):
+    dice = random.Random(f"{kind} {by}")
+    shop.execute(*TABLES[kind].split("; "))
+    settings(shop, kind, by)
+    fill(shop, kind, dice, 700)
+    before = stored(shop)
+    found: Counter[str] = Counter()
+    states = {}
+    for number in dice.sample(range(OF), OF):
+        result = shop.sync(shard=Shard(number, OF))
+        states[number] = result.state
+        assert result.state["_singerkit"]["pipeline"] == f"tap-sqlite#{number}/{OF}"
+        assert result.state["_singerkit"]["divided"] == ["t"]
+        found += rows_of(result)
+        fill(shop, kind, dice, 20, at=1)  # behind some shards, and before others
+    assert found >= before
+    assert max(found.values()) == 1
+    if by is None:
+        return
+    for number in range(OF):
+        found += rows_of(shop.sync(states[number], shard=Shard(number, OF)))
+    assert found == stored(shop)
+
+
+def rows_of(result) -> Counter[str]:
+    """The rows, each by what tells it from others, as the tap has sent it."""
+    return Counter(encode([row["k"], row["j"]]) for row in result.rows())
+
+
+def stored(shop) -> Counter[str]:
+    return rows_of(shop.sync())
+
+
+@pytest.mark.parametrize(("kind", "of"), [*product(TABLES, [2, 5]), ("integer", 1000), ("anything", 1000)])
+def test_all_shards_together_ask_for_each_row_once(shop, kind, of):
+    """NULL in a key, too, which only a database sends."""
+    dice = random.Random(of)
+    shop.execute(*TABLES[kind].split("; "))
+    fill(shop, kind, dice, 250)
+    if kind not in ("integer", "decimal"):
+        shop.execute(f"INSERT INTO {'u' if kind == 'view' else 't'} VALUES (NULL, 1, 1, 0)")
+    settings(shop, kind, None)
+    database = shop.tap().database
+    table = next(one for one in database.tables() if one.name == "t")
+    keys = table.primary_key or ("k",)
+    found: Counter[Any] = Counter()
+    for number in range(of):
+        where = [database.in_shard(table, sorted(keys), Shard(number, of))]
+        query = page_query(database.source(table), ["t.k", "t.j"], where, (), None)
+        found += Counter(map(repr, database.fetch(query, 10_000, table)))
+    database.close()
+    assert found == Counter(map(repr, shop.query("SELECT k, j FROM t")))
+
+
+def test_a_table_that_grows_at_its_end_grows_in_all_shards(shop):
+    shop.execute(TABLES["integer"])
+    settings(shop, "integer", None)
+    shop.execute("INSERT INTO t VALUES (?, 1, 1, 0)", rows=[(n,) for n in range(8 * 1024)])
+    assert [len(shop.sync(shard=Shard(number, 8)).rows()) for number in range(8)] == [1024] * 8
+
+
+def test_a_table_without_a_key_is_read_by_one_shard_and_the_others_end_well(shop):
+    shop.execute("CREATE TABLE t (a TEXT)", "INSERT INTO t VALUES ('x')")
+    for number in range(3):
+        result = shop.sync(shard=Shard(number, 3))
+        assert result.state["_singerkit"]["complete"]
+        assert len(result.rows()) == (number == owner_of("t", 3))
+        # It is all of the table, so that its version says what is gone.
+        assert len(result.of_type("ACTIVATE_VERSION")) == (number == owner_of("t", 3))
+
+
+def test_a_version_of_one_shard_that_would_remove_the_rows_of_the_others_is_refused(shop):
+    shop.execute(TABLES["integer"])
+    with pytest.raises(ConfigurationError, match="`t` is read as a whole, and the version"):
+        shop.sync(shard=Shard(0, 2))
+    shop.by("at")
+    shop.sync(shard=Shard(0, 2))
+
+
+def test_a_key_that_divides_otherwise_is_refused(shop):
+    shop.execute(
+        "CREATE TABLE t (a INT PRIMARY KEY, b INT, at INT)", "INSERT INTO t VALUES (1, 1, 1), (2, 2, 2)"
+    )
+    shop.by("at")
+    first = shop.sync(shard=Shard(0, 2))
+    shop.by("at", primary_keys=["b"])
+    with pytest.raises(ConfigurationError, match="were `a`, and are `b`, so that rows are of other shards"):
+        shop.sync(first.state, shard=Shard(0, 2))
+
+
+def test_a_load_that_is_cut_off_goes_on_in_its_shard_alone(shop):
+    shop.execute(TABLES["integer"])
+    settings(shop, "integer", None)
+    shop.config["state_every"] = 1
+    shop.execute("INSERT INTO t VALUES (?, 1, 1, 0)", rows=[(n,) for n in range(4096)])
+    states = shop.sync(shard=Shard(0, 2)).of_type("STATE")
+    cut = next(one["value"] for one in states if "position" in str(one))
+    rest = shop.sync(cut, shard=Shard(0, 2)).column("k")
+    assert 0 < len(rest) < 2048
+    assert rest[-1] == 4096 - 257
+    assert len(shop.sync(cut, shard=Shard(1, 2)).rows()) == 2048
+
+
+def test_a_shard_that_there_is_not_is_a_mistake_of_the_command_line(shop):
+    shop.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    wrong = shop.run("--shard", "8/8")
+    assert wrong.code == 64
+    assert wrong.last_words.startswith("CRITICAL tap-sqlite: Expected a shard like `0/8` at `--shard`")
