@@ -90,7 +90,7 @@ class Asking:
     def _said(self, pipeline: Pipeline, side: str, options: Sequence[str], words: bytes | None = None) -> str:
         program = pipeline.tap if side == "tap" else pipeline.target
         last: deque[str] = deque(maxlen=100)
-        out: list[str] = []
+        out: list[bytes] = []
         code = run_alone(
             [self._found[program.exec].path, *_arguments(program, side), *options],
             folder=self._plan.folder,
@@ -102,7 +102,7 @@ class Asking:
             words=words,
         )
         if code == 0:
-            return "".join(out)  # a long line came in pieces
+            return b"".join(out).decode("utf-8", "replace")
         if self._stop:
             outcome = stopped_by(self._stop, "nothing was written")
             raise Stopped(outcome.code - 128, outcome.why)

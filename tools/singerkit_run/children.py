@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from singerkit_shell.signals import StopFlag
+from singerkit_state.statefile import LONGEST
 
 __all__ = ["STARTING", "Child", "code_of", "run_alone"]
 
@@ -22,8 +23,8 @@ _LEASH = str(Path(__file__).with_name("leash.py"))
 _LONGEST_LINE = 1 << 20
 """Bytes of a line that is looked at; a longer one comes in pieces."""
 
-_LAST_WORDS_SECONDS = 5.0
-"""How long what a program has said is waited for where something that it has started holds its stderr open."""
+_LAST_WORDS_SECONDS = 2.0
+"""How long what a program has said is waited for where something that it has started holds its output open; then that is killed."""
 _TURN = 0.1
 _GRACE_SECONDS = 20.0
 """How long a program that was told to stop may take; a target of ours commits the safe part meanwhile."""
@@ -46,9 +47,9 @@ class Child:
         stdin: int = subprocess.DEVNULL,
         stdin_words: bytes | None = None,
         stdout: int | None = None,
-        on_output: Callable[[str], None] | None = None,
+        on_output: Callable[[bytes], None] | None = None,
     ) -> None:
-        """Start it; ``on_line`` is given the lines of stderr, ``on_output`` those of stdout, unless ``stdout`` is where that goes."""
+        """Start it; ``on_line`` is given the lines of stderr, ``on_output`` those of stdout, whole, unless ``stdout`` is where that goes."""
         with STARTING:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", _LEASH, str(os.getpid()), *command],
@@ -61,9 +62,12 @@ class Child:
             )
         self._ended, self._gone = ended, threading.Event()
         self.code: int | None = None
-        self._readers = [_reading(self._process.stderr, on_line)]
+        self.is_over = False
+        """Whether it has ended; what it has said may still be on its way."""
+        self._readers = [_reading(self._process.stderr, _LONGEST_LINE, _text_to(on_line))]
         if stdout is None:
-            self._readers.append(_reading(self._process.stdout, on_output or on_line))
+            longest = _LONGEST_LINE if on_output is None else LONGEST
+            self._readers.append(_reading(self._process.stdout, longest, on_output or _text_to(on_line)))
         threading.Thread(target=self._wait, daemon=True).start()
         if stdin_words is not None:
             threading.Thread(target=self._tell, args=(stdin_words,), daemon=True).start()
@@ -75,8 +79,14 @@ class Child:
 
     def _wait(self) -> None:
         code = self._process.wait()
+        self.is_over = True
+        until = time.monotonic() + _LAST_WORDS_SECONDS
         for reader in self._readers:
-            reader.join(_LAST_WORDS_SECONDS)
+            reader.join(max(0.0, until - time.monotonic()))
+        if any(reader.is_alive() for reader in self._readers):
+            self.remains()
+            for reader in self._readers:
+                reader.join(_TURN)
         self.code = code
         self._gone.set()
         if self._ended is not None:
@@ -110,13 +120,17 @@ def code_of(code: int) -> int:
     return 128 - code if code < 0 else code
 
 
-def _reading(stream: IO[bytes] | None, on_line: Callable[[str], None]) -> threading.Thread:
+def _text_to(on_line: Callable[[str], None]) -> Callable[[bytes], None]:
+    return lambda line: on_line(line.decode("utf-8", "replace").rstrip("\r\n"))
+
+
+def _reading(stream: IO[bytes] | None, longest: int, on_line: Callable[[bytes], None]) -> threading.Thread:
     assert stream is not None  # noqa: S101  it is a pipe
 
     def read() -> None:
         with stream:
-            while line := stream.readline(_LONGEST_LINE):
-                on_line(line.decode("utf-8", "replace").rstrip("\r\n"))
+            while line := stream.readline(longest):
+                on_line(line)
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
@@ -132,7 +146,7 @@ def run_alone(
     timeout: float,
     stop: StopFlag,
     words: bytes | None = None,
-    on_output: Callable[[str], None] | None = None,
+    on_output: Callable[[bytes], None] | None = None,
 ) -> int | None:
     """Run a program to its end, with ``words`` on its stdin; return its exit code, None where it was stopped, by a signal or after ``timeout`` seconds."""
     child = Child(command, folder=folder, env=env, on_line=on_line, on_output=on_output, stdin_words=words)

@@ -1,17 +1,20 @@
-"""What a program has left behind that still holds a pipe open, whatever session it has given itself; on Linux, which tells."""
+"""What is left in a pipe, and of a program that still holds it open, whatever session it has given itself; on Linux, which tells."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
+import struct
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
 from singerkit_run.children import STARTING
 
-__all__ = ["end_writers"]
+__all__ = ["bytes_in", "end_writers", "reader_of"]
 
 _PROCESSES = Path("/proc")
 _FLAGS = re.compile(r"^flags:\s*([0-7]+)", re.MULTILINE)
@@ -24,6 +27,24 @@ def end_writers(write_end: int) -> None:
         for process in _writers(pipe.st_dev, pipe.st_ino):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process, signal.SIGKILL)
+
+
+def bytes_in(end: int | None) -> int:
+    """Return how many bytes of a pipe nobody has read, of either of its ends."""
+    if end is None:
+        return 0
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(end, termios.FIONREAD, b"\0" * 4))[0])
+    except OSError:
+        return 0
+
+
+def reader_of(write_end: int) -> int | None:
+    """Return a read end of a pipe, by which it can be asked what is left in it when its readers have gone; None where there is no such thing."""
+    try:
+        return os.open(f"/proc/self/fd/{write_end}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
 
 
 def _writers(device: int, inode: int) -> Iterator[int]:

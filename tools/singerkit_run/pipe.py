@@ -7,13 +7,10 @@ behind one that has failed it is stopped, and commits nothing beyond the last ST
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import queue
 import re
 import signal
-import struct
-import termios
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +18,7 @@ from dataclasses import dataclass
 from singerkit_run.children import Child, code_of
 from singerkit_run.commands import Commands
 from singerkit_run.durations import shown
-from singerkit_run.leftovers import end_writers
+from singerkit_run.leftovers import bytes_in, end_writers, reader_of
 from singerkit_run.outcomes import UNAVAILABLE, Outcome, stopped_by, worst_of
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import StopFlag
@@ -45,7 +42,7 @@ class Ground:
     env: Mapping[str, str]
     stop: StopFlag
     say: Callable[[str, str], None]
-    on_state: Callable[[str], None]
+    on_state: Callable[[bytes], None]
 
 
 def run_pipe(commands: Commands, ground: Ground, timeout: float | None) -> Outcome:
@@ -83,6 +80,7 @@ class _Pipe:
 
     def __init__(self, write_end: int, is_target_ours: bool, stop: StopFlag) -> None:
         self._write_end: int | None = write_end
+        self._read_end: int | None = None
         self._is_target_ours, self._stop = is_target_ours, stop
         self._ended: queue.SimpleQueue[Child] = queue.SimpleQueue()
         self._words: dict[str, str] = {}
@@ -116,8 +114,12 @@ class _Pipe:
                 return self._target_ended()
             elif self._stop:
                 return self._stopped()
-            elif deadline is not None and time.monotonic() >= deadline:
+            elif deadline is not None and time.monotonic() >= deadline and not self._is_over():
                 return self._timed_out(timeout or 0)
+
+    def _is_over(self) -> bool:
+        """Whether the target has ended, and all that is waited for is what it has said."""
+        return self._sure(self.target).is_over
 
     def _tap_failed(self) -> Outcome:
         self._drain()
@@ -135,6 +137,11 @@ class _Pipe:
         code = code_of(self._sure(self.target).code or 0)
         tap = self._sure(self.tap)
         if tap.code == 0:
+            if not code and (unread := bytes_in(self._read_end)):
+                return Outcome(
+                    UNAVAILABLE,
+                    f"The target ended with 0 before it had read the last {unread} bytes that its tap wrote.",
+                )
             return Outcome(code, self._sentence("target") if code else "")
         tap.end(signal.SIGTERM, self._stop)
         if code:
@@ -172,20 +179,12 @@ class _Pipe:
         until = time.monotonic() + _DRAIN_SECONDS
         while (
             self._sure(self.target).code is None
-            and self._bytes_left()
+            and bytes_in(self._write_end)
             and time.monotonic() < until
             and not self._stop
         ):
             self._next_to_end(_TURN / 10)
         self._next_to_end(_TURN)
-
-    def _bytes_left(self) -> int:
-        if self._write_end is None:
-            return 0
-        try:
-            return int(struct.unpack("i", fcntl.ioctl(self._write_end, termios.FIONREAD, b"\0" * 4))[0])
-        except OSError:
-            return 0
 
     def _next_to_end(self, seconds: float) -> Child | None:
         with contextlib.suppress(queue.Empty):
@@ -197,6 +196,7 @@ class _Pipe:
         self._sure(self.tap).remains()
         if self._write_end is not None:
             end_writers(self._write_end)
+            self._read_end = reader_of(self._write_end)
         self._end_input()
 
     def _end_input(self) -> None:
@@ -210,6 +210,8 @@ class _Pipe:
             if child is not None:
                 child.remains()
         self._end_input()
+        if self._read_end is not None:
+            os.close(self._read_end)
 
     def _sentence(self, side: str) -> str:
         return sentence_in(self._words.get(side, ""), side)

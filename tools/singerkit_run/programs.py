@@ -68,7 +68,7 @@ def _is_ours(path: str, folder: str, stop: StopFlag) -> bool:
     """Ask an executable what it is, where it may be ours: a script of others may do its work at any question."""
     if not _may_be_ours(path):
         return False
-    said: list[str] = []
+    said: list[bytes] = []
     code = run_alone(
         [path, "--about", "--format=json"],
         folder=folder,
@@ -79,7 +79,7 @@ def _is_ours(path: str, folder: str, stop: StopFlag) -> bool:
         stop=stop,
     )
     try:
-        about: Any = json.loads("\n".join(said)) if code == 0 else None
+        about: Any = json.loads(b"".join(said)) if code == 0 else None
     except ValueError:
         return False
     return isinstance(about, Mapping) and "delivery" in about

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import codecs
+import re
 
-from singerkit_shell.errors import SingerkitError
+from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
 from singerkit_state import statefile
 from singerkit_state.history import same_text
 
 __all__ = ["Collected", "Watched"]
+
+_OBJECT = re.compile(rb'\{\s*(?:["}]|$)')
 
 
 class Watched:
@@ -24,24 +27,41 @@ class Watched:
 
 
 class Collected:
-    """Writes each state that a target prints to a file; ``failure`` is why one could not be written."""
+    """Writes each state that a target prints to a file; ``failure`` is why one cannot be kept, ``any`` whether there was one."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self.failure: SingerkitError | None = None
+        self.any = False
 
-    def take(self, line: str) -> None:
-        """Take a line of the target's stdout: a JSON object is a state, and anything else is not."""
-        if self.failure is not None or not _is_object(line):
+    def take(self, line: bytes) -> None:
+        """Take a line of the target's stdout: what begins as a JSON object is a state, and anything else is none; of several the last one counts."""
+        line = line.removeprefix(codecs.BOM_UTF8).strip()
+        if not _OBJECT.match(line):
             return
         try:
-            statefile.write(self._path, line.strip())
+            statefile.write(self._path, _state_in(line))
+            self.any, self.failure = True, None
         except SingerkitError as error:
             self.failure = error
 
 
-def _is_object(line: str) -> bool:
+def _state_in(line: bytes) -> str:
+    """Return the text of a state.
+
+    Raises:
+        BadDataError: no run could start from it.
+    """
+    what = "state that the target printed"
+    text = line.decode("utf-8", "surrogateescape")
     try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
+        value = statefile.state_object(text, what, None, "each has to be one line of JSON")
+    except ConfigurationError as error:
+        raise BadDataError(
+            f"{error} The rows are loaded, and the next run begins where this one did."
+        ) from None
+    if why := statefile.why_no_start(value, text):
+        raise BadDataError(
+            f"The {what} {why}; the rows are loaded, and the next run begins where this one did."
+        )
+    return text

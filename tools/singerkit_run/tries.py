@@ -135,8 +135,12 @@ class Running:
             outcome = run_pipe(commands, ground, pipeline.timeout)
         finally:
             self._committed = self._committed or watched.has_changed() or loaded.any()
-        if collected.failure is not None and outcome.code == 0:
+        if outcome.code or commands.is_target_ours:
+            return outcome
+        if collected.failure is not None:
             return Outcome(collected.failure.exit_code, str(collected.failure))
+        if not collected.any:
+            self._telling.news("got no state from its target: the next run begins where this one did.")
         return outcome
 
     def _ask_for_state(self, commands: Commands, command: list[str]) -> Outcome | None:

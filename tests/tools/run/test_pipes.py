@@ -20,7 +20,7 @@ from singerkit_shell.signals import StopFlag
 from .projects import Project, record, schema, state
 
 FOREVER = "exec sleep 600"
-PRINTS_STATES = ["sed -n 's/.*\"value\": //; s/}$//p'"]
+PRINTS_STATES = [r"""sed -n 's/.*"value": \(.*\)}$/\1/p'"""]
 """A target of others that loads nothing."""
 
 
@@ -302,6 +302,54 @@ def test_what_runs_behind_a_commit_and_behind_a_failure(project: Project) -> Non
     )
     project.run("orders")
     assert (project.folder / "built").read_text() == "orders\nalways\nalways\n"  # nothing new was committed
+
+
+@pytest.mark.parametrize(
+    ("printed", "why"),
+    [
+        ('{"n": 1, "z": "' + "a" * 1_100_000 + '"}', ""),
+        ('\ufeff{"n": 1}', ""),
+        ('{"n": NaN}', "is torn or not JSON"),
+        ('{\n "n": 1\n}', "is torn or not JSON"),
+        ('{"n": "\udcff"}', "is not UTF-8 text"),
+        ('{"type": "STATE", "value": {"n": 1}}', "holds a whole STATE message"),
+        ("loaded 3 rows", "got no state from its target"),
+    ],
+    ids=["long", "BOM", "NaN", "lines", "bytes", "message", "none"],
+)
+def test_a_state_that_cannot_be_kept_is_told(project: Project, printed: str, why: str) -> None:
+    """Else each run would begin where this one did, without a word."""
+    (project.folder / "printed").write_bytes(printed.encode("utf-8", "surrogateescape") + b"\n")
+    project.add("orders", schema(), record(1), state(1), target=["cat > /dev/null", "cat printed"])
+    code, said = project.run()
+    assert (code, project.state("orders") is None) == (
+        65 if "state" not in why and why else 0,
+        bool(why),
+    ) or why in said
+    assert why in said
+    if not why:
+        assert project.state("orders")["n"] == 1
+
+
+def test_a_target_that_has_not_read_all_has_not_ended_well(project: Project) -> None:
+    """Though all that it has not read fits into the pipe, and its tap has ended well."""
+    project.add(
+        "orders",
+        schema(),
+        record(1),
+        "touch ended",
+        target=["until [ -e ended ]; do sleep 0.1; done; sleep 0.3; head -c 30 > /dev/null"],
+    )
+    code, said = project.run()
+    assert code == 69
+    assert "The target ended with 0 before it had read the last" in said
+
+
+def test_what_a_target_has_left_behind_is_not_waited_for(project: Project) -> None:
+    project.add("orders", schema(), state(1), target=["sleep 600 & cat > /dev/null"], timeout="1500ms")
+    code, said = project.run()
+    assert code == 0, said
+    assert not project.living()
 
 
 def test_what_runs_behind_a_commit_is_owed_until_it_has_ended_well(project: Project) -> None:

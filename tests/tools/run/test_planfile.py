@@ -145,7 +145,9 @@ def test_what_a_dry_run_prints_does_what_a_run_does(project: Project) -> None:
     (project.folder / ".env").write_text("API_TOKEN=tok-4711\n")
     tap = ['echo "$TOKEN|$MIXED|$PLAIN" > seen', schema(), record(1), state(1), "[ ! -e crash ]"]
     project.add("orders", *tap, after_commit=[{"run": 'echo "$SINGERKIT_PIPELINE" >> built'}])
-    project.add("items", schema(), state(2), target=["sed -n 's/.*\"value\": //; s/}$//p'"], after=["orders"])
+    project.add(
+        "items", schema(), state(2), target=[r"""sed -n 's/.*"value": \(.*\)}$/\1/p'"""], after=["orders"]
+    )
     env = {"TOKEN": "${API_TOKEN}", "MIXED": 'a "$x" `y` ${API_TOKEN} $${z}', "PLAIN": "a b"}
     project.pipelines["orders"]["tap"]["env"] = env
     code, script = project.run("--dry-run")
