@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from singerkit_shell.nesting import is_deep
@@ -63,12 +64,10 @@ class Reached:
             return None
         if self.is_ours or stream in self.others:
             return False
-        unclear = self.named.difference(loaded or ())
-        if any(_is_alike(name, stream) for name in unclear):
+        unclear = _unclear(self.named, frozenset(loaded or ()))
+        if _folded(stream) in unclear.endings:
             return None
-        if loaded is None or all(any(_is_alike(name, other) for other in loaded) for name in unclear):
-            return False
-        return None
+        return False if loaded is None or unclear.are_met else None
 
 
 NOTHING = Reached(frozenset())
@@ -76,11 +75,26 @@ _UNKNOWN = Reached(frozenset(), is_by_stream=False)
 """What a state says that no walk comes to the end of."""
 
 
-def _is_alike(name: str, stream: str) -> bool:
-    """Tell whether a bookmark may be of a stream: letters and digits count, and names of a database may stand before."""
-    wanted = _folded(stream)
+@dataclass(frozen=True)
+class _Unclear:
+    """Bookmarks of which nobody knows the stream: what that may be called, and whether each may be of one that has rows."""
+
+    endings: frozenset[str]
+    are_met: bool
+
+
+@lru_cache(maxsize=2)
+def _unclear(named: frozenset[str], loaded: frozenset[str]) -> _Unclear:
+    """Asked of each stream of a run, of which there may be thousands: what is the same for all of them is looked at once."""
+    endings = [_endings(name) for name in named - loaded]
+    met = frozenset(map(_folded, loaded)) if endings else frozenset()
+    return _Unclear(frozenset().union(*endings), all(met & one for one in endings))
+
+
+def _endings(name: str) -> frozenset[str]:
+    """What a stream may be called of which a bookmark is: letters and digits count, and names of a database may stand before."""
     starts = (0, *(found.end() for found in re.finditer(r"[\W_]+", name)))
-    return any(_folded(name[start:]) == wanted for start in starts)
+    return frozenset(_folded(name[start:]) for start in starts)
 
 
 def _folded(name: str) -> str:

@@ -35,6 +35,8 @@ def most_exact(given: Mapping[str, _T], name: str, setting: str, what: str = "st
     Raises:
         ConfigurationError: two patterns are as exact as each other, and say different things.
     """
+    if len(given) == 1 and EVERY in given:
+        return given[EVERY]
     found = [pattern for pattern in given if _matches(pattern, name)] if given else []
     if not found:
         return None

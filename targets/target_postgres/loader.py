@@ -78,10 +78,13 @@ _NOT_BEGUN = Begun(StateRow("", 0, 0, None, None, None, "", ""), NOTHING)
 
 @dataclass
 class _Safe:
-    """The last safe point that was reached, the tables as they were there, the columns of rows in their stages, and what waited."""
+    """The last safe point that was reached, the tables as they were there, and of which something waited: the columns of rows in
+    their stages, and the rest.
+    """
 
     point: SafePoint
-    tables: list[tuple[Table, tuple[str, ...] | None, tuple[Part, ...]]]
+    tables: dict[str, Table]
+    waits: dict[str, tuple[tuple[str, ...] | None, tuple[Part, ...]]]
     refused: Counter[str]
     outcomes: Outcomes
     told: int
@@ -412,12 +415,11 @@ class PostgresLoader:
         safe = self._safe
         if safe is None or safe.point.state in (None, self._committed_state):
             return ()
-        return next((table.columns.values() for table, *_ in safe.tables if table.stream == stream), ())
+        return safe.tables[stream].columns.values() if stream in safe.tables else ()
 
     def _check_alone(self, cursor: Cursor, table: Table) -> None:
-        here = [stream for stream, oid in self._begun.row.tables.items() if oid == table.shape.oid]
         where = ".".join(self._place(table.stream))
-        check_alone(table.stream, here, where, self._way)
+        check_alone(table.stream, self._begun.row.streams_in(table.shape.oid), where, self._way)
         if table.shape.oid is not None and self._upkeep.divisions:
             known = {**self._begun.row.tables, **{one.stream: one.shape.oid for one in self._tables.values()}}
             divided = [stream for stream in known if self._upkeep.making(stream).division is not None]
@@ -612,10 +614,10 @@ class PostgresLoader:
                 if self._safe is not None:
                     cursor.execute("RELEASE SAVEPOINT singerkit_safe")
                 cursor.execute("SAVEPOINT singerkit_safe")
-            tables = [(table, table.staged, table.parts) for table in self._tables.values()]
-            storing = self._storing
+            tables, storing = dict(self._tables), self._storing
+            waits = {stream: (tables[stream].staged, tables[stream].parts) for stream in storing.touched}
             done = storing.refused.copy(), storing.outcomes.copy(), self._unit_log.position()
-            self._safe = _Safe(point, tables, *done)
+            self._safe = _Safe(point, tables, waits, *done)
 
         self._submit(mark, "marking a safe point")
 
@@ -644,13 +646,14 @@ class PostgresLoader:
 
         self._call(back, "going back to the last safe point")
         self._tables.clear()
-        self._tables.update((table.stream, table) for table, _staged, _parts in self._safe.tables)
-        for table, staged, parts in self._safe.tables:
-            table.staged, table.parts = staged, parts
+        self._tables.update(self._safe.tables)
+        for stream, table in self._safe.tables.items():
+            table.staged, table.parts = self._safe.waits.get(stream, (None, ()))
             table.has_marks = bool(
                 self._deletes_marked or table.history or table.given.lists_of
-            ) and table.columns.get(DELETED_AT) in (staged or ())
+            ) and table.columns.get(DELETED_AT) in (table.staged or ())
             table.is_locked = False  # the lock may have been taken behind the savepoint
+        self._storing.touched = set(self._safe.waits)
         self._storing.refused = self._safe.refused.copy()
         self._storing.outcomes.back_to(self._safe.outcomes)
         self._unit_log.back_to(self._safe.told)

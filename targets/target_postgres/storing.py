@@ -84,6 +84,7 @@ class Storing:
         self.interrupted: frozenset[str] = frozenset()
         """Streams in whose load this run goes on, so that nobody knows which of their rows came before."""
         self.refused: Counter[str] = Counter()  # set aside since the last commit, by stream
+        self.touched: set[str] = set()  # streams of which anything may wait in the unit in hand
         self.activated: set[str] = set()
         self._following: set[str] = set()  # streams whose rows go with those of others, behind them
         self.deleted_from: set[str] = set()  # streams that this unit has deleted single rows of
@@ -98,6 +99,7 @@ class Storing:
         self._defers = True
         self._moment = None
         self.outcomes.clear()
+        self.touched.clear()
         self.activated.clear()
         self.deleted_from.clear()
         self._tied.commit()
@@ -106,12 +108,14 @@ class Storing:
         """The unit is given up."""
         self.refused.clear()
         self.outcomes.clear()
+        self.touched.clear()
         self._moment = None
         self._following.clear()
         self._tied.lose_unit()
 
     def load(self, cursor: Cursor, waiting: Waiting, csv: Csv) -> None:
         """Write rows that have waited."""
+        self.touched.add(waiting.table.stream)
         self._tied.tell_of_early(waiting.table)
         if not self._sets_aside:
             self._put(cursor, waiting, csv, waiting.count)
@@ -280,6 +284,7 @@ class Storing:
 
     def activate(self, cursor: Cursor, table: Table, removal: Removal) -> None:
         """Take rows of other versions away; where foreign keys lead to the table, with the end of the unit."""
+        self.touched.add(table.stream)
         self.merge(cursor, table)
         if table.given.is_unnamed:
             self._following.add(table.stream)

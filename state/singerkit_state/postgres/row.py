@@ -6,7 +6,8 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
@@ -36,7 +37,8 @@ __all__ = [
 ]
 
 
-class Other(NamedTuple):
+@dataclass(frozen=True)
+class Other:
     """Another pipeline, the streams that it has loaded, and the OIDs of those of their tables that it has noted."""
 
     pipeline: str
@@ -45,9 +47,13 @@ class Other(NamedTuple):
 
     def has_loaded(self, stream: str, oid: int | None) -> bool:
         """Tell whether it has loaded the table ``oid``; where it has noted none, a stream of that name."""
-        return (oid is not None and oid in self.oids.values()) or (
+        return (oid is not None and oid in self._every_oid) or (
             stream in self.loaded and stream not in self.oids
         )
+
+    @cached_property
+    def _every_oid(self) -> frozenset[int]:
+        return frozenset(self.oids.values())
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,18 @@ class StateRow:
     def where(self) -> str:
         """The table's name for messages."""
         return f"{self.schema}.{self.table}"
+
+    def streams_in(self, oid: int | None) -> Collection[str]:
+        """Return the streams that were loaded into the table ``oid``."""
+        return () if oid is None else self._streams_by_oid.get(oid, ())
+
+    @cached_property
+    def _streams_by_oid(self) -> Mapping[int, Collection[str]]:
+        """Each stream of a run asks, and there may be thousands."""
+        found: dict[int, list[str]] = {}
+        for stream, oid in self.tables.items():
+            found.setdefault(oid, []).append(stream)
+        return found
 
 
 def read(connection: Connection, schema: str, table: str, pipeline: str) -> StateRow | None:
