@@ -10,6 +10,8 @@ from singerkit_sql_target.dialect import Existing, Runs, Words
 from singerkit_sql_target.listmarks import Marked, marked
 from singerkit_sql_target.names import fold, place_of
 from singerkit_sql_target.settings import Settings
+from singerkit_sql_target.tables import holds_values
+from singerkit_wire.stream import DELETED_AT
 
 __all__ = ["Lists"]
 
@@ -21,18 +23,23 @@ class Lists:
         self._words, self._settings, self._log = words, settings, log
         self._found: Sequence[Marked] | None = None
 
-    def of(self, session: Runs, stream: str, keys: Sequence[str], named: Sequence[str]) -> list[str]:
-        """Return the streams of the elements of a stream's lists, but those ``named``, where this config has them in the tables that say so."""
+    def of(self, session: Runs, stream: str, keys: Sequence[str], named: Sequence[str]) -> dict[str, bool]:
+        """Return the streams of the elements of a stream's lists, but those ``named``, where this config has them in the tables that say so.
+
+        And of each whether any element is marked as deleted.
+        """
         if self._found is None:
             self._found = marked(session, self._words)
-        return [
-            one.stream
-            for one in self._found
-            if one.owner == stream
-            and one.stream not in named
-            and self._is_in_place(one)
-            and self._is_known_by(session, one, keys)
-        ]
+        own = [one for one in self._found if one.owner == stream and one.stream not in named]
+        return {
+            one.stream: self._has_marks(session, one)
+            for one in own
+            if self._is_in_place(one) and self._is_known_by(session, one, keys)
+        }
+
+    def _has_marks(self, session: Runs, one: Marked) -> bool:
+        mark = self._words.column_name(self._settings.naming.column(one.stream, DELETED_AT))
+        return holds_values(session, self._words.quote(*one.place), self._words.quote(mark))
 
     def _is_in_place(self, one: Marked) -> bool:
         here = place_of(one.stream, self._settings, self._words)

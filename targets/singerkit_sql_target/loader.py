@@ -168,7 +168,7 @@ class SqlLoader:
 
     # --- writing -------------------------------------------------------------------------------------------
 
-    def lists_of(self, stream: str, keys: Sequence[str], named: Sequence[str]) -> Sequence[str]:
+    def lists_of(self, stream: str, keys: Sequence[str], named: Sequence[str]) -> Mapping[str, bool]:
         look = partial(self._lists.of, stream=stream, keys=keys, named=named)
         return self._guarded(look, f"looking for tables of lists of stream `{stream}`")
 
@@ -458,7 +458,8 @@ class SqlLoader:
         outcomes.note(stream, session.merge(table.quoted, part.source, columns, keys, gone, newest))
         if gone is not None and is_of_lists:
             behind = session.written(merge.delete_onward(table.quoted, part.source, keys, gone))
-            outcomes.note(stream, Outcome(deleted=behind))
+            marked = session.written(merge.mark_elements(table.quoted, part.source, keys, gone))
+            outcomes.note(stream, Outcome(deleted=behind, changed=marked))
         return gone is not None
 
     def _follow(self, session: Session, activated: Collection[str], outcomes: Outcomes) -> None:

@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 
 from singerkit_sql_target.dialect import ORDER
 from singerkit_sql_target.newest import Newest
+from singerkit_wire.elementmarks import ASIDE, BACK
 
 __all__ = [
     "are_older",
     "delete_onward",
     "going",
     "insert",
+    "mark_elements",
     "merge",
     "newest_of_each_key",
     "note_loads",
@@ -68,12 +70,28 @@ def insert(table: str, source: str, columns: Sequence[str], gone: str | None = N
 
 def delete_onward(table: str, stage: str, keys: Sequence[str], gone: str) -> str:
     """Delete what stands under a key from one on that goes: one whose last row has a value in ``gone``."""
-    last = newest_of_each_key(stage, [*keys, gone], keys)
-    same = " AND ".join(f"stored.{key} = given.{key}" for key in keys[:-1])
+    given, same = _of_elements(stage, keys, gone)
+    last = keys[-1]
     return (
-        f"DELETE FROM {table} AS stored USING {last} AS given "
-        f"WHERE given.{gone} IS NOT NULL AND {same} AND stored.{keys[-1]} >= given.{keys[-1]}"
+        f"DELETE FROM {table} AS stored USING {given} AS given "
+        f"WHERE given.{gone} IS NOT NULL AND {same} AND given.{last} >= 0 AND stored.{last} >= given.{last}"
     )
+
+
+def mark_elements(table: str, stage: str, keys: Sequence[str], gone: str) -> str:
+    """Mark what stands under a key as deleted, or take the mark off, where a row aside says it (`singerkit_wire.elementmarks`)."""
+    given, same = _of_elements(stage, keys, gone)
+    said = f"NULLIF(given.{gone}, '{BACK}')"
+    return (
+        f"UPDATE {table} AS stored SET {gone} = {said} FROM {given} AS given "
+        f"WHERE given.{keys[-1]} = {ASIDE} AND {same} AND stored.{gone} IS DISTINCT FROM {said}"
+    )
+
+
+def _of_elements(stage: str, keys: Sequence[str], gone: str) -> tuple[str, str]:
+    """Return what a stage says last of each element, and how those of one record are found."""
+    given = newest_of_each_key(stage, [*keys, gone], keys)
+    return given, " AND ".join(f"stored.{key} = given.{key}" for key in keys[:-1])
 
 
 def overlap(table: str, stage: str, keys: Sequence[str]) -> str:

@@ -153,8 +153,8 @@ class CommitsBeside(Protocol):
 class KeepsLists(Protocol):
     """What a loader has besides `Loader` that has tables for the elements of lists in records, and tells them from others."""
 
-    def lists_of(self, stream: str, keys: Sequence[str], named: Sequence[str]) -> Sequence[str]:
-        """Return the streams whose tables have elements of lists of a stream, from any run, but for those that are ``named`` anyway.
+    def lists_of(self, stream: str, keys: Sequence[str], named: Sequence[str]) -> Mapping[str, bool]:
+        """Return the streams whose tables have elements of lists of a stream, from any run, and whether any is marked as deleted; but for those that are ``named`` anyway.
 
         After `begin`, before it is declared. Those that are known by other ``keys`` of its records are passed over, with a warning.
         """

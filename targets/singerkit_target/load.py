@@ -474,7 +474,7 @@ class Load:
             always_exact=self._always_exact,
         )
 
-    def _lists_of(self, loader: KeepsLists, *asked: Any) -> Sequence[str]:
+    def _lists_of(self, loader: KeepsLists, *asked: Any) -> Mapping[str, bool]:
         self._begin(None, None)
         return self._surviving(partial(loader.lists_of, *asked))
 

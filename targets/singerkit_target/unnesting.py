@@ -7,7 +7,7 @@ records of streams of their own, of which each record of the first one brings al
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +87,7 @@ class Unnesting:
         self._deletes_marked = deletes_marked
         self.missing_is_null: Callable[[str], bool] = lambda _stream: True
         self.keys: Callable[[str], tuple[str, ...] | None] = lambda _stream: None
-        self.lists: Callable[[str, Sequence[str], Sequence[str]], Collection[str]] = lambda *_: ()
+        self.lists: Callable[[str, Sequence[str], Sequence[str]], Mapping[str, bool]] = lambda *_: {}
         self._apart: dict[str, _Apart] = {}
         self._declared: set[str] = set()
         self._warned: set[str] = set()
@@ -149,6 +149,8 @@ class Unnesting:
             return self._schemas(message, message.stream)
         if message.type == "ACTIVATE_VERSION" and message.stream in self._apart:
             tables = self._apart[message.stream].unnester.tables
+            for names in tables.values():  # which may come to nothing but marks, too
+                names.may_be_marked = True
             return [_of_stream(message, name) if name != message.stream else message for name in tables]
         return [message]
 
@@ -196,7 +198,7 @@ class Unnesting:
         named = (
             [] if table is None else [table_name(name, one, how.separator) for one in table.inner_tables()]
         )
-        unnamed = self._unnamed(name, keys, named, before) if how.lists and keys else []
+        unnamed = self._unnamed(name, keys, named, before) if how.lists and keys else {}
         if table is None and unnamed:
             table = parts_of(schema, keys, 0, how.separator, always=True)
         if table is None:
@@ -208,7 +210,8 @@ class Unnesting:
             missing_is_null=self.missing_is_null(name),
             deletes_marked=self._deletes_marked,
         )
-        unnester = Unnester(name, table, wanted, unnamed)
+        marks = None if before is None else before.unnester.marks
+        unnester = Unnester(name, table, wanted, unnamed, marks)
         self._own(name, keys, [*named, *unnamed])
         for one, whole in ({} if before is None else before.whole).items():
             if one in unnester.tables:
@@ -217,12 +220,12 @@ class Unnesting:
 
     def _unnamed(
         self, stream: str, keys: Sequence[str], named: Sequence[str], before: _Apart | None
-    ) -> list[str]:
-        """Return the tables of lists of a stream that there are, and that its SCHEMA does not name."""
-        found = set(self.lists(stream, keys, named))
+    ) -> dict[str, bool]:
+        """Return the tables of lists of a stream that there are, and that its SCHEMA does not name; and whether elements there may be marked."""
+        found = dict(self.lists(stream, keys, named))
         if before is not None and before.wanted.keys == tuple(keys):
-            found |= before.unnester.tables.keys()
-        return sorted(found - {stream, *named})
+            found |= {name: one.may_be_marked for name, one in before.unnester.tables.items()}
+        return {name: found[name] for name in sorted(found.keys() - {stream, *named})}
 
     def _own(self, stream: str, keys: Sequence[str], children: Sequence[str]) -> None:
         if children and not keys:

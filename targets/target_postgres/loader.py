@@ -275,8 +275,8 @@ class PostgresLoader:
 
     # --- writing -------------------------------------------------------------------------------------------
 
-    def lists_of(self, stream: str, keys: Sequence[str], named: Sequence[str]) -> Sequence[str]:
-        def look(connection: Connection) -> Sequence[str]:
+    def lists_of(self, stream: str, keys: Sequence[str], named: Sequence[str]) -> Mapping[str, bool]:
+        def look(connection: Connection) -> Mapping[str, bool]:
             with connection.cursor() as cursor:
                 cursor.execute("SAVEPOINT singerkit_look")
                 try:
@@ -284,7 +284,7 @@ class PostgresLoader:
                 finally:  # with it go the locks, which would be in the way of DDL beside the unit
                     cursor.execute("ROLLBACK TO SAVEPOINT singerkit_look; RELEASE SAVEPOINT singerkit_look")
 
-        found: Sequence[str] = self._call(look, f"looking for tables of lists of stream `{stream}`")
+        found: Mapping[str, bool] = self._call(look, f"looking for tables of lists of stream `{stream}`")
         return found
 
     def declare(self, stream: Stream) -> Stream:

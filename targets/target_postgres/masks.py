@@ -46,7 +46,7 @@ def merge(cursor: Cursor, table: Table, gone: str | None, note: Note) -> None:
     note(_put(cursor, table, columns, gone))
     if gone is not None:
         select = SQL("SELECT {} FROM {} WHERE {} IS NOT NULL").format(
-            _list(table.keys), _stage(table), Identifier(gone)
+            _list([*table.keys, gone]), _stage(table), Identifier(gone)
         )
         take_together(
             cursor,
@@ -57,7 +57,7 @@ def merge(cursor: Cursor, table: Table, gone: str | None, note: Note) -> None:
                     table.keys,
                     table.keepers,
                     note,
-                    onward=table.given.lists_of is not None,
+                    onward=gone if table.given.lists_of is not None else None,
                 )
             ],
         )

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.sql import SQL, Composable, Composed, Identifier
+from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from singerkit_sql_target.newest import Newest
 from singerkit_target.outcomes import Outcome
+from singerkit_wire.elementmarks import ASIDE, BACK
 from singerkit_wire.masks import PRESENT
 from target_postgres.counting import Counting
 from target_postgres.ddl import Detours, own_rows
@@ -74,7 +75,7 @@ def merge(
     of them differs in any byte. Returns True when the stage held a key twice, which costs a sort: pass it on as
     ``has_repeats`` next time. ``detours``: triggers of the table that may keep rows out or delete them.
     ``gone``: the column that is not null in the last row of a key that is to be deleted; ``rows`` is what they are deleted from, if
-    not the table with all that inherits from it, ``keepers`` what of it may keep them, and ``onward`` as in `Gone`. ``note`` is told what was
+    not the table with all that inherits from it, ``keepers`` what of it may keep them; with ``onward`` it is that of `Gone`. ``note`` is told what was
     done. ``newest``: how of two rows with one key the newer is told, which counts in the place of the last. ``plain``: see `differ`.
 
     Raises:
@@ -86,7 +87,8 @@ def merge(
         last = _select(stage, columns, keys, newest, has_repeats=True)
         coming = Put(_where(last, gone, "IS NULL"), table, columns, keys, detours, note, newest, plain)
         put_together(cursor, [coming])
-        going = Gone(_where(last, gone, "IS NOT NULL"), rows or table, keys, keepers, note, newest, onward)
+        select = _where(last, gone, "IS NOT NULL")
+        going = Gone(select, rows or table, keys, keepers, note, newest, gone if onward else None)
         take_together(cursor, [going])
         note(leave_older(cursor, last, rows or table, keys, newest))
         cursor.execute(_empty(stage))
@@ -200,7 +202,7 @@ class Gone:
     """Rows of a table that are to be deleted, by the keys that ``select`` returns; one that is not there is gone already.
 
     ``keepers``: what of the table may keep them. ``newest``: those that are newer by it stay. ``onward``: those whose last key is greater
-    go, too.
+    go, too, since they are elements of lists, and what is said aside of them in this column is done (`singerkit_wire.elementmarks`).
     """
 
     select: Composed
@@ -209,15 +211,20 @@ class Gone:
     keepers: str
     note: Note = _unnoted
     newest: Newest | None = None
-    onward: bool = False
+    onward: str | None = None
 
     @property
     def same(self) -> Composed:
         same = _same(self.keys, "gone")
-        if self.onward:
-            last = Identifier(self.keys[-1])
-            same = _same(self.keys[:-1], "gone") + SQL(" AND stored.{0} >= gone.{0}").format(last)
+        if self.onward is not None:
+            same = self.same_record + SQL(" AND gone.{0} >= 0 AND stored.{0} >= gone.{0}").format(
+                Identifier(self.keys[-1])
+            )
         return same if self.newest is None else same + SQL(" AND NOT ") + is_older(self.newest, "gone")
+
+    @property
+    def same_record(self) -> Composed:
+        return _same(self.keys[:-1], "gone")
 
     @property
     def statement(self) -> Composed:
@@ -238,6 +245,31 @@ def take_together(cursor: Cursor, gone: Sequence[Gone]) -> None:
         joined = SQL("{} AS stored JOIN ({}) AS gone ON {}").format(one.table, one.select, one.same)
         if _count(cursor, joined):
             raise NotDone(f"a {one.keepers} of the table keeps rows that are to be deleted; change it")
+    for one in gone:
+        if one.onward is not None:
+            one.note(Outcome(changed=_mark_elements(cursor, one, one.onward)))
+
+
+def _mark_elements(cursor: Cursor, gone: Gone, column: str) -> int:
+    """Mark elements as deleted, or take the mark off, where a row aside says so; return how many."""
+    mark = Identifier(column)
+    said = SQL("NULLIF(gone.{}, {})").format(mark, Literal(BACK))
+    where = SQL("{} AND gone.{} = {} AND stored.{} IS DISTINCT FROM {}").format(
+        gone.same_record, Identifier(gone.keys[-1]), Literal(ASIDE), mark, said
+    )
+    cursor.execute(
+        SQL("UPDATE {} AS stored SET {} = {} FROM ({}) AS gone WHERE {}").format(
+            gone.table, mark, said, gone.select, where
+        )
+    )
+    marked = cursor.rowcount
+    if marked and _count(
+        cursor, SQL("{} AS stored JOIN ({}) AS gone ON {}").format(gone.table, gone.select, where)
+    ):
+        raise NotDone(
+            f"a {gone.keepers} of the table keeps rows as they are that are to be marked; change it"
+        )
+    return marked
 
 
 def latest(

@@ -412,7 +412,7 @@ class Tied:
             which,
         ]
         select = SQL("SELECT * FROM ({}) AS rows WHERE {}").format(last, SQL(" AND ").join(conditions))
-        onward = table.given.lists_of is not None
+        onward = _mark_of(table) if table.given.lists_of is not None else None
         return Gone(select, table.rows, table.keys, table.keepers, self._note(table), newest, onward)
 
     # --- what is refused -----------------------------------------------------------------------------------

@@ -39,10 +39,12 @@ __all__ = [
     "KeyLeftOut",
     "NoVariant",
     "NotNullable",
+    "OutOfRange",
     "RejectedRow",
     "TooWide",
     "UnknownFields",
     "compile_exact",
+    "date_time",
 ]
 
 _LONGEST_INTEGER = 4000  # digits; Python refuses to convert longer ones
@@ -659,7 +661,7 @@ def _any_text(value: Any, raw: Raw | None, column: Column, domain: Domain) -> st
     return _within_limits(_to_json(value, column, domain) if raw is None else str(raw, "utf-8"), column)
 
 
-def _date_time(value: Any, what: str = "date-time") -> datetime.datetime:
+def date_time(value: Any, what: str = "date-time") -> datetime.datetime:
     """Read ISO 8601 by the rules of docs/values.md: no offset is UTC, second 60 the next minute, microseconds."""
     match = _DATE_TIME.match(value.strip()) if isinstance(value, str) else None
     if match is None:
@@ -686,7 +688,7 @@ def _date_time(value: Any, what: str = "date-time") -> datetime.datetime:
 
 def _to_date_time(value: Any, column: Column, domain: Domain) -> datetime.datetime:
     """Read a date-time; in UTC when its offset is wider than the store reads."""
-    moment = _date_time(value)
+    moment = date_time(value)
     _check_year(moment, value, domain)
     try:
         _rounded_up(moment, column)
@@ -728,7 +730,7 @@ def _zone(text: str | None) -> datetime.timezone | None:
 
 
 def _to_date(value: Any, _column: Column, domain: Domain) -> datetime.date:
-    moment = _date_time(value, "date")
+    moment = date_time(value, "date")
     if moment.time() != datetime.time() or (moment.utcoffset() or datetime.timedelta()):
         raise OutOfRange(f"Expected a date, got {_shown(value)}")
     _check_year(moment.date(), value, domain)
@@ -737,7 +739,7 @@ def _to_date(value: Any, _column: Column, domain: Domain) -> datetime.date:
 
 def _to_time(value: Any, column: Column, _domain: Domain) -> datetime.time:
     try:
-        moment = _date_time(f"{_ANY_DAY}T{value}")
+        moment = date_time(f"{_ANY_DAY}T{value}")
     except OutOfRange:
         raise OutOfRange(f"Expected a time (RFC 3339), got {_shown(value)}") from None
     if moment.utcoffset():

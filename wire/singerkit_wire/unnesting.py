@@ -23,6 +23,7 @@ from singerkit_catalog.unnesting import (
     unnamed_list,
 )
 from singerkit_shell.errors import BadDataError
+from singerkit_wire.elementmarks import ASIDE, Marks, aside, since_when
 from singerkit_wire.messages import Run
 from singerkit_wire.stream import DELETED_AT
 from singerkit_wire.unnestingblocks import Blocks, Lines, compiled_blocks
@@ -42,21 +43,34 @@ class Unnester:
     """Takes the records of a stream apart.
 
     Fields that no schema names are learned as they come, and go on under names that are made as of the others. ``unnamed`` are the tables
-    of lists that the schema does not name any more: elements there go with their record.
+    of lists that the schema does not name any more, and whether elements there may be marked as deleted: they go, or are marked, with their record.
     """
 
-    def __init__(self, stream: str, table: Table, wanted: Wanted, unnamed: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        stream: str,
+        table: Table,
+        wanted: Wanted,
+        unnamed: Mapping[str, bool] | None = None,
+        marks: Marks | None = None,
+    ) -> None:
         self.stream = stream
-        tables = {wanted.table_name(stream, one): one for one in table.all_tables()}
-        tables |= {name: unnamed_list() for name in unnamed}
-        self.tables = {name: Names(one, wanted.separator, wanted.keys) for name, one in tables.items()}
+        self.marks = Marks() if marks is None else marks
+        self.tables = {
+            wanted.table_name(stream, one): Names(one, wanted.separator, wanted.keys)
+            for one in table.all_tables()
+        }
+        for name, may_be_marked in (unnamed or {}).items():
+            self.tables[name] = Names(
+                unnamed_list(), wanted.separator, wanted.keys, may_be_marked=may_be_marked
+            )
         self._table = table
         self._wanted = wanted
         self._fast: Blocks | None = None
         self._compile()
 
     def _compile(self) -> None:
-        self._fast = compiled_blocks(self.stream, self.tables, self._wanted)
+        self._fast = compiled_blocks(self.stream, self.tables, self._wanted, self.marks)
 
     def holds_whole(self, table: str, names: Collection[str]) -> None:
         """Give null to these columns of what is taken apart, wherever it is."""
@@ -78,11 +92,12 @@ class Unnester:
         numbers = [run.line_number(index) for index in range(run.lines)]
         lines = None if self._fast is None else self._fast.apart(run.data, numbers)
         if lines is None:
-            before, whole = self._size(), self.whole()
+            before, whole, marks = self._size(), self.whole(), self.marks.come
             lines = self._line_by_line(run.data, numbers)
             if before != self._size():
                 self._compile()
             if whole != self.whole():  # records before have to say that theirs is not
+                self.marks.come = marks
                 lines = self._line_by_line(run.data, numbers)
         own = lines.pop(self.stream)
         runs = [msgspec.structs.replace(run, data=b"".join(own.data))]
@@ -209,18 +224,30 @@ class Unnester:
         keys = {root_key(key): fields.get(key, _NULL) for key in self._wanted.keys}
         if _NULL in keys.values():  # the record itself is refused
             return {}
-        says_gone = fields.get(DELETED_AT, _NULL) != _NULL
-        goes = says_gone and self._wanted.deletes_marked
+        said = fields.get(DELETED_AT, _NULL)
+        goes = said != _NULL and self._wanted.deletes_marked
+        since = since_when(said) if said != _NULL and not goes else None
         beside = [(key, message[key]) for key in ("time_extracted", "version") if key in message]
         found: dict[str, Lines] = {}
         for name, names in self.tables.items():
             came = rows.by_table.get(name)
-            stays = says_gone or names.table.is_unnamed or not self._wanted.missing_is_null
-            if name == self.stream or (came is None and stays and not goes):
+            stays = said != _NULL or names.table.is_unnamed or not self._wanted.missing_is_null
+            if name == self.stream:
                 continue
+            is_whole = came is not None or goes or not stays
             own = [] if goes else came or []
-            ends = {POSITION: str(len(own)), DELETED_AT: GONE}
-            made = [{**keys, **row, DELETED_AT: _NULL} for row in own] + [{**keys, **ends}]
+            beyond = aside(
+                since,
+                goes=goes,
+                is_whole=is_whole,
+                may_be_marked=names.may_be_marked,
+                have_come=self.marks.come,
+            )
+            ends = [{**keys, POSITION: str(len(own)), DELETED_AT: GONE}] if is_whole else []
+            ends += [{**keys, POSITION: str(ASIDE), DELETED_AT: beyond}] if beyond is not None else []
+            if not ends:
+                continue
+            made = [{**keys, **row, DELETED_AT: _NULL} for row in own] + ends
             records = (_object((key, row.get(key, _NULL)) for key in names.with_learned(row)) for row in made)
             found[name] = Lines(
                 [
@@ -231,8 +258,9 @@ class Unnester:
                     for record in records
                 ],
                 [number] * len(made),
-                ends=1,
+                ends=len(ends),
             )
+        self.marks.come = self.marks.come or since is not None
         return found
 
 

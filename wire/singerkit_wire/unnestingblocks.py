@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from singerkit_catalog.unnesting import PARENT_POSITION, POSITION, VALUE, Part, Table, root_key
+from singerkit_wire.elementmarks import ASIDE, Marks, aside, since_when
 from singerkit_wire.stream import DELETED_AT
 from singerkit_wire.unnestingnames import GONE, Names, Wanted
 
@@ -26,17 +27,17 @@ _encoder = msgspec.json.Encoder()
 
 @dataclass
 class Lines:
-    """Lines of one stream, in pieces, and of which line of the input each has come; ``ends`` of them say where elements end."""
+    """Lines of one stream, in pieces, and of which line of the input each has come; ``ends`` of them say where elements end, or since when they are gone."""
 
     data: list[bytes] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     ends: int = 0
 
 
-def compiled_blocks(stream: str, tables: Mapping[str, Names], wanted: Wanted) -> Blocks | None:
+def compiled_blocks(stream: str, tables: Mapping[str, Names], wanted: Wanted, marks: Marks) -> Blocks | None:
     """Return what takes blocks apart; None where msgspec has no such type."""
     try:
-        return Blocks(stream, tables, wanted)
+        return Blocks(stream, tables, wanted, marks)
     except (TypeError, ValueError):  # a name that it does not take
         return None
 
@@ -44,8 +45,8 @@ def compiled_blocks(stream: str, tables: Mapping[str, Names], wanted: Wanted) ->
 class Blocks:
     """Takes blocks apart that have nothing unusual in them."""
 
-    def __init__(self, stream: str, tables: Mapping[str, Names], wanted: Wanted) -> None:
-        self._stream, self._wanted = stream, wanted
+    def __init__(self, stream: str, tables: Mapping[str, Names], wanted: Wanted, marks: Marks) -> None:
+        self._stream, self._wanted, self._marks = stream, wanted, marks
         record = tables[stream].table.row
         self._record = _Object(stream, record, tables[stream], tables, wanted, is_record=True)
         self._decoder: Any = msgspec.json.Decoder(
@@ -57,7 +58,7 @@ class Blocks:
         self._mark = places.get(DELETED_AT)
         self._has_lists = len(tables) > 1
         unnamed = [*map(root_key, wanted.keys), POSITION, DELETED_AT]
-        self._unnamed = {name: _Line(unnamed) for name, own in tables.items() if own.table.is_unnamed}
+        self._unnamed = [(name, _Line(unnamed), own) for name, own in tables.items() if own.table.is_unnamed]
 
     def apart(self, data: bytes, numbers: Sequence[int]) -> dict[str, Lines] | None:
         """Return the lines of each table; None: something in the block is unusual."""
@@ -87,18 +88,28 @@ class Blocks:
         keys = list(map(self._keys, records))
         if any(key is UNSET or key == _NULL for row in keys for key in row):
             return None
-        if self._mark is None:
-            gone = [False] * len(records)
-        else:
-            get = attrgetter(self._mark)
-            gone = [(mark := get(record)) is not UNSET and mark != _NULL for record in records]
-        block = _Block(messages, keys, gone, numbers, self._wanted)
+        gone, since = self._gone(records)
+        block = _Block(messages, keys, gone, since, numbers, self._wanted, have_marks_come=self._marks.come)
         for list_, lists in values:
             block.take(list_, [(root, None, value) for root, value in enumerate(lists)])
-        if self._wanted.deletes_marked and any(gone):
-            for name, line in self._unnamed.items():
-                block.end(name, line)
+        for name, line, own in self._unnamed:
+            block.end(name, line, own)
+        self._marks.come = self._marks.come or any(since)
         return block.found
+
+    def _gone(self, records: Sequence[Any]) -> tuple[list[bool], list[str | None]]:
+        """Tell of each record whether it says that its row is gone, and since when its elements are, where they stay."""
+        since: list[str | None] = [None] * len(records)
+        if self._mark is None:
+            return [False] * len(records), since
+        get = attrgetter(self._mark)
+        gone = [(mark := get(record)) is not UNSET and mark != _NULL for record in records]
+        if not self._wanted.deletes_marked and any(gone):
+            since = [
+                since_when(str(get(record), "utf-8")) if is_gone else None
+                for record, is_gone in zip(records, gone, strict=True)
+            ]
+        return gone, since
 
 
 class _Block:
@@ -109,11 +120,16 @@ class _Block:
         messages: Sequence[Any],
         keys: Sequence[tuple[Any, ...]],
         gone: Sequence[bool],
+        since: Sequence[str | None],
         numbers: Sequence[int],
         wanted: Wanted,
+        *,
+        have_marks_come: bool,
     ) -> None:
         self._messages, self._keys, self._gone, self._numbers = messages, keys, gone, numbers
-        self._wanted = wanted
+        self._wanted, self._since = wanted, since
+        marked = (root for root, one in enumerate(since) if one is not None)
+        self._marked_from = -1 if have_marks_come else next(marked, len(messages))
         self.found: dict[str, Lines] = {}
 
     def take(self, list_: _List, came: Sequence[tuple[int, int | None, Any]]) -> None:
@@ -141,13 +157,28 @@ class _Block:
             inner_came = sorted([*inside, *ends], key=lambda one: one[0])
             self.take(inner, inner_came)
 
-    def end(self, name: str, line: _Line) -> None:
-        """Have all elements of records that are gone go from a table of which nothing else is known."""
-        gone = [root for root, is_gone in enumerate(self._gone) if is_gone]
-        made = [(self._messages[root], (*self._keys[root], 0, _GONE)) for root in gone]
-        self.found[name] = Lines(
-            [line.encoded(name, made)], [self._numbers[root] for root in gone], len(gone)
+    def end(self, name: str, line: _Line, own: Names) -> None:
+        """Have all elements of records that are gone go from a table of which nothing else is known, or be marked there."""
+        made: list[tuple[Any, tuple[Any, ...]]] = []
+        numbers: list[int] = []
+        for root, is_gone in enumerate(self._gone):
+            goes = is_gone and self._wanted.deletes_marked
+            beyond = self._aside(root, own, is_whole=goes)
+            says = (0, _GONE) if goes else (ASIDE, beyond)
+            if goes or beyond is not None:
+                made.append((self._messages[root], (*self._keys[root], *says)))
+                numbers.append(self._numbers[root])
+        self.found[name] = Lines([line.encoded(name, made)] if made else [], numbers, len(made))
+
+    def _aside(self, root: int, own: Names, *, is_whole: bool) -> Raw | None:
+        said = aside(
+            self._since[root],
+            goes=self._gone[root] and self._wanted.deletes_marked,
+            is_whole=is_whole,
+            may_be_marked=own.may_be_marked,
+            have_come=root > self._marked_from,
         )
+        return None if said is None else Raw(said.encode())
 
     def _lines(
         self,
@@ -161,16 +192,25 @@ class _Block:
         nothing = list_.nothing
         is_inner = list_.is_inner
         following = zip(places, rows, strict=True)
-        for root, count in counts.items():
-            message, key, number = self._messages[root], self._keys[root], self._numbers[root]
-            for _ in range(count):
+        ends = 0
+        for root, message in enumerate(self._messages):
+            count, key = counts.get(root), self._keys[root]
+            before = len(made)
+            for _ in range(count or 0):
                 (_, above, at), row = next(following)
                 above_ = (above, at) if is_inner else (at,)
                 made.append((message, (*key, *above_, *row, None)))
-            end = (None, count) if is_inner else (count,)
-            made.append((message, (*key, *end, *nothing, _GONE)))
-            numbers += [number] * (count + 1)
-        return Lines([list_.line.encoded(list_.name, made)] if made else [], numbers, len(counts))
+            is_plain = count is not None and root <= self._marked_from and not self._gone[root]
+            beyond = None if is_plain else self._aside(root, list_.own, is_whole=count is not None)
+            says = [] if count is None else [(count, _GONE)]
+            says += [] if beyond is None else [(ASIDE, beyond)]
+            made += [
+                (message, (*key, *((None, place) if is_inner else (place,)), *nothing, said))
+                for place, said in says
+            ]
+            ends += len(says)
+            numbers += [self._numbers[root]] * (len(made) - before)
+        return Lines([list_.line.encoded(list_.name, made)] if made else [], numbers, ends)
 
 
 class _Line:
@@ -288,6 +328,7 @@ class _List:
     def __init__(self, stream: str, table: Table, tables: Mapping[str, Names], wanted: Wanted) -> None:
         self.name = wanted.table_name(stream, table)
         self.is_inner = table.level > 1
+        self.own = tables[self.name]
         self._element = (
             None if table.is_scalar else _Object(stream, table.row, tables[self.name], tables, wanted)
         )

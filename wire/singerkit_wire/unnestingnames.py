@@ -42,11 +42,14 @@ def table_name(stream: str, table: Table, separator: str) -> str:
 class Names:
     """The names of fields in the rows of a table; ``whole`` are the columns of what had to stay whole.
 
-    Fields that no schema names are learned as they come.
+    Fields that no schema names are learned as they come. ``may_be_marked``: rows that stay may be marked as deleted.
     """
 
-    def __init__(self, table: Table, separator: str, keys: Collection[str]) -> None:
+    def __init__(
+        self, table: Table, separator: str, keys: Collection[str], *, may_be_marked: bool = True
+    ) -> None:
         self.table = table
+        self.may_be_marked = may_be_marked
         self.whole: set[str] = set()
         self._separator = separator
         self._above = (

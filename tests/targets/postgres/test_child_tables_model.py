@@ -48,7 +48,7 @@ def is_list(value: Any) -> bool:
 class History:
     """Units of messages, and after each of them what was sent last of each field of each key."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, *, deletes: bool) -> None:
         self.units: list[list[str]] = []
         self.sent: list[dict[int, dict[str, Any]]] = []
         rows: dict[int, dict[str, Any]] = {}
@@ -69,16 +69,23 @@ class History:
                 }
                 if is_load:
                     rows = {}
+                record: dict[str, Any]
                 for _ in range(chance.randrange(1, 9)):
                     id_ = chance.randrange(5)
-                    if chance.random() < 0.15:
-                        record: dict[str, Any] = {"_sdc_deleted_at": "2026-01-01T00:00:00Z"}
+                    says_gone = chance.random() < 0.15 and (deletes or not is_load)
+                    if says_gone and not deletes:
+                        record = self._record(chance, whole=False) if chance.random() < 0.3 else {}
+                        record = {name: value for name, value in record.items() if name not in unnamed}
+                        rows = {**rows, id_: {**rows.get(id_, {}), **record, "gone": True}}
+                        record["_sdc_deleted_at"] = "2026-01-01T00:00:00Z"
+                    elif says_gone:
+                        record = {"_sdc_deleted_at": "2026-01-01T00:00:00Z"}
                         rows = {key: row for key, row in rows.items() if key != id_}
                         left.pop(id_, None)
                     else:
                         record = self._record(chance, whole=is_load)
                         record = {name: value for name, value in record.items() if name not in unnamed}
-                        rows = {**rows, id_: {**rows.get(id_, left.get(id_, {})), **record}}
+                        rows = {**rows, id_: {**rows.get(id_, left.get(id_, {})), **record, "gone": False}}
                     lines.append(self._line("RECORD", record={"id": id_, **record}, version=version))
                 if is_load:
                     lines.append(self._line("ACTIVATE_VERSION", version=version))
@@ -112,8 +119,8 @@ class History:
 
 
 class Place:
-    def __init__(self, dsn: str, seed: int) -> None:
-        self.dsn, self.schema = dsn, f"children_{os.getpid()}_{seed}"
+    def __init__(self, dsn: str, seed: int, *, deletes: bool) -> None:
+        self.dsn, self.schema, self.deletes = dsn, f"children_{os.getpid()}_{seed}", deletes
         self.sql("CREATE SCHEMA {schema}")
 
     def sql(self, text: str) -> list[tuple[Any, ...]]:
@@ -141,8 +148,12 @@ class Place:
         """The records, put together again."""
         found: dict[int, dict[str, Any]] = {}
         for row in self.rows("o"):
-            found[row["id"]] = {"v": row["v"], "items": row.get("items") or [], "box": row.get("box") or []}
+            whole = {"items": row.get("items") or [], "box": row.get("box") or []}
+            found[row["id"]] = {"v": row["v"], **whole, "gone": row["_sdc_deleted_at"] is not None}
         parts: dict[tuple[int, int], list[Any]] = {}
+        for element in [*self.rows("o__items__parts"), *self.rows("o__items"), *self.rows("o__box__tags")]:
+            is_gone = element["_sdc_deleted_at"] is not None
+            assert is_gone == found[element["_root_id"]]["gone"], "marked as its row is"
         for part in sorted(self.rows("o__items__parts"), key=lambda row: row["_position"]):
             parts.setdefault((part["_root_id"], part["_parent_position"]), []).append(part["value"])
         for item in sorted(self.rows("o__items"), key=lambda row: row["_position"]):
@@ -157,10 +168,10 @@ class Place:
 
     def run(self, lines: list[str], limits: Limits) -> SingerkitError | None:
         stop = StopFlag()
-        settings = Settings(self.schema, conflicts=CONFLICTS, with_metadata=True, deletes_marked=True)
+        settings = Settings(self.schema, conflicts=CONFLICTS, with_metadata=True, deletes_marked=self.deletes)
         loader = Killed(lambda: self.dsn, settings, LOG, stop=stop)
         apart = TakingApart(9, "__", lists=True)
-        unnesting = Unnesting(lambda _stream: apart, LOG, deletes_marked=True)
+        unnesting = Unnesting(lambda _stream: apart, LOG, deletes_marked=self.deletes)
         judged = Judgement(conflicts=CONFLICTS, with_metadata=True)
         load = Load(
             loader,
@@ -183,6 +194,7 @@ def expected(row: dict[str, Any]) -> dict[str, Any]:
     box = row.get("box")
     return {
         "v": row.get("v"),
+        "gone": row["gone"],
         "items": row.get("items") or [],
         "box": (box["tags"] if isinstance(box, dict) else box) or [],
     }
@@ -191,7 +203,8 @@ def expected(row: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_tables_of_lists_hold_what_was_sent_last(postgres_dsn: str, seed: int) -> None:
     chance = random.Random(seed)
-    history, place = History(chance), Place(postgres_dsn, seed)
+    deletes = chance.random() < 0.5
+    history, place = History(chance, deletes=deletes), Place(postgres_dsn, seed, deletes=deletes)
     refers = chance.random() < 0.5
     for turn in range(20):
         at = place.state()

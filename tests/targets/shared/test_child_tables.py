@@ -13,6 +13,7 @@ from conformance.singer import RECORD, SCHEMA, STATE
 from targets.shared.test_databases import Database, target
 
 from singerkit_catalog.unnesting import parts_of
+from singerkit_wire.elementmarks import since_when
 from singerkit_wire.messages import Run
 from singerkit_wire.unnesting import Unnester, Wanted
 
@@ -149,6 +150,41 @@ def test_elements_of_a_list_that_the_schema_does_not_name_go_with_their_row(targ
     assert "orders__items has elements of lists of stream `orders` under another key" in other.stderr
 
 
+def test_elements_are_marked_with_their_row_and_back_with_it(target: Database) -> None:
+    """The last record of a key counts, whether or not it has the list, and its SCHEMA names it."""
+    day = "2026-01-01T02:00:00+02:00"
+
+    def run(*messages: dict[str, Any], schema: dict[str, Any] = ORDERS) -> list[int]:
+        state = STATE({"n": len(messages)})
+        target.run(schema, *messages, state, missing_fields="keep", **CHILDREN).expect(0)
+        asked = "SELECT DISTINCT _root_id, CAST(extract(epoch FROM _sdc_deleted_at) AS INTEGER) FROM {} ORDER BY 1"
+        found = target.query(asked.format("orders__items"))
+        assert found == [row for row in target.query(asked.format("orders__tags")) if row[0] != 6]
+        assert {since for _, since in found} <= {None, 1767225600}
+        return [id_ for id_, since in found if since is not None]
+
+    def gone(id_: int, **more: Any) -> dict[str, Any]:
+        return RECORD("orders", {"id": id_, "_sdc_deleted_at": day, **more})
+
+    rows = {one: order(one, item("a", "x"), item("b"), tags=["t"]) for one in range(1, 6)}
+    assert run(*rows.values()) == []
+    again = [
+        gone(2),
+        rows[2],
+        rows[3],
+        gone(3),
+        gone(4, tags=["u"]),
+        RECORD("orders", {"id": 4, "tags": ["v"]}),
+    ]
+    assert run(gone(1), *again, gone(6, tags=["w"])) == [1, 3]
+    bare = SCHEMA("orders", {"id": INTEGER}, ["id"])
+    assert run(gone(5), RECORD("orders", {"id": 1}), schema=bare) == [3, 5]
+    back = [RECORD("orders", {"id": one, "_sdc_deleted_at": None}) for one in (3, 6)]
+    assert run(*back) == [5]
+    assert target.query("SELECT _sdc_deleted_at FROM orders__tags WHERE _root_id = 6") == [(None,)]
+    assert (since_when("false"), since_when('""'), since_when('"soon"')) == (None, None, None)
+
+
 def test_what_is_no_list_or_no_object_goes_on_whole(target: Database) -> None:
     came = [
         order(1, item("a"), "odd", {"sku": "c", "price": "free", "more": 1}),
@@ -283,7 +319,8 @@ def lines_of(unnester: Unnester, records: Sequence[dict[str, Any]]) -> dict[str,
     found: dict[str, list[Any]] = {}
     for run in runs:
         assert run.data.count(b"\n") == run.lines
-        assert run.data.count(b"1970-01-01") == run.ends
+        ends = run.data.count(b'"_sdc_deleted_at":"') if run.stream != "s" else 0
+        assert ends == run.ends
         messages = [json.loads(line) for line in run.data.splitlines()]
         assert all(message["version"] == 3 and message["stream"] == run.stream for message in messages)
         found[run.stream] = [
@@ -304,7 +341,8 @@ def test_both_ways_give_the_same_lines() -> None:
         if table is None:
             continue
         wanted = Wanted("__", ("id",), missing_is_null=rng.random() < 0.5, deletes_marked=rng.random() < 0.5)
-        fast, slow = (Unnester("s", table, wanted, ["s__former"]) for _ in range(2))
+        former = {"s__former": rng.random() < 0.5}
+        fast, slow = (Unnester("s", table, wanted, former) for _ in range(2))
         for _ in range(3):
             records = [
                 {"id": rng.randrange(3)}
@@ -313,7 +351,7 @@ def test_both_ways_give_the_same_lines() -> None:
             ]
             for record in records:
                 if rng.random() < 0.2:
-                    record["_sdc_deleted_at"] = rng.choice([None, "2026-01-01T00:00:00Z"])
+                    record["_sdc_deleted_at"] = rng.choice([None, False, "2026-01-01T00:00:00Z"])
             slow._fast = None
             slow._compile = lambda: None  # type: ignore[method-assign]  all by hand
             assert lines_of(fast, records) == lines_of(slow, records), seed
