@@ -193,7 +193,7 @@ def expectation(error: Any) -> str:
         case "maximum" | "exclusiveMaximum":
             return f"a number {'below' if error.validator == 'exclusiveMaximum' else 'of at most'} {value}"
         case "pattern":
-            return f"text that matches `{value}`"
+            return str(error.schema.get("says", f"text that matches `{value}`"))
         case "format":
             return f"a {value}"
         case "minLength" | "minItems" | "minProperties":

@@ -11,7 +11,8 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+
+from singerkit_shell.errors import ConfigurationError
 
 __all__ = ["StandIns", "Variables", "stand_ins"]
 
@@ -86,17 +87,28 @@ class Variables:
 
     @property
     def beside(self) -> Mapping[str, str]:
-        """What the file `.env` beside the config holds."""
+        """What the file `.env` beside the config holds.
+
+        Raises:
+            ConfigurationError: a line of it is none.
+        """
         if self._beside is None:
             self._beside = {}
             if os.path.exists(self._file):
-                self._beside = _parsed(self._read(self._file))
+                self._beside = _parsed(self._read(self._file), self._file)
         return self._beside
 
 
-def _parsed(text: str) -> dict[str, str]:
+def _parsed(text: str, path: str) -> dict[str, str]:
     # Imported here: few have such a file.
-    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
 
-    found: dict[str, Any] = dotenv_values(stream=io.StringIO(text), interpolate=False)
-    return {name: value for name, value in found.items() if value is not None}
+    found: dict[str, str] = {}
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error:
+            raise ConfigurationError(
+                f"Expected `NAME=value` in line {binding.original.line} of {path}, got something else; nothing was read: mend it."
+            )
+        if binding.key is not None and binding.value is not None:
+            found[binding.key] = binding.value
+    return found

@@ -10,7 +10,7 @@ import click
 
 from singerkit_run.dryrun import lines_of
 from singerkit_run.planfile import Plan, default_file, read_plan
-from singerkit_run.programs import Found, find_programs
+from singerkit_run.programs import Found, find_programs, located
 from singerkit_run.runner import run_all
 from singerkit_run.shards import problems_of_shard, sharded
 from singerkit_run.telling import Teller, summary, verdict
@@ -19,7 +19,7 @@ from singerkit_shell.configfile import variables_beside
 from singerkit_shell.errors import ConfigurationError, UsageError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
-from singerkit_shell.validate import CONFIG_PATHS, nearest
+from singerkit_shell.validate import CONFIG_PATHS, line_of, nearest
 from singerkit_state.shards import Shard
 
 __all__ = ["chosen_of", "file_and_names", "missing_files", "run"]
@@ -65,7 +65,7 @@ def run(ctx: click.Context, words: Sequence[str], jobs: int | None, dry_run: boo
         plan, [name for name in chosen if plan.pipelines[name].tap.exec in found], found, part
     )
     plan = sharded(plan, found, part)
-    problems += missing_files(plan, chosen)
+    problems += [*missing_files(plan, chosen), *_missing_notifier(plan)]
     if problems:
         raise ConfigurationError(f"{'; '.join(problems)}. Nothing was run: mend {path}.")
     if dry_run:
@@ -114,6 +114,15 @@ def missing_files(plan: Plan, names: Sequence[str]) -> list[str]:
         for side, program in (("tap", plan.pipelines[name].tap), ("target", plan.pipelines[name].target))
         for file in (*program.configs, program.catalog, program.properties)
         if file is not None and os.path.basename(file) != "ENV" and not os.path.exists(file)
+    ]
+
+
+def _missing_notifier(plan: Plan) -> list[str]:
+    called = None if plan.on_failure is None else plan.on_failure[0][0]
+    if called is None or located(called, plan.folder) is not None:
+        return []
+    return [
+        f"There is no executable `{called}`, which is named at `on_failure.exec`{line_of('on_failure.exec')}"
     ]
 
 

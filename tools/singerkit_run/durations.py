@@ -7,7 +7,7 @@ import re
 __all__ = ["DURATION", "RANGE", "range_of", "seconds_of", "shown"]
 
 _PART = r"[0-9]+(?:\.[0-9]+)?(?:ms|[smhd])"
-DURATION = rf"^(?:{_PART})+$"
+DURATION = rf"^(?=.*[1-9])(?:{_PART})+$"
 RANGE = rf"^(?:{_PART})+(?:\.\.(?:{_PART})+)?$"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])")

@@ -10,8 +10,9 @@ from typing import Any
 
 from singerkit_run.durations import DURATION, RANGE, range_of, seconds_of
 from singerkit_run.order import problems_of_order
-from singerkit_shell.configfile import Referred, read_config
+from singerkit_shell.configfile import Referred, read_config, variables_beside
 from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.secrets import redactor
 from singerkit_shell.validate import line_of, schema_problems
 from singerkit_shell.words import ended
 
@@ -34,10 +35,12 @@ NAMES = ("singerkit.yaml", "singerkit.yml", "singerkit.toml", "singerkit.json")
 """The files that are looked for where none is named."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _SHARD = re.compile(rf"\$\{{(?:{'|'.join(SHARD_WORDS)})\}}")
+_NAMES = re.compile(r"\$\{([A-Za-z_]\w*)")
 _SHORT_TEXT: Mapping[str, Any] = {"type": "string", "minLength": 1, "secret": False}
 _DURATION: Mapping[str, Any] = {
     "type": ["string", "number"],
     "pattern": DURATION,
+    "says": "a length of time, as in `90s`, `15m` or `1h30m`",
     "exclusiveMinimum": 0,
     "secret": False,
 }
@@ -90,6 +93,7 @@ _RETRIES: Mapping[str, Any] = {
         "wait": {
             "type": ["string", "number"],
             "pattern": RANGE,
+            "says": "a length of time, or two, as in `30s..10m`",
             "default": "30s..10m",
             "secret": False,
             "description": "How long it waits before: twice as long each time, from the first length to the second.",
@@ -255,9 +259,18 @@ def read_plan(path: str) -> Plan:
     config = read_config(path, left=SHARD_WORDS)
     referred = {place: text for place, text in _texts(config, "") if isinstance(text, Referred)}
     problems = _variables_seen(config) or schema_problems(config, SCHEMA) or _problems_of(config)
+    _hide_secrets(path, referred)
     if problems:
         raise ConfigurationError(f"{ended('; '.join(problems))} Nothing was run: mend {path}.")
     return _plan_of(os.path.abspath(path), config, referred)
+
+
+def _hide_secrets(path: str, referred: Mapping[str, Referred]) -> None:
+    """What a variable holds that is called a secret is one in a path, too, and in the sentence that there is no such file."""
+    held = {**variables_beside(path), **os.environ}
+    for text in referred.values():
+        names = _NAMES.findall(text.written or "")
+        redactor.add_from_config({name: held[name] for name in names if name in held})
 
 
 def _variables_seen(config: Mapping[str, Any]) -> list[str]:
@@ -309,7 +322,18 @@ def _problems_of(config: Mapping[str, Any]) -> list[str]:
         *shards,
         *problems_of_order(after, lambda name: line_of(f"pipelines.{name}.after")),
         *_same_states(config),
+        *_waits_that_shrink(config),
     ]
+
+
+def _waits_that_shrink(config: Mapping[str, Any]) -> Iterator[str]:
+    said = {f"pipelines.{name}": one for name, one in config["pipelines"].items()} | {"": config}
+    for place, one in said.items():
+        wait = one.get("retries", {}).get("wait", 0)
+        first, last = range_of(wait)
+        if last < first:
+            where = f"{place}.retries.wait".removeprefix(".")
+            yield f"Expected the shorter length of time first, got `{wait}` at `{where}`{line_of(where)}"
 
 
 def _same_states(config: Mapping[str, Any]) -> list[str]:

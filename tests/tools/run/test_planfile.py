@@ -68,7 +68,19 @@ def refused(project: Project, text: str, name: str = "pipes.yaml") -> str:
             "    retries: {times: many}\n",
             'Expected `integer`, got `"many"` at `pipelines.orders.retries.times` (line 5 of pipes.yaml)',
         ),
-        ("    timeout: 3 hours\n", "Expected text that matches"),
+        (
+            "    timeout: 3 hours\n",
+            'Expected a length of time, as in `90s`, `15m` or `1h30m`, got `"3 hours"` at `pipelines.orders.timeout`',
+        ),
+        ("    timeout: 0s\n", 'got `"0s"` at `pipelines.orders.timeout`'),
+        (
+            "    retries: {wait: 10m..1s}\n",
+            "Expected the shorter length of time first, got `10m..1s` at `pipelines.orders.retries.wait` (line 5 of pipes.yaml)",
+        ),
+        (
+            "on_failure: {exec: ./nobody.sh}\n",
+            "There is no executable `./nobody.sh`, which is named at `on_failure.exec` (line 5 of pipes.yaml)",
+        ),
         (
             "    timout: 3h\n",
             "There is no setting `pipelines.orders.timout` (line 5 of pipes.yaml); did you mean `timeout`?",
@@ -90,6 +102,25 @@ def refused(project: Project, text: str, name: str = "pipes.yaml") -> str:
 )
 def test_what_is_wrong_is_told_before_anything_runs(project: Project, more: str, sentence: str) -> None:
     assert sentence in refused(project, PIPES + more)
+
+
+def test_a_line_of_the_variables_that_is_none_is_refused(project: Project) -> None:
+    """It was passed over with a word of a library, and a program ran without its variable."""
+    (project.folder / ".env").write_text("A=1\nthis is none\nB=2\n")
+    assert "Expected `NAME=value` in line 2 of" in refused(project, PIPES)
+
+
+@pytest.mark.parametrize("where", ["file", "environment"])
+def test_a_secret_in_the_path_of_a_file_that_is_not_there_is_not_shown(project: Project, where: str) -> None:
+    project.pipelines["orders"] = {
+        "tap": {"exec": "./tap.sh", "config": "/tmp/${MY_TOKEN}/x.json"},
+        "target": {"exec": "./target.sh"},
+    }
+    if where == "file":
+        (project.folder / ".env").write_text("MY_TOKEN=super-geheim\n")
+    code, said = project.run(**({} if where == "file" else {"MY_TOKEN": "super-geheim"}))
+    assert (code, "geheim" in said) == (78, False)
+    assert "/***/x.json`, which `pipelines.orders.tap` names" in said
 
 
 def test_toml_and_json_say_the_same(project: Project) -> None:
