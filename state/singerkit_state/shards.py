@@ -21,6 +21,7 @@ __all__ = [
     "are_of_one",
     "check_name",
     "file_problem",
+    "is_of",
     "location_of",
     "owner_of",
     "part_of",
@@ -97,9 +98,14 @@ def part_of(key: Iterable[bytes | None], of: int) -> int:
     return (found * _GOLDEN >> 20 & 0xFFFFFFFF) % of
 
 
-def owner_of(stream: str, of: int) -> int:
-    """Return the number of the shard that reads all of a stream which cannot be divided."""
-    return part_of([stream.encode("utf-8", "surrogatepass")], of)
+def is_of(shard: Shard, key: str) -> bool:
+    """Tell whether what has this key, as text, is of a shard."""
+    return owner_of(key, shard.of) == shard.number
+
+
+def owner_of(name: str, of: int) -> int:
+    """Return the number of the shard of what is called so: a stream that cannot be divided, say."""
+    return part_of([name.encode("utf-8", "surrogatepass")], of)
 
 
 def location_of(location: str, shard: Shard) -> str:

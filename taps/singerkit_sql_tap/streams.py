@@ -132,9 +132,9 @@ class TableStream(BlockStream):
         return {"where": _digest(self._options.place)}
 
     @property
-    def can_be_divided(self) -> bool:
-        """Whether keys tell rows apart: a number that the database gives a row may be another one tomorrow."""
-        return bool(self.primary_keys) and not self.is_log_based
+    def divider(self) -> TableStream | None:
+        """The table itself where keys tell rows apart: a number that the database gives a row may be another one tomorrow."""
+        return self if self.primary_keys and not self.is_log_based else None
 
     @property
     def _mine(self) -> list[Condition]:

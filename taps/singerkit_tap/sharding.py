@@ -9,7 +9,7 @@ from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.readas import ReadAs
-from singerkit_state.shards import Shard, owner_of
+from singerkit_state.shards import Shard, is_of
 from singerkit_tap.changes import KEYS, listed, reset_of
 from singerkit_tap.stream import BlockStream
 
@@ -39,11 +39,12 @@ def divided(streams: Sequence[BlockStream], shard: Shard, log: Logger) -> Divisi
     for stream in streams:
         if not stream.selected:
             continue
-        if stream.can_be_divided:
+        divider = stream.divider
+        if divider is not None:
             _check_version(stream)
-            stream.shard = shard
+            divider.shard = shard
             parts.append(stream.name)
-        elif owner_of(_LOG if stream.is_log_based else stream.name, shard.of) == shard.number:
+        elif is_of(shard, _LOG if stream.is_log_based else stream.name):
             whole.append(stream.name)
         else:
             left.append(stream.name)
@@ -71,6 +72,7 @@ def check_keys(stream: BlockStream, part: Any) -> None:
     keys = ReadAs.of(part).source.get(KEYS)
     if (
         stream.shard is None
+        or stream.is_partitioned  # by its contexts, whatever key its rows have
         or not isinstance(keys, list)
         or sorted(map(str, keys)) == sorted(stream.primary_keys)
     ):
@@ -83,7 +85,7 @@ def check_keys(stream: BlockStream, part: Any) -> None:
 
 
 def _check_version(stream: BlockStream) -> None:
-    if stream.sends_versions and stream.bookmark_key is None:
+    if stream.sends_versions and (stream.bookmark_key is None or stream.sweeps_every is not None):
         raise ConfigurationError(
             f"Stream `{stream.name}` is read as a whole, and the version by which a target removes what is gone at the source would remove the "
             "rows of the other shards; nothing was read: set `activate_version` to false, give the stream a replication key, or read it "

@@ -175,9 +175,12 @@ class BlockStream(Stream):
     # What a connector implements
 
     @property
-    def can_be_divided(self) -> bool:
-        """Whether `read_pages` reads the part of ``shard`` alone where that is set, and all shards together each row once, whatever comes meanwhile."""
-        return False
+    def divider(self) -> BlockStream | None:
+        """The stream at which rows are divided into shards: this one, or one above it; None: one shard reads all of them.
+
+        Where its ``shard`` is set, it reads the part of that alone, and all shards together each row once, whatever comes meanwhile.
+        """
+        return None
 
     @property
     def names_at_source(self) -> Collection[str] | None:

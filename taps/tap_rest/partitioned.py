@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from singerkit_state.bookmarks import canonical_json
+from singerkit_state.bookmarks import canonical_json, context_key
+from singerkit_state.shards import is_of
 from singerkit_tap.contract import Context
 from singerkit_tap.stream import BlockStream
 from singerkit_wire.encode import Record
@@ -70,14 +71,32 @@ class PartitionedStream(BlockStream):
         if above is not None and above.settings.deletes is not None:
             records = living(records)
         for context in self._parents.contexts(records, keys, inherited, schema):
-            for values in combinations(lists):
-                yield self._parents.with_values(context, values)
+            yield from self._of_shard(
+                self._parents.with_values(context, values) for values in combinations(lists)
+            )
 
     def partitions_to_read(self) -> Iterable[Context | None]:
         """Return the values that a stream without a parent is read for."""
         if not self.settings.for_each:
             return (None,)
-        return self.coming.in_turn(combinations(self.lists.values))
+        return self.coming.in_turn(self._of_shard(combinations(self.lists.values)))
+
+    @property
+    def divider(self) -> PartitionedStream | None:
+        """The first stream from the root on that is read once for each of several contexts: rows are of the shard that its context is of.
+
+        None: there is none, or nothing tells its contexts apart for good.
+        """
+        for stream in reversed([*self.lineage()]):
+            if stream.is_partitioned:
+                return stream if stream.parent is None or stream.context_fields is not None else None
+        return None
+
+    def _of_shard(self, contexts: Iterable[Context]) -> Iterator[Context]:
+        """Leave the contexts of other shards out; what is read below the divider is theirs by that."""
+        for context in contexts:
+            if self.shard is None or is_of(self.shard, context_key(self.identity(context))):
+                yield context
 
     def all_contexts(self) -> Iterator[Context | None]:
         """Yield the contexts that the streams above give when all of them are read anew, each once."""

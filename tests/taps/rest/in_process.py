@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from taps.rest.api_server import Api
 
+from singerkit_state.shards import Shard
 from tap_rest.tap import TapRest
 
 __all__ = ["Messages", "discover_here", "run_here"]
@@ -59,18 +60,21 @@ def run_here(
     cache: Path,
     state: Mapping[str, Any] | None = None,
     catalog: Mapping[str, Any] | None = None,
+    shard: Shard | None = None,
     **config: Any,
 ) -> Messages:
     """Run once; an error of the run is raised. ``cache`` is the folder of inferred schemas."""
     written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     copied = _config(api, streams, cache, config)
     with redirect_stdout(written):
-        TapRest(
+        tap = TapRest(
             config=copied,
             state=json.loads(json.dumps(state or {})),
             catalog=json.loads(json.dumps(catalog)),
             setup_mapper=False,
-        ).sync()
+        )
+        tap.take_shard(shard or Shard(0, 1))
+        tap.sync()
     text = written.buffer.getvalue().decode()  # type: ignore[attr-defined]
     return Messages([json.loads(line) for line in text.splitlines()], text)
 
