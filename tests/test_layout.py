@@ -34,6 +34,7 @@ LIBRARIES = {
     "singerkit_check": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
     "singerkit_embedded": {"singerkit_shell"},
     "singerkit_run": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
+    "singerkit_history": {"singerkit_shell", "singerkit_state", "singerkit_run"},
     "singerkit_init": {"singerkit_shell", "singerkit_embedded"},
     "singerkit_dbt": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_run"},
     "singerkit_cli": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_run"},

@@ -10,7 +10,7 @@ from typing import Any
 from singerkit_state.edit import streams_of
 from singerkit_state.instants import NoInstantError, iso_instant, rfc2822_instant
 
-__all__ = ["ahead_of_now"]
+__all__ = ["ahead_of_now", "seconds_of"]
 
 _DAY = 86_400
 _SCALES = (1, 1_000, 1_000_000)
@@ -22,7 +22,7 @@ def ahead_of_now(state: Mapping[str, Any] | None) -> str | None:
     """Return a sentence about the bookmarks of ``state`` that are more than a day ahead of our clock; None without."""
     now = time.time()
     for name, value in _bookmarks(state):
-        seconds = _seconds(value)
+        seconds = seconds_of(value)
         if seconds is not None and seconds > now + _DAY:
             return (
                 f"The bookmark of stream `{name}`, `{str(value)[:60]}`, is ahead of the clock of this machine, if it is a "
@@ -39,7 +39,8 @@ def _bookmarks(state: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
                 yield name, one.get("replication_key_value")
 
 
-def _seconds(value: Any) -> float | None:
+def seconds_of(value: Any) -> float | None:
+    """Return the Unix time that a bookmark means; None where it is no point in time."""
     if isinstance(value, str) and not value.isdecimal():
         for read in (iso_instant, rfc2822_instant):
             try:

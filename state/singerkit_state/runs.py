@@ -18,7 +18,18 @@ from typing import Any
 
 from singerkit_shell.secrets import redactor
 
-__all__ = ["RESULTS", "SENTENCES", "Run", "StreamRun", "as_json", "from_json", "sentences", "without_values"]
+__all__ = [
+    "RESULTS",
+    "SENTENCES",
+    "Run",
+    "StreamRun",
+    "as_json",
+    "from_json",
+    "reason_of",
+    "sentences",
+    "time_text",
+    "without_values",
+]
 
 RESULTS = ("complete", "failed", "stopped", "killed", "running", "skipped")
 """What a run may have come to.
@@ -35,6 +46,7 @@ _LONGEST = 1000
 """Characters of a sentence."""
 _VALUE = re.compile(r"`(?:[\"\[{]|-?[0-9])[^`]*`?")
 """A value in a sentence: what was expected is a word or a type."""
+_PLACE = re.compile(r"\[\d+\]")
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,7 @@ class Run:
 def as_json(run: Run) -> str:
     """Return a run as one line of JSON, without a secret."""
     said = asdict(run)
-    said["started"], said["ended"] = _time_text(run.started), run.ended and _time_text(run.ended)
+    said["started"], said["ended"] = time_text(run.started), run.ended and time_text(run.ended)
     return json.dumps(_masked(said), ensure_ascii=False, separators=(",", ":"))
 
 
@@ -153,14 +165,19 @@ def without_values(sentence: str) -> str:
     return _VALUE.sub("`...`", sentence)
 
 
+def reason_of(stream: str, path: str, reason: str) -> str:
+    """Return why a record was set aside, the same for all that differ in their values or in their places in a list."""
+    return without_values(f"{stream}{_PLACE.sub('[]', path.removeprefix('$'))}: {reason}")
+
+
 def _known(kind: type, said: Mapping[str, Any]) -> dict[str, Any]:
     names = {one.name for one in fields(kind)}
     return {name: value for name, value in said.items() if name in names}
 
 
 def _masked(value: Any, mask: Callable[[str], str] = redactor.mask) -> Any:
-    if isinstance(value, str):
-        return mask(value)
+    if isinstance(value, str):  # no column of JSON takes a NUL, or a half of a surrogate pair
+        return mask(value.replace("\0", "\ufffd").encode("utf-8", "replace").decode())
     if isinstance(value, Mapping):
         return {_masked(key): _masked(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -168,7 +185,8 @@ def _masked(value: Any, mask: Callable[[str], str] = redactor.mask) -> Any:
     return value
 
 
-def _time_text(at: datetime) -> str:
+def time_text(at: datetime) -> str:
+    """Return a moment as ISO 8601 in UTC, to the millisecond."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -48,6 +48,7 @@ __all__ = [
     "DuckRow",
     "DuckTable",
     "DuckUrl",
+    "opened",
     "parse",
     "store_of",
     "table_of",
@@ -384,14 +385,15 @@ def _opened(url: DuckUrl, *, for_writing: bool = False) -> Iterator[_Table]:
             "run `pip install 'singerkit[duckdb]'`, then run again."
         ) from None
     try:
-        with contextlib.closing(_connection(url.path, for_writing)) as connection:
+        with contextlib.closing(opened(url.path, for_writing=for_writing)) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             yield _Table(connection, url)
     except duckdb.Error as error:
         raise _failed(url, error) from None
 
 
-def _connection(path: str, for_writing: bool) -> duckdb.DuckDBPyConnection:
+def opened(path: str, *, for_writing: bool) -> duckdb.DuckDBPyConnection:
+    """Open a file that is there, waiting a moment for whoever has it."""
     import duckdb
 
     end = time.monotonic() + WAIT_SECONDS

@@ -272,6 +272,10 @@ class Dialect(Words, Protocol):
         """
         ...
 
+    def read_only(self, query: str) -> list[tuple[Any, ...]]:
+        """Return what a query finds in a store that is left as it is; nothing where store or table is not there. Raises as `connect`."""
+        ...
+
     def new_type(self, column: Column, chosen: str | None) -> str:
         """Return the type for a new column; ``chosen`` is the config's.
 

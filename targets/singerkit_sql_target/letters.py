@@ -18,8 +18,8 @@ from singerkit_sql_target.dialect import Runs, Words
 from singerkit_sql_target.methods import Method
 from singerkit_sql_target.names import place_of
 from singerkit_sql_target.rejects import REJECTS
-from singerkit_sql_target.runids import begun_at
 from singerkit_sql_target.settings import Settings
+from singerkit_state.runids import begun_at
 from singerkit_wire.declarations import Declaration, read_declaration
 from singerkit_wire.messages import Message
 from singerkit_wire.stream import VERSION

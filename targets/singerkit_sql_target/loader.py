@@ -25,17 +25,20 @@ from singerkit_sql_target.loads import LOADS, has_versions
 from singerkit_sql_target.names import Places, check_alone, place_of
 from singerkit_sql_target.newest import told_of_older
 from singerkit_sql_target.rejects import REJECTS, RejectTable, Writer
-from singerkit_sql_target.runids import new_run_id
+from singerkit_sql_target.runtable import RUNS, RunTable, runs_in
 from singerkit_sql_target.settings import Settings, unmet
 from singerkit_sql_target.stage import Part, Position, Stage
 from singerkit_sql_target.states import HISTORY, TABLE, StateRow, StateTable
 from singerkit_sql_target.tables import Table, check_key, columns_of, fit_table, holds_rows, holds_values
 from singerkit_sql_target.versions import Others, Versions
 from singerkit_state.lineage import WaysOut
+from singerkit_state.runids import new_run_id
+from singerkit_state.runs import Run
 from singerkit_target.contract import Edit, SafePoint
 from singerkit_target.held import HeldLog
 from singerkit_target.outcomes import Outcome, Outcomes
 from singerkit_target.overwriting import interrupted_streams
+from singerkit_target.pastruns import AskedRuns
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import DELETED_AT, Stream
 
@@ -98,15 +101,16 @@ class SqlLoader:
         self.outcomes = Outcomes()
         self._dialect, self._settings, self._log = dialect, settings, log
         self._ways, self._stop = ways, stop
-        self._run_id = new_run_id()
-        self._writer = Writer(self._run_id)
+        self.run_id = new_run_id()
+        self._runs = RunTable(dialect, settings.schema)
+        self._writer = Writer(self.run_id)
         self._replayed: list[str] = []  # statements that remove the letters of the unit in hand
         self._states = StateTable(dialect, settings.schema)
         self._rejects = RejectTable(dialect, settings.schema)
         self._unit_log = HeldLog(log)  # what tells of the unit that is committed
         self._versions = Versions(dialect, settings, self._unit_log)
         self._incoming = Incoming(settings, self._versions)
-        self._places = Places(settings, dialect, (TABLE, HISTORY, REJECTS, LOADS))
+        self._places = Places(settings, dialect, (TABLE, HISTORY, REJECTS, LOADS, RUNS))
         self._lists = Lists(dialect, settings, log)
         self._histories = Histories(dialect, settings, self._unit_log)
         self._stage = Stage()
@@ -130,7 +134,7 @@ class SqlLoader:
     def begin(self, pipeline: str) -> str | None:
         """Begin a new epoch of the pipeline; return the state it has committed."""
         row = self._guarded(
-            lambda session: self._states.acquire(session, pipeline, self._run_id),
+            lambda session: self._states.acquire(session, pipeline, self.run_id),
             f"beginning a run of the pipeline `{pipeline}`",
         )
         self._run = Begun.with_row(row)
@@ -159,6 +163,35 @@ class SqlLoader:
             f"changing the state ({why})",
         )
         return changed.state_text
+
+    @property
+    def sequence(self) -> int | None:
+        return None if self._run is None else self._row.sequence
+
+    def begin_run(self, run: Run, keep_days: float) -> None:
+        """Note a run in the table of runs, which is made with the first."""
+        self._note_run(run, self._runs.beginning(run, keep_days))
+
+    def end_run(self, run: Run) -> None:
+        """Note what it has come to; the session is left as it was found."""
+        was_open = self._open is not None
+        self._note_run(run, self._runs.ending(run))
+        if not was_open:
+            self._leave()
+
+    def past_runs(self, asked: AskedRuns) -> Sequence[Run]:
+        return runs_in(self._dialect.read_only(self._runs.reading(asked)))
+
+    def _note_run(self, run: Run, statements: Sequence[str]) -> None:
+        def note(session: Session) -> None:
+            with session.transaction():
+                if session.inspect(self._settings.schema, RUNS) is None:
+                    session.create(self._runs.quoted, self._runs.columns())
+                for statement in statements:
+                    session.execute(statement)
+
+        self._beside.wait()
+        self._run_job(note, f"noting the run {run.id}")
 
     def close(self) -> None:
         """Leave the store; what was not committed was never in it."""

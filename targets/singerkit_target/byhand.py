@@ -36,6 +36,9 @@ class Wish:
     last_state: bool = False
     streams: tuple[str, ...] = ()
     pipeline: str | None = None
+    history: bool = False
+    since: str | None = None
+    last: int | None = None
     rejects: bool = False
     replay_rejects: bool = False
     records: bool = False
@@ -45,18 +48,26 @@ class Wish:
     @property
     def is_one(self) -> bool:
         """Whether something is asked for; UsageError when it is not one thing, or half of one."""
-        asked = [self.adopt is not None, self.start_over, self.last_state, *self._of_letters].count(True)
+        asked = [
+            self.adopt is not None,
+            self.start_over,
+            self.last_state,
+            self.history,
+            *self._of_letters,
+        ].count(True)
         if asked > 1:
             raise UsageError(
-                "Expected one of `--adopt`, `--start-over`, `--last-state`, `--rejects` and `--replay-rejects`, got several."
+                "Expected one of `--adopt`, `--start-over`, `--last-state`, `--history`, `--rejects` and `--replay-rejects`, got several."
             )
         if self.streams and not (self.start_over or self.is_of_letters):
             raise UsageError("`--stream` goes with `--start-over`, `--rejects` and `--replay-rejects` only.")
         if self.pipeline is not None and not asked:
             raise UsageError(
-                "`--pipeline` goes with `--adopt`, `--start-over`, `--last-state`, `--rejects` and `--replay-rejects`; for a run set "
+                "`--pipeline` goes with `--adopt`, `--start-over`, `--last-state`, `--history`, `--rejects` and `--replay-rejects`; for a run set "
                 "`pipeline` in the config."
             )
+        if not self.history and (self.since, self.last) != (None, None):
+            raise UsageError("`--since` and `--last` go with `--history` only.")
         if self.records and not self.rejects:
             raise UsageError("`--records` goes with `--rejects` only.")
         if self.over_stored and not self.replay_rejects:
@@ -163,7 +174,7 @@ def options() -> list[click.Option]:
         click.Option(
             ["--pipeline"],
             metavar="NAME",
-            help="With these: whose state, or whose dead letters, if the config says no name.",
+            help="With these: whose state, runs, or dead letters, if the config says no name.",
         ),
         click.Option(
             ["--rejects"],

@@ -45,6 +45,7 @@ from singerkit_target.overwriting import Overwrites
 from singerkit_target.publish import Publisher
 from singerkit_target.repeats import Repeats
 from singerkit_target.replay import TRIES, UnitInHand, waits
+from singerkit_target.runs import Found, RunNotes
 from singerkit_target.summary import Counts, Moved, Summary
 from singerkit_target.units import in_load_order, segments
 from singerkit_target.unnesting import Unnesting
@@ -157,7 +158,9 @@ class Load:
         ends_with_state: bool = False,
         ways: Callable[[str], WaysOut] = lambda _pipeline: WaysOut(("TARGET",)),
         unnesting: Unnesting | None = None,
+        notes: RunNotes | None = None,
     ) -> None:
+        self._notes = notes or RunNotes.none()
         self._ways = ways
         self._unnesting = unnesting or Unnesting(lambda _stream: None, log)
         self._unnesting.missing_is_null = lambda stream: self._missing(stream) is Missing.NULL
@@ -223,11 +226,28 @@ class Load:
         """
         warned = Warned(self._log)
         try:
+            with self._notes.ending(partial(self._found, warned), self._whose), warned:
+                self._run(source)
+        finally:
+            self._loader.close()
+            if self.summary.received or self.summary.commits:
+                self.summary.log(
+                    self._log,
+                    self._loader.set_aside_in,
+                    self._stored,
+                    self._committed_value,
+                    self._loader.outcomes,
+                )
+            warned.tell(self.summary.seconds())
+        return self.summary
+
+    def _run(self, source: IO[Any]) -> None:
+        try:
             self._loader.open()
+            self._notes.is_open = True
             try:
-                with warned:
-                    self._read(source)
-                    self._finish()
+                self._read(source)
+                self._finish()
             finally:  # whatever has happened meanwhile, the commit comes first
                 self._end_commit()
         except BadDataError as error:
@@ -240,15 +260,28 @@ class Load:
             if self._stop.count > 1:
                 self._stop.raise_if_set(self._committed_so_far())
             raise
-        finally:
-            self._loader.close()
-            if self.summary.received or self.summary.commits:
-                after = None if self._committed_state is None else decode(self._committed_state)
-                self.summary.log(
-                    self._log, self._loader.set_aside_in, self._stored, after, self._loader.outcomes
-                )
-            warned.tell(self.summary.seconds())
-        return self.summary
+
+    @property
+    def _committed_value(self) -> Any:
+        return None if self._committed_state is None else decode(self._committed_state)
+
+    def _found(self, warned: Warned) -> Found:
+        after = self._stored if self._committed_state is None else self._committed_value
+        return Found(
+            self.summary,
+            self._stored,
+            after,
+            list(self._decoders),
+            self._loader.outcomes,
+            warned.said,
+            warned.changes,
+        )
+
+    def _whose(self) -> str:
+        """The pipeline of a run that has not come to hold one."""
+        named = self._pipeline or self._pipeline_name
+        known = () if named else self._loader.pipelines()
+        return named or (known[0] if len(known) == 1 else "default")
 
     def _read(self, source: IO[Any]) -> None:
         limits = self._limits
@@ -382,6 +415,7 @@ class Load:
         self._pipeline_name, self._divided = pipeline, Divided(pipeline, mark)
         stored = self._loader.begin(pipeline)
         self._begun = True
+        self._notes.begin(pipeline)
         self._stored = None if stored is None else decode(stored)
         self._repeats.begin(start, self._stored)
         self._overwrites.begin(start if mark else self._stored)
@@ -615,6 +649,7 @@ class Load:
             self._tell_moved(stream, rows.moved, run)
         self._unit.rows += run.lines
         self._unit.size += len(run.data)
+        self.summary.size[run.stream] += len(run.data)
         self.summary.spent.on(run.stream)
         self._along.tell(self.summary)
         if rejects:
@@ -648,7 +683,7 @@ class Load:
 
     def _set_aside(self, stream: Stream, rejects: Sequence[Reject]) -> None:
         self._loader.reject(rejects)
-        self.summary.rejected[stream.name] += len(rejects)
+        self.summary.set_aside(stream.name, rejects)
         check_room(self._limits.max_rejects, self.summary.rejected.total(), rejects[-1])
 
     # --- commits -------------------------------------------------------------------------------------------

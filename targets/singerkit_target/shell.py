@@ -39,12 +39,15 @@ from singerkit_state.lineage import WaysOut
 from singerkit_state.location import file_of
 from singerkit_state.statefile import StateFileLock, check_replaceable
 from singerkit_state.value import encode
+from singerkit_target import pastruns
 from singerkit_target.abilities import Abilities
 from singerkit_target.byhand import Wish, by_hand, options
 from singerkit_target.contract import Loader
 from singerkit_target.delivery import Ways, deliveries
 from singerkit_target.load import Limits, Load, SchemaMissing
+from singerkit_target.pastruns import AskedRuns
 from singerkit_target.publish import Publisher
+from singerkit_target.runs import RunNotes
 from singerkit_target.unnesting import Unnesting
 from singerkit_wire.blocks import Judgement, KeyMissing
 from singerkit_wire.unstorable import Policy
@@ -145,6 +148,13 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "exclusiveMinimum": 0,
         "default": 10,
         "description": "Commit at the next STATE once this many seconds have passed since the last commit.",
+    },
+    "run_history_days": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 36_500,
+        "default": 90,
+        "description": "How long what a run has come to is kept beside the state, for `singerkit history`; 0: this run is not noted there.",
     },
     "max_line_bytes": {
         **_POSITIVE,
@@ -291,8 +301,16 @@ class SingerkitTarget(Target):
 
     def _load(self, source: IO[Any]) -> Counter[str]:
         calm_collector()
+        loader = self.make_loader()
+        self._notes = RunNotes(
+            loader,
+            self.logger,
+            target=self.name,
+            version=self.plugin_version,
+            keep_days=self.config["run_history_days"],
+        )
         load = Load(
-            self.make_loader(),
+            loader,
             self.judgement(),
             self.limits(),
             Publisher(self.state_file),
@@ -305,6 +323,7 @@ class SingerkitTarget(Target):
             ends_with_state=self.config["end_of_input"] == "state",
             ways=self.ways_out,
             unnesting=self.unnesting(),
+            notes=self._notes,
         )
         lock = (
             nullcontext()
@@ -370,6 +389,10 @@ class SingerkitTarget(Target):
         del source
         raise UsageError(f"{self.name} loads into no tables; leave `--tables` out.")
 
+    def tell_of_runs(self, asked: AskedRuns) -> None:
+        """Print former runs; reads no input."""
+        pastruns.tell(self.make_loader(), asked)
+
     def process_endofpipe(self) -> None:
         """Everything is committed when `_load` returns."""
 
@@ -400,6 +423,9 @@ class SingerkitTarget(Target):
         last_state: bool = False,
         stream: Sequence[str] = (),
         pipeline: str | None = None,
+        history: bool = False,
+        since: str | None = None,
+        last: int | None = None,
         rejects: bool = False,
         records: bool = False,
         replay_rejects: bool = False,
@@ -435,6 +461,9 @@ class SingerkitTarget(Target):
             last_state=last_state,
             streams=tuple(stream),
             pipeline=pipeline,
+            history=history,
+            since=since,
+            last=last,
             rejects=rejects,
             replay_rejects=replay_rejects,
             records=records,
@@ -446,11 +475,14 @@ class SingerkitTarget(Target):
                 raise UsageError("`--tables` changes nothing, and goes with none of the options that do.")
             target.tell_tables(file_input or sys.stdin.buffer)
             return
-        if wish.is_one and wish.is_of_letters:
+        if wish.is_one and (wish.is_of_letters or wish.history):
             if state_file is not None:
                 raise UsageError(
-                    "`--state-file` has no effect beside `--rejects` and `--replay-rejects`, which leave the state as it is."
+                    "`--state-file` has no effect beside `--history`, `--rejects` and `--replay-rejects`, which leave the state as it is."
                 )
+            if wish.history:
+                target.tell_of_runs(AskedRuns.of(wish.pipeline or given.get("pipeline"), since, last))
+                return
             target.see_to_letters(wish)
             return
         if wish.is_one:
@@ -469,7 +501,7 @@ class SingerkitTarget(Target):
                 help="Write the STATE value to this file after each commit.",
             )
         )
-        command.params.extend(options())
+        command.params.extend([*options(), *pastruns.options()])
         command.params.append(
             click.Option(
                 ["--tables"],

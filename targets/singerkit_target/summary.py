@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from singerkit_shell.words import counted
+from singerkit_state.runs import SENTENCES, reason_of
 from singerkit_target.ended import Ended
 from singerkit_target.measured import measure
 from singerkit_target.outcomes import Outcomes
 from singerkit_target.spent import Spent
+from singerkit_wire.batch import Reject
 
 __all__ = ["Counts", "Moved", "Summary"]
 
@@ -28,11 +30,13 @@ class Moved(NamedTuple):
 
 @dataclass(frozen=True)
 class Counts:
-    """How many records of each stream were received and set aside up to some point of the run, and values put beside their columns."""
+    """How many records of each stream were received and set aside up to some point of the run, and values put beside their columns; the bytes of their lines, and why they were set aside."""
 
     received: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     moved: Counter[Moved] = field(default_factory=Counter)
+    size: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -45,29 +49,53 @@ class Summary:
     rejected_before: Counter[str] = field(default_factory=Counter)
     moved: Counter[Moved] = field(default_factory=Counter)
     moved_before: Counter[Moved] = field(default_factory=Counter)
+    size: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    done: Counts = field(default_factory=Counts)
+    """What is committed, of all of these."""
     commits: int = 0
     replays: int = 0
     started: float = field(default_factory=time.monotonic)
     spent: Spent = field(default_factory=Spent, compare=False)
 
     def counts(self) -> Counts:
-        return Counts(self.received.copy(), self.rejected.copy(), self.moved.copy())
+        return Counts(
+            self.received.copy(),
+            self.rejected.copy(),
+            self.moved.copy(),
+            self.size.copy(),
+            self.reasons.copy(),
+        )
 
     def back_to(self, counts: Counts) -> None:
         """What came after ``counts`` were taken was given up."""
         self.received = counts.received.copy()
         self.rejected = counts.rejected.copy()
         self.moved = counts.moved.copy()
+        self.size = counts.size.copy()
+        self.reasons = counts.reasons.copy()
+
+    def set_aside(self, stream: str, rejects: Sequence[Reject]) -> None:
+        """Count records that were refused."""
+        self.rejected[stream] += len(rejects)
+        for one in rejects:
+            self._give_reason(reason_of(one.stream, one.path, one.reason))
+
+    def _give_reason(self, reason: str, count: int = 1) -> None:
+        self.reasons[reason if reason in self.reasons or len(self.reasons) < SENTENCES else "others"] += count
 
     def without(self, refused: Mapping[str, int]) -> Counts:
         """Return the counts up to the end of a unit; ``refused`` of its records the target has set aside, by stream."""
         self.received.subtract(refused)
         self.rejected.update(refused)
+        for stream, count in refused.items():
+            self._give_reason(f"{stream}: refused by the database", count)
         return self.counts()
 
     def commit(self, counts: Counts) -> None:
         """A unit is committed, with which ``counts`` are reached; records of the next one may have been received meanwhile."""
         self.spent.on_each(counts.received - self.committed)
+        self.done = counts
         self.committed = counts.received.copy()
         self.rejected_before = counts.rejected.copy()
         self.moved_before = counts.moved.copy()
@@ -75,9 +103,7 @@ class Summary:
 
     def begin_again(self) -> None:
         """The unit in hand is to be written once more."""
-        self.received = self.committed.copy()
-        self.rejected = self.rejected_before.copy()
-        self.moved = self.moved_before.copy()
+        self.back_to(self.done)
         self.replays += 1
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from types import TracebackType
 
 from singerkit_shell.words import beginning, counted
@@ -20,6 +21,7 @@ class Warned(logging.Filter):
         super().__init__()
         self._log = log
         self._said: dict[str, None] = {}
+        self._changes: dict[str, None] = {}
 
     def __enter__(self) -> Warned:
         self._log.addFilter(self)
@@ -36,7 +38,19 @@ class Warned(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno == logging.WARNING:
             self._said[record.getMessage()] = None
+        if getattr(record, "schema_change", False):
+            self._changes[record.getMessage()] = None
         return True
+
+    @property
+    def said(self) -> Sequence[str]:
+        """The warnings, each once."""
+        return list(self._said)
+
+    @property
+    def changes(self) -> Sequence[str]:
+        """What was told of tables that were made or altered."""
+        return list(self._changes)
 
     def tell(self, seconds: float) -> None:
         """Say each of them once more, in short, of a run of so many ``seconds``."""

@@ -35,6 +35,7 @@ from singerkit_sql_target.dialect import (
 from singerkit_sql_target.naming import lower_ascii
 from singerkit_sql_target.session import StandardSession, key_in
 from singerkit_state.duckdb_file import first_line, open_or_make, quoted, run
+from singerkit_state.store_duckdb import opened
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb.arrow import ROWS, Rows, as_arrow
 from target_duckdb.changes import change
@@ -67,6 +68,16 @@ class DuckDialect:
 
     def connect(self) -> Session:
         return _DuckSession(self, open_or_make(self._path, setting=" (`database`)"))
+
+    def read_only(self, query: str) -> list[tuple[Any, ...]]:
+        """Return what a query finds in the file as it is, which is not made; nothing where its table is not there."""
+        if not self._path.exists():
+            return []
+        with contextlib.closing(opened(str(self._path), for_writing=False)) as connection:
+            try:
+                return run(connection, query)
+            except duckdb.CatalogException:
+                return []
 
     def quote(self, *names: str) -> str:
         return quoted(*names)

@@ -13,6 +13,7 @@ from singerkit_sql_target.patterns import NAME
 from singerkit_sql_target.target import SqlTarget
 from singerkit_target.byhand import Wish
 from singerkit_target.contract import Loader
+from singerkit_target.pastruns import AskedRuns
 from singerkit_target.shell import COMMON_SETTINGS
 from target_duckdb.domain import ABILITIES
 
@@ -78,6 +79,10 @@ class TargetDuckDB(SqlTarget):
 
     def database(self) -> str:
         return str(self._path)
+
+    def tell_of_runs(self, asked: AskedRuns) -> None:
+        if self._path.exists():
+            super().tell_of_runs(asked)
 
     def make_loader(self) -> Loader:
         from singerkit_sql_target.loader import SqlLoader

@@ -22,11 +22,15 @@ from singerkit_shell.errors import (
 )
 from singerkit_state import manifest
 from singerkit_state.reached import NOTHING, reached
+from singerkit_state.runfile import NAME as RUNS
+from singerkit_state.runfile import RunFile
+from singerkit_state.runs import Run
 from singerkit_state.statefile import StateFileLock
 from singerkit_state.value import digest
 from singerkit_target.contract import Edit, RowsChanged, RowsCut, RowsGone, RowsUnclear, SafePoint
 from singerkit_target.metadata import MetadataColumns
 from singerkit_target.outcomes import Outcomes
+from singerkit_target.pastruns import AskedRuns
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.kinds import Kind
 from singerkit_wire.stream import Stream
@@ -71,7 +75,8 @@ class JsonlLoader:
         self._files = Files(folder)
         self._held = contextlib.ExitStack()
         self._manifest = manifest.Manifest("")
-        self._run_id = uuid.uuid4().hex
+        self.run_id = uuid.uuid4().hex
+        self._runs = RunFile(folder / RUNS)
         self._safe: tuple[SafePoint, dict[str, int]] | None = None
         self._amiss: dict[str, _Amiss] = {}
         self._reached = NOTHING
@@ -91,7 +96,7 @@ class JsonlLoader:
     def begin(self, pipeline: str) -> str | None:
         """Lock the folder, cut off what a run that died did not commit, and see which files are not as they were left."""
         self._held.enter_context(StateFileLock(self._folder / manifest.NAME, pipeline))
-        taken = manifest.begin(self._folder, pipeline, self._run_id)
+        taken = manifest.begin(self._folder, pipeline, self.run_id)
         self._manifest = taken
         self._reached = reached(taken.state)
         self._cut_leftovers()
@@ -287,7 +292,7 @@ class JsonlLoader:
         """Append refused records to the file of dead letters."""
         letters = [
             {
-                "run_id": self._run_id,
+                "run_id": self.run_id,
                 "stream": letter.stream.encode("utf-8", "replace").decode(),
                 "line": letter.line,
                 "path": letter.path.encode("utf-8", "replace").decode(),
@@ -422,6 +427,26 @@ class JsonlLoader:
         # It is a newer run's by now, or the disk is full: what is there is seen to at the next run.
         with contextlib.suppress(SingerkitError, OSError):
             self._note(at_work=left)
+
+    @property
+    def sequence(self) -> int | None:
+        return self._manifest.sequence if self._manifest.epoch else None
+
+    def begin_run(self, run: Run, keep_days: float) -> None:
+        """Note a run in the file of runs."""
+        self._runs.begin(run, keep_days)
+
+    def end_run(self, run: Run) -> None:
+        """Note what it has come to."""
+        self._runs.end(run)
+
+    def past_runs(self, asked: AskedRuns) -> Sequence[Run]:
+        try:
+            return asked.among(self._runs.read())
+        except OSError as error:
+            raise ConfigurationError(
+                f"The history of runs {self._runs.path} cannot be read ({error.strerror}); nothing was changed."
+            ) from None
 
     def close(self) -> None:
         with self._held:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from psycopg2 import DataError
+from psycopg2 import DataError, Error
 from psycopg2.extensions import cursor as Cursor
 
 from singerkit_shell.errors import BadDataError, FencedError, RetryableError, SingerkitError
@@ -24,7 +24,7 @@ from singerkit_sql_target.lists import Lists
 from singerkit_sql_target.names import Places, check_alone, place_of
 from singerkit_sql_target.newest import told_of_older
 from singerkit_sql_target.rejects import Writer
-from singerkit_sql_target.runids import new_run_id
+from singerkit_sql_target.runtable import RUNS, RunTable
 from singerkit_sql_target.settings import Settings, unmet
 from singerkit_sql_target.versions import Others, Versions
 from singerkit_state.lineage import WaysOut
@@ -36,17 +36,20 @@ from singerkit_state.postgres.store import change_row
 from singerkit_state.postgres.table import DEFAULT_TABLE, ensure_table
 from singerkit_state.postgres.url import StateUrl
 from singerkit_state.reached import NOTHING
+from singerkit_state.runids import new_run_id
+from singerkit_state.runs import Run
 from singerkit_state.shards import are_of_one
 from singerkit_state.store import Change
 from singerkit_target.contract import Edit, SafePoint, UnitLost
 from singerkit_target.held import HeldLog
 from singerkit_target.outcomes import Outcomes
 from singerkit_target.overwriting import interrupted_streams
+from singerkit_target.pastruns import AskedRuns
 from singerkit_target.replay import waits
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.masks import is_masked
 from singerkit_wire.stream import DELETED_AT, Stream
-from target_postgres import ahead, overwriting, partitions, rejects
+from target_postgres import ahead, overwriting, partitions, rejects, runs
 from target_postgres.arrays import with_arrays
 from target_postgres.connect import NO_WISHES, Connection, Wishes, connect, pid_of
 from target_postgres.domain import ABILITIES, DOMAIN
@@ -133,9 +136,12 @@ class PostgresLoader:
         self._state_table = state_table
         self._close_server = close_server
         self._ways, self._way = ways, ways("")
-        self._run_id = new_run_id()
-        self._writer = Writer(self._run_id)
-        self._places = Places(settings, WORDS, (state_table, history.name_of(state_table), rejects.TABLE))
+        self.run_id = new_run_id()
+        self._runs = RunTable(WORDS, settings.schema)
+        self._writer = Writer(self.run_id)
+        self._places = Places(
+            settings, WORDS, (state_table, history.name_of(state_table), rejects.TABLE, RUNS)
+        )
         self._unit_log = HeldLog(log)  # what tells of the unit in hand
         self._versions = Versions(WORDS, settings, self._unit_log)
         self._incoming = Incoming(settings, self._versions)
@@ -211,7 +217,7 @@ class PostgresLoader:
         """Take the pipeline's lock and begin a new epoch; return the state it has committed."""
 
         def take(connection: Connection) -> StateRow:
-            return acquire(connection, self._settings.schema, self._state_table, pipeline, self._run_id)
+            return acquire(connection, self._settings.schema, self._state_table, pipeline, self.run_id)
 
         def end_lost_session(connection: Connection) -> None:
             end_lost(
@@ -227,6 +233,34 @@ class PostgresLoader:
         self._storing.interrupted = interrupted_streams(row.state_text)
         self._began_with = row.state_text
         return row.state_text
+
+    @property
+    def sequence(self) -> int | None:
+        return None if self._begun is _NOT_BEGUN else self._begun.row.sequence
+
+    def begin_run(self, run: Run, keep_days: float) -> None:
+        """Note a run in the table of runs."""
+        self._note_run(self._runs.beginning(run, keep_days))
+
+    def end_run(self, run: Run) -> None:
+        """Note what it has come to, on a connection of its own where that of the run is gone."""
+        if self._open_session.is_alive:
+            self.rollback()
+        if self._open_session.is_alive:
+            self._note_run(self._runs.ending(run))
+            return
+        with contextlib.closing(self._connect()) as connection:
+            _raise(runs.note(connection, self._runs, self._runs.ending(run)))
+
+    def past_runs(self, asked: AskedRuns) -> Sequence[Run]:
+        try:
+            with contextlib.closing(self._connect()) as connection:
+                return runs.read(connection, self._runs, asked)
+        finally:
+            self._close_server()
+
+    def _note_run(self, statements: Sequence[str]) -> None:
+        _raise(self._call(lambda connection: runs.note(connection, self._runs, statements), "noting the run"))
 
     @property
     def set_aside_in(self) -> str:
@@ -817,6 +851,11 @@ class PostgresLoader:
     def _call(self, job: Callable[[Connection], Any], doing: str) -> Any:
         self._waiting.send_all()
         return self._open_session.call(job, doing)
+
+
+def _raise(refusal: Error | None) -> None:
+    if refusal is not None:
+        raise refusal
 
 
 def _nothing(_connection: Connection) -> None:

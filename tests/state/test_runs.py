@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from singerkit_shell.secrets import redactor
+from singerkit_state.runfile import RunFile
 from singerkit_state.runs import SENTENCES, Run, StreamRun, as_json, from_json, sentences
 
 AT = datetime(2026, 11, 28, 23, 0, 0, 123_000, UTC)
@@ -76,3 +79,26 @@ def test_of_many_sentences_some_are_kept_and_of_a_long_one_its_beginning() -> No
     assert len(kept) == SENTENCES
     assert kept[0] == "again"
     assert len(kept[1]) == 1000
+
+
+def test_a_file_of_runs_survives_a_torn_line_and_loses_what_is_too_old(tmp_path: Path) -> None:
+    file = RunFile(tmp_path / "runs.jsonl")
+    begun = replace(RUN, result="running", ended=None)
+    file.begin(begun, 1.0)
+    with file.path.open("a") as lines:
+        lines.write('{"id": "torn by a full dis')
+    later = replace(begun, id="r2", started=AT + timedelta(hours=1))
+    file.begin(later, 1.0)
+    assert [(run.id, run.result) for run in file.read()] == [("r1", "killed"), ("r2", "running")]
+    file.end(replace(later, result="complete"))
+    file.end(replace(RUN, id="r3", exit_code=75))
+
+    assert [(run.id, run.result) for run in file.read()] == [
+        ("r1", "killed"),
+        ("r2", "complete"),
+        ("r3", "failed"),
+    ]
+    file.begin(replace(begun, id="r4", started=AT + timedelta(days=2)), 47.5 / 24)
+    assert [run.id for run in file.read()] == ["r1", "r2", "r3", "r4"]
+    file.begin(replace(begun, id="r5", started=AT + timedelta(days=2)), 1.0)
+    assert [run.id for run in file.read()] == ["r4", "r5"]

@@ -157,6 +157,13 @@ SCHEMA: Mapping[str, Any] = {
             "default": 1,
             "description": "How many pipelines run at a time.",
         },
+        "run_history_days": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 36_500,
+            "default": 90,
+            "description": "How long what a run has come to is kept beside its state file; 0: it is not noted there.",
+        },
         "on_failure": {
             "type": "object",
             "required": ["exec"],
@@ -233,6 +240,7 @@ class Plan:
     pipelines: Mapping[str, Pipeline]
     jobs: int
     on_failure: tuple[Sequence[str], float] | None
+    run_history_days: float = 90.0
 
 
 def default_file() -> str:
@@ -378,6 +386,7 @@ def _plan_of(path: str, config: Mapping[str, Any], referred: Mapping[str, Referr
         {name: pipeline(name, one) for name, one in config["pipelines"].items()},
         config.get("jobs", 1),
         failure and ([failure["exec"], *failure.get("args", ())], seconds_of(failure.get("timeout", "1m"))),
+        config.get("run_history_days", 90.0),
     )
 
 

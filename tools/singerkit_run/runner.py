@@ -11,6 +11,7 @@ from singerkit_run.children import run_alone
 from singerkit_run.outcomes import Outcome, stopped_by
 from singerkit_run.planfile import Pipeline, Plan
 from singerkit_run.programs import Found, located
+from singerkit_run.record import Record
 from singerkit_run.tries import Result, Running, Telling
 from singerkit_shell.signals import StopFlag
 
@@ -42,6 +43,7 @@ def run_all(
                     results[name] = Result(name, stopped_by(stop, "it was not begun"))
                 elif hindrance:
                     results[name] = Result(name, Outcome(0), skipped_for=hindrance)
+                    _record_of(plan, name).end(Outcome(0), 0, committed=False, skipped_for=hindrance)
                 elif len(running) < jobs and _is_ready(plan.pipelines[name], names, results):
                     running[pool.submit(run, name)] = name
             done, _ = wait(running, timeout=_TURN, return_when=FIRST_COMPLETED)
@@ -73,10 +75,19 @@ def _run_one(
 ) -> Result:
     telling = telling_of(name)
     telling.news("begins.")
-    result = Running(plan.pipelines[name], found, plan.folder, env, telling, stop).result()
+    record = _record_of(plan, name)
+    result = Running(plan.pipelines[name], found, plan.folder, env, telling, stop, record).result()
+    if record.failure:
+        telling.news(f"is not noted in the history of runs ({record.failure}); it is as it was else.")
     if result.outcome.code and not result.outcome.is_stop and plan.on_failure is not None:
         _tell_of_failure(plan, result, env, telling, stop)
     return result
+
+
+def _record_of(plan: Plan, name: str) -> Record:
+    pipeline = plan.pipelines[name]
+    ends = pipeline.tap.exec, pipeline.target.exec
+    return Record(name, pipeline.state_file, plan.run_history_days, ends)
 
 
 def _tell_of_failure(

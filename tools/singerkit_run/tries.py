@@ -16,6 +16,7 @@ from singerkit_run.owed import Loaded, Owed
 from singerkit_run.pipe import Ground, run_pipe, sentence_in
 from singerkit_run.planfile import Hook, Pipeline
 from singerkit_run.programs import Found
+from singerkit_run.record import Record, lock_of
 from singerkit_run.states import Collected, Watched
 from singerkit_shell.errors import LockHeldError, SingerkitError
 from singerkit_shell.signals import StopFlag
@@ -59,9 +60,11 @@ class Running:
         env: Mapping[str, str],
         telling: Telling,
         stop: StopFlag,
+        record: Record,
     ) -> None:
+        self._record = record
         self._pipeline, self._found, self._folder = pipeline, found, folder
-        self._env = {**env, "SINGERKIT_PIPELINE": pipeline.name}
+        self._env = {**env, "SINGERKIT_PIPELINE": pipeline.name, "SINGERKIT_RUN": record.id}
         self._telling, self._stop = telling, stop
         self._tries = 0
         self._committed = False
@@ -70,13 +73,15 @@ class Running:
     def result(self) -> Result:
         began = time.monotonic()
         outcome = self._outcome()
+        self._record.end(outcome, self._tries, committed=self._committed)
         return Result(self._pipeline.name, outcome, time.monotonic() - began, self._tries, self._committed)
 
     def _outcome(self) -> Outcome:
         name, file = self._pipeline.name, self._pipeline.state_file
         try:
             os.makedirs(os.path.dirname(file), exist_ok=True)
-            with StateFileLock(f"{file.removesuffix('.json')}.run", name):
+            with StateFileLock(lock_of(file), name):
+                self._record.begin()
                 write_name(self._pipeline)
                 self._owed.begin()
                 outcome = self._to_its_end()

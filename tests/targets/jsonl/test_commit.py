@@ -112,7 +112,7 @@ def test_the_next_run_cuts_off_what_was_not_committed_and_goes_on(folder: Path) 
     second.commit(NEW)
     second.close()
     assert (numbers(folder), numbers(folder, "b")) == ([1, 4], [3])
-    assert second._run_id != first._run_id
+    assert second.run_id != first.run_id
 
 
 def test_a_first_run_has_no_state(folder: Path) -> None:
@@ -314,7 +314,7 @@ def test_uncommitted_dead_letters_of_an_earlier_run_are_cut_off(folder: Path) ->
 
 
 def test_the_manifest_names_the_run(loader: JsonlLoader, folder: Path) -> None:
-    assert stored(folder)["run_id"] == loader._run_id
+    assert stored(folder)["run_id"] == loader.run_id
 
 
 def test_a_loader_that_is_closed_leaves_nothing_open(folder: Path) -> None:
@@ -381,14 +381,14 @@ def test_dead_letters_are_part_of_the_unit(loader: JsonlLoader, folder: Path) ->
     letters = [json.loads(line) for line in (folder / REJECTS).read_text().splitlines()]
     assert letters == [
         {
-            "run_id": loader._run_id,
+            "run_id": loader.run_id,
             "stream": "a?",
             "line": 7,
             "path": "$.n?",
             "reason": "no?",
             "record": '{"n":"\ufffd"}',
         },
-        {"run_id": loader._run_id, "stream": "b", "line": 8, "path": "$", "reason": "bad", "record": "{}"},
+        {"run_id": loader.run_id, "stream": "b", "line": 8, "path": "$", "reason": "bad", "record": "{}"},
     ]
     assert REJECTS == "_singerkit_rejects.jsonl"
     assert stored(folder)["files"] == {REJECTS: (folder / REJECTS).stat().st_size}

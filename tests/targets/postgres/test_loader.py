@@ -185,7 +185,7 @@ def test_the_next_run_is_told_the_committed_state(target: Target) -> None:
     second = target.loader(begin=False)
     assert second.begin("orders") == OLD
     assert target.state()[:2] == (2, 1)
-    assert second._run_id != first._run_id
+    assert second.run_id != first.run_id
 
 
 @pytest.mark.usefixtures("impatient")
@@ -758,9 +758,9 @@ def test_dead_letters_are_committed_with_the_unit(target: Target) -> None:
     columns = "pipeline, run_id, stream, line, path, reason, record"
     found = target.query(f"SELECT {columns} FROM {{}} ORDER BY id", "_singerkit_rejects")
     assert [(*row[:-1], bytes(row[-1])) for row in found] == [
-        ("orders", loader._run_id, "a\ufffd?", 7, "$.n\ufffd", "Expected `integer`\ufffd", odd.record),
-        ("orders", loader._run_id, "b", 8, "$", "no", b"{}"),
-        ("orders", loader._run_id, "c", 9, "$", "third", b"{}"),
+        ("orders", loader.run_id, "a\ufffd?", 7, "$.n\ufffd", "Expected `integer`\ufffd", odd.record),
+        ("orders", loader.run_id, "b", 8, "$", "no", b"{}"),
+        ("orders", loader.run_id, "c", 9, "$", "third", b"{}"),
     ]
     times = target.query("SELECT now() - rejected_at < interval '1 minute' FROM {}", "_singerkit_rejects")
     assert times == [(True,)] * 3
@@ -1245,7 +1245,7 @@ def test_state_rows_are_those_of_the_state_library(target: Target) -> None:
     try:
         row = state_row.read(connection, target.schema, "_singerkit_state", "orders")
         assert row is not None
-        assert (row.sequence, row.state_text, row.run_id) == (1, OLD, target.made[0]._run_id)
+        assert (row.sequence, row.state_text, row.run_id) == (1, OLD, target.made[0].run_id)
         assert row.committed_at is not None
         assert datetime.now(UTC) - row.committed_at < timedelta(minutes=1)
     finally:

@@ -91,6 +91,7 @@ CONNECTION: dict[str, Any] = {
 }
 """What libpq is given; it decides what each of them does."""
 SHARED_SHOWN_ELSEWHERE = {
+    "run_history_days": "test_runs_are_kept_for_as_long_as_is_said",
     "rows_gone": "test_a_landing_place_may_be_emptied_after_each_run",
 }
 SHOWN_ELSEWHERE = SHARED_SHOWN_ELSEWHERE | {
@@ -143,7 +144,7 @@ def into_files(folder: Path, messages: Sequence[Any], config: dict[str, Any]) ->
             path.read_text("utf-8"),
         )
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != place
+        if path.is_file() and path not in (place, path.with_name("_singerkit_runs.jsonl"))
     }
     return done.code, done.stdout, left
 

@@ -1,0 +1,123 @@
+"""The history of runs in a table beside the state table: a row a run, with columns for whoever asks in SQL, and all of it as JSON in the last one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from singerkit_sql_target.dialect import Words
+from singerkit_sql_target.letters import literal
+from singerkit_state.runs import Run, as_json, from_json, time_text
+from singerkit_target.pastruns import AskedRuns
+from singerkit_wire.kinds import Kind
+
+__all__ = ["RUNS", "RunTable", "runs_in"]
+
+RUNS = "_singerkit_runs"
+
+_COLUMNS: Mapping[str, Kind] = {
+    "run_id": Kind.STRING,
+    "pipeline": Kind.STRING,
+    "started_at": Kind.DATE_TIME,
+    "ended_at": Kind.DATE_TIME,
+    "result": Kind.STRING,
+    "exit_code": Kind.INTEGER,
+    "reason": Kind.STRING,
+    "rows_loaded": Kind.INTEGER,
+    "rows_new": Kind.INTEGER,
+    "rows_changed": Kind.INTEGER,
+    "rows_deleted": Kind.INTEGER,
+    "rows_set_aside": Kind.INTEGER,
+    "commits": Kind.INTEGER,
+    "sequence": Kind.INTEGER,
+    "warnings": Kind.INTEGER,
+    "run": Kind.JSON,
+}
+_FORMER = 100
+"""How many of the last runs of a pipeline are looked at when one begins: all but the one before it had their end noted by then."""
+
+
+class RunTable:
+    """The statements, by which a database keeps and gives back the runs of one schema."""
+
+    def __init__(self, words: Words, schema: str) -> None:
+        self._words, self._schema = words, schema
+        self.quoted = words.quote(schema, RUNS)
+
+    def columns(self) -> list[tuple[str, str]]:
+        """Return the names and types of the columns."""
+        return [(name, self._words.types[kind]) for name, kind in _COLUMNS.items()]
+
+    def beginning(self, run: Run, keep_days: float) -> list[str]:
+        """Return what notes a run as being at work, for one transaction: whichever was and has not told its end was killed, and old ones go."""
+        mine = f"pipeline = {literal(run.pipeline)}"
+        last = f"SELECT run_id FROM {self.quoted} WHERE {mine} ORDER BY run_id DESC LIMIT {_FORMER}"
+        killed = run.killed()
+        return [
+            f"UPDATE {self.quoted} SET result = {literal(killed.result)}, reason = {literal(killed.reason)} WHERE {mine} AND "
+            f"result = 'running' AND run_id IN ({last})",
+            f"DELETE FROM {self.quoted} WHERE {mine} AND started_at < {self._moment(run.started - timedelta(days=keep_days))}",
+            self._insertion(run),
+        ]
+
+    def ending(self, run: Run) -> list[str]:
+        """Return what puts a run in the place of what was noted of it, for one transaction."""
+        return [
+            f"DELETE FROM {self.quoted} WHERE pipeline = {literal(run.pipeline)} AND run_id = {literal(run.id)}",
+            self._insertion(run),
+        ]
+
+    def reading(self, asked: AskedRuns) -> str:
+        """Return the query of runs, for `runs_in`."""
+        limits = [] if asked.pipeline is None else [f"pipeline = {literal(asked.pipeline)}"]
+        limits += [] if asked.since is None else [f"started_at >= {self._moment(asked.since)}"]
+        where = f" WHERE {' AND '.join(limits)}" if limits else ""
+        text = f"CAST(run AS {self._words.types[Kind.STRING]}) AS said"
+        place = "row_number() OVER (PARTITION BY pipeline ORDER BY started_at DESC, run_id DESC) AS place"
+        found = f"SELECT {text}, result, started_at, run_id, {place} FROM {self.quoted}{where}"
+        last = "" if asked.last is None else f" WHERE place <= {asked.last}"
+        return f"SELECT said, result FROM ({found}) AS found{last} ORDER BY started_at DESC, run_id DESC"
+
+    def _insertion(self, run: Run) -> str:
+        values: Sequence[Any] = (
+            run.id,
+            run.pipeline,
+            run.started,
+            run.ended,
+            run.result,
+            run.exit_code,
+            run.reason,
+            *map(run.total, ("rows", "new", "changed", "deleted", "set_aside")),
+            run.commits,
+            run.sequence,
+            run.warned,
+            as_json(run),
+        )
+        names = ", ".join(map(self._words.quote, _COLUMNS))
+        return f"INSERT INTO {self.quoted} ({names}) VALUES ({', '.join(map(self._value, values))})"
+
+    def _value(self, value: Any) -> str:
+        if value is None:
+            return "NULL"
+        if isinstance(value, datetime):
+            return self._moment(value)
+        return str(value) if isinstance(value, int) else literal(value)
+
+    def _moment(self, at: datetime) -> str:
+        return f"CAST({literal(time_text(at))} AS {self._words.types[Kind.DATE_TIME]})"
+
+
+def runs_in(rows: Sequence[tuple[Any, ...]]) -> list[Run]:
+    """Return the runs that a query has found, as they began."""
+    return list(_runs(rows))[::-1]
+
+
+def _runs(rows: Sequence[tuple[Any, ...]]) -> Iterator[Run]:
+    for text, result in rows:
+        with contextlib.suppress(
+            ValueError
+        ):  # of another program, or of a version that writes something else
+            run = from_json(text)
+            yield run.killed() if result == "killed" else run

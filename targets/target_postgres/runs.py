@@ -1,0 +1,66 @@
+"""The history of runs in PostgreSQL: one message to the server when a run begins, and one at its end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+import psycopg2
+from psycopg2 import errors as pg_errors
+from psycopg2.extensions import cursor as Cursor
+
+from singerkit_sql_target.runtable import RunTable, runs_in
+from singerkit_state.runs import Run
+from singerkit_target.pastruns import AskedRuns
+from target_postgres.connect import Connection
+from target_postgres.faults import fault
+from target_postgres.words import WORDS
+
+__all__ = ["note", "read"]
+
+_WAIT = "SET LOCAL lock_timeout = '3s'"
+"""Whoever holds the table for longer is not worth waiting for."""
+
+
+def note(connection: Connection, table: RunTable, statements: Sequence[str]) -> psycopg2.Error | None:
+    """Run statements, all or none of them, outside any transaction; return what PostgreSQL says against them.
+
+    The table is made on first need. Several statements in one message are one transaction.
+    """
+    together = "; ".join([_WAIT, *statements])
+    before = connection.autocommit
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            try:
+                cursor.execute(together)
+            except pg_errors.UndefinedTable:
+                _make(cursor, table)
+                cursor.execute(together)
+    except psycopg2.Error as error:
+        return error
+    finally:
+        if not connection.closed:
+            connection.autocommit = before
+    return None
+
+
+def _make(cursor: Cursor, table: RunTable) -> None:
+    columns = ", ".join(f"{WORDS.quote(name)} {type_}" for name, type_ in table.columns())
+    made_by_another = (pg_errors.UniqueViolation, pg_errors.DuplicateTable)
+    with contextlib.suppress(*made_by_another):  # just now
+        cursor.execute(
+            f"CREATE TABLE IF NOT EXISTS {table.quoted} ({columns}, PRIMARY KEY (pipeline, run_id))"
+        )
+
+
+def read(connection: Connection, table: RunTable, asked: AskedRuns) -> list[Run]:
+    """Return the runs that are meant; none where there is no table."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(table.reading(asked))
+            return runs_in(cursor.fetchall())
+    except pg_errors.UndefinedTable:
+        return []
+    except psycopg2.Error as error:
+        raise fault(error, "reading the history of runs") from None

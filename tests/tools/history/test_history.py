@@ -1,0 +1,145 @@
+"""`singerkit history`: what the runner and the targets say of runs, as one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from tools.run.projects import BIN, Project, record, schema, state
+from waiting import wait_until
+
+from singerkit_history.command import history
+from singerkit_history.joining import joined
+from singerkit_history.table import lines_of
+from singerkit_state.runs import Run, StreamRun
+
+AT = datetime(2026, 11, 28, 3, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(tmp_path)
+    return Project(tmp_path)
+
+
+def asked(*arguments: str, code: int = 0) -> list[dict[str, Any]]:
+    result = CliRunner().invoke(history, ["--json", *arguments], standalone_mode=False)
+    assert (result.exception, result.return_value) == (None, code), result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_runs_of_the_runner_have_what_their_targets_say_and_those_of_the_shell_stand_beside_them(
+    project: Project,
+) -> None:
+    once = "test -e tried || { touch tried; exit 69; }"
+    project.add(
+        "orders", schema(), record(1), state(1), once, record(2), state(2), retries={"times": 1, "wait": "0s"}
+    )
+    project.add("items", "echo 'No such table: items' >&2; exit 65")
+    project.add("lines", after=["items"])
+    assert project.run()[0] == 65
+    plain = f"./orders.sh | {BIN / 'target-jsonl'} --config state/orders.pipeline.json --config orders.json"
+    subprocess.run(plain, shell=True, check=True, capture_output=True)
+
+    runs = asked()
+    by_name = {run["pipeline"]: run for run in runs[1:]}
+
+    assert (
+        runs[0]["pipeline"],
+        runs[0]["tap"],
+        runs[0]["result"],
+        runs[0]["tries"],
+        runs[0]["streams"]["a"]["rows"],
+    ) == (
+        "orders",
+        None,
+        "complete",
+        1,
+        2,
+    )
+    orders, items, lines = by_name["orders"], by_name["items"], by_name["lines"]
+    assert (orders["result"], orders["tries"], orders["tap"], len(orders["parts"])) == (
+        "complete",
+        2,
+        "orders.sh",
+        2,
+    )
+    assert (orders["streams"]["a"]["rows"], orders["committed"], orders["sequence"]) == (3, True, 2)
+    assert (items["result"], items["exit_code"], items["reason"]) == ("failed", 65, "No such table: items")
+    assert (lines["result"], lines["tries"]) == ("skipped", 0)
+    assert {run["pipeline"] for run in asked("--failed")} == {"lines", "items"}
+    assert len(asked("orders")) == 2
+    assert len(asked("--last", "1")) == 1
+    assert asked("--since", "1d") == runs
+    assert asked("--target", "target-jsonl", "--config", "orders.json")[0] == runs[0]
+
+
+def test_a_run_whose_runner_is_killed_is_killed(project: Project) -> None:
+    project.add("orders", schema(), record(1), state(1), "touch begun", "exec sleep 600")
+    process = project.start()
+    wait_until((project.folder / "begun").exists)
+    assert [run["result"] for run in asked()] == ["running"]
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    wait_until(lambda: not project.living())
+    [run] = asked()
+    assert (run["result"], run["streams"]["a"]["rows"]) == ("killed", 1)
+
+
+def test_a_history_that_cannot_be_written_is_told_of_and_changes_nothing(project: Project) -> None:
+    (project.folder / "state" / "orders.runs.jsonl").mkdir(parents=True)
+    project.add("orders", schema(), record(1), state(1))
+    code, said = project.run()
+    assert (code, project.rows("orders")) == (0, [1])
+    assert "is not noted in the history of runs" in said
+
+
+def run_of(name: str, minutes: int = 0, **more: Any) -> Run:
+    at = AT + timedelta(minutes=minutes)
+    return Run(
+        name, more.pop("pipeline", "orders"), at, at, 2.0, **{"result": "complete", "exit_code": 0, **more}
+    )
+
+
+def test_tries_of_a_runner_that_has_left_no_word_here_are_one_run() -> None:
+    """It ran in a container, say, whose disk is gone."""
+    first = run_of(
+        "a", result="failed", exit_code=69, runner="r", streams={"s": StreamRun(1, new=1, bookmark_after="1")}
+    )
+    second = run_of(
+        "b", 1, runner="r", streams={"s": StreamRun(2, new=None, bookmark_before="1", bookmark_after="2")}
+    )
+
+    [run] = joined([], [second, first])
+
+    assert (run.id, run.parts, run.tries, run.result, run.started) == ("r", ("a", "b"), 2, "complete", AT)
+    assert run.streams["s"] == StreamRun(3, bookmark_after="2")
+
+
+@pytest.mark.parametrize("width", [80, 100, None])
+def test_the_table_has_room(width: int | None) -> None:
+    stream = StreamRun(
+        1_204, 1_180, 24, 3, 0, 2, 99_000, 1.0, "2026-11-27T02:59:58Z", "2026-11-28T02:59:41.123456Z", 31.0
+    )
+    runs = [
+        run_of("a", streams={"orders": stream}, warned=2),
+        run_of(
+            "b", result="failed", exit_code=69, tries=3, reason="The API did not answer within 60 s. " * 4
+        ),
+    ]
+    lines = list(lines_of(runs, width))
+
+    assert all(len(words) <= (width or 999) for line in lines for words in (line.words, *line.below))
+    header, first, second = lines
+    assert "1,180" in first.words
+    assert "failed (69)" in second.words
+    assert " ".join(" ".join(second.below).split()) == ("The API did not answer within 60 s. " * 4).strip()
+    assert ("bookmark before" in header.words) == (width is None)
+    assert (first.colour, second.colour) == (None, "red")

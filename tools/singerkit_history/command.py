@@ -1,0 +1,158 @@
+"""`singerkit history`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from singerkit_history.asking import Question, ask, noted_by_runner, of_pipelines, questions_of
+from singerkit_history.joining import joined
+from singerkit_history.table import lines_of
+from singerkit_run.command import chosen_of, file_and_names
+from singerkit_run.durations import DURATION, seconds_of
+from singerkit_run.outcomes import Outcome, worst_of
+from singerkit_run.planfile import read_plan
+from singerkit_run.programs import find_programs, located
+from singerkit_shell.arguments import Command
+from singerkit_shell.configfile import variables_beside
+from singerkit_shell.errors import UsageError
+from singerkit_shell.secrets import redactor
+from singerkit_shell.signals import stop_flag
+from singerkit_shell.validate import CONFIG_PATHS
+from singerkit_state.runs import Run, as_json
+
+__all__ = ["history"]
+
+_LAST = 20
+
+
+@click.command(cls=Command, short_help="Show what former runs have come to.")
+@click.argument("words", nargs=-1, metavar="[FILE] [NAME]...")
+@click.option("--target", metavar="EXEC", help="Without a file of pipelines: the target that is asked.")
+@click.option(
+    "--config",
+    multiple=True,
+    metavar="FILE",
+    help="With --target: its config, or several, of which the last counts.",
+)
+@click.option(
+    "--last",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"No more than the last N runs ({_LAST}, unless --since is given).",
+)
+@click.option(
+    "--since",
+    metavar="WHEN",
+    help="Runs that began at this moment (ISO 8601), or so long ago (`36h`, `7d`), or later.",
+)
+@click.option("--failed", is_flag=True, help="Only runs that have not ended well.")
+@click.option("--json", "as_lines", is_flag=True, help="A line of JSON for each run.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Print a traceback with every error.")
+@click.pass_context
+def history(
+    ctx: click.Context,
+    words: Sequence[str],
+    target: str | None,
+    config: Sequence[str],
+    last: int | None,
+    since: str | None,
+    failed: bool,
+    as_lines: bool,
+) -> int:
+    """Show what former runs of the pipelines of FILE, or of those named, have come to, the newest first.
+
+    FILE is that of `singerkit run`; what that has noted and what the targets have is put together. Without such a file a target can be asked:
+    `singerkit history --target target-postgres --config warehouse.json`.
+
+    Exit codes: 0; that of a target that could not be asked, behind what is known without it; 64 usage, 78 the file is wrong.
+    """
+    stop_flag.install()
+    if config and target is None:
+        raise UsageError(
+            "`--config` goes with `--target` only: a file of pipelines names the configs itself."
+        )
+    moment = None if since is None else _moment(since)
+    last = _LAST if last is None and since is None else last
+    asked = None if failed else last  # which of them have failed is seen here
+    if target is not None:
+        runs, problems = _of_target(target, config, words, moment, asked)
+    else:
+        runs, problems = _of_file(ctx, words, moment, asked)
+    if failed:
+        runs = [run for run in runs if run.result not in ("complete", "running")]
+    if moment is not None:
+        runs = [run for run in runs if run.started >= moment]
+    _show(runs[:last], as_lines=as_lines)
+    for problem in problems:
+        click.echo(f"WARNING {redactor.mask(problem.why)}", err=True)
+    return worst_of(problems).code
+
+
+def _moment(since: str) -> datetime:
+    if re.fullmatch(DURATION.strip("^$"), since):
+        return datetime.now(UTC) - timedelta(seconds=seconds_of(since))
+    try:
+        at = datetime.fromisoformat(since)
+    except ValueError:
+        raise UsageError(
+            f"Expected a moment such as 2026-11-28 or 2026-11-28T21:00:00Z, or a length of time such as 36h, at `--since`, got `{since[:40]}`."
+        ) from None
+    return at.astimezone()  # without an offset: of this machine's clock, as the table shows it
+
+
+def _of_target(
+    called: str, configs: Sequence[str], names: Sequence[str], since: datetime | None, last: int | None
+) -> tuple[list[Run], list[Outcome]]:
+    path = located(called, os.getcwd())
+    if path is None:
+        raise UsageError(
+            f"There is no executable `{called}`, which is named at `--target`, in PATH or in that place."
+        )
+    question = Question((path, *(part for one in configs for part in ("--config", one))), os.getcwd())
+    [heard] = ask([question], os.environ, since, last, stop_flag)
+    problems = [Outcome(heard.code, heard.why)] if heard.code else []
+    runs = [run for run in heard.runs if not names or run.pipeline in names]
+    return joined((), runs), problems
+
+
+def _of_file(
+    ctx: click.Context, words: Sequence[str], since: datetime | None, last: int | None
+) -> tuple[list[Run], list[Outcome]]:
+    path, named = file_and_names(words)
+    ctx.meta[CONFIG_PATHS] = [path]
+    plan = read_plan(path)
+    names = chosen_of(plan, named)
+    found, missing = find_programs(plan, names, stop_flag)
+    there = [name for name in names if plan.pipelines[name].target.exec in found]
+    env = {**variables_beside(plan.path), **os.environ}
+    tries = 1 + max((plan.pipelines[name].retries.times for name in there), default=0)
+    heard = ask(questions_of(plan, there, found), env, since, last and last * tries, stop_flag)
+    of_targets = [run for one in heard for run in one.runs]
+    runs = joined(noted_by_runner(plan, names), of_pipelines(of_targets, plan, names))
+    problems = [Outcome(one.code, one.why) for one in heard if one.code]
+    return runs, [*problems, *(Outcome(78, f"{one}.") for one in missing)]
+
+
+def _show(runs: Sequence[Run], *, as_lines: bool) -> None:
+    if as_lines:
+        for run in runs:
+            click.echo(as_json(run))
+        return
+    if not runs:
+        click.echo("There are no runs.", err=True)
+        return
+    is_terminal = sys.stdout.isatty()
+    in_colour = is_terminal and not os.environ.get("NO_COLOR")
+    for line in lines_of(runs, shutil.get_terminal_size().columns if is_terminal else None):
+        click.echo(
+            click.style(redactor.mask(line.words), fg=line.colour) if in_colour else redactor.mask(line.words)
+        )
+        for below in line.below:
+            click.echo(redactor.mask(below))

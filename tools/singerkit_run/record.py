@@ -1,0 +1,98 @@
+"""What the runner notes of a run, beside the state file: what a target cannot see, as that it was never started, or how often the pipe was tried."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from singerkit_run.outcomes import Outcome
+from singerkit_shell.errors import SingerkitError
+from singerkit_state.runfile import RunFile
+from singerkit_state.runids import new_run_id
+from singerkit_state.runs import Run, sentences
+from singerkit_state.statefile import holder_of
+
+__all__ = ["Record", "lock_of", "of_runner"]
+
+
+class Record:
+    """One run of a pipeline; nothing that goes wrong with its file ends it."""
+
+    def __init__(self, pipeline: str, state_file: str, keep_days: float, ends: tuple[str, str]) -> None:
+        self._file = RunFile(_place(Path(state_file)))
+        self._keep_days, self._clock = keep_days, time.monotonic()
+        tap, target = ends
+        self._run = Run(
+            new_run_id(),
+            pipeline,
+            datetime.now(UTC),
+            tries=0,
+            tap=os.path.basename(tap),
+            target=os.path.basename(target),
+            host=platform.node(),
+            pid=os.getpid(),
+        )
+        self.failure = ""
+        """Why it is not noted, if it is not."""
+
+    @property
+    def id(self) -> str:
+        return self._run.id
+
+    def begin(self) -> None:
+        """Note that it is at work, once it holds its pipeline."""
+        self._surely(lambda: self._file.begin(self._run, self._keep_days))
+
+    def end(self, outcome: Outcome, tries: int, *, committed: bool, skipped_for: str = "") -> None:
+        """Note what it has come to."""
+        reason = f"It was not run, since {skipped_for} has not ended well." if skipped_for else outcome.why
+        self._run = replace(
+            self._run,
+            ended=datetime.now(UTC),
+            seconds=round(time.monotonic() - self._clock, 3),
+            result=_result(outcome, is_skipped=bool(skipped_for)),
+            exit_code=None if skipped_for else outcome.code,
+            reason=next(iter(sentences([reason] if reason else [])), ""),
+            tries=tries,
+            committed=committed,
+        )
+        self._surely(lambda: self._file.end(self._run))
+
+    def _surely(self, note: Callable[[], None]) -> None:
+        if not self._keep_days or self.failure:
+            return
+        try:
+            self._file.path.parent.mkdir(parents=True, exist_ok=True)
+            note()
+        except (OSError, SingerkitError) as error:
+            self.failure = str(error) or type(error).__name__
+
+
+def _result(outcome: Outcome, *, is_skipped: bool) -> str:
+    if is_skipped:
+        return "skipped"
+    if outcome.is_stop:
+        return "stopped"
+    return "failed" if outcome.code else "complete"
+
+
+def of_runner(state_file: Path) -> list[Run]:
+    """Return what is noted of the runs of a pipeline; the last one was killed where it has not told its end, and nobody holds its pipeline."""
+    runs = RunFile(_place(state_file)).read()
+    if any(run.result == "running" for run in runs) and holder_of(lock_of(str(state_file))) is None:
+        return [run.killed() if run.result == "running" else run for run in runs]
+    return runs
+
+
+def lock_of(state_file: str) -> str:
+    """Return the path whose lock a run of a pipeline holds."""
+    return f"{state_file.removesuffix('.json')}.run"
+
+
+def _place(state_file: Path) -> Path:
+    return state_file.with_name(f"{state_file.name.removesuffix('.json')}.runs.jsonl")
