@@ -92,6 +92,12 @@ class Child:
         if self._ended is not None:
             self._ended.put(self)
 
+    def written(self) -> int | None:
+        """Return how many bytes it has written, to whatever; None where the system does not tell."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            return int(Path(f"/proc/{self._process.pid}/io").read_text().split("wchar:")[1].split()[0])
+        return None
+
     def wait(self, seconds: float) -> bool:
         """Wait so long for its end; return whether that has come."""
         return self._gone.wait(seconds)

@@ -42,9 +42,19 @@ _ENDINGS = (".yaml", ".yml", ".toml", ".json")
     metavar="i/n",
     help="Run one of n parts, counted from 0; n runs, at any time and place, do all (docs/shards.md).",
 )
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Print all that taps and targets say, and not only what matters."
+)
 @click.option("--debug", is_flag=True, expose_value=False, help="Print a traceback with every error.")
 @click.pass_context
-def run(ctx: click.Context, words: Sequence[str], jobs: int | None, dry_run: bool, shard: str | None) -> int:
+def run(
+    ctx: click.Context,
+    words: Sequence[str],
+    jobs: int | None,
+    dry_run: bool,
+    shard: str | None,
+    verbose: bool,
+) -> int:
     """Run the pipelines of FILE, or those named, each behind those that it names in `after`.
 
     FILE is YAML, TOML or JSON; without one `singerkit.yaml` (or .yml, .toml, .json) in this folder. A pipeline that fails holds up
@@ -73,7 +83,12 @@ def run(ctx: click.Context, words: Sequence[str], jobs: int | None, dry_run: boo
             click.echo(line)
         return 0
     return _run(
-        plan, chosen, found, jobs or plan.jobs, {} if shard is None else {"SINGERKIT_SHARD": str(part)}
+        plan,
+        chosen,
+        found,
+        jobs or plan.jobs,
+        {} if shard is None else {"SINGERKIT_SHARD": str(part)},
+        verbose,
     )
 
 
@@ -127,11 +142,16 @@ def _missing_notifier(plan: Plan) -> list[str]:
 
 
 def _run(
-    plan: Plan, names: Sequence[str], found: dict[str, Found], jobs: int, more: Mapping[str, str]
+    plan: Plan,
+    names: Sequence[str],
+    found: dict[str, Found],
+    jobs: int,
+    more: Mapping[str, str],
+    everything: bool,
 ) -> int:
-    teller = Teller()
     env = {**variables_beside(plan.path), **os.environ, **more}
-    results = run_all(plan, names, found, jobs, env, teller.of, stop_flag)
+    with Teller(everything) as teller:
+        results = run_all(plan, names, found, jobs, env, teller.of, stop_flag)
     if len(results) > 1:
         for line in summary(results):
             teller.say(line)

@@ -36,13 +36,14 @@ _LED = re.compile(r".*\b(?:CRITICAL|ERROR) +(?:[\w.-]+: )?")
 
 @dataclass(frozen=True)
 class Ground:
-    """Where a pipe runs, and to whom it tells what: ``say`` lines of either side, ``on_state`` lines of the target's stdout."""
+    """Where a pipe runs, and to whom it tells what: ``say`` lines of either side, ``on_state`` lines of the target's stdout, ``at_work`` how much the tap has written."""
 
     folder: str
     env: Mapping[str, str]
     stop: StopFlag
     say: Callable[[str, str], None]
     on_state: Callable[[bytes], None]
+    at_work: Callable[[Callable[[], int | None]], None] = lambda _written: None
 
 
 def run_pipe(commands: Commands, ground: Ground, timeout: float | None) -> Outcome:
@@ -62,6 +63,7 @@ def _started(commands: Commands, ground: Ground) -> Iterator[_Pipe]:
         finally:
             os.close(read_end)
         pipe.tap = pipe.start("tap", commands, ground, stdout=write_end)
+        ground.at_work(pipe.tap.written)
         yield pipe
     finally:
         pipe.leave()

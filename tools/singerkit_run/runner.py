@@ -77,6 +77,7 @@ def _run_one(
     telling.news("begins.")
     record = _record_of(plan, name)
     result = Running(plan.pipelines[name], found, plan.folder, env, telling, stop, record).result()
+    telling.ended(result)
     if record.failure:
         telling.news(f"is not noted in the history of runs ({record.failure}); it is as it was else.")
     if result.outcome.code and not result.outcome.is_stop and plan.on_failure is not None:

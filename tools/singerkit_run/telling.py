@@ -1,13 +1,18 @@
-"""What a run says: the lines of its programs with their pipeline before them, and at the end what became of each."""
+"""What a run says: the lines of its programs with their pipeline before them, how far it is, and at the end what became of each."""
 
 from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 
 from singerkit_run.durations import shown
+from singerkit_run.lines import Lines
 from singerkit_run.outcomes import worst_of
+from singerkit_run.progress import ERASED, Progress
 from singerkit_run.tries import Result, Telling
 from singerkit_shell.aligned import aligned
 from singerkit_shell.secrets import redactor
@@ -17,20 +22,59 @@ __all__ = ["Teller", "summary", "verdict"]
 
 
 class Teller:
-    """Writes whole lines to stderr, whichever thread has them."""
+    """Writes whole lines to stderr, whichever thread has them; with ``everything`` all that the programs say. Use as a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, everything: bool = False) -> None:
         self._lock = threading.Lock()
+        self._everything = everything
+        self._is_terminal = sys.stderr.isatty()
+        self._progress = Progress(sys.stderr, self._lock)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Teller:
+        if self._is_terminal:
+            self._stack.enter_context(self._progress)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
 
     def of(self, pipeline: str) -> Telling:
+        say = self.say if self._everything else self._stamped  # what is told as it comes has times of its own
+        lines = Lines(lambda who, line: say(f"{pipeline} {who} | {line}"), self._everything)
         return Telling(
-            lambda side, line: self.say(f"{pipeline} {side} | {line}"),
-            lambda news: self.say(f"{pipeline} {news}"),
+            lines.hear,
+            lambda news: self._stamped(f"{pipeline} {news}"),
+            partial(self._progress.begin, pipeline),
+            partial(self._end, lines),
         )
+
+    def _end(self, lines: Lines, result: Result) -> None:
+        self._progress.end(result.name)
+        if result.outcome.code and not result.outcome.is_stop and lines.left_out:
+            self._stamped(f"{result.name} had said, too:")
+            lines.tell_what_was_left_out()
+        self._stamped(f"{result.name} {_end(result)}")
+
+    def _stamped(self, line: str) -> None:
+        self.say(f"{time.strftime('%H:%M:%S' if self._is_terminal else '%Y-%m-%d %H:%M:%S')} {line}")
 
     def say(self, line: str) -> None:
         with self._lock:
-            print(redactor.mask(line), file=sys.stderr, flush=True)
+            print(f"{ERASED if self._is_terminal else ''}{redactor.mask(line)}", file=sys.stderr, flush=True)
+
+
+def _end(result: Result) -> str:
+    seconds = shown(result.seconds)
+    if result.outcome.is_stop:
+        return f"was stopped after {seconds}."
+    if result.outcome.code:
+        return f"failed after {seconds} with {result.outcome.code}: {result.outcome.why}"
+    return (
+        f"ended well after {seconds}."
+        if result.committed
+        else f"ended well after {seconds}; there was nothing new."
+    )
 
 
 def summary(results: Sequence[Result]) -> list[str]:

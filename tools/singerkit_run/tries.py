@@ -31,10 +31,12 @@ _ASKING_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Telling:
-    """Whom a pipeline tells: ``line`` what its programs say, ``news`` what becomes of it."""
+    """Whom a pipeline tells: ``line`` what its programs say, ``news`` what becomes of it, ``at_work`` how much its tap has written, ``ended`` what it has come to."""
 
     line: Callable[[str, str], None]
     news: Callable[[str], None]
+    at_work: Callable[[Callable[[], int | None]], None]
+    ended: Callable[[Result], None]
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ class Running:
             self._stop,
             say,
             (lambda _line: None) if commands.is_target_ours else collected.take,
+            self._telling.at_work,
         )
         try:
             outcome = run_pipe(commands, ground, pipeline.timeout)

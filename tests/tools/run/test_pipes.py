@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 from waiting import wait_until
@@ -22,11 +21,6 @@ from .projects import Project, record, schema, state
 FOREVER = "exec sleep 600"
 PRINTS_STATES = [r"""sed -n 's/.*"value": \(.*\)}$/\1/p'"""]
 """A target of others that loads nothing."""
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
 
 
 def test_both_end_well(project: Project) -> None:

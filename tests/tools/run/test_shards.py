@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from singerkit_run.commands import write_name
 from singerkit_run.planfile import read_plan
 from singerkit_run.programs import Found
@@ -14,11 +12,6 @@ from singerkit_run.shards import sharded
 from singerkit_state.shards import Shard
 
 from .projects import Project, state
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
 
 
 def test_a_tap_of_ours_is_told_its_shard_and_its_state_is_kept_apart(project: Project) -> None:
