@@ -5,6 +5,7 @@
     new_type(column, chosen) -> str  the type of a column that is to be made
     fitting(column, found, wanted)   the type that keeps what is stored and what comes: ``found`` itself, another, None
     change(found, wanted)            the way to text or documents, where that keeps what is stored
+    choice(column, found, wanted)    the way to a type that somebody has chosen, and which values are the same then
     as_stored(column, type)          the column with the kind in which its values are given; None: none goes there
     error(error, doing)              what an exception of the driver means to the user
     session.inspect, create, alter   tables as they are, and additive changes; each in a transaction of its own
@@ -34,6 +35,7 @@ __all__ = [
     "ORDER",
     "Abilities",
     "Change",
+    "Choice",
     "Dialect",
     "Existing",
     "ExistingColumn",
@@ -79,6 +81,18 @@ class Change:
 
     using: str
     note: str = ""
+    keeps_keys: bool = True
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A way to the type that somebody has chosen: ``using`` is the expression of the column ``{}``, null where there is none.
+
+    ``survives`` is the condition under which a value is the same then; None: each is. ``keeps_keys`` as of `Change`.
+    """
+
+    using: str
+    survives: str | None = None
     keeps_keys: bool = True
 
 
@@ -288,6 +302,10 @@ class Dialect(Words, Protocol):
 
     def change(self, found: str, wanted: str) -> Change | None:
         """Return the way from one type to another of quite another kind, where that keeps all values; None: there is none."""
+        ...
+
+    def choice(self, column: Column, found: str, wanted: str) -> Choice | None:
+        """Return the way to a type that is chosen for a column with values; None: none keeps any."""
         ...
 
     def as_stored(self, column: Column, type_: str) -> Column | None: ...

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from singerkit_shell.errors import BadDataError
+from singerkit_sql_target.choosing import chosen_change, refused_choice, tell_chosen
 from singerkit_sql_target.deletions import may_hold_marks, new_marks
 from singerkit_sql_target.dialect import (
     ORDER,
@@ -476,10 +477,16 @@ def _plan(fitting: _Fitting, existing: Existing, every: Mapping[str, Column]) ->
         )
         if wider is not None:
             fits, change = _widened(fitting, column, found.type, wider)
+        is_chosen = fits is None and _chosen(fitting, column) is not None and name not in fitting.waiting
+        if is_chosen:
+            change = chosen_change(
+                fitting, fitting.session, fitting.dialect, column, name, found.type, wanted[name]
+            )
+            fits = wanted[name] if change is not None else None
         if fits is None:
             misfits.append((name, found.type, wanted[name]))
         elif fits != found.type:
-            changes.append(_Alteration(name, fits, change=change, was_blank=is_blank))
+            changes.append(_Alteration(name, fits, change=change, was_blank=is_blank, is_chosen=is_chosen))
             types[name] = fits
     return _Plan(types, changes, misfits)
 
@@ -525,7 +532,9 @@ def _alter_all(
             _alter(fitting, existing, one)
         if one.was_blank:
             fitting.tell_blank(one.name, one.type)
-        if one.change is not None:
+        if one.is_chosen:
+            tell_chosen(fitting, every[one.name], one.name, existing.columns, one.type)
+        elif one.change is not None:
             fitting.tell_wider(
                 every[one.name].name, existing.columns[one.name].type, one.type, one.change.note
             )
@@ -540,6 +549,7 @@ class _Alteration:
     is_new: bool = False
     change: Change | None = None
     was_blank: bool = False
+    is_chosen: bool = False
 
 
 def _wider(fitting: _Fitting, column: Column, wanted: str) -> str | None:
@@ -606,30 +616,15 @@ def _refuse_types(
 ) -> None:
     named = [(every[name].name, found, wanted) for name, found, wanted in misfits]
     chosen = [
-        (name, found, wanted)
+        (every[name].name, name, found, wanted)
         for name, found, wanted in misfits
         if _chosen(fitting, every[name]) and not every[name].is_key
     ]
     if chosen:
-        raise _refused_choice(fitting, chosen, every)
+        raise refused_choice(fitting, chosen)
     raise BadDataError(
         f"{fitting.expected(named)}; what is stored is untouched: {_as_text(fitting, [name for name, _, _ in misfits[:MOST_NAMED]], every)}"
         f"read the stream anew: run {fitting.start_over}, `DROP TABLE {fitting.quoted}`, then the pipeline again; or, {FORGET_TYPES}"
-    )
-
-
-def _refused_choice(
-    fitting: _Fitting, misfits: Sequence[tuple[str, str, str]], every: Mapping[str, Column]
-) -> BadDataError:
-    """What refuses types that the user has chosen for columns of others."""
-    named = [(every[name].name, found, wanted) for name, found, wanted in misfits]
-    changes = ", ".join(
-        fitting.statement(f"ALTER {fitting.dialect.quote(name)} TYPE {wanted}")
-        for name, _, wanted in misfits[:MOST_NAMED]
-    )
-    return BadDataError(
-        f"{fitting.expected(named)}, as `column_types` or `x-sql-datatype` says, which is for new columns; what is stored is untouched: change "
-        f"the column with {changes}, or, where all that comes can be stored as before, take the type out of there; then run again."
     )
 
 
@@ -674,26 +669,16 @@ def _as_stored(
                 f"(`{fitting.dialect.types[column.kind]}` is the default), then run again."
             )
         if fitting.settings.appends(stream.name):  # every row is kept, whatever becomes of its key
-            return _telling_the_statement(fitting, replace(found, is_key=False), columns[column.name])
+            return replace(found, is_key=False)
         name = columns[column.name]
         _judge_key(fitting, column, found, type_, is_there=existing is not None and name in existing.columns)
-        return _telling_the_statement(fitting, found, columns[column.name])
+        return found
 
     given = tuple(map(stored, stream.columns))
     fitting.tell_of_mixed(given)
     for column in metadata.values():
         stored(column)
     return replace(stream, columns=given)
-
-
-def _telling_the_statement(fitting: _Fitting, given: Column, name: str) -> Column:
-    """Of a column that holds not every number say how one with values becomes text; `column_types` is for new ones."""
-    if given.numbers is None:
-        return given
-    dialect = fitting.dialect
-    change = fitting.statement(f"ALTER {dialect.quote(name)} TYPE {dialect.types[Kind.STRING]}")
-    holder = f"{given.numbers.holder.removesuffix(')')}; where values are stored, run {change} first)"
-    return replace(given, numbers=replace(given.numbers, holder=holder))
 
 
 def _judge_key(fitting: _Fitting, declared: Column, given: Column, type_: str, *, is_there: bool) -> None:

@@ -11,22 +11,22 @@ from collections.abc import Mapping
 
 from singerkit_sql_target.dialect import Change
 
-__all__ = ["change"]
+__all__ = ["IN_UTC", "WITHOUT_ZEROS", "change"]
 
 _TEXT, _JSON = "VARCHAR", "JSON"
 _WHOLE = re.compile(r"TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT|DECIMAL\(\d+,0\)")
 _DECIMAL = re.compile(r"DECIMAL\(\d+,\d+\)")
 _AS_WRITTEN = "CAST({} AS VARCHAR)"
-_WITHOUT_ZEROS = f"regexp_replace({_AS_WRITTEN}, '(?:[.]0+|([.][0-9]*[1-9])0+)$', '\\1')"
+WITHOUT_ZEROS = f"regexp_replace({_AS_WRITTEN}, '(?:[.]0+|([.][0-9]*[1-9])0+)$', '\\1')"
 # Not cast: what a moment is without a zone would depend on the zone of the session.
-_IN_UTC = (
+IN_UTC = (
     "regexp_replace(strftime(make_timestamp(epoch_us({})), '%Y-%m-%dT%H:%M:%S.%f'), '[.]?0+$', '') || 'Z'"
 )
 _TEXTS: Mapping[str, Change] = {
     "BOOLEAN": Change(_AS_WRITTEN),
     "DATE": Change(_AS_WRITTEN),
     "TIME": Change(_AS_WRITTEN, "as `12:30:00`, however they were sent", keeps_keys=False),
-    "TIMESTAMP WITH TIME ZONE": Change(_IN_UTC, "in UTC, in whatever zone they were sent", keeps_keys=False),
+    "TIMESTAMP WITH TIME ZONE": Change(IN_UTC, "in UTC, in whatever zone they were sent", keeps_keys=False),
     "UUID": Change(_AS_WRITTEN, "in small letters, however they were sent", keeps_keys=False),
 }
 
@@ -47,5 +47,5 @@ def _text_of(found: str) -> Change | None:
     if _WHOLE.fullmatch(found):
         return Change(_AS_WRITTEN)
     if _DECIMAL.fullmatch(found):
-        return Change(_WITHOUT_ZEROS, keeps_keys=False)
+        return Change(WITHOUT_ZEROS, keeps_keys=False)
     return _TEXTS.get(found)

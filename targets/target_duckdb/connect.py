@@ -25,6 +25,7 @@ from singerkit_sql_target.arrays import as_stream
 from singerkit_sql_target.dialect import (
     ORDER,
     Change,
+    Choice,
     Existing,
     ExistingColumn,
     Field,
@@ -39,6 +40,7 @@ from singerkit_state.store_duckdb import opened
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb.arrow import ROWS, Rows, as_arrow
 from target_duckdb.changes import change
+from target_duckdb.choosing import choice
 from target_duckdb.domain import ABILITIES, DOMAIN
 from target_duckdb.retyping import is_replayed, retype
 from target_duckdb.types import TYPES
@@ -96,6 +98,9 @@ class DuckDialect:
 
     def change(self, found: str, wanted: str) -> Change | None:
         return change(found, wanted)
+
+    def choice(self, column: Column, found: str, wanted: str) -> Choice | None:
+        return choice(column, found, wanted)
 
     def as_stored(self, column: Column, type_: str) -> Column | None:
         return TYPES.as_stored(column, type_)

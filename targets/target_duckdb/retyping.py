@@ -34,7 +34,7 @@ def retype(session: Session, table: str, column: str, type_: str, using: str | N
     )
     try:
         with session.transaction():
-            session.execute(f"{alter} USING 'null'")
+            session.execute(f"{alter} USING {_of_a_constant(type_)}")
             session.execute(
                 f"UPDATE {table} AS stored SET {column} = {_MADE}.made FROM {_MADE} WHERE stored.rowid = {_MADE}.place"
             )
@@ -42,6 +42,10 @@ def retype(session: Session, table: str, column: str, type_: str, using: str | N
         raise unknown.error from None
     finally:
         session.execute(f"DROP TABLE IF EXISTS {_MADE}")
+
+
+def _of_a_constant(type_: str) -> str:
+    return "'null'" if type_ in (_JSON, "VARCHAR") else "NULL"
 
 
 def _by_way_of_a_column(session: Session, table: str, alter: str, type_: str, made: str) -> None:

@@ -82,21 +82,6 @@ def test_another_type_is_refused_with_statements_that_help(file: Path) -> None:
     assert rows(file) == [(1, "5"), (2, "x")]
 
 
-@pytest.mark.parametrize("chosen", ["DOUBLE", "VARCHAR"])
-def test_a_type_that_is_chosen_for_a_column_that_is_there_is_told_with_the_statement_that_gives_it(
-    file: Path, chosen: str
-) -> None:
-    whole = {"type": ["null", "integer"]}
-    load(file, schema("id", a=whole), record(id=1, a=5), STATE({"at": 1})).expect(0)
-    again = [schema("id", a=whole), record(id=2, a=6), STATE({"at": 2})]
-    told = load(file, *again, column_types={"s.a": chosen}).expect(65).stderr
-    assert "as `column_types` or `x-sql-datatype` says, which is for new columns" in told
-    [statement] = re.findall(r"change the column with `(ALTER TABLE [^`]+)`", told)
-    query(file, statement)
-    load(file, *again, column_types={"s.a": chosen}).expect(0)
-    assert query(file, "SELECT count(*), count(a), typeof(any_value(a)) FROM s") == [(2, 2, chosen)]
-
-
 def test_a_column_of_a_type_that_nobody_knows_is_named_and_left(file: Path) -> None:
     with duckdb.connect(str(file)) as connection:
         connection.execute("CREATE TABLE s AS SELECT 7 AS id, {'x': 1} AS a")

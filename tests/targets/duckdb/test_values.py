@@ -143,10 +143,7 @@ def test_a_number_with_too_many_digits_is_refused_and_never_rounded(file: Path) 
     messages = [schema, RECORD("s", {"id": 0, "a": 1}), *records, STATE({"at": 1})]
     fails = {"column_types": chosen, "on_unstorable": "fail"}
     refused = load(file, *messages, **fails).expect(65)
-    others = (
-        "(`column_types` chooses another: VARCHAR, which keeps every digit, or DOUBLE, which rounds; where values are stored, run "
-        '`ALTER TABLE "main"."s" ALTER "a" TYPE VARCHAR` first)'
-    )
+    others = "(`column_types` chooses another: VARCHAR, which keeps every digit, or DOUBLE, which rounds)"
     excess = "got one with more than 9 digits after the point"
     assert (
         f"Expected a number that its column of type DECIMAL(38,9) {others} can hold, {excess}"
@@ -247,7 +244,7 @@ def test_every_kind_has_a_type_that_takes_it() -> None:
     assert TargetDuckDB.abilities({"load_method": "append-only"}).appends("s")
 
 
-def test_a_column_of_doubles_with_values_takes_what_it_would_round_after_the_statement_that_is_told(
+def test_a_column_of_doubles_with_values_takes_what_it_would_round_as_the_text_that_is_advised(
     file: Path,
 ) -> None:
     """The sentence named `column_types` alone, which the next run refused for the values that are stored."""
@@ -255,7 +252,7 @@ def test_a_column_of_doubles_with_values_takes_what_it_would_round_after_the_sta
     load(file, schema, RECORD("s", {"id": 1, "n": 0.1}), STATE({"at": 1})).expect(0)
     wide = [schema, RECORD("s", {"id": 2, "n": 2**53 + 1}), STATE({"at": 2})]
     said = load(file, *wide, on_unstorable="fail").expect(65).last_words
-    query(file, said.split("are stored, run `")[1].split("`")[0])
+    assert "`column_types` chooses another: VARCHAR, which keeps every digit" in said
     load(file, *wide, column_types={"s.n": "VARCHAR"}).expect(0)
     assert rows(file) == [(1, "0.1"), (2, "9007199254740993")]
 
