@@ -17,6 +17,7 @@ from singerkit_shell.configfile import read_config
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, UsageError
 from singerkit_shell.exits import exit_code_of
 from singerkit_shell.secrets import redactor
+from singerkit_shell.trials import CHECK_CONFIG, CHECK_CONFIGS, try_each
 from singerkit_shell.validate import CONFIG_PATHS
 from singerkit_shell.words import ended
 
@@ -141,7 +142,14 @@ def start(plugin: Any) -> NoReturn:
             )
         plugin.cli()
 
-    sys.exit(exit_code_of(run, name, _debug()))
+    def main() -> NoReturn:
+        sys.exit(exit_code_of(run, name, _debug()))
+
+    if CHECK_CONFIGS in sys.argv[1:]:
+        for answer in try_each(sys.stdin, main):
+            print(answer, flush=True)
+        sys.exit(0)
+    main()
 
 
 def _open_standard_streams() -> None:
@@ -158,6 +166,13 @@ def adopt(command: click.Command, name: str, logger: logging.Logger) -> ShellCom
         if param.name == "config":
             param.opts = ["-c", "--config"]
             param.callback = config_callback  # type: ignore[assignment]
+    command.params.append(
+        click.Option(
+            [CHECK_CONFIG],
+            is_flag=True,
+            help="See whether a run would take the config, and end: nothing is read, opened or asked.",
+        )
+    )
     command.params.append(
         click.Option(
             ["--debug"], is_flag=True, expose_value=False, help="Print a traceback with every error."

@@ -460,6 +460,7 @@ class SingerkitTap(Tap):
         state: str | None = None,
         catalog: str | None = None,
         shard: str | None = None,
+        check_config: bool = False,
     ) -> None:
         """Run the command line; ``state`` is a path or a state URL, ``catalog`` a path, ``shard`` like `0/8`."""
         if about:
@@ -474,6 +475,9 @@ class SingerkitTap(Tap):
                 catalog=None if catalog is None else read_json_object(catalog, "catalog"),
                 setup_mapper=False,
             )
+            if check_config:
+                tap.logger.info("The config%s is one that a run takes.", config_place())
+                return
             tap.print_version(print_fn=tap.logger.info)
             tap.take_shard(part)
             if state is not None:

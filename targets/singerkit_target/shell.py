@@ -432,6 +432,7 @@ class SingerkitTarget(Target):
         over_stored: bool = False,
         schema: str | None = None,
         tables: bool = False,
+        check_config: bool = False,
     ) -> None:
         """Run the target on the command line; see `byhand.options` for the settings that change a state instead."""
         if about:
@@ -453,6 +454,9 @@ class SingerkitTarget(Target):
         if state_file is not None:
             state_file = _checked_state_file(state_file)
             target.check_state_file(state_file)
+        if check_config:
+            target.logger.info("The config%s is one that a run takes.", config_place())
+            return
         target.state_file = state_file
         target._reads_environment = config is not None and config.parse_env
         wish = Wish(

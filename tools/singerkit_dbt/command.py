@@ -14,7 +14,7 @@ from singerkit_dbt.asking import Asking, Loaded
 from singerkit_dbt.folder import FOLDER, Difference, difference, write
 from singerkit_dbt.tables import same_places
 from singerkit_dbt.texts import Freshness, texts_of
-from singerkit_run.command import chosen_of, file_and_names, missing_files
+from singerkit_run.command import chosen_of, file_and_names
 from singerkit_run.durations import DURATION, seconds_of
 from singerkit_run.planfile import read_plan
 from singerkit_run.programs import find_programs
@@ -24,7 +24,7 @@ from singerkit_shell.errors import ConfigurationError, UsageError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import CONFIG_PATHS
-from singerkit_shell.words import counted
+from singerkit_shell.words import counted, ended
 
 __all__ = ["command"]
 
@@ -93,12 +93,14 @@ def generate(
             f"Expected a dbt project in {folder}, which has no {_PROJECT_FILE}; nothing was written: name its folder with `--project`."
         )
     chosen = chosen_of(plan, names)
-    found, problems = find_programs(plan, chosen, stop_flag)
+    env = {**variables_beside(path), **os.environ}
+    found, problems = find_programs(plan, chosen, env, stop_flag)
     stop_flag.raise_if_set("nothing was written.")
-    problems += missing_files(plan, chosen)
     if problems:
-        raise ConfigurationError(f"{'; '.join(problems)}. Nothing was written: mend {path}.")
-    asking = Asking(plan, found, {**variables_beside(path), **os.environ}, stop_flag, _warn)
+        raise ConfigurationError(
+            f"{ended('; '.join(problems))} Nothing was written: mend {path}, or what it names."
+        )
+    asking = Asking(plan, found, env, stop_flag, _warn)
     loaded = [asking.loaded(plan.pipelines[name]) for name in chosen]
     _see_one_database(loaded)
     tables = same_places(table for one in loaded for table in one.tables)

@@ -129,9 +129,9 @@ def _of_file(
     ctx.meta[CONFIG_PATHS] = [path]
     plan = read_plan(path)
     names = chosen_of(plan, named)
-    found, missing = find_programs(plan, names, stop_flag)
-    there = [name for name in names if plan.pipelines[name].target.exec in found]
     env = {**variables_beside(plan.path), **os.environ}
+    found, missing = find_programs(plan, names, env, stop_flag, tries_configs=False)
+    there = [name for name in names if plan.pipelines[name].target.exec in found]
     tries = 1 + max((plan.pipelines[name].retries.times for name in there), default=0)
     heard = ask(questions_of(plan, there, found), env, since, last and last * tries, stop_flag)
     of_targets = [run for one in heard for run in one.runs]

@@ -12,7 +12,7 @@ from singerkit_run.dryrun import lines_of
 from singerkit_run.planfile import Plan, default_file, read_plan
 from singerkit_run.programs import Found, find_programs, located
 from singerkit_run.runner import run_all
-from singerkit_run.shards import problems_of_shard, sharded
+from singerkit_run.shards import problems_of_shard, sharded, with_words_of
 from singerkit_run.telling import Teller, summary, verdict
 from singerkit_shell.arguments import Command
 from singerkit_shell.configfile import variables_beside
@@ -20,9 +20,10 @@ from singerkit_shell.errors import ConfigurationError, UsageError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import CONFIG_PATHS, line_of, nearest
+from singerkit_shell.words import ended
 from singerkit_state.shards import Shard
 
-__all__ = ["chosen_of", "file_and_names", "missing_files", "run"]
+__all__ = ["chosen_of", "file_and_names", "run"]
 
 _ENDINGS = (".yaml", ".yml", ".toml", ".json")
 
@@ -69,27 +70,27 @@ def run(
     ctx.meta[CONFIG_PATHS] = [path]
     plan = read_plan(path)
     chosen = chosen_of(plan, names)
-    found, problems = find_programs(plan, chosen, stop_flag)
+    env = {
+        **variables_beside(plan.path),
+        **os.environ,
+        **({} if shard is None else {"SINGERKIT_SHARD": str(part)}),
+    }
+    found, problems = find_programs(with_words_of(plan, part), chosen, env, stop_flag)
     stop_flag.raise_if_set("nothing was run.")
     problems += problems_of_shard(
         plan, [name for name in chosen if plan.pipelines[name].tap.exec in found], found, part
     )
     plan = sharded(plan, found, part)
-    problems += [*missing_files(plan, chosen), *_missing_notifier(plan)]
+    problems += _missing_notifier(plan)
     if problems:
-        raise ConfigurationError(f"{'; '.join(problems)}. Nothing was run: mend {path}.")
+        raise ConfigurationError(
+            f"{ended('; '.join(problems))} Nothing was run: mend {path}, or what it names."
+        )
     if dry_run:
         for line in lines_of(plan, chosen, found):
             click.echo(line)
         return 0
-    return _run(
-        plan,
-        chosen,
-        found,
-        jobs or plan.jobs,
-        {} if shard is None else {"SINGERKIT_SHARD": str(part)},
-        verbose,
-    )
+    return _run(plan, chosen, found, jobs or plan.jobs, env, verbose)
 
 
 def file_and_names(words: Sequence[str]) -> tuple[str, Sequence[str]]:
@@ -121,17 +122,6 @@ def chosen_of(plan: Plan, names: Sequence[str]) -> list[str]:
     return [name for name in plan.pipelines if not names or name in names]
 
 
-def missing_files(plan: Plan, names: Sequence[str]) -> list[str]:
-    """Return a sentence for each file that a pipeline names and that is not there."""
-    return [
-        f"There is no file `{os.path.relpath(file, plan.folder)}`, which `pipelines.{name}.{side}` names"
-        for name in names
-        for side, program in (("tap", plan.pipelines[name].tap), ("target", plan.pipelines[name].target))
-        for file in (*program.configs, program.catalog, program.properties)
-        if file is not None and os.path.basename(file) != "ENV" and not os.path.exists(file)
-    ]
-
-
 def _missing_notifier(plan: Plan) -> list[str]:
     called = None if plan.on_failure is None else plan.on_failure[0][0]
     if called is None or located(called, plan.folder) is not None:
@@ -146,10 +136,9 @@ def _run(
     names: Sequence[str],
     found: dict[str, Found],
     jobs: int,
-    more: Mapping[str, str],
+    env: Mapping[str, str],
     everything: bool,
 ) -> int:
-    env = {**variables_beside(plan.path), **os.environ, **more}
     with Teller(everything) as teller:
         results = run_all(plan, names, found, jobs, env, teller.of, stop_flag)
     if len(results) > 1:

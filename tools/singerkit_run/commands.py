@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from singerkit_run.asking import arguments_of
 from singerkit_run.planfile import Pipeline, Program
 from singerkit_run.programs import Found
 from singerkit_shell.configfile import read_text
@@ -55,13 +56,7 @@ def _called(program: Program, found: Found, pipeline: Pipeline) -> list[str]:
     configs = [*program.configs]
     if found.is_ours and (pipeline.called is not None or name_in(program) is None):
         configs.append(name_file(pipeline))
-    return [
-        found.path,
-        *(part for path in configs for part in ("--config", path)),
-        *(("--catalog", program.catalog) if program.catalog else ()),
-        *(("--properties", program.properties) if program.properties else ()),
-        *program.args,
-    ]
+    return [found.path, *arguments_of(program, configs)]
 
 
 def name_file(pipeline: Pipeline) -> str:

@@ -17,6 +17,7 @@ from singerkit_shell.validate import line_of, schema_problems
 from singerkit_shell.words import ended
 
 __all__ = [
+    "ENVIRONMENT",
     "NAMES",
     "SCHEMA",
     "SHARD_WORDS",
@@ -33,6 +34,8 @@ SHARD_WORDS = ("SHARD", "SHARD_INDEX", "SHARD_COUNT")
 """What is filled in when a pipeline is run: nobody has to set it."""
 NAMES = ("singerkit.yaml", "singerkit.yml", "singerkit.toml", "singerkit.json")
 """The files that are looked for where none is named."""
+ENVIRONMENT = "ENV"
+"""What stands in the place of a config file where the settings are variables (singer-sdk's rule)."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _SHARD = re.compile(rf"\$\{{(?:{'|'.join(SHARD_WORDS)})\}}")
 _NAMES = re.compile(r"\$\{([A-Za-z_]\w*)")
@@ -397,7 +400,10 @@ def _program(said: Mapping[str, Any], folder: str, place: str, referred: Mapping
     configs = said.get("config", ())
     return Program(
         said["exec"],
-        tuple(os.path.join(folder, one) for one in ([configs] if isinstance(configs, str) else configs)),
+        tuple(
+            one if one == ENVIRONMENT else os.path.join(folder, one)
+            for one in ([configs] if isinstance(configs, str) else configs)
+        ),
         located(said.get("catalog")),
         located(said.get("properties")),
         tuple(said.get("args", ())),

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
-from singerkit_run.children import run_alone
-from singerkit_run.planfile import Plan
+from singerkit_run.asking import Answer, Side, ask, sentences_of, sides_of
+from singerkit_run.planfile import ENVIRONMENT, Plan
 from singerkit_shell.signals import StopFlag
 from singerkit_shell.validate import line_of
 
-__all__ = ["Found", "find_programs"]
+__all__ = ["Found", "find_programs", "located"]
 
-_ABOUT_SECONDS = 60.0
 _AT_A_TIME = 4
-_LONGEST_SCRIPT = 10_000
 _SHELL_WORDS = frozenset(" \t|&;<>")
 
 
@@ -32,21 +28,42 @@ class Found:
     is_ours: bool
 
 
-def find_programs(plan: Plan, names: Iterable[str], stop: StopFlag) -> tuple[dict[str, Found], list[str]]:
-    """Return the executables of some pipelines by what the file calls them, and a sentence for each that is not there."""
-    places: dict[str, str] = {}
-    for name in names:
-        pipeline = plan.pipelines[name]
-        for side, program in (("tap", pipeline.tap), ("target", pipeline.target)):
-            places.setdefault(program.exec, f"pipelines.{name}.{side}.exec")
-    paths = {called: located(called, plan.folder) for called in places}
-    problems = [_missing(called, place) for called, place in places.items() if paths[called] is None]
+def find_programs(
+    plan: Plan, names: Sequence[str], env: Mapping[str, str], stop: StopFlag, *, tries_configs: bool = True
+) -> tuple[dict[str, Found], list[str]]:
+    """Return the executables of some pipelines by what the file calls them, and a sentence for each thing that is not there.
+
+    With ``tries_configs`` also for each file that is not there, and whatever ours would refuse.
+    """
+    sides: dict[str, list[Side]] = {}
+    for side in sides_of(plan, names):
+        sides.setdefault(side.program.exec, []).append(side)
+    paths = {called: located(called, plan.folder) for called in sides}
+    problems = [
+        _missing(called, f"{sides[called][0].place}.exec") for called, path in paths.items() if path is None
+    ]
     there = {called: path for called, path in paths.items() if path is not None}
+    tried = [side for some in sides.values() for side in some] if tries_configs else []
+    problems += [sentence for side in tried for sentence in _missing_files(side, plan)]
+    whole = [side for side in tried if not _missing_files(side, plan)]
+
+    def asked(called: str) -> list[Answer] | None:
+        of_it = [side for side in whole if side.program.exec == called]
+        return ask(there[called], of_it, plan.folder, env, stop)
+
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        ours = dict(
-            zip(there, pool.map(lambda path: _is_ours(path, plan.folder, stop), there.values()), strict=True)
-        )
-    return {called: Found(path, ours[called]) for called, path in there.items()}, problems
+        answers = dict(zip(there, pool.map(asked, there), strict=True))
+    problems += sentences_of([one for some in answers.values() for one in some or ()], plan.folder)
+    return {called: Found(path, answers[called] is not None) for called, path in there.items()}, problems
+
+
+def _missing_files(side: Side, plan: Plan) -> list[str]:
+    program = side.program
+    return [
+        f"There is no file `{os.path.relpath(file, plan.folder)}`, which `{side.place}` names"
+        for file in (*program.configs, program.catalog, program.properties)
+        if file is not None and file != ENVIRONMENT and not os.path.exists(file)
+    ]
 
 
 def located(called: str, folder: str) -> str | None:
@@ -62,34 +79,3 @@ def _missing(called: str, place: str) -> str:
     if _SHELL_WORDS & set(called):
         hint = "; arguments stand in `args`, a list"
     return f"There is no executable `{called}`, which is named at `{place}`{line_of(place)}, in PATH or in that place{hint}"
-
-
-def _is_ours(path: str, folder: str, stop: StopFlag) -> bool:
-    """Ask an executable what it is, where it may be ours: a script of others may do its work at any question."""
-    if not _may_be_ours(path):
-        return False
-    said: list[bytes] = []
-    code = run_alone(
-        [path, "--about", "--format=json"],
-        folder=folder,
-        env=os.environ,
-        on_line=lambda _line: None,
-        on_output=said.append,
-        timeout=_ABOUT_SECONDS,
-        stop=stop,
-    )
-    try:
-        about: Any = json.loads(b"".join(said)) if code == 0 else None
-    except ValueError:
-        return False
-    return isinstance(about, Mapping) and "delivery" in about
-
-
-def _may_be_ours(path: str) -> bool:
-    """Tell whether a file is what an installer of Python makes for a `main` of ours."""
-    try:
-        with open(path, "rb") as file:
-            text = file.read(_LONGEST_SCRIPT)
-    except OSError:
-        return False
-    return text.startswith(b"#!") and b" import main" in text

@@ -10,7 +10,7 @@ from singerkit_run.planfile import SHARD_WORDS, Pipeline, Plan, Program
 from singerkit_run.programs import Found
 from singerkit_state.shards import Shard
 
-__all__ = ["problems_of_shard", "sharded"]
+__all__ = ["problems_of_shard", "sharded", "with_words_of"]
 
 
 def _words(shard: Shard) -> Mapping[str, str]:
@@ -31,6 +31,17 @@ def problems_of_shard(
         and not found[(tap := plan.pipelines[name].tap).exec].is_ours
         and _filled(tap, shard) == tap
     ]
+
+
+def with_words_of(plan: Plan, shard: Shard) -> Plan:
+    """Return the plan with what stands for the shard filled in, and all else as it is for the whole."""
+    return replace(
+        plan,
+        pipelines={
+            name: replace(one, tap=_filled(one.tap, shard), target=_filled(one.target, shard))
+            for name, one in plan.pipelines.items()
+        },
+    )
 
 
 def sharded(plan: Plan, found: Mapping[str, Found], shard: Shard) -> Plan:

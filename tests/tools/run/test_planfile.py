@@ -123,6 +123,46 @@ def test_a_secret_in_the_path_of_a_file_that_is_not_there_is_not_shown(project: 
     assert "/***/x.json`, which `pipelines.orders.tap` names" in said
 
 
+def test_what_ours_would_not_take_is_told_before_anything_runs(project: Project) -> None:
+    files = {
+        "wrong.yaml": "destination_path: rows\nbatch: 5\n",
+        "shop.yaml": "path: shop.db\ntabels: [a]\n",
+        "unset.json": '{"path": {"env": "NO_SUCH_VARIABLE"}}',
+        "fine.yaml": "destination_path: ${SINGERKIT_PIPELINE}-rows\n",
+        "catalog.json": '{"streams": [{"tap_stream_id": 5}]}',
+    }
+    for name, text in files.items():
+        (project.folder / name).write_text(text)
+    pipes = """\
+pipelines:
+  a: {tap: {exec: ./tap.sh}, target: {exec: target-jsonl, config: wrong.yaml}}
+  b: {tap: {exec: tap-sqlite, config: shop.yaml}, target: {exec: target-jsonl, config: wrong.yaml}}
+  c: {tap: {exec: tap-sqlite, config: unset.json}, target: {exec: target-jsonl, config: fine.yaml}}
+  d: {tap: {exec: tap-sqlite, config: gone.yaml}, target: {exec: ./target.sh}}
+  e: {tap: {exec: tap-sqlite, config: ENV, env: {TAP_SQLITE_PATH: e.db, TAP_SQLITE_TABLES: "[5]"}}, target: {exec: ./target.sh}}
+  f: {tap: {exec: tap-sqlite, config: ENV, catalog: catalog.json, env: {TAP_SQLITE_PATH: e.db}}, target: {exec: ./target.sh}}
+"""
+    said = refused(project, pipes)
+    for sentence in (
+        "There is no file `gone.yaml`, which `pipelines.d.tap` names",
+        "`pipelines.a.target`, `pipelines.b.target`: The config in wrong.yaml is not valid: "
+        "There is no setting `batch` (line 2 of wrong.yaml)",
+        "`pipelines.b.tap`: The config in shop.yaml is not valid: There is no setting `tabels` (line 2 of shop.yaml); "
+        "did you mean `tables`?",
+        "`pipelines.c.tap`: ",
+        "NO_SUCH_VARIABLE",
+        "`pipelines.e.tap`: The config is not valid: Expected `string`, got `5` at `tables[0]`",
+        "`pipelines.f.tap`: ",
+        "Nothing was run: mend pipes.yaml, or what it names.",
+    ):
+        assert sentence in said
+    assert said.count("wrong.yaml is not valid") == 1
+    assert "fine.yaml" not in said
+    (project.folder / ".env").write_text("NO_SUCH_VARIABLE=shop.db\n")
+    code, said = project.run("pipes.yaml", "c", "--dry-run")
+    assert code == 0, said
+
+
 def test_toml_and_json_say_the_same(project: Project) -> None:
     toml = '[pipelines.orders]\nafter = ["x"]\ntap.exec = "./tap.sh"\ntarget.exec = "./target.sh"\n'
     assert "(line 2 of pipes.toml)" in refused(project, toml, "pipes.toml")

@@ -15,8 +15,8 @@ from .projects import Project, state
 
 
 def test_a_tap_of_ours_is_told_its_shard_and_its_state_is_kept_apart(project: Project) -> None:
-    for name in ("tap.json", "1.json"):
-        (project.folder / name).write_text('{"pipeline": "shop"}')
+    for name, more in (("tap.json", {"path": "shop.db"}), ("1.json", {"destination_path": "rows"})):
+        (project.folder / name).write_text(json.dumps({"pipeline": "shop", **more}))
     project.pipelines["orders"] = {
         "tap": {"exec": "tap-sqlite", "config": "tap.json"},
         "target": {"exec": "target-jsonl", "config": "${SHARD_INDEX}.json"},
