@@ -30,6 +30,14 @@ test-dbt: $(READY) ## make a dbt project of what a pipeline loads, and build it 
 	@test -x .envs/dbt/bin/dbt || { $(PYTHON) -m venv .envs/dbt && .envs/dbt/bin/pip install -q --disable-pip-version-check 'dbt-core>=1.11,<1.12' 'dbt-duckdb>=1.10,<1.11'; }
 	$(BIN)/pytest -q -o python_files='on_*.py' tests/tools/dbt $(ARGS)
 
+test-airflow: $(READY) ## run the DAG of examples/airflow with a real Airflow 3
+	@test -x .envs/airflow/bin/airflow || { $(PYTHON) -m venv .envs/airflow && .envs/airflow/bin/pip install -q --disable-pip-version-check uv && .envs/airflow/bin/uv pip install -q --python .envs/airflow/bin/python 'apache-airflow>=3.3,<3.4'; }
+	$(BIN)/pytest -q -o python_files='on_airflow.py' tests/docs $(ARGS)
+
+test-schedulers: $(READY) ## run the examples for Luigi and Glue, and compile that for Kubeflow
+	@test -x .envs/schedulers/bin/luigi || { $(PYTHON) -m venv .envs/schedulers && .envs/schedulers/bin/pip install -q --disable-pip-version-check 'luigi>=3.8,<4' 'kfp>=2.17,<2.18' 'moto[secretsmanager,server]>=5,<6'; }
+	$(BIN)/pytest -q -o python_files='on_schedulers.py' tests/docs $(ARGS)
+
 test-postgres: $(READY) ## run the tests of target-postgres against servers of other versions; VERSIONS='13 14 15 16 17 18'
 	$(BIN)/python tests/servers/postgres_versions.py $(VERSIONS) -- tests/targets/postgres -n 2 --dist worksteal $(ARGS)
 
@@ -95,4 +103,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: test-dbt test-postgres test-schedules help env demo test test-servers torture exhaustive log-torture shard-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
+.PHONY: test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo test test-servers torture exhaustive log-torture shard-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean

@@ -1,0 +1,203 @@
+"""A real Airflow 3 (`make test-airflow`) runs the DAG that `examples/airflow` makes of a file of pipelines: scheduler, DAG processor, API server and executor."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from singerkit_state.statefile import StateFileLock
+
+PROJECT = Path(__file__).parents[2]
+AIRFLOW = PROJECT / ".envs" / "airflow" / "bin" / "airflow"
+SINGERKIT = Path(sys.executable).with_name("singerkit")
+SECONDS = 300
+CANARY = "canary-8d1f0c"
+
+SCHEMA = '{"type": "SCHEMA", "stream": "a", "schema": {"properties": {"id": {"type": "integer"}}}, "key_properties": ["id"]}'
+ROWS = f"""\
+printf '%s\\n' '{SCHEMA}' '{{"type": "RECORD", "stream": "a", "record": {{"id": 1}}}}' '{{"type": "STATE", "value": {{"n": 1}}}}'
+"""
+TAPS = {
+    "good": ROWS,
+    "flaky": f"[ -e came ] || {{ touch came; exit 69; }}\n{ROWS}",
+    "bad": 'touch bad-$(date +%N); echo "token $TOKEN" >&2; exit 65\n',
+    "behind-bad": ROWS,
+    "held": ROWS,
+    "behind-held": ROWS,
+}
+AFTER = {"flaky": ["good"], "bad": ["good"], "behind-bad": ["bad"], "behind-held": ["held"]}
+
+DAGS = """\
+from datetime import timedelta
+
+from singerkit_airflow import dag_of
+
+soon = {{"retries": 1, "retry_delay": timedelta(seconds=1)}}
+dag_of({shop!r}, command={command!r}, default_args=soon)
+dag_of({slow!r}, command={command!r}, default_args={{"retries": 0, "execution_timeout": timedelta(seconds=8)}})
+"""
+
+
+@dataclass(frozen=True)
+class Airflow:
+    home: Path
+    environment: dict[str, str]
+
+    def run(self, dag: str) -> dict[str, tuple[str, int]]:
+        """Trigger a DAG and return what has become of each task, and at which try."""
+        wait_for(
+            lambda: self.query("select 1 from serialized_dag where dag_id = ?", dag), f"{dag} to be known"
+        )
+        done = subprocess.run(
+            [AIRFLOW, "dags", "trigger", dag],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        ended = "select 1 from dag_run where dag_id = ? and state in ('success', 'failed')"
+        wait_for(lambda: self.query(ended, dag), f"{dag} to end")
+        tasks = self.query("select task_id, state, try_number from task_instance where dag_id = ?", dag)
+        return {task: (state, tries) for task, state, tries in tasks}
+
+    def query(self, question: str, *values: str) -> list[tuple[str, str, int]]:
+        with contextlib.closing(sqlite3.connect(self.home / "airflow.db", timeout=30)) as connection:
+            return connection.execute(question, values).fetchall()
+
+    def logs(self) -> str:
+        return "".join(
+            path.read_text(errors="replace") for path in sorted((self.home / "logs").rglob("*.log"))
+        )
+
+
+def wait_for(found: Callable[[], object], what: str) -> None:
+    until = time.monotonic() + SECONDS
+    while not found():
+        assert time.monotonic() < until, f"waited too long for {what}"
+        time.sleep(0.5)
+
+
+def listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
+def project(folder: Path, taps: dict[str, str]) -> Path:
+    folder.mkdir()
+    pipelines = {}
+    for name, lines in taps.items():
+        (folder / name).write_text(f"#!/bin/sh\n{lines}")
+        (folder / name).chmod(0o755)
+        (folder / f"{name}.json").write_text(json.dumps({"destination_path": f"out-{name}"}))
+        pipelines[name] = {
+            "tap": {"exec": f"./{name}", "env": {"TOKEN": "${SHOP_TOKEN}"}},
+            "target": {"exec": "target-jsonl", "config": f"{name}.json"},
+            "after": AFTER.get(name, []),
+        }
+    (folder / ".env").write_text(f"SHOP_TOKEN={CANARY}\n")
+    (folder / "singerkit.yaml").write_text(json.dumps({"pipelines": pipelines}))
+    return folder / "singerkit.yaml"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("airflow")
+    project(made / "shop", TAPS)
+    project(made / "slow", {"slow": "echo $$ > pid; sleep 600\n"})
+    return made
+
+
+@pytest.fixture(scope="module")
+def airflow(folder: Path) -> Iterator[Airflow]:
+    home = folder / "home"
+    (home / "dags").mkdir(parents=True)
+    shutil.copy(PROJECT / "examples" / "airflow" / "singerkit_airflow.py", home / "dags")
+    places = {name: str(folder / name / "singerkit.yaml") for name in ("shop", "slow")}
+    (home / "dags" / "all.py").write_text(DAGS.format(**places, command=str(SINGERKIT)))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
+        "PATH": f"{AIRFLOW.parent}{os.pathsep}{os.environ['PATH']}",
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+    }
+    with open(home / "standalone.log", "wb") as log:
+        process = subprocess.Popen(
+            [AIRFLOW, "standalone"], env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        wait_for(lambda: listens(port), "the API server to listen")
+        yield Airflow(home, environment)
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def ended(airflow: Airflow, folder: Path) -> dict[str, tuple[str, int]]:
+    """What became of the tasks of a run in which another run holds `held`."""
+    (folder / "shop" / "state").mkdir()
+    with StateFileLock(str(folder / "shop" / "state" / "held.run"), "held"):
+        return airflow.run("shop")
+
+
+def test_each_exit_code_has_its_own_end(ended: dict[str, tuple[str, int]], folder: Path) -> None:
+    states = {task: state for task, (state, _) in ended.items()}
+    assert states == {
+        "good": "success",
+        "flaky": "success",
+        "bad": "failed",
+        "behind-bad": "upstream_failed",
+        "held": "skipped",
+        "behind-held": "skipped",
+    }
+    assert (ended["flaky"][1], ended["bad"][1]) == (2, 1)
+    assert len(list((folder / "shop").glob("bad-*"))) == 1
+    (file,) = (folder / "shop" / "out-flaky").glob("a*.jsonl")
+    assert file.read_text().count("\n") == 1
+
+
+@pytest.mark.usefixtures("ended")
+def test_the_log_of_a_task_has_what_the_run_says_and_no_secret(airflow: Airflow) -> None:
+    said = airflow.logs()
+    assert "1 pipeline done." in said
+    assert (
+        "bad data (65): CRITICAL singerkit run: 1 of 1 pipeline failed; `bad` ended with 65: token ***"
+        in said
+    )
+    everything = [path.read_bytes() for path in airflow.home.rglob("*") if path.is_file()]
+    assert not any(CANARY.encode() in data for data in everything)
+
+
+def test_a_task_that_takes_too_long_leaves_nothing_behind(airflow: Airflow, folder: Path) -> None:
+    assert airflow.run("slow") == {"slow": ("failed", 1)}
+    pid = int((folder / "slow" / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
