@@ -297,9 +297,10 @@ def _empty(stage: str) -> Composed:
 def _select(
     stage: str, columns: Sequence[str], keys: Sequence[str], newest: Newest | None, *, has_repeats: bool
 ) -> Composed:
-    # By key, in which most writers go, too: two that lock rows in one order do not end in a deadlock.
+    # By key, in which most writers go, too: two that lock rows in one order do not end in a deadlock. And rows of one key as they came: one that
+    # is what is stored changes nothing, and PostgreSQL says nothing of a repeat where one before it comes behind it.
     if not has_repeats:
-        return SQL("SELECT {} FROM pg_temp.{} ORDER BY {}").format(
+        return SQL("SELECT {} FROM pg_temp.{} ORDER BY {}, ctid").format(
             _list(columns), Identifier(stage), _list(keys)
         )
     return latest(stage, columns, keys, Composed([SQL("true")]), newest)

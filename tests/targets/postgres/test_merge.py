@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -138,6 +139,20 @@ def test_of_several_rows_with_one_key_the_last_wins(cursor: Cursor) -> None:
     assert table(cursor) == [(1, "x", "n1", 1, None), *expected[1:]]
     assert staged(cursor) == 0
     assert merged(cursor, (1, "x", "one", 9, None), has_repeats=True) is True
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_last_wins_where_it_is_what_is_stored(cursor: Cursor, seed: int) -> None:
+    """It changes nothing, so PostgreSQL tells of no repeat where a sort has put the one before it behind."""
+    chance = random.Random(seed)
+    stored = (500, "x", "a", 1, None)
+    merged(cursor, stored)
+    rows = [(number, "x", "b", 1, None) for number in chance.sample(range(1000), chance.randrange(8, 40))]
+    first = chance.randrange(len(rows))
+    rows.insert(first, (500, "x", "changed", 1, None))
+    rows.insert(chance.randrange(first + 1, len(rows) + 1), stored)
+    merged(cursor, *rows)
+    assert stored in table(cursor)
 
 
 def test_what_was_written_before_in_the_transaction_stays(cursor: Cursor) -> None:
