@@ -123,6 +123,8 @@ class Running:
             refused = self._ask_for_state(commands, commands.last_state)
             if refused is not None:
                 return refused
+            # What was asked for may be there only now: where the folder of states is new, and others are to be told of it.
+            commands = commands_of(pipeline, self._found, os.path.exists(pipeline.state_file))
         watched, collected = Watched(pipeline.state_file), Collected(pipeline.state_file)
         loaded = Loaded()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -389,6 +390,18 @@ def test_what_runs_behind_a_commit_is_owed_by_a_run_that_was_killed(project: Pro
     project.pipelines["orders"]["after_commit"] = [{"run": "echo y >> built"}]
     assert project.run()[0] == 0
     assert (project.folder / "built").read_text() == "x\ny\n"
+
+
+def test_a_tap_of_others_begins_where_the_target_is_though_the_folder_of_states_is_gone(
+    project: Project,
+) -> None:
+    """A container without a disk read everything again, and rows without a key were there twice, with exit 0."""
+    resumes = 'case "$*" in *--state*) ;; *) ' + record(1) + ";; esac"
+    project.add("orders", schema(), resumes, state(1))
+    for _ in range(2):
+        assert project.run()[0] == 0
+        shutil.rmtree(project.folder / "state")
+    assert project.rows("orders") == [1]
 
 
 def test_a_full_table_is_new_where_its_rows_have_changed_though_its_state_has_not(project: Project) -> None:
