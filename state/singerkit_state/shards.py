@@ -17,6 +17,7 @@ from singerkit_state.urls import parameters
 
 __all__ = [
     "MOST",
+    "WHOLE",
     "Shard",
     "are_of_one",
     "check_name",
@@ -74,11 +75,15 @@ class Shard:
         return f".{self.number}-of-{self.of}.json"
 
 
+WHOLE = Shard(0, 1)
+"""All rows."""
+
+
 def pipeline_and_shard(name: str) -> tuple[str, Shard]:
     """Return the pipeline that a state is of, and the shard: the only one where the name has none."""
     found = _NAME.fullmatch(name)
     if found is None or not int(found[2]) < int(found[3]) or int(found[3]) == 1:
-        return name, Shard(0, 1)
+        return name, WHOLE
     return found[1], Shard(int(found[2]), int(found[3]))
 
 

@@ -37,7 +37,8 @@ from singerkit_shell.validate import (
 from singerkit_shell.words import ended
 from singerkit_state.delivery import Delivery, print_about
 from singerkit_state.instants import NoInstantError, check_calendar
-from singerkit_state.shards import Shard, check_name, location_of, pipeline_and_shard
+from singerkit_state.shardfiles import check_set_beside
+from singerkit_state.shards import WHOLE, Shard, check_name, location_of, pipeline_and_shard
 from singerkit_state.store import Store
 from singerkit_state.value import Mark, without_mark
 from singerkit_tap.delivery import Reading, delivery
@@ -136,7 +137,7 @@ class SingerkitTap(Tap):
         self._pipeline_of_state: str | None = None
         self._resumes: str | None = None
         self._store: Store | None = None
-        self.shard = Shard(0, 1)
+        self.shard = WHOLE
         """The part of all rows that this run reads."""
         self._division: Division | None = None
         self.state_location: str | None = None
@@ -366,6 +367,7 @@ class SingerkitTap(Tap):
         from singerkit_state.location import open_store
 
         store = self._store = open_store(location_of(location, self.shard))
+        check_set_beside(store, self.shard)
         if store.pipeline is not None:
             check_name(store.pipeline, self.shard)
         self._pipeline_of_state = store.pipeline
@@ -466,9 +468,9 @@ class SingerkitTap(Tap):
         if about:
             print_about(cls._get_about_info(), about_format, cls.deliveries(config.config if config else {}))
             return
+        part = WHOLE if shard is None else Shard.parse(shard)
         stop_flag.install()
         config = config or _ConfigInput()
-        part = Shard(0, 1) if shard is None else Shard.parse(shard)
         with reader_watched():
             tap = cls(
                 config=cls._with_environment(config),

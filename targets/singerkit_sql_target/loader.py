@@ -146,8 +146,10 @@ class SqlLoader:
     def set_aside_in(self) -> str:
         return f"the table {self._settings.schema}.{REJECTS}"
 
-    def pipelines(self) -> Sequence[str]:
-        return self._guarded(self._states.pipelines, "reading the names of the pipelines")
+    def pipelines(self, *, with_state: bool = False) -> Sequence[str]:
+        return self._guarded(
+            partial(self._states.pipelines, with_state=with_state), "reading the names of the pipelines"
+        )
 
     def was_former(self, value: Any) -> bool:
         return self._begun.was_former(value)

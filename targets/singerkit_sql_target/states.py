@@ -188,8 +188,10 @@ class StateTable:
                 return False
         raise _fenced(row_after, found)
 
-    def pipelines(self, session: Session) -> list[str]:
-        return [name for (name,) in session.execute(f"SELECT pipeline FROM {self._table} ORDER BY pipeline")]
+    def pipelines(self, session: Session, *, with_state: bool = False) -> list[str]:
+        which = "WHERE state IS NOT NULL " if with_state else ""
+        found = session.execute(f"SELECT pipeline FROM {self._table} {which}ORDER BY pipeline")
+        return [name for (name,) in found]
 
     def others_with(self, session: Session, pipeline: str, place: Place) -> list[str]:
         """Return the other pipelines that have loaded a stream into that table."""

@@ -197,8 +197,11 @@ class Loader(Protocol):
         """
         ...
 
-    def pipelines(self) -> Sequence[str]:
-        """Return the pipelines that have a state here, none before the first run. After `open`, when a state is changed by hand."""
+    def pipelines(self, *, with_state: bool = False) -> Sequence[str]:
+        """Return the pipelines that have been here, none before the first run; or those alone that have a state now.
+
+        After `open`, when a state is changed by hand; after `begin`, in the first run of one.
+        """
         ...
 
     def was_former(self, value: Any) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from singerkit_shell.errors import ConfigurationError
-from singerkit_state.shards import pipeline_and_shard
+from singerkit_state.lineage import WaysOut
+from singerkit_state.shards import are_of_one, pipeline_and_shard
 from singerkit_state.value import Mark
 
-__all__ = ["Divided", "pipeline_of"]
+__all__ = ["Divided", "check_set", "pipeline_of"]
 
 
 def pipeline_of(given: str | None, mark: Mark | None) -> str:
@@ -17,6 +20,27 @@ def pipeline_of(given: str | None, mark: Mark | None) -> str:
         return mark.pipeline
     _, shard = pipeline_and_shard(mark.pipeline)
     return shard.called(given) if pipeline_and_shard(given)[1].of == 1 else given
+
+
+def check_set(pipeline: str, with_state: Sequence[str], ways: WaysOut) -> None:
+    """See that what begins here is not divided otherwise by now; ``with_state``: the pipelines that have a state here.
+
+    Raises:
+        ConfigurationError: it is, and rows that have no key would come again, from another shard.
+    """
+    name, shard = pipeline_and_shard(pipeline)
+    others = [
+        one for one in with_state if are_of_one(one, name) and pipeline_and_shard(one)[1].of != shard.of
+    ]
+    if not others:
+        return
+    of = pipeline_and_shard(others[0])[1].of
+    raise ConfigurationError(
+        f"The pipeline `{name}` has states here of {'one run of all rows' if of == 1 else f'{of} shards'} (`{others[0]}`{'' if len(others) == 1 else ' and others'}), and this run is of "
+        f"{'all rows' if shard.of == 1 else f'the shard {shard}'}, which would begin anew; nothing was written: go on as before; or, to divide it "
+        "otherwise, forget each of these states, the first of them with "
+        f"{ways.start_over_as(others[0])}, and empty the tables of streams without a key, whose rows come again."
+    )
 
 
 class Divided:

@@ -38,7 +38,7 @@ from singerkit_target.contract import (
     UnitLost,
     check_room,
 )
-from singerkit_target.divided import Divided, pipeline_of
+from singerkit_target.divided import Divided, check_set, pipeline_of
 from singerkit_target.held import HeldLog
 from singerkit_target.missing import missing_of
 from singerkit_target.overwriting import Overwrites
@@ -416,6 +416,8 @@ class Load:
         stored = self._loader.begin(pipeline)
         self._begun = True
         self._notes.begin(pipeline)
+        if stored is None:
+            check_set(pipeline, self._loader.pipelines(with_state=True), self._ways(pipeline))
         self._stored = None if stored is None else decode(stored)
         self._repeats.begin(start, self._stored)
         self._overwrites.begin(start if mark else self._stored)

@@ -153,7 +153,7 @@ class JsonlLoader:
     def set_aside_in(self) -> str:
         return f"the file {self._folder / REJECTS}"
 
-    def pipelines(self) -> Sequence[str]:
+    def pipelines(self, *, with_state: bool = False) -> Sequence[str]:  # noqa: ARG002  a folder is of one
         found = manifest.read(self._folder)
         return () if found is None else (found.pipeline,)
 

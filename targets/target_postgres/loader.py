@@ -266,10 +266,12 @@ class PostgresLoader:
     def set_aside_in(self) -> str:
         return f"the table {self._settings.schema}.{rejects.TABLE}"
 
-    def pipelines(self) -> Sequence[str]:
+    def pipelines(self, *, with_state: bool = False) -> Sequence[str]:
         def names(connection: Connection) -> list[str]:
             with connection, connection.cursor() as cursor:
-                return rows_of_state.pipelines(cursor, self._settings.schema, self._state_table)
+                return rows_of_state.pipelines(
+                    cursor, self._settings.schema, self._state_table, with_state=with_state
+                )
 
         found: list[str] = self._call(names, "reading the names of the pipelines")
         return found

@@ -83,3 +83,23 @@ def test_a_stream_that_is_whole_in_a_shard_and_a_run_of_all_rows_go_by_their_ver
     told = load(database, *run, add_record_metadata=True, pipeline="p").expect(0)
     assert "was loaded by the pipeline" not in told.stderr
     assert query(database, "SELECT pipeline FROM _singerkit_state ORDER BY 1") == [("p#0/2",), ("p#1/2",)]
+
+
+def test_another_number_of_shards_is_refused_as_long_as_the_former_ones_have_states(database: str) -> None:
+    """A stream without a key would come to another shard, which knows nothing of its rows."""
+    load(database, of_shard(0), *one_row(1), of_shard(0, complete=True)).expect(0)
+    others = (of_shard(1, 3), *one_row(2), of_shard(1, 3, complete=True))
+    refused = load(database, *others).expect(78)
+    assert (
+        "The pipeline `p` has states here of 2 shards (`p#0/2`), and this run is of the shard 1/3"
+        in refused.last_words
+    )
+    assert "--pipeline 'p#0/2' --start-over" in refused.last_words
+    assert (
+        "this run is of all rows"
+        in load(database, *one_row(3), STATE({"n": 1}), pipeline="p").expect(78).last_words
+    )
+    assert query(database, "SELECT id FROM t") == [(1,)]
+    load(database, *others[:0], arguments=("--pipeline", "p#0/2", "--start-over")).expect(0)
+    load(database, *others).expect(0)
+    assert query(database, "SELECT id FROM t ORDER BY id") == [(1,), (2,)]

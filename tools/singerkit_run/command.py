@@ -21,7 +21,7 @@ from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import CONFIG_PATHS, line_of, nearest
 from singerkit_shell.words import ended
-from singerkit_state.shards import Shard
+from singerkit_state.shards import WHOLE, Shard
 
 __all__ = ["chosen_of", "file_and_names", "run"]
 
@@ -65,7 +65,7 @@ def run(
     nothing was run, 143 and 130 stopped by a signal.
     """
     stop_flag.install()
-    part = Shard(0, 1) if shard is None else Shard.parse(shard)
+    part = WHOLE if shard is None else Shard.parse(shard)
     path, names = file_and_names(words)
     ctx.meta[CONFIG_PATHS] = [path]
     plan = read_plan(path)

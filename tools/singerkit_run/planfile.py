@@ -15,6 +15,7 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.validate import line_of, schema_problems
 from singerkit_shell.words import ended
+from singerkit_state.shards import WHOLE, Shard
 
 __all__ = [
     "ENVIRONMENT",
@@ -232,6 +233,7 @@ class Pipeline:
     hooks: tuple[Hook, ...]
     called: str | None = None
     """What ours are told that it is called, whatever their config says; None: as the config of one side, or this file."""
+    shard: Shard = WHOLE
 
 
 @dataclass(frozen=True)

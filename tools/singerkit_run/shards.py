@@ -62,6 +62,7 @@ def _part(pipeline: Pipeline, found: Mapping[str, Found], shard: Shard) -> Pipel
         target=target,
         state_file=shard.file_of(pipeline.state_file),
         called=shard.called(name),
+        shard=shard,
     )
 
 

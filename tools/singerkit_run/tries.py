@@ -20,6 +20,7 @@ from singerkit_run.record import Record, lock_of
 from singerkit_run.states import Collected, Watched
 from singerkit_shell.errors import LockHeldError, SingerkitError
 from singerkit_shell.signals import StopFlag
+from singerkit_state.shardfiles import check_files
 from singerkit_state.statefile import StateFileLock
 
 __all__ = ["Result", "Running", "Telling"]
@@ -84,6 +85,7 @@ class Running:
             os.makedirs(os.path.dirname(file), exist_ok=True)
             with StateFileLock(lock_of(file), name):
                 self._record.begin()
+                check_files(file, self._pipeline.shard)
                 write_name(self._pipeline)
                 self._owed.begin()
                 outcome = self._to_its_end()

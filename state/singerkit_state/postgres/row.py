@@ -126,11 +126,14 @@ def rows(cursor: Cursor, schema: str, table: str) -> list[StateRow]:
     return [row_from(found, schema, table) for found in cursor.fetchall()]
 
 
-def pipelines(cursor: Cursor, schema: str, table: str) -> list[str]:
-    """Return the names of the pipelines that have a row; none where there is no table."""
+def pipelines(cursor: Cursor, schema: str, table: str, *, with_state: bool = False) -> list[str]:
+    """Return the names of the pipelines that have a row, or a state in it; none where there is no table."""
     if not table_exists(cursor, schema, table):
         return []
-    cursor.execute(sql.SQL("SELECT pipeline FROM {} ORDER BY pipeline").format(sql.Identifier(schema, table)))
+    which = sql.SQL(" WHERE state IS NOT NULL" if with_state else "")
+    cursor.execute(
+        sql.SQL("SELECT pipeline FROM {}{} ORDER BY pipeline").format(sql.Identifier(schema, table), which)
+    )
     return [name for (name,) in cursor.fetchall()]
 
 

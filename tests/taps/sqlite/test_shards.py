@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.errors import ConfigurationError, UsageError
 from singerkit_sql_tap.queries import page_query
+from singerkit_state import statefile
 from singerkit_state.shards import Shard, owner_of
 from singerkit_state.value import encode
+from tap_sqlite.tap import TapSqlite
 
 OF = 3
 TABLES = {
@@ -165,8 +167,22 @@ def test_a_load_that_is_cut_off_goes_on_in_its_shard_alone(shop):
     assert len(shop.sync(cut, shard=Shard(1, 2)).rows()) == 2048
 
 
-def test_a_shard_that_there_is_not_is_a_mistake_of_the_command_line(shop):
+def test_a_shard_that_there_is_not_is_a_mistake_of_the_command_line():
+    with pytest.raises(UsageError, match="Expected a shard like `0/8` at `--shard`"):
+        TapSqlite.invoke(shard="8/8")
+
+
+def test_a_file_beside_those_of_another_set_is_no_first_run(shop):
     shop.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)", "INSERT INTO t VALUES (1)")
-    wrong = shop.run("--shard", "8/8")
-    assert wrong.code == 64
-    assert wrong.last_words.startswith("CRITICAL tap-sqlite: Expected a shard like `0/8` at `--shard`")
+    shop.file("state.json", {"bookmarks": {}})
+    shop.file("other.0-of-2.json", {"bookmarks": {"t": {"n": 1}}})
+    mine, tap = str(shop.folder / "state.1-of-3.json"), shop.tap(shard=Shard(1, 3))
+    tap.continue_from(mine)
+    shop.file("state.0-of-2.json", {"bookmarks": {"t": {"n": 1}}})
+    with pytest.raises(
+        ConfigurationError, match="is of one of 2 shards, and this run of the shard 1/3 would begin anew"
+    ):
+        tap.continue_from(mine)
+    shop.tap(shard=Shard(1, 2)).continue_from(str(shop.folder / "state.1-of-2.json"))
+    statefile.write(mine, "{}")
+    tap.continue_from(mine)

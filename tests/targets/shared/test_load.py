@@ -121,7 +121,7 @@ class Memory:
 
     set_aside_in = "a list"
 
-    def pipelines(self) -> Sequence[str]:
+    def pipelines(self, *, with_state: bool = False) -> Sequence[str]:
         return ()
 
     def change_state(self, edit: Edit, why: str, *, as_it_is: bool = False) -> str | None:

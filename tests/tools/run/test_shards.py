@@ -54,9 +54,13 @@ def test_a_tap_of_others_is_told_where_its_arguments_say_so_and_refused_else(pro
     project.pipelines["orders"]["after_commit"] = [{"run": 'echo "$SINGERKIT_SHARD" > shards'}]
     assert project.run("--shard", "1/4")[0] == 0
     del project.pipelines["orders"]["after_commit"]
+    code, said = project.run()
+    assert code == 78
+    assert "state/orders.1-of-4.json is of one of 4 shards, and this run of all rows would begin anew" in said
+    Path(project.folder, "state/orders.1-of-4.json").rename(project.folder / "former.json")
     assert project.run()[0] == 0  # all of it is one shard
     assert (project.folder / "asked").read_text() == "--part=1 of 4 1/4\n--part=0 of 1 0/1\n"
-    assert project.state("orders.1-of-4") == project.state("orders") == {"n": 7}
+    assert project.state("orders") == {"n": 7}
     assert (project.folder / "shards").read_text() == "1/4\n"
     project.pipelines["orders"]["after_commit"] = [{"run": "echo ${SHARD}"}]
     assert "within `tap` and `target` alone" in project.run("--shard", "1/4")[1]

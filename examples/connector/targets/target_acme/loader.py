@@ -63,7 +63,7 @@ class AcmeLoader:
         self._reached = reached(self._saved.state)
         return self._saved.state
 
-    def pipelines(self) -> Sequence[str]:
+    def pipelines(self, *, with_state: bool = False) -> Sequence[str]:  # noqa: ARG002  none without
         return self._store.pipelines()
 
     def was_former(self, value: Any) -> bool:
