@@ -37,11 +37,12 @@ from readers import our_pipeline, page_server, rival_pipeline
 from report import Goal, Measured, load_average, render
 from rest_rows import row_e, row_i, row_j, row_k
 from rounds import FOLDER, Bench, goal_of_cpu, in_cpu, in_seconds, keep_of_cpu, medians, rate, ratio, say
+from shard_rows import row_n
 from small_rows import row_m
 from stream_rows import row_l
 
 PAGE_OF_DOCS = ROOT / "docs" / "benchmarks.md"
-LETTERS = "abcdefghijklm"
+LETTERS = "abcdefghijklmn"
 MB_GOAL = 120
 
 
@@ -221,7 +222,7 @@ _PIPELINES = [(our_pipeline, "pipe_ours"), (rival_pipeline, "pipe_rival")]
 ROWS: dict[str, Callable[[Bench], None]] = dict(
     zip(
         LETTERS,
-        [row_a, row_b, row_c, row_d, row_e, row_f, row_g, row_h, row_i, row_j, row_k, row_l, row_m],
+        [row_a, row_b, row_c, row_d, row_e, row_f, row_g, row_h, row_i, row_j, row_k, row_l, row_m, row_n],
         strict=True,
     )
 )
@@ -365,6 +366,7 @@ def _notes(bench: Bench) -> list[str]:
         ),
         "CPU s are of the client with all that it has started, server CPU s of all processes of PostgreSQL meanwhile.",
         "(m): the same 1,000 rows, half of them new, into tables that were loaded by ours, one of them filled up to ten times its rows by SQL.",
+        "(n): the shards of one machine share its cores with PostgreSQL; CPU is of all taps and targets together.",
     ]
 
 
