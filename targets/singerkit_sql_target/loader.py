@@ -432,6 +432,7 @@ class SqlLoader:
                     session, self._dialect, self._tables, unit, self._settings, outcomes
                 )
                 emptied |= loads.keys()
+                emptied |= {table.stream for table in overwriting.elements_of(self._tables, loads)}
                 by: dict[str, tuple[str, ...]] = {}
                 for stream, part in unit:
                     if isinstance(part, Part) and by.setdefault(stream, part.keys) != part.keys:
@@ -443,7 +444,7 @@ class SqlLoader:
                     except self._dialect.errors as error:
                         raise self._dialect.error(error, f"storing rows of stream `{stream}`") from error
                 self._follow(session, unit.activated(), outcomes)
-                overwriting.end(session, loads, outcomes)
+                overwriting.end(session, self._dialect, self._tables, loads, outcomes)
                 look = partial(_holding_rows, session)
                 noted = self._begun.noted(self._tables, emptied, look)
                 places = {table.stream: (table.schema, table.name) for table in self._tables.values()}

@@ -9,7 +9,7 @@ from typing import Any
 
 from singerkit_sql_target.patterns import EVERY, ByPattern, known_words, word_problems
 
-__all__ = ["METHODS", "Method", "Methods", "method_problems", "methods_of"]
+__all__ = ["METHODS", "WHOLE", "Method", "Methods", "method_problems", "methods_of"]
 
 
 class Method(enum.Enum):
@@ -21,6 +21,9 @@ class Method(enum.Enum):
     HISTORY = "history"
     REPLACE = "delete+insert"
 
+
+WHOLE = (Method.OVERWRITE, Method.REPLACE)
+"""What takes the place of rows that did not come."""
 
 METHODS: Mapping[str, Method] = {method.value: method for method in Method} | {"append-only": Method.APPEND}
 """What the config may say; `append-only` is what `append` was called first."""
@@ -34,10 +37,13 @@ class Methods(ByPattern[Method]):
     setting: str = "load_method"
     default: Method = Method.UPSERT
     owners: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """The streams whose lists others have the elements of, by the names of those, which go into their tables in the same way."""
+    """The streams whose lists others have the elements of, by the names of those, which follow them."""
 
     def of(self, stream: str) -> Method:
-        return super().of(self.owners.get(stream, stream))
+        owner = self.owners.get(stream)
+        method = super().of(owner or stream)
+        # Elements go with their rows, and those of rows that come are replaced one by one.
+        return Method.UPSERT if owner is not None and method in WHOLE else method
 
     def may_be(self, method: Method) -> bool:
         """Tell whether any stream may have a method."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import nearest
-from singerkit_sql_target.methods import Method, Methods
+from singerkit_sql_target.methods import WHOLE, Method, Methods
 from singerkit_sql_target.newest import NewestBy
 from singerkit_sql_target.patterns import EVERY, ByPattern, said_by_pattern
 from singerkit_target.unnesting import TakingApart
@@ -80,9 +80,9 @@ def way_of(nestings: Nestings, methods: Methods, newest_by: NewestBy, stream: st
         ConfigurationError: the rows of its lists would not be known.
     """
     way, method = nestings.of(stream), methods.of(stream)
-    if way is not None and way.lists and method is not Method.UPSERT:
+    if way is not None and way.lists and method not in (Method.UPSERT, *WHOLE):
         raise ConfigurationError(
-            f"Expected `upsert` at `load_method` for stream `{stream}`, whose lists have tables of their own (`child_tables` at `nested`), got "
+            f"Expected `upsert`, `overwrite` or `delete+insert` at `load_method` for stream `{stream}`, whose lists have tables of their own (`child_tables` at `nested`), got "
             f'`{method.value}`; nothing of this stream was written: keep its lists whole with `"{stream}": "flatten"` or `"jsonb"` there, or '
             "upsert it, then run again."
         )

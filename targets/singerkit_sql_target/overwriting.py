@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from singerkit_sql_target.dialect import Dialect, Session
 from singerkit_sql_target.scopes import Scope
@@ -11,7 +11,7 @@ from singerkit_sql_target.stage import Part, Stage
 from singerkit_sql_target.tables import Table
 from singerkit_target.outcomes import Outcome, Outcomes
 
-__all__ = ["begin", "end"]
+__all__ = ["begin", "elements_of", "end"]
 
 
 def begin(
@@ -21,15 +21,15 @@ def begin(
     stage: Stage,
     settings: Settings,
     outcomes: Outcomes,
-) -> dict[str, str | None]:
-    """Return by stream what is to be done when the rows of its load are in; what has no key goes before.
+) -> dict[str, Sequence[str] | None]:
+    """Return by stream which rows go when those of its load are in; what has no key goes before.
 
     Where rows do not go that did not come, those of a stream without a key are given up.
 
     Raises:
         BadDataError: a row belongs to no set that is to be replaced.
     """
-    found: dict[str, str | None] = {}
+    found: dict[str, Sequence[str] | None] = {}
     for stream, removes in stage.overwritten.items():
         table = tables[stream]
         if not removes:
@@ -40,17 +40,40 @@ def begin(
         of_scope = [] if scope is None else [_in_scope(session, dialect, table, stage.rows_of(stream), scope)]
         found[stream] = None
         if table.keys:
-            found[stream] = _deletion(table, of_scope + _not_in(dialect, table, stage.rows_of(stream)))
+            found[stream] = of_scope + _not_in(dialect, table, stage.rows_of(stream))
         else:
             outcomes.note(stream, Outcome(deleted=session.written(_deletion(table, of_scope))))
     return found
 
 
-def end(session: Session, loads: Mapping[str, str | None], outcomes: Outcomes) -> None:
-    """Delete the rows with a key that did not come."""
-    for stream, removal in loads.items():
-        if removal is not None:
-            outcomes.note(stream, Outcome(deleted=session.written(removal)))
+def end(
+    session: Session,
+    dialect: Dialect,
+    tables: Mapping[str, Table],
+    loads: Mapping[str, Sequence[str] | None],
+    outcomes: Outcomes,
+) -> None:
+    """Delete the rows with a key that did not come, and before them the elements of their lists."""
+    for stream, conditions in loads.items():
+        if conditions is None:
+            continue
+        table = tables[stream]
+        for elements in elements_of(tables, [stream]):
+            same = " AND ".join(
+                f"{table.quoted}.{dialect.quote(key)} = {elements.quoted}.{dialect.quote(own)}"
+                for key, own in zip(
+                    table.keys, elements.keys, strict=False
+                )  # the last one is the place in the list
+            )
+            goes = " AND ".join([same, *conditions])
+            gone = _deletion(elements, [f"EXISTS (SELECT 1 FROM {table.quoted} WHERE {goes})"])
+            outcomes.note(elements.stream, Outcome(deleted=session.written(gone)))
+        outcomes.note(stream, Outcome(deleted=session.written(_deletion(table, conditions))))
+
+
+def elements_of(tables: Mapping[str, Table], streams: Collection[str]) -> list[Table]:
+    """Return the tables of lists of streams."""
+    return [table for table in tables.values() if table.given.lists_of in streams]
 
 
 def _deletion(table: Table, conditions: Sequence[str]) -> str:

@@ -170,7 +170,7 @@ def settings_of(
         number_type=config.get("number_type"),
         follows_versions=config["activate_version"],
         naming=naming_of(config),
-        conflicts=conflicts_of(config, given),
+        conflicts=conflicts_of(config, given, owners),
         conflict_patterns=tuple(known_words(config["on_type_conflict"], _CONFLICTS)),
         contracts=contracts_of(config["schema_contract"]),
         scopes=scopes_of(config.get("replace_by", {})),
@@ -180,18 +180,20 @@ def settings_of(
     )
 
 
-def conflicts_of(config: Mapping[str, Any], given: frozenset[str]) -> Conflicts:
-    """Return what a config with its defaults says of values that are not of the type of their column."""
+def conflicts_of(
+    config: Mapping[str, Any], given: frozenset[str], owners: Mapping[str, str] | None = None
+) -> Conflicts:
+    """Return what a config with its defaults says of values that are not of the type of their column; ``owners`` as in `Methods`."""
     by_pattern = known_words(config["on_type_conflict"], _CONFLICTS)
     held = contracts_of(config["schema_contract"])
     newest_by = NewestBy(config.get("newest_by", {}))
-    methods, scopes = methods_of(config["load_method"]), scopes_of(config.get("replace_by", {}))
+    methods, scopes = methods_of(config["load_method"], owners), scopes_of(config.get("replace_by", {}))
 
     def is_needed(stream: str, field: str) -> bool:
         """Whether it has to be known of each row, and not beside its column."""
         if methods.of(stream) is Method.REPLACE and field in scopes.of(stream).fields:
             return True
-        return field == newest_by.of(stream)
+        return field == newest_by.of(stream) and stream not in (owners or {})
 
     def of(stream: str, field: str) -> OnConflict | None:
         said = asked(stream, field)

@@ -55,7 +55,7 @@ class SqlTarget(SingerkitTarget):
 
     def judgement(self) -> Judgement:
         """As of every target, and what becomes of values that are not of the type of their column."""
-        return replace(super().judgement(), conflicts=conflicts_of(self.config, self.given_keys))
+        return replace(super().judgement(), conflicts=conflicts_of(self.config, self.given_keys, self.owners))
 
     @cached_property
     def owners(self) -> dict[str, str]:

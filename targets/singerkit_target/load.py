@@ -598,8 +598,9 @@ class Load:
         self._loader.mark_safe(self._point)
 
     def _activate(self, stream: str) -> None:
-        if self._abilities.overwrites(stream):
-            self._overwrites.vouch(stream)
+        owner = self._unnesting.owner(stream)
+        if self._abilities.overwrites(owner):
+            self._overwrites.vouch(owner)
             return
         self._divided.check_version(stream)
         self._loader.activate_version(self._decoders[stream].stream, self._versions.waiting[stream])

@@ -24,7 +24,16 @@ from target_postgres.parts import Rows
 from target_postgres.tables import Table
 from target_postgres.words import WORDS
 
-__all__ = ["create_stage", "is_new_or_differs", "note_rest", "retype", "take_rest", "waiting_columns"]
+__all__ = [
+    "create_stage",
+    "has_rest",
+    "is_new_or_differs",
+    "note_rest",
+    "retype",
+    "take_elements",
+    "take_rest",
+    "waiting_columns",
+]
 
 
 def create_stage(
@@ -124,8 +133,32 @@ def take_rest(cursor: Cursor, group: Sequence[Table], note_of: Callable[[Table],
             note_of(table),
         )
         for table in group
-        if table.keys and table.overwrite is not None and table.overwrite.removes
+        if has_rest(table)
     ]
+    _take(cursor, gone, group)
+
+
+def has_rest(table: Table) -> bool:
+    """Whether it is known of the rows of a table which go."""
+    return bool(table.keys and table.overwrite is not None and table.overwrite.removes)
+
+
+def take_elements(cursor: Cursor, table: Table, elements: Table, note: Note) -> None:
+    """Delete the elements of lists in the rows of a table that did not come, before these go.
+
+    Raises:
+        BadDataError, NotDone: as `take_rest`.
+    """
+    roots = elements.keys[:-1]  # the last one is the place in the list
+    names = SQL(", ").join(
+        SQL("{} AS {}").format(Identifier(key), Identifier(root))
+        for key, root in zip(table.keys, roots, strict=True)
+    )
+    select = SQL("SELECT {} FROM {}").format(names, _rest(table))
+    _take(cursor, [Gone(select, elements.rows, roots, elements.keepers, note)], [elements])
+
+
+def _take(cursor: Cursor, gone: Sequence[Gone], group: Sequence[Table]) -> None:
     if not gone:
         return
     try:

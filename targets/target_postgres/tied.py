@@ -24,10 +24,18 @@ from singerkit_wire.batch import Reject
 from singerkit_wire.stream import DELETED_AT
 from target_postgres import ddl
 from target_postgres.copy import copy_rows
+from target_postgres.elements import not_ended
 from target_postgres.faults import column_of, during, is_refusal, refusal
 from target_postgres.merge import Gone, Note, Put, latest, put_together, take_together
 from target_postgres.newest import newest_among, sift
-from target_postgres.overwriting import create_stage, is_new_or_differs, note_rest, take_rest
+from target_postgres.overwriting import (
+    create_stage,
+    has_rest,
+    is_new_or_differs,
+    note_rest,
+    take_elements,
+    take_rest,
+)
 from target_postgres.parts import LINE, RECORD, Part, Removal, Rows
 from target_postgres.rows import Csv, as_csv
 from target_postgres.tables import Table
@@ -208,11 +216,20 @@ class Tied:
             self._note_deleted(table)
         for group in groups:
             self._write(cursor, group, takes=False)
+        for table in filter(has_rest, overwritten):
+            self._take_elements(cursor, table)
         for group in reversed(groups):
             self._write(cursor, group, takes=True)
             self._remove_last(cursor, group)
             take_rest(cursor, group, self._note)
         self._forget(cursor, groups)
+
+    def _take_elements(self, cursor: Cursor, table: Table) -> None:
+        """Have elements of lists go with rows that did not come."""
+        for elements in [one for one in self._tables.values() if one.given.lists_of == table.stream]:
+            self._hold(cursor, elements)
+            take_elements(cursor, table, elements, self._note(elements))
+            self._note_deleted(elements)
 
     def try_now(self, cursor: Cursor) -> str | None:
         """Write all that waits, or nothing of it; return why that is refused."""
@@ -379,6 +396,7 @@ class Tied:
         if table.keys:
             stay = [SQL("({}) IS NULL").format(_gone(table))] if rows.has_marks else []
             stay += _come_no_more(table, rows, of="rows", alone=alone)
+            stay += not_ended(table, [rows, *_behind(table, rows)], _mark_of(table), of="rows")
             if table.overwrites:
                 stay.append(is_new_or_differs(table, rows.columns, "rows"))
             if stay:
@@ -482,6 +500,7 @@ class Tied:
             )
             conditions.append(later.format(Identifier(rows.stage), _same_key(table, "later", "staged")))
             conditions += _come_no_more(table, rows, of="staged")
+            conditions += not_ended(table, [rows, *_behind(table, rows)], _mark_of(table), of="staged")
         return SQL(" AND ").join(conditions)
 
     def _find_refused(

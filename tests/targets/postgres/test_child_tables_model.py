@@ -19,6 +19,8 @@ from targets.postgres.test_foreign_key_model import LOG, Cursor, Killed
 
 from singerkit_shell.errors import SingerkitError
 from singerkit_shell.signals import StopFlag
+from singerkit_sql_target.methods import Method, Methods
+from singerkit_sql_target.patterns import EVERY
 from singerkit_sql_target.settings import Settings
 from singerkit_target.load import Limits, Load
 from singerkit_target.publish import Publisher
@@ -45,6 +47,30 @@ def is_list(value: Any) -> bool:
     return isinstance(value, list)
 
 
+def line(type_: str, **more: Any) -> str:
+    return json.dumps({"type": type_, "stream": "o", **more})
+
+
+def record_of(chance: random.Random, *, whole: bool) -> dict[str, Any]:
+    def item() -> Any:
+        parts = [chance.choice("xyz") for _ in range(chance.randrange(3))]
+        return (
+            chance.choice(["odd", 7])
+            if chance.random() < 0.1
+            else {"sku": chance.choice("ab"), "parts": parts}
+        )
+
+    fields: dict[str, Any] = {
+        "v": chance.choice("ab"),
+        "items": [item() for _ in range(chance.randrange(5))],
+        "box": {"tags": [chance.choice("st") for _ in range(chance.randrange(3))]},
+    }
+    for name, odd in (("items", "odd"), ("box", 5)):
+        if chance.random() < 0.15:
+            fields[name] = chance.choice([None, odd])
+    return {name: value for name, value in fields.items() if whole or name == "v" or chance.random() < 0.8}
+
+
 class History:
     """Units of messages, and after each of them what was sent last of each field of each key."""
 
@@ -61,7 +87,7 @@ class History:
                 unnamed = [name for name in ("items", "box") if chance.random() < 0.2]
                 for name in unnamed:
                     del properties[name]
-                lines.append(self._line("SCHEMA", schema={"properties": properties}, key_properties=["id"]))
+                lines.append(line("SCHEMA", schema={"properties": properties}, key_properties=["id"]))
                 is_load = chance.random() < 0.2
                 version += is_load
                 left = {
@@ -74,7 +100,7 @@ class History:
                     id_ = chance.randrange(5)
                     says_gone = chance.random() < 0.15 and (deletes or not is_load)
                     if says_gone and not deletes:
-                        record = self._record(chance, whole=False) if chance.random() < 0.3 else {}
+                        record = record_of(chance, whole=False) if chance.random() < 0.3 else {}
                         record = {name: value for name, value in record.items() if name not in unnamed}
                         rows = {**rows, id_: {**rows.get(id_, {}), **record, "gone": True}}
                         record["_sdc_deleted_at"] = "2026-01-01T00:00:00Z"
@@ -83,39 +109,15 @@ class History:
                         rows = {key: row for key, row in rows.items() if key != id_}
                         left.pop(id_, None)
                     else:
-                        record = self._record(chance, whole=is_load)
+                        record = record_of(chance, whole=is_load)
                         record = {name: value for name, value in record.items() if name not in unnamed}
                         rows = {**rows, id_: {**rows.get(id_, left.get(id_, {})), **record, "gone": False}}
-                    lines.append(self._line("RECORD", record={"id": id_, **record}, version=version))
+                    lines.append(line("RECORD", record={"id": id_, **record}, version=version))
                 if is_load:
-                    lines.append(self._line("ACTIVATE_VERSION", version=version))
+                    lines.append(line("ACTIVATE_VERSION", version=version))
                     break  # behind it rows would put it off until the end of the run
             self.units.append(lines)
             self.sent.append(rows)
-
-    def _line(self, type_: str, **more: Any) -> str:
-        return json.dumps({"type": type_, "stream": "o", **more})
-
-    def _record(self, chance: random.Random, *, whole: bool) -> dict[str, Any]:
-        def item() -> Any:
-            parts = [chance.choice("xyz") for _ in range(chance.randrange(3))]
-            return (
-                chance.choice(["odd", 7])
-                if chance.random() < 0.1
-                else {"sku": chance.choice("ab"), "parts": parts}
-            )
-
-        fields: dict[str, Any] = {
-            "v": chance.choice("ab"),
-            "items": [item() for _ in range(chance.randrange(5))],
-            "box": {"tags": [chance.choice("st") for _ in range(chance.randrange(3))]},
-        }
-        for name, odd in (("items", "odd"), ("box", 5)):
-            if chance.random() < 0.15:
-                fields[name] = chance.choice([None, odd])
-        return {
-            name: value for name, value in fields.items() if whole or name == "v" or chance.random() < 0.8
-        }
 
 
 class Place:
@@ -166,12 +168,18 @@ class Place:
         assert not parts, "parts of items that are not there"
         return found
 
-    def run(self, lines: list[str], limits: Limits) -> SingerkitError | None:
-        stop = StopFlag()
-        settings = Settings(self.schema, conflicts=CONFLICTS, with_metadata=True, deletes_marked=self.deletes)
+    def run(self, lines: list[str], limits: Limits, method: Method = Method.UPSERT) -> SingerkitError | None:
+        stop, owners = StopFlag(), dict[str, str]()
+        settings = Settings(
+            self.schema,
+            conflicts=CONFLICTS,
+            with_metadata=True,
+            deletes_marked=self.deletes,
+            methods=Methods({EVERY: method}, owners=owners),
+        )
         loader = Killed(lambda: self.dsn, settings, LOG, stop=stop)
         apart = TakingApart(9, "__", lists=True)
-        unnesting = Unnesting(lambda _stream: apart, LOG, deletes_marked=self.deletes)
+        unnesting = Unnesting(lambda _stream: apart, LOG, owners=owners, deletes_marked=self.deletes)
         judged = Judgement(conflicts=CONFLICTS, with_metadata=True)
         load = Load(
             loader,
@@ -181,6 +189,7 @@ class Place:
             stop,
             LOG,
             missing_fields="keep",
+            ends_with_state=method is not Method.UPSERT,
             unnesting=unnesting,
         )
         try:
@@ -236,3 +245,45 @@ def test_the_tables_of_lists_hold_what_was_sent_last(postgres_dsn: str, seed: in
             break
     else:
         pytest.fail(f"no run ended with 0: {error}")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_elements_follow_the_rows_of_loads_that_replace_others(postgres_dsn: str, seed: int) -> None:
+    """Each load is repeated until it is complete; until then the tables are what the one before has left."""
+    chance = random.Random(seed)
+    place = Place(postgres_dsn, seed + 10**6, deletes=True)
+    rows: dict[int, dict[str, Any]] = {}
+    for number in range(UNITS):
+        unnamed = [name for name in ("items", "box") if chance.random() < 0.2]
+        named = {name: schema for name, schema in PROPERTIES.items() if name not in unnamed}
+        lines = [line("SCHEMA", schema={"properties": named}, key_properties=["id"])]
+        before, came, gone = rows, dict[int, dict[str, Any]](), set[int]()
+        for _ in range(chance.randrange(1, 9)):
+            id_ = chance.randrange(5)
+            record = record_of(chance, whole=False)
+            record = {name: value for name, value in record.items() if name not in unnamed}
+            if chance.random() < 0.15:
+                record = {"_sdc_deleted_at": "2026-01-01T00:00:00Z"}
+                came.pop(id_, None)
+                gone.add(id_)
+            else:
+                base = came.get(id_) or ({} if id_ in gone else before.get(id_, {}))
+                came[id_] = {**base, **record, "gone": False}
+            lines.append(line("RECORD", record={"id": id_, **record}))
+            if chance.random() < 0.2:
+                lines.append(json.dumps({"type": "STATE", "value": {}}))
+        lines.append(json.dumps({"type": "STATE", "value": {}}))
+        for turn in range(20):
+            limits = Limits(1, 10**12, 10**9, chunk_bytes=300, replay_bytes=chance.choice([0, 16 << 20]))
+            Cursor.left = chance.randrange(20, 300) if turn < 12 else None
+            error = place.run(lines, limits, Method.OVERWRITE)
+            Cursor.left = None
+            assert error is None or error.exit_code == 69, error
+            rows = before if error else came
+            if number or error is None:
+                wanted = {id_: expected(row) for id_, row in rows.items()}
+                assert place.stored() == wanted, f"load {number}, turn {turn}"
+            if error is None:
+                break
+        if not number and chance.random() < 0.5 and place.has("o__items"):
+            place.sql("ALTER TABLE {schema}.o__items ADD FOREIGN KEY (_root_id) REFERENCES {schema}.o (id)")

@@ -185,6 +185,32 @@ def test_elements_are_marked_with_their_row_and_back_with_it(target: Database) -
     assert (since_when("false"), since_when('""'), since_when('"soon"')) == (None, None, None)
 
 
+def test_elements_follow_rows_that_are_replaced_as_a_whole(target: Database) -> None:
+    """Of an overwritten stream, and of sets of rows; also where no SCHEMA names the list."""
+    config = {**CHILDREN, "end_of_input": "state", "load_method": "overwrite", "missing_fields": "keep"}
+    bare = SCHEMA("orders", {"id": INTEGER}, ["id"])
+
+    def found() -> list[list[int]]:
+        return [[row[0] for row in target.query(asked)] for asked in (ITEMS, PARTS, TAGS)]
+
+    rows = [order(one, item("a", "x"), item("b", "y"), tags=["t"]) for one in (1, 2, 3)]
+    target.run(ORDERS, *rows, STATE({}), **config).expect(0)
+    target.run(ORDERS, order(1), STATE({}), order(2), **config).expect(65)
+    assert found() == [[1, 1, 2, 2, 3, 3], [1, 1, 2, 2, 3, 3], [1, 2, 3]], "half a load replaces nothing"
+    again = [order(1, item("c"), item("d")), order(1, item("c", "z")), RECORD("orders", {"id": 2})]
+    target.run(ORDERS, *again, STATE({}), **config).expect(0)
+    assert found() == [[1, 2, 2], [1, 2, 2], [1, 2]], "a list that is left out stays with its row"
+    target.run(bare, RECORD("orders", {"id": 2}), STATE({}), **config).expect(0)
+    assert found() == [[2, 2], [2, 2], [2]]
+    sets = {**config, "load_method": {"orders": "delete+insert"}, "replace_by": {"*": ["day"]}}
+    days = SCHEMA("orders", {**OPEN, "day": INTEGER}, ["id"])
+    rows = [order(one, item("a", "x"), tags=[], day=one // 2) for one in range(2, 6)]
+    target.run(days, *rows, STATE({}), **sets).expect(0)
+    target.run(days, order(4, item("e"), day=2), STATE({}), **sets).expect(0)
+    assert found() == [[2, 3, 4], [2, 3], []]
+    assert target.query("SELECT id FROM orders ORDER BY 1") == [(2,), (3,), (4,)]
+
+
 def test_what_is_no_list_or_no_object_goes_on_whole(target: Database) -> None:
     came = [
         order(1, item("a"), "odd", {"sku": "c", "price": "free", "more": 1}),
@@ -213,7 +239,7 @@ def test_what_has_no_effect_or_no_meaning_is_refused(target: Database) -> None:
     rows = [order(1, item("a")), STATE({"n": 1})]
     keyless = target.run(SCHEMA("orders", OPEN), *rows, **CHILDREN).expect(78)
     assert "Stream `orders` has no key" in keyless.last_words
-    for method in ("append", "overwrite"):
+    for method in ("append", "history"):
         refused = target.run(ORDERS, *rows, load_method={"ord*": method}, **CHILDREN).expect(78)
         assert f"got `{method}`; nothing of this stream was written" in refused.last_words
     target.run(ORDERS, *rows, load_method={"*": "append", "orders": "upsert"}, **CHILDREN).expect(0)
