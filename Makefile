@@ -38,6 +38,10 @@ test-schedulers: $(READY) ## run the examples for Luigi and Glue, and compile th
 	@test -x .envs/schedulers/bin/luigi || { $(PYTHON) -m venv .envs/schedulers && .envs/schedulers/bin/pip install -q --disable-pip-version-check 'luigi>=3.8,<4' 'kfp>=2.17,<2.18' 'moto[secretsmanager,server]>=5,<6'; }
 	$(BIN)/pytest -q -o python_files='on_schedulers.py' tests/docs $(ARGS)
 
+test-report: $(READY) ## draw the report in a headless Chromium and look whether it fits; SCREENSHOTS=1 makes the pictures of docs/report.md
+	@command -v chromium > /dev/null || command -v google-chrome > /dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; }
+	SINGERKIT_SCREENSHOTS=$(SCREENSHOTS) $(BIN)/pytest -q -o python_files='on_*.py' tests/tools/report $(ARGS)
+
 test-postgres: $(READY) ## run the tests of target-postgres against servers of other versions; VERSIONS='13 14 15 16 17 18'
 	$(BIN)/python tests/servers/postgres_versions.py $(VERSIONS) -- tests/targets/postgres -n 2 --dist worksteal $(ARGS)
 

@@ -35,6 +35,7 @@ LIBRARIES = {
     "singerkit_embedded": {"singerkit_shell"},
     "singerkit_run": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
     "singerkit_history": {"singerkit_shell", "singerkit_state", "singerkit_run"},
+    "singerkit_report": {"singerkit_shell", "singerkit_state", "singerkit_run", "singerkit_history"},
     "singerkit_init": {"singerkit_shell", "singerkit_embedded"},
     "singerkit_dbt": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_run"},
     "singerkit_cli": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_run"},

@@ -16,6 +16,7 @@ _VERBS = {
     "init": ("singerkit_init.command", "init", "Write a folder to start from, which runs as it stands."),
     "run": ("singerkit_run.command", "run", "Run the pipelines of a file, in their order."),
     "history": ("singerkit_history.command", "history", "Show what former runs have come to."),
+    "report": ("singerkit_report.command", "report", "Write the history of runs as an HTML file to look at."),
     "dbt": ("singerkit_dbt.command", "command", "Make models of dbt for what the pipelines load."),
     "state": ("singerkit_state.cli", "command", "Look at the state of a pipeline, change it, and go back."),
     "check": (

@@ -11,20 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from singerkit_history.asking import Question, ask, noted_by_runner, of_pipelines, questions_of
-from singerkit_history.joining import joined
+from singerkit_history.gathering import runs_of_file, runs_of_target
 from singerkit_history.table import lines_of
-from singerkit_run.command import chosen_of, file_and_names
 from singerkit_run.durations import DURATION, seconds_of
-from singerkit_run.outcomes import Outcome, worst_of
-from singerkit_run.planfile import read_plan
-from singerkit_run.programs import find_programs, located
+from singerkit_run.outcomes import worst_of
 from singerkit_shell.arguments import Command
-from singerkit_shell.configfile import variables_beside
 from singerkit_shell.errors import UsageError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
-from singerkit_shell.validate import CONFIG_PATHS
 from singerkit_state.runs import Run, as_json
 
 __all__ = ["history"]
@@ -82,9 +76,9 @@ def history(
     last = _LAST if last is None and since is None else last
     asked = None if failed else last  # which of them have failed is seen here
     if target is not None:
-        runs, problems = _of_target(target, config, words, moment, asked)
+        runs, problems = runs_of_target(target, config, words, moment, asked)
     else:
-        runs, problems = _of_file(ctx, words, moment, asked)
+        runs, problems = runs_of_file(ctx, words, moment, asked)
     if failed:
         runs = [run for run in runs if run.result not in ("complete", "running")]
     if moment is not None:
@@ -105,39 +99,6 @@ def _moment(since: str) -> datetime:
             f"Expected a moment such as 2026-11-28 or 2026-11-28T21:00:00Z, or a length of time such as 36h, at `--since`, got `{since[:40]}`."
         ) from None
     return at.astimezone()  # without an offset: of this machine's clock, as the table shows it
-
-
-def _of_target(
-    called: str, configs: Sequence[str], names: Sequence[str], since: datetime | None, last: int | None
-) -> tuple[list[Run], list[Outcome]]:
-    path = located(called, os.getcwd())
-    if path is None:
-        raise UsageError(
-            f"There is no executable `{called}`, which is named at `--target`, in PATH or in that place."
-        )
-    question = Question((path, *(part for one in configs for part in ("--config", one))), os.getcwd())
-    [heard] = ask([question], os.environ, since, last, stop_flag)
-    problems = [Outcome(heard.code, heard.why)] if heard.code else []
-    runs = [run for run in heard.runs if not names or run.pipeline in names]
-    return joined((), runs), problems
-
-
-def _of_file(
-    ctx: click.Context, words: Sequence[str], since: datetime | None, last: int | None
-) -> tuple[list[Run], list[Outcome]]:
-    path, named = file_and_names(words)
-    ctx.meta[CONFIG_PATHS] = [path]
-    plan = read_plan(path)
-    names = chosen_of(plan, named)
-    env = {**variables_beside(plan.path), **os.environ}
-    found, missing = find_programs(plan, names, env, stop_flag, tries_configs=False)
-    there = [name for name in names if plan.pipelines[name].target.exec in found]
-    tries = 1 + max((plan.pipelines[name].retries.times for name in there), default=0)
-    heard = ask(questions_of(plan, there, found), env, since, last and last * tries, stop_flag)
-    of_targets = [run for one in heard for run in one.runs]
-    runs = joined(noted_by_runner(plan, names), of_pipelines(of_targets, plan, names))
-    problems = [Outcome(one.code, one.why) for one in heard if one.code]
-    return runs, [*problems, *(Outcome(78, f"{one}.") for one in missing)]
 
 
 def _show(runs: Sequence[Run], *, as_lines: bool) -> None:

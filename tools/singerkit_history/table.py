@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from singerkit_run.durations import shown
 from singerkit_shell.aligned import aligned
-from singerkit_state.runs import Run, StreamRun
+from singerkit_state.runs import Run
 
-__all__ = ["lines_of"]
+__all__ = ["lag_seconds", "lines_of", "result_in_words"]
 
 _NUMBERS = ("tries", "rows", "new", "changed", "deleted", "set aside", "time", "lag", "warnings")
 _LEFT_OUT = ("bookmark before", "rows", "lag", "warnings", "deleted", "bookmark", "tries", "set aside")
@@ -54,7 +54,7 @@ def _row(run: Run) -> dict[str, str]:
     return {
         f"when ({_zone(run.started)})": f"{run.started.astimezone():%Y-%m-%d %H:%M}",
         "pipeline": run.pipeline,
-        "result": _result(run),
+        "result": result_in_words(run),
         "tries": str(run.tries) if run.tries > 1 else "",
         "rows": _count(run.total("rows"), run),
         "new": _count(run.total("new"), run),
@@ -73,7 +73,8 @@ def _zone(at: datetime) -> str:
     return at.astimezone().tzname() or "local"
 
 
-def _result(run: Run) -> str:
+def result_in_words(run: Run) -> str:
+    """Return `complete`, or `failed (69)`."""
     return f"failed ({run.exit_code})" if run.result == "failed" and run.exit_code is not None else run.result
 
 
@@ -97,12 +98,14 @@ def _short(bookmark: str | None) -> str:
 
 
 def _lag(run: Run) -> str:
-    lags = [lag for one in run.streams.values() if (lag := _lag_of(one)) is not None]
-    return shown(max(lags)) if lags else ""
+    lag = lag_seconds(run)
+    return "" if lag is None else shown(lag)
 
 
-def _lag_of(stream: StreamRun) -> float | None:
-    return None if stream.lag_seconds is None else max(0.0, stream.lag_seconds)
+def lag_seconds(run: Run) -> float | None:
+    """Return how far the stream that is furthest behind was, at the end of a run; None where that cannot be told."""
+    lags = [one.lag_seconds for one in run.streams.values() if one.lag_seconds is not None]
+    return max(0.0, *lags) if lags else None
 
 
 def _below(run: Run, width: int | None) -> Sequence[str]:

@@ -1,0 +1,58 @@
+"""`singerkit report`, over what `singerkit run` has left."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ..run.projects import BIN, Project, record, schema, state
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def report(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BIN / "singerkit"), "report", *arguments],
+        cwd=project.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_what_ran_and_what_failed_is_written_into_a_file(project: Project) -> None:
+    project.add("orders", schema(), record(1), state(1))
+    project.add("items", schema(), "echo 'KeyError: id' >&2", "exit 1")
+    project.run()
+    done = report(project)
+    assert (done.returncode, done.stdout) == (
+        0,
+        "singerkit-report.html: 2 pipelines, 1 in need of somebody.\n",
+    )
+    document = (project.folder / "singerkit-report.html").read_text()
+    assert "1 of 2 pipelines needs you." in document
+    assert "KeyError: id" in document
+    assert ">1 row loaded" in document or "1 row loaded" in document
+
+
+def test_it_is_written_to_stdout_for_pipelines_that_are_named(project: Project) -> None:
+    project.add("orders", schema(), record(1), state(1))
+    project.add("items", schema(), record(1), state(1))
+    project.run()
+    done = report(project, "items", "--days", "7", "--output", "-")
+    assert done.returncode == 0
+    assert "items" in done.stdout
+    assert "orders" not in done.stdout
+
+
+def test_a_folder_that_is_not_there_is_told(project: Project) -> None:
+    project.add("orders", schema(), record(1), state(1))
+    project.write()
+    done = report(project, "--output", "nowhere/report.html")
+    assert done.returncode in (73, 74)
+    assert "nowhere" in done.stderr.splitlines()[-1]

@@ -1,0 +1,222 @@
+"""What the report says, and what it never holds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+import singerkit_report
+from singerkit_report.advice import advice_for
+from singerkit_report.page import page
+from singerkit_report.standing import standings
+from singerkit_shell.secrets import redactor
+from singerkit_state.runs import Run, StreamRun
+
+from .month import NAMES, month
+
+NOW = datetime(2026, 11, 29, 7, 30, tzinfo=UTC)
+STYLE = (Path(singerkit_report.__file__).parent / "style.css").read_text()
+
+
+class Seen(HTMLParser):
+    """What a reader sees: ``text`` in the order of the page, ``names`` of elements, ``addresses`` that are named in attributes."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.text, self.names, self.addresses = "", set[str](), set[str]()
+        self.feed(document)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.addresses |= {value or "" for name, value in attrs if name in ("href", "src", "action", "data")}
+        assert not [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def seen(runs: list[Run], names: tuple[str, ...] = NAMES, days: int = 30) -> Seen:
+    return Seen(page(standings(names, runs, NOW, days), NOW, days, "singerkit.yaml"))
+
+
+def run(**fields: object) -> Run:
+    known = {"id": "1", "pipeline": "orders", "started": NOW - timedelta(hours=4), "result": "complete"}
+    return Run(**(known | fields))  # type: ignore[arg-type]
+
+
+def test_who_needs_somebody_stands_first_with_what_to_do() -> None:
+    text = seen(month(NOW)).text
+    assert "2 of 8 pipelines need you." in text
+    places = [
+        text.index(words)
+        for words in (
+            "What to do",
+            "orders failed (65)",
+            "got ... at orders.$.qty",
+            "on_invalid: quarantine",
+            "The last good run was 2 days ago. Since then 2 runs have not ended well.",
+            "newsletter late",
+            "It has not begun since 7 days ago; so far it ran every 24 h",
+            "All pipelines",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_each_pipeline_has_its_part() -> None:
+    text = seen(month(NOW)).text
+    for words in (
+        "20 Nov Column orders.note added.",
+        "orders.$.qty: expected integer",
+        "in 30 runs: Field zip",
+    ):
+        assert words in text
+    assert seen(month(NOW)).addresses == {f"#pipeline-{name}" for name in NAMES}
+
+
+def test_all_is_well() -> None:
+    text = seen([run(streams={"orders": StreamRun(rows=1204, new=4)})], ("orders",)).text
+    assert "The pipeline is well." in text
+    assert "Within the last 24 hours 1 run, none of them not to a good end; 1,204 rows loaded." in text
+    assert "What to do" not in text
+
+
+def test_pipelines_without_runs_and_runs_without_pipelines_are_shown() -> None:
+    text = seen([run(pipeline="former")], ("orders",)).text
+    assert "orders" in text
+    assert "never" in text
+    assert "former" in text
+    assert "There are no runs." in Seen(page([], NOW, 30, "singerkit.yaml")).text
+
+
+def test_a_run_at_work_says_nothing_of_the_failure_before_it() -> None:
+    at_work = run(id="2", started=NOW, result="running")
+    failed = run(result="failed", exit_code=69, reason="The API was away.")
+    text = seen([at_work, failed], ("orders",)).text
+    assert "1 of 1 pipeline needs you." in text
+    assert "The API was away." in text
+
+
+@pytest.mark.parametrize(
+    ("result", "code", "words"),
+    [
+        ("failed", 69, "goes on where it was"),
+        ("failed", 77, "credentials"),
+        ("failed", 78, "--dry-run"),
+        ("failed", 70, "report it"),
+        ("failed", 1, "Its log says more"),
+        ("killed", None, "memory"),
+        ("stopped", 143, "The next run goes on"),
+        ("skipped", None, "that it stands on"),
+        ("complete", 0, ""),
+        ("running", None, ""),
+    ],
+)
+def test_there_is_advice_for_each_end(result: str, code: int | None, words: str) -> None:
+    advice = advice_for(run(result=result, exit_code=code))
+    assert words in advice
+    assert bool(advice) == bool(words)
+
+
+def test_nothing_of_it_is_run_or_comes_from_outside() -> None:
+    found = seen(month(NOW))
+    assert not found.names & {"script", "link", "img", "iframe", "object", "embed", "form", "base"}
+    assert "url(" not in STYLE
+    assert "@import" not in STYLE
+
+
+@pytest.mark.parametrize("place", ["reason", "warnings", "pipeline", "schema_changes", "stream"])
+def test_whatever_a_text_holds_is_a_text(place: str) -> None:
+    words = '</style><script>alert(1)</script>\x00\x1b[31m & "quoted" `<b>`'
+    fields: dict[str, object] = {
+        "stream": {"streams": {words: StreamRun(rows=1, bookmark_after=words)}},
+        "reason": {"reason": words},
+        "pipeline": {"pipeline": words},
+    }.get(place, {place: (words,)})  # type: ignore[assignment]
+    found = seen([run(result="failed", exit_code=1, **fields)], ())
+    assert not found.names & {"script", "b"} - {"b"}
+    assert "alert(1)" in found.text
+    assert "\x00" not in found.text
+
+
+def test_no_secret_stands_in_it() -> None:
+    redactor.add("hunter2-and-more")
+    assert (
+        "hunter2" not in seen([run(result="failed", reason="The password hunter2-and-more is wrong.")]).text
+    )
+
+
+def test_of_days_the_worst_that_came_of_them_is_shown() -> None:
+    [standing] = standings(
+        ["orders"],
+        [
+            run(id="3", started=NOW - timedelta(days=1, hours=1), seconds=9.0),
+            run(id="2", started=NOW - timedelta(days=1, hours=2), result="killed", seconds=2.0),
+            run(id="1", started=NOW - timedelta(days=3), result="stopped"),
+        ],
+        NOW,
+        4,
+    )
+    assert [day.result for day in standing.days] == ["stopped", "", "failed", ""]
+    assert [day.seconds for day in standing.days] == [None, None, 9.0, None]
+    assert standing.failures == 0
+
+
+def test_late_is_who_has_not_run_for_three_times_the_usual_while() -> None:
+    daily = [run(id=str(day), started=NOW - timedelta(days=day)) for day in range(2, 9)]
+    [standing] = standings(["orders"], daily, NOW, 30)
+    assert not standing.is_late
+    [standing] = standings(["orders"], daily, NOW + timedelta(days=1, minutes=1), 30)
+    assert standing.is_late
+    [standing] = standings(["orders"], daily[:5], NOW + timedelta(days=90), 120)
+    assert not standing.is_late, "four whiles are too few to tell"
+
+
+def test_200_pipelines_an_hour_each() -> None:
+    names = tuple(f"pipeline_{number:03}" for number in range(200))
+    runs = [
+        replace(one, id=f"{name}{at}", pipeline=name)
+        for name in names
+        for at, one in enumerate(month(NOW, ("a",)))
+    ]
+    document = page(standings(names, runs, NOW, 30), NOW, 30, "singerkit.yaml")
+    assert document.count("<details") == 200
+    assert len(document) < 5_000_000
+
+
+def colours(scheme: str) -> dict[str, str]:
+    return dict(re.findall(r"--([\w-]+): (#[0-9a-f]+)", scheme))
+
+
+def brightness(colour: str) -> float:
+    """The relative luminance of WCAG 2."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((brightness(one), brightness(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize(
+    "scheme", STYLE.split("@media (prefers-color-scheme: dark)")[:2], ids=["light", "dark"]
+)
+def test_all_texts_can_be_read(scheme: str) -> None:
+    known = colours(scheme.split("* {")[0])
+    pairs = [*product(("ink", "soft"), ("paper", "ground")), *product(("good", "bad", "warn"), ("ground",))]
+    pairs += [(kind, f"{kind}-ground") for kind in ("good", "bad", "warn", "now")]
+    assert [pair for pair in pairs if contrast(known[pair[0]], known[pair[1]]) < 4.5] == []
+    assert [
+        bar for bar in ("bar", "bar-aside", "bad", "good") if contrast(known[bar], known["paper"]) < 3
+    ] == []

@@ -1,0 +1,1 @@
+"""`singerkit report`: the history of runs as one HTML file to look at."""
