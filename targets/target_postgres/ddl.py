@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from psycopg2.extensions import cursor as Cursor
@@ -12,6 +12,7 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 from singerkit_sql_target import dialect
 from singerkit_sql_target.dialect import InTheWay
 from target_postgres import shapes
+from target_postgres.columns import ExistingColumn, columns_of
 from target_postgres.keys import Key
 from target_postgres.upkeep import Making
 
@@ -36,6 +37,7 @@ __all__ = [
     "create_table",
     "dropping_key",
     "foreign_key",
+    "found_now",
     "inspect",
     "is_empty",
     "is_partition",
@@ -58,39 +60,6 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class ExistingColumn(dialect.ExistingColumn):
-    """A column as the server has it.
-
-    ``type`` is what format_type() writes, ``base`` the type's own name below any domain (`varchar`, `timestamptz`)
-    and ``typmod`` its numbers. ``is_exact``: its collation, if it has one, holds only equal text to be equal.
-    """
-
-    base: str = ""
-    typmod: int = -1
-    is_identity: bool = False
-    is_exact: bool = True
-    is_enum: bool = False
-    number: int = field(default=0, compare=False)
-    """Another one in a column that was made anew."""
-    is_citext: bool = field(default=False, compare=False)
-    """Of the extension's type, in whatever schema that is: where none on the path is, ``type`` begins with its name."""
-
-    def is_wider_than(self, former: ExistingColumn) -> bool:
-        """Whether it is a column of integers that has become one of longer ones, and takes what that took."""
-        wider = _WIDER.get(former.base, ())
-        return (
-            self.base in wider and self.typmod < 0 and self == replace(former, type=self.type, base=self.base)
-        )
-
-
-_WIDER: Mapping[str, Sequence[str]] = {
-    "int2": ("int4", "int8", "numeric"),
-    "int4": ("int8", "numeric"),
-    "int8": ("numeric",),
-}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Existing(dialect.Existing):
     """A table as the server has it, with its keys. One that was dropped and made anew has another ``oid``."""
@@ -101,7 +70,11 @@ class Existing(dialect.Existing):
     primary_key_name: str | None
     primary_key_is_deferrable: bool
     unique_keys: tuple[frozenset[str], ...]
-    is_inherited: bool
+    shape: Shape
+
+    @property
+    def is_inherited(self) -> bool:
+        return self.shape.is_inherited
 
     def is_narrower(self, keys: Iterable[str]) -> bool:
         """Whether the primary key is a part of ``keys``, so that it refuses rows which differ in the rest of them."""
@@ -163,42 +136,6 @@ def _table_oid(cursor: Cursor, schema: str, table: str) -> int | None:
     if kind not in ("r", "p"):
         raise InTheWay(_KINDS.get(kind, "something else"))
     return int(oid)
-
-
-_COLUMNS = """
-SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
-       COALESCE(pg_catalog.to_jsonb(a) ->> 'attgenerated', '') <> '', base.name, base.typmod, a.attidentity = 'a',
-       COALESCE((pg_catalog.to_jsonb(c) ->> 'collisdeterministic')::boolean, true), base.is_enum, a.attnum,
-       EXISTS (SELECT 1 FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
-           WHERE d.classid = 'pg_catalog.pg_type'::regclass AND d.objid = a.atttypid AND d.deptype = 'e'
-           AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND e.extname = 'citext'),
-       a.attinhcount > 0, pg_catalog.col_description(a.attrelid, a.attnum),
-       a.atthasdef OR a.attidentity <> '' OR EXISTS (SELECT 1 FROM pg_catalog.pg_type d
-           WHERE d.oid = a.atttypid AND d.typtype = 'd' AND d.typdefault IS NOT NULL)
-FROM pg_catalog.pg_attribute a
-LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation
-CROSS JOIN LATERAL (
-    WITH RECURSIVE chain(oid, typmod, depth) AS (
-        SELECT a.atttypid, a.atttypmod, 0
-        UNION ALL
-        SELECT t.typbasetype, t.typtypmod, chain.depth + 1
-        FROM chain JOIN pg_catalog.pg_type t ON t.oid = chain.oid AND t.typtype = 'd'
-    )
-    SELECT t.typname AS name, chain.typmod, t.typtype = 'e' AS is_enum FROM chain JOIN pg_catalog.pg_type t ON t.oid = chain.oid
-    ORDER BY chain.depth DESC LIMIT 1
-) base
-WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY a.attnum
-"""
-
-
-def columns_of(cursor: Cursor, oid: int) -> dict[str, ExistingColumn]:
-    """Return the columns of a table, in their order."""
-    cursor.execute(_COLUMNS, [oid])
-    return {
-        name: ExistingColumn(*facts, is_inherited=is_inherited, comment=comment, has_default=has_default)
-        for name, *facts, is_inherited, comment, has_default in cursor.fetchall()
-    }
 
 
 _VIEWS = """
@@ -472,6 +409,21 @@ def columns_now(cursor: Cursor, schema: str, table: str) -> dict[str, ExistingCo
     return {} if oid is None else columns_of(cursor, oid)
 
 
+def found_now(
+    cursor: Cursor, schema: str, table: str, existing: Existing | None
+) -> tuple[Mapping[str, ExistingColumn], Shape]:
+    """Return the columns and the shape of a table that is there; ``existing`` is what this transaction, or the unit, has found before it altered it."""
+    if existing is not None and _has_written_nothing(cursor):
+        return existing.columns, existing.shape
+    return columns_now(cursor, schema, table), shape(cursor, schema, table)
+
+
+def _has_written_nothing(cursor: Cursor) -> bool:
+    """Whether the transaction has changed no table and no catalogue so far."""
+    cursor.execute("SELECT pg_catalog.txid_current_if_assigned() IS NULL")
+    return cursor.fetchone() == (True,)
+
+
 def column_of_type(cursor: Cursor, type_: str) -> ExistingColumn:
     """Return what a column of that type is: one of `varchar(5)` is written `character varying(5)`."""
     cursor.execute("SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY')")
@@ -541,7 +493,7 @@ def inspect(cursor: Cursor, schema: str, table: str) -> Existing | None:
         # ON CONFLICT takes no key that is only checked at COMMIT.
         unique_keys=tuple(frozenset(keys) for _, _, is_immediate, keys in indexes if is_immediate),
         is_empty=has_no_row,
-        is_inherited=shape(cursor, schema, table).is_inherited,
+        shape=shape(cursor, schema, table),
     )
 
 

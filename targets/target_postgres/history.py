@@ -39,7 +39,7 @@ def moment_of_unit(cursor: Cursor) -> str:
 
 
 def merge(cursor: Cursor, table: Table, moment: str) -> Outcome:
-    """Put the staged rows into the history, and empty the stage; the last of several rows with one key wins, or the newest.
+    """Put the staged rows into the history; the last of several rows with one key wins, or the newest.
 
     A row of the outcome is one that holds now: ``deleted`` are those whose range ended without another.
 
@@ -66,7 +66,6 @@ def merge(cursor: Cursor, table: Table, moment: str) -> Outcome:
         check_stored(int((cursor.fetchone() or (0,))[0]), 0)
     if has_versions(table):
         note_seen(cursor, table)
-    cursor.execute(SQL("TRUNCATE pg_temp.{}").format(Identifier(table.stage)))
     return outcome
 
 

@@ -688,6 +688,7 @@ class PostgresLoader:
             table.has_marks = bool(
                 self._deletes_marked or table.history or table.given.lists_of
             ) and table.columns.get(DELETED_AT) in (table.staged or ())
+            table.is_spent = table.staged is None
             table.is_locked = False  # the lock may have been taken behind the savepoint
         self._storing.touched = set(self._safe.waits)
         self._storing.refused = self._safe.refused.copy()
@@ -722,6 +723,7 @@ class PostgresLoader:
         def finish(connection: Connection) -> tuple[StateRow, Noted]:
             self._settle(connection)
             with connection.cursor() as cursor:
+                self._storing.leave_stages(cursor)
                 emptied = self._storing.activated | self._storing.deleted_from
                 noted = self._begun.noted(self._tables, emptied, partial(holding_rows, cursor))
                 oids = {t.stream: t.shape.oid for t in self._tables.values() if t.shape.oid is not None}
@@ -829,7 +831,7 @@ class PostgresLoader:
         for table in self._tables.values():
             table.staged = table.staged_lines = None
             table.parts, table.overwrite = (), None
-            table.has_marks = False
+            table.has_marks = table.is_spent = False
             table.is_locked = False
 
     def unmet(self) -> list[str]:

@@ -33,7 +33,7 @@ def refused(table: Table) -> TableChanged:
 
 
 def merge(cursor: Cursor, table: Table, gone: str | None, note: Note) -> None:
-    """Upsert the staged rows and empty the stage; of several rows with one key the last that has a field says what it is.
+    """Upsert the staged rows; of several rows with one key the last that has a field says what it is.
 
     ``gone``: the column that is not null in the last row of a key that is to be deleted; ``note`` is told what was done.
 
@@ -61,7 +61,6 @@ def merge(cursor: Cursor, table: Table, gone: str | None, note: Note) -> None:
                 )
             ],
         )
-    cursor.execute(SQL("TRUNCATE {}").format(_stage(table)))
 
 
 def _put(cursor: Cursor, table: Table, columns: Sequence[str], gone: str | None) -> Outcome:

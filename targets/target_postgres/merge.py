@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import psycopg2
@@ -25,6 +25,8 @@ __all__ = [
     "Put",
     "create_stage",
     "differ",
+    "drop_stages",
+    "empty_stage",
     "latest",
     "merge",
     "put_together",
@@ -52,6 +54,17 @@ def create_stage(cursor: Cursor, stage: str, table: Identifier, *, is_masked: bo
     )
 
 
+def empty_stage(cursor: Cursor, stage: str) -> None:
+    """Forget the staged rows before the COMMIT; it takes longer than a small merge, and a COMMIT does it in any case."""
+    cursor.execute(SQL("TRUNCATE pg_temp.{}").format(Identifier(stage)))
+
+
+def drop_stages(cursor: Cursor, stages: Iterable[str]) -> None:
+    """Drop stages, as far as they are there."""
+    names = SQL(", ").join(Identifier("pg_temp", stage) for stage in stages)
+    cursor.execute(SQL("DROP TABLE IF EXISTS {}").format(names))
+
+
 def merge(
     cursor: Cursor,
     stage: str,
@@ -69,7 +82,7 @@ def merge(
     onward: bool = False,
     plain: Collection[str] = (),
 ) -> bool:
-    """Upsert the staged rows and empty the stage; the last of several rows with one key wins (SINGER-RULES G11).
+    """Upsert the staged rows; the last of several rows with one key wins (SINGER-RULES G11).
 
     ``columns`` are those the staged rows hold: the others keep their stored values. A row is rewritten only when one
     of them differs in any byte. Returns True when the stage held a key twice, which costs a sort: pass it on as
@@ -91,7 +104,6 @@ def merge(
         going = Gone(select, rows or table, keys, keepers, note, newest, gone if onward else None)
         take_together(cursor, [going])
         note(leave_older(cursor, last, rows or table, keys, newest))
-        cursor.execute(_empty(stage))
         return has_repeats
 
     def put(*, has_repeats: bool) -> None:
@@ -110,10 +122,8 @@ def merge(
             has_repeats = True
         cursor.execute("RELEASE SAVEPOINT singerkit_merge")
         if not has_repeats:
-            cursor.execute(_empty(stage))
             return False
     put(has_repeats=True)
-    cursor.execute(_empty(stage))
     return True
 
 
@@ -288,10 +298,6 @@ def latest(
         where=where,
         order=order(keys, newest),
     )
-
-
-def _empty(stage: str) -> Composed:
-    return SQL("TRUNCATE pg_temp.{}").format(Identifier(stage))
 
 
 def _select(

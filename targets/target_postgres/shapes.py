@@ -8,28 +8,22 @@ from __future__ import annotations
 __all__ = ["PLAIN", "WHOLE"]
 
 _SAID = """
-    (SELECT oid FROM root),
     (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod,
         a.attcollation, a.attidentity, a.atthasdef), E'\\n' ORDER BY a.attnum)
-        FROM pg_catalog.pg_attribute a JOIN root ON root.oid = a.attrelid WHERE a.attnum > 0 AND NOT a.attisdropped),
+        FROM pg_catalog.pg_attribute a WHERE a.attrelid = {root} AND a.attnum > 0 AND NOT a.attisdropped),
     (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', i.indexrelid, i.indkey, i.indimmediate, i.indisvalid), E'\\n'
         ORDER BY i.indexrelid)
-        FROM pg_catalog.pg_index i JOIN root ON root.oid = i.indrelid WHERE i.indisunique),
+        FROM pg_catalog.pg_index i WHERE i.indrelid = {root} AND i.indisunique),
 """
-"""The OID of `root`, its columns and its unique keys."""
+"""The columns and the unique keys of the table `root`."""
 
-_PLAIN_ROOT = """
-WITH root AS MATERIALIZED (
-    SELECT c.* FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = %s AND c.relname = %s
-)
-SELECT"""
-_MORE = """
-    root.relfilenode::text,
-    root.relkind <> 'r' OR root.relispartition OR root.relhassubclass OR root.relhastriggers OR root.relhasrules OR root.relrowsecurity
-FROM root
+_OF_PLAIN = """
+    c.relfilenode::text,
+    c.relkind <> 'r' OR c.relispartition OR c.relhassubclass OR c.relhastriggers OR c.relhasrules OR c.relrowsecurity
+FROM pg_catalog.pg_class c
+WHERE c.relnamespace = (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname = %s) AND c.relname = %s
 """
-PLAIN = _PLAIN_ROOT + _SAID + _MORE
+PLAIN = "SELECT c.oid," + _SAID.format(root="c.oid") + _OF_PLAIN
 """The first four columns of `WHOLE`, and whether the others may hold anything; a foreign key has triggers on both of its tables."""
 
 _ROOTS = """
@@ -52,7 +46,7 @@ WITH RECURSIVE root(oid) AS (
         SELECT 1 FROM unnest(p.polroles) AS role(oid)
         WHERE role.oid = 0 OR pg_catalog.pg_has_role(role.oid, 'USAGE'))  -- 0: of all
 )
-SELECT"""
+SELECT (SELECT oid FROM root),"""
 _EVERYTHING = """
     (SELECT pg_catalog.string_agg(c.relfilenode::text, ' ' ORDER BY c.oid)
         FROM pg_catalog.pg_class c JOIN tree ON tree.oid = c.oid),
@@ -84,4 +78,5 @@ _EVERYTHING = """
 FROM pg_catalog.pg_trigger t JOIN tree ON t.tgrelid = tree.oid JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
 WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
 """
-WHOLE = _ROOTS + _SAID + _EVERYTHING
+_ROOT = "(SELECT oid FROM root)"
+WHOLE = _ROOTS + _SAID.format(root=_ROOT) + _EVERYTHING

@@ -37,6 +37,9 @@ __all__ = ["Storing", "holding_rows"]
 
 _T = TypeVar("_T")
 
+_MOST_STAGES = 100
+"""To make one takes the server as long as to empty it at ten COMMITs."""
+
 
 class Storing:
     """What the unit in hand does in ``tables``; each method is called in its transaction, on the thread of the session.
@@ -84,6 +87,7 @@ class Storing:
         self.interrupted: frozenset[str] = frozenset()
         """Streams in whose load this run goes on, so that nobody knows which of their rows came before."""
         self.refused: Counter[str] = Counter()  # set aside since the last commit, by stream
+        self._stages: set[str] = set()
         self.touched: set[str] = set()  # streams of which anything may wait in the unit in hand
         self.activated: set[str] = set()
         self._following: set[str] = set()  # streams whose rows go with those of others, behind them
@@ -189,6 +193,10 @@ class Storing:
         if not table.has_stage:
             merge.create_stage(cursor, table.stage, table.identifier, is_masked=table.given.takes_masks)
             table.has_stage = True
+            self._stages.add(table.stage)
+        elif table.is_spent:
+            merge.empty_stage(cursor, table.stage)
+        table.is_spent = False
         copy_rows(cursor, Identifier("pg_temp", table.stage), columns, csv)
         table.staged = columns
 
@@ -204,7 +212,7 @@ class Storing:
         if table.history:
             self.outcomes.note(table.stream, history.merge(cursor, table, self._now(cursor)))
             table.staged = table.staged_lines = None
-            table.has_marks = False
+            table.has_marks, table.is_spent = False, True
             return
         gone = table.columns[DELETED_AT] if table.has_marks else None
         note = partial(self.outcomes.note, table.stream)
@@ -230,7 +238,15 @@ class Storing:
         if table.has_marks:
             self._note_deleted(table)
         table.staged = table.staged_lines = None
-        table.has_marks = False
+        table.has_marks, table.is_spent = False, True
+
+    def leave_stages(self, cursor: Cursor) -> None:
+        """Before the COMMIT, which empties all stages of the session, as each one that follows does: many of them are dropped."""
+        if len(self._stages) > _MOST_STAGES:
+            merge.drop_stages(cursor, sorted(self._stages))
+            self._stages.clear()
+            for table in self._tables.values():
+                table.has_stage = False
 
     def _now(self, cursor: Cursor) -> str:
         """The moment of the unit, of which ranges begin and end."""
@@ -338,7 +354,7 @@ class Storing:
             cursor.execute("RELEASE SAVEPOINT singerkit_rows")
             table.has_stage, table.takes_copies, table.has_repeats, table.parts = before
             table.staged = table.staged_lines = None
-            table.has_marks = False
+            table.has_marks, table.is_spent = False, True
             return error
         cursor.execute("RELEASE SAVEPOINT singerkit_rows")
         return None

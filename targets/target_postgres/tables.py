@@ -62,7 +62,7 @@ class Table(StreamTable):
 
     ``binary`` and ``local`` are the fields that go to `bytea` and to `timestamp without time zone`. ``takes_copies``: the
     table was empty when the run met it, so rows are copied straight in until a key repeats; ``new`` was made for the unit in hand, and holds nothing but its rows. ``staged`` names the columns
-    of the rows that wait in the stage; ``has_marks``: some of them are to be deleted. ``held`` are its columns as they were when the stream was declared, and ``shape`` is
+    of the rows that wait in the stage, which ``is_spent`` where it may hold rows that are written; ``has_marks``: some of them are to be deleted. ``held`` are its columns as they were when the stream was declared, and ``shape`` is
     what it was then, or when it was last seen that nothing of that matters; ``is_locked``: it stays so until the unit ends.
     ``lacks_key``: it holds rows that are committed, and gets the stream's key in the unit that brings more of them. ``parts``:
     what waits of it for other tables, to which foreign keys tie it, or, where its stream ``overwrites``, for the end of the load, which ``overwrite`` is.
@@ -79,6 +79,7 @@ class Table(StreamTable):
     stage: str
     new: New = NOTHING_NEW
     has_stage: bool = False
+    is_spent: bool = False
     staged: tuple[str, ...] | None = None
     staged_lines: tuple[int, int] | None = None
     has_repeats: bool = False
@@ -273,7 +274,7 @@ def fit_table(
     ddl.comment_columns(
         cursor, table, {short: comment_of(field) for short, field in variants.items()} | marks
     )
-    actual = ddl.columns_now(cursor, fitting.schema, name)
+    actual, actual_shape = ddl.found_now(cursor, fitting.schema, name, existing)
     if former is not None:
         _tell_remade(former, actual, log, added)
     held = {field: actual[short] for field, short in columns.items()}
@@ -283,7 +284,6 @@ def fit_table(
     given = as_stored(fitting, held)
     bases = {field: column.base for field, column in held.items()}
     check_ordered(given, bases, ORDERED)
-    actual_shape = ddl.shape(cursor, fitting.schema, name)
     check_rules(cursor, stream.name, table, actual_shape.rules, has_key=bool(keys))
     table_of_stream = Table(
         stream=stream.name,

@@ -1372,3 +1372,64 @@ def test_the_second_signal_of_a_run_reaches_its_session(target: Target) -> None:
     with pytest.raises(RetryableError, match="while sleeping"):
         loader._call(run("SELECT pg_sleep(60)"), "sleeping")
     assert time.monotonic() - started < 20
+
+
+def staged(loader: PostgresLoader) -> list[tuple[int, str | None]]:
+    """What is in the stage of the stream `a`."""
+
+    def look(connection: Any) -> list[tuple[int, str | None]]:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT n, x FROM pg_temp.{loader._tables['a'].stage} ORDER BY ctid")
+            return cursor.fetchall()
+
+    found: list[tuple[int, str | None]] = loader._call(look, "looking")
+    return found
+
+
+def test_rows_that_are_written_are_gone_from_the_stage_before_others_come(target: Target) -> None:
+    """The stage is not emptied behind each merge, since the COMMIT does it: but it is before rows come behind a merge, a safe point, a rollback."""
+    first = declared(target.loader())
+    put(first, (0, "makes the table non-empty"))
+    first.commit(OLD)
+    closed(first)
+    loader = declared(target.loader())
+    put(loader, (1, "a"))
+    put(loader, (2,), columns=("n",))  # others: the first are merged
+    assert staged(loader) == [(2, None)]
+    put(loader, (3, "c"))
+    loader.settle()
+    loader.mark_safe(SafePoint(OLD))
+    assert staged(loader) == [(3, "c")], "written, and left there"
+    put(loader, (4, "d"))
+    assert staged(loader) == [(4, "d")]
+    loader.back_to_safe()
+    put(loader, (5, "e"))
+    assert staged(loader) == [(5, "e")]
+    loader.commit(NEW)
+    assert staged(loader) == []
+    put(loader, (6, "f"))
+    loader.settle()
+    loader.rollback()
+    put(loader, (7, "g"))
+    assert staged(loader) == [(7, "g")]
+    loader.commit(OLD)
+    assert [n for n, _ in target.rows()] == [0, 1, 2, 3, 5, 7]
+
+
+def test_the_stages_of_many_streams_do_not_stay(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL empties each of them at each COMMIT."""
+    monkeypatch.setattr(storing, "_MOST_STAGES", 2)
+    streams = [stream(name) for name in "abc"]
+    first = declared(target.loader(), *streams)
+    for one in streams:
+        put(first, (0, "makes the table non-empty"), to=one)
+    first.commit(OLD)
+    closed(first)
+    loader = declared(target.loader(), *streams)
+    for number, expected in ((1, 2), (2, 0), (3, 2)):
+        for one in streams[: 3 if expected == 0 else 2]:
+            put(loader, (number, "x"), to=one)
+        loader.commit(NEW)
+        assert len(temporary(loader)) == expected
+    assert [n for n, _ in target.rows("a")] == [0, 1, 2, 3]
+    assert [n for n, _ in target.rows("c")] == [0, 2]

@@ -129,7 +129,7 @@ def test_rows_of_any_fields_wait_in_one_stage(database: str, meddle: Callable[..
     records = [RECORD("s", {"id": number, **dict.fromkeys(some, 1)}) for number, some in enumerate(sets)]
     query(database, "CREATE TABLE s (id bigint PRIMARY KEY); INSERT INTO s VALUES (0)")
     meddle("pg_temp", "SELECT 1", schema, *records, STATE({"n": 1}))
-    assert sum("TRUNCATE" in statement for statement in Meddled.seen) == 1
+    assert sum("FOR NO KEY UPDATE" in statement for statement in Meddled.seen) == 1
     stored = query(database, f"SELECT id, {' + '.join(f'coalesce({name}, 0)' for name in names)} FROM s")
     assert sorted(stored) == [(number, number.bit_count()) for number in range(64)]
 

@@ -13,7 +13,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier, Literal
 
 from target_postgres.ddl import inspect
-from target_postgres.merge import create_stage, merge
+from target_postgres.merge import create_stage, empty_stage, merge
 from target_postgres.plain import plain_columns
 
 STAGE = 'stage "1"; -- 50%s'
@@ -56,7 +56,9 @@ def merged(
     has_repeats: bool = False,
 ) -> bool:
     stage(cursor, *rows, columns=columns)
-    return merge(cursor, STAGE, TABLE, columns, KEYS, has_repeats=has_repeats)
+    found = merge(cursor, STAGE, TABLE, columns, KEYS, has_repeats=has_repeats)
+    empty_stage(cursor, STAGE)
+    return found
 
 
 def fetched(cursor: Cursor, statement: str, *names: Identifier) -> list[tuple[Any, ...]]:
@@ -254,6 +256,7 @@ def test_unchanged_is_judged_byte_by_byte(cursor: Cursor, type_: str, old: str, 
         statement = SQL("INSERT INTO pg_temp.{} VALUES (1, {})").format(Identifier(STAGE), Literal(value))
         cursor.execute(statement.as_string(cursor).replace("50%s", "50%%s"), ())
         merge(cursor, STAGE, table, ["k", "v"], ["k"], has_repeats=False, plain=plain)
+        empty_stage(cursor, STAGE)
         seen.append(fetched(cursor, "SELECT v::text, ctid::text FROM {}", table))
     assert [rows[0][0] for rows in seen] == [old, new, new]
     assert seen[1] == seen[2], "the same row once more is not written"
@@ -276,4 +279,5 @@ def test_text_that_ignores_case_is_compared_byte_by_byte(cursor: Cursor) -> None
         statement = SQL("INSERT INTO pg_temp.{} VALUES (1, {})").format(Identifier(STAGE), Literal(value))
         cursor.execute(statement.as_string(cursor).replace("50%s", "50%%s"), ())
         merge(cursor, STAGE, table, ["k", "v"], ["k"], has_repeats=False, plain=plain)
+        empty_stage(cursor, STAGE)
         assert fetched(cursor, "SELECT v::text FROM {}", table) == [(value,)]
