@@ -34,7 +34,7 @@ _DSN_PASSWORD = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNOR
 _OURS = re.compile(
     r"(?<![\w-])(?:tap-rest|target-postgres|target-jsonl|target_postgres|target_jsonl|singerkit-check|singerkit-state|singerkit run|singerkit dbt|"
     r"--(?:about|adopt|appends|catalog|check|check-config|config|debug|details|discover|driver|dry-run|error-after|folder|format|from|from-history|full-refresh|help|"
-    r"history|input|jobs|json|last-state|limit|max-line-bytes|most-mb|new|no-pass-through|over-stored|overwrite|pass-through|pipeline|project|properties|read-rows|"
+    r"history|input|into|jobs|json|last-state|limit|max-line-bytes|most-mb|new|no-pass-through|over-stored|overwrite|pass-through|pipeline|project|properties|read-rows|"
     r"records|rejects|replay-rejects|report|restore|rule|schema|set|shard|start-over|state|state-file|stream|strict|system|tables|tap|target|test|to|version|waive|warn-after|workers|yes)"
     r")(?![\w-])|PostgreSQL"
 )

@@ -22,6 +22,7 @@ from singerkit_state.diff import compare, reads_again
 from singerkit_state.edit import given_part, given_value, part_of, replaced, with_stream, without_streams
 from singerkit_state.history import Entry
 from singerkit_state.location import open_store, open_table
+from singerkit_state.shards import MOST
 from singerkit_state.statefile import LONGEST, state_object
 from singerkit_state.store import Change, Edit, Holder, Snapshot, Store
 from singerkit_state.urls import hide_passwords
@@ -251,6 +252,38 @@ def unlock(location: str, yes: bool, as_json: bool) -> None:
         click.echo("The lock is free." if _is_free(location) else "Nothing was changed.", err=True)
     else:
         click.echo(redactor.mask(f"Ended and fenced: {ended}. The lock is free."), err=True)
+
+
+@command.command(short_help="Make the states of a pipeline those of n shards.")
+@_location
+@click.option(
+    "--into",
+    type=click.IntRange(1, MOST),
+    required=True,
+    metavar="N",
+    help="So many shards; 1: all rows in one run.",
+)
+@_yes
+def divide(location: str, into: int, yes: bool) -> None:
+    """Make the states of a pipeline, of all rows or of any number of shards, those of N shards.
+
+    LOCATION is that of the pipeline: a state URL with its name, or its state file, beside which those of shards are. All of them have to be complete.
+    """
+    from singerkit_state.dividing import division_of
+
+    division = division_of(location, into)
+    for name in division.again:
+        click.echo(
+            f"Stream `{name}` is read from the beginning: not all shards have a bookmark of one order.",
+            err=True,
+        )
+    of = len(division.former)
+    if _confirmed(f"Divide the states of `{division.pipeline}` ({of}) into {into}?", yes):
+        division.carry_out()
+        click.echo(
+            f"The states of `{division.pipeline}` are those of {into} shard{'' if into == 1 else 's'} now.",
+            err=True,
+        )
 
 
 def _is_free(location: str) -> bool:

@@ -7,11 +7,11 @@ import re
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state import statefile
-from singerkit_state.shards import Shard
+from singerkit_state.shards import WHOLE, Shard, way_to_divide
 from singerkit_state.store import Store
 from singerkit_state.value import is_empty
 
-__all__ = ["check_files", "check_set_beside"]
+__all__ = ["base_of", "check_files", "check_set_beside", "shards_beside"]
 
 _ENDING = re.compile(r"(?s)(.*?)(?:\.(\d{1,5})-of-(\d{1,5}))?\.json")
 
@@ -30,23 +30,40 @@ def check_files(path: str, shard: Shard) -> None:
     """Do the same for a path."""
     if os.path.exists(path):
         return
-    folder, name = os.path.split(path)
-    pipeline, _ = _parts(name)
-    for other in sorted(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else ():
-        called, of = _parts(other)
-        place = os.path.join(folder, other)
-        if pipeline is not None and called == pipeline and of != shard.of and _says_anything(place):
+    for other, place in shards_beside(path).items():
+        if other.of != shard.of and _says_anything(place):
             raise ConfigurationError(
-                f"The state file {place} is of {'all rows' if of == 1 else f'one of {of} shards'}, and this run of "
-                f"{'all rows' if shard.of == 1 else f'the shard {shard}'} would begin anew; nothing was read: go on as before; or, to divide the "
-                "pipeline otherwise, remove the files of the former runs, forget their states in the target, and empty the tables of streams "
-                "without a key, whose rows come again."
+                f"The state file {place} is of {'all rows' if other.of == 1 else f'one of {other.of} shards'}, and this run of "
+                f"{'all rows' if shard.of == 1 else f'the shard {shard}'} would begin anew; nothing was read: go on as before, or divide the "
+                f"states with {way_to_divide(base_of(path), shard.of)}, where the target keeps none itself."
             )
 
 
-def _parts(name: str) -> tuple[str | None, int]:
+def base_of(path: str) -> str:
+    """Return the state file of the pipeline that the file of a shard is of."""
+    folder, name = os.path.split(path)
+    pipeline, _ = _parts(name)
+    return path if pipeline is None else os.path.join(folder, f"{pipeline}.json")
+
+
+def shards_beside(path: str) -> dict[Shard, str]:
+    """Return the state files that there are of a pipeline, of all rows and of shards."""
+    folder, name = os.path.split(path)
+    pipeline, _ = _parts(name)
+    names = sorted(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else []
+    found = {other: _parts(other) for other in names}
+    return {
+        shard: os.path.join(folder, other)
+        for other, (called, shard) in found.items()
+        if called == pipeline is not None
+    }
+
+
+def _parts(name: str) -> tuple[str | None, Shard]:
     found = _ENDING.fullmatch(name)
-    return (None, 1) if found is None else (found[1], int(found[3] or 1))
+    if found is None:
+        return None, WHOLE
+    return found[1], WHOLE if found[2] is None else Shard(int(found[2]), int(found[3]))
 
 
 def _says_anything(path: str) -> bool:

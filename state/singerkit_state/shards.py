@@ -7,6 +7,7 @@ meanwhile move none. The state of shard 3 of 8 is that of the pipeline `NAME#3/8
 from __future__ import annotations
 
 import re
+import shlex
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ __all__ = [
     "owner_of",
     "part_of",
     "pipeline_and_shard",
+    "way_to_divide",
+    "without_pipeline",
 ]
 
 MOST = 10_000
@@ -121,7 +124,7 @@ def location_of(location: str, shard: Shard) -> str:
     """
     if shard.of == 1:
         return location
-    address, mark, query = location.partition("?")
+    address, _, query = location.partition("?")
     if "://" not in address or address.startswith("file:"):
         if problem := file_problem(location, shard):
             raise ConfigurationError(problem)
@@ -131,9 +134,21 @@ def location_of(location: str, shard: Shard) -> str:
     if not name:
         return location  # the place says what is missing
     check_name(name, shard)
-    kept = [pair for pair in query.split("&") if not pair.startswith("pipeline=")]
     called = quote(shard.called(pipeline_and_shard(name)[0]), safe="")
-    return f"{address}{mark}{'&'.join([*kept, f'pipeline={called}'])}"
+    rest = without_pipeline(location)
+    return f"{rest}{'' if rest.endswith('?') else '&'}pipeline={called}"
+
+
+def without_pipeline(location: str) -> str:
+    """Return the URL of the whole table that a state URL names a row of."""
+    address, mark, query = location.partition("?")
+    kept = [pair for pair in query.split("&") if not pair.startswith("pipeline=")]
+    return f"{address}{mark}{'&'.join(kept)}"
+
+
+def way_to_divide(location: str, of: int) -> str:
+    """Return the command by which states become those of another number of shards."""
+    return f"`{shlex.join(['singerkit-state', 'divide', location, '--into', str(of)])}`"
 
 
 def check_name(pipeline: str, shard: Shard) -> None:

@@ -72,7 +72,7 @@ def read_mark(value: Any) -> Mark | None:
 
 
 def _names(said: Any) -> tuple[str, ...] | None:
-    is_list = isinstance(said, list) and all(isinstance(name, str) for name in said)
+    is_list = isinstance(said, list | tuple) and all(isinstance(name, str) for name in said)
     return tuple(said) if is_list else None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.lineage import WaysOut
-from singerkit_state.shards import are_of_one, pipeline_and_shard
+from singerkit_state.shards import are_of_one, pipeline_and_shard, way_to_divide
 from singerkit_state.value import Mark
 
 __all__ = ["Divided", "check_set", "pipeline_of"]
@@ -37,9 +37,9 @@ def check_set(pipeline: str, with_state: Sequence[str], ways: WaysOut) -> None:
     of = pipeline_and_shard(others[0])[1].of
     raise ConfigurationError(
         f"The pipeline `{name}` has states here of {'one run of all rows' if of == 1 else f'{of} shards'} (`{others[0]}`{'' if len(others) == 1 else ' and others'}), and this run is of "
-        f"{'all rows' if shard.of == 1 else f'the shard {shard}'}, which would begin anew; nothing was written: go on as before; or, to divide it "
-        "otherwise, forget each of these states, the first of them with "
-        f"{ways.start_over_as(others[0])}, and empty the tables of streams without a key, whose rows come again."
+        f"{'all rows' if shard.of == 1 else f'the shard {shard}'}, which would begin anew; nothing was written: go on as before; or divide "
+        f"the states with {way_to_divide(ways.location or 'STATE_URL', shard.of)}; or forget each of them, the first with {ways.start_over_as(others[0])}, "
+        "and empty the tables of streams without a key, whose rows come again."
     )
 
 

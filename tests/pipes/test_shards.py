@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conformance.processes import run
 from faults.loads import RECORD, SCHEMA, STATE, load, query
 from faults.torture.shards import ShardTorture
 
@@ -103,3 +105,24 @@ def test_another_number_of_shards_is_refused_as_long_as_the_former_ones_have_sta
     load(database, *others[:0], arguments=("--pipeline", "p#0/2", "--start-over")).expect(0)
     load(database, *others).expect(0)
     assert query(database, "SELECT id FROM t ORDER BY id") == [(1,), (2,)]
+
+
+def test_shards_go_on_as_another_number_of_them(tmp_path: Path, database: str) -> None:
+    """Rows with a key that come again replace themselves; those without one are sent by another shard now, and not again."""
+    torture = ShardTorture(tmp_path, database, "divided", 3, 200, "upsert")
+    torture.finish()
+    command = [
+        str(Path(sys.executable).with_name("singerkit-state")),
+        "divide",
+        torture.url,
+        "--yes",
+        "--into",
+    ]
+    for of in (2, 1):
+        torture.of = of
+        torture.add(50)
+        assert torture.run(0)[1] == 78
+        run([*command, str(of)]).expect(0)
+        torture.finish()
+    states = query(database, "SELECT pipeline FROM _singerkit_state WHERE state IS NOT NULL")
+    assert states == [("shop",)]

@@ -86,7 +86,7 @@ def test_the_reference_page_holds_every_command_and_the_guide_names_it() -> None
     text = generate.tool_page("singerkit-state")
     assert text == (DOCS / "reference" / "singerkit-state.md").read_text()
     commands = re.findall(r"^## (\w+)$", text, re.MULTILINE)
-    assert commands == ["show", "get", "set", "reset", "history", "diff", "unlock"]
+    assert commands == ["show", "get", "set", "reset", "history", "diff", "unlock", "divide"]
     assert [name for name in commands if f"| `{name}` |" not in PAGE] == []
 
 

@@ -29,7 +29,9 @@ TAP = str(Path(sys.executable).with_name("tap-sqlite"))
 class ShardTorture:
     """One file, one database, and runs of ``of`` shards."""
 
-    def __init__(self, folder: Path, database: str, seed: str, of: int, rows: int = 700) -> None:
+    def __init__(
+        self, folder: Path, database: str, seed: str, of: int, rows: int = 700, method: str = "append"
+    ) -> None:
         self.folder, self.database, self.of = folder, database, of
         self.dice = random.Random(seed)
         self.kills = 0
@@ -44,7 +46,7 @@ class ShardTorture:
         self.add(rows)
         keys = [{"name": name, "replication_key": "at"} for name in ("orders", "names", "visits")]
         self._write("tap.json", path=str(self.path), state_every=100, streams=keys)
-        self._write("target.json", dsn=database, load_method="append", commit_rows=100, commit_seconds=0.05)
+        self._write("target.json", dsn=database, load_method=method, commit_rows=100, commit_seconds=0.05)
 
     def _write(self, name: str, **settings: Any) -> None:
         (self.folder / name).write_text(json.dumps(settings))
