@@ -18,6 +18,7 @@ from singerkit_sql_target.names import place_of
 from singerkit_sql_target.naming import refuse_renamed
 from singerkit_sql_target.settings import Settings
 from singerkit_target.contract import RowsGone
+from singerkit_target.held import SCHEMA_CHANGE
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import DELETED_AT, Stream
 
@@ -223,12 +224,14 @@ class Fitting:
         return f"{self.start_over}{'' if are_once else emptied}, then the pipeline again"
 
     def tell_made(self) -> None:
-        self.log.info("Table %s made for stream `%s`.", self.where, self.stream.name)
+        self.log.info("Table %s made for stream `%s`.", self.where, self.stream.name, extra=SCHEMA_CHANGE)
 
     def tell_added(self, added: Sequence[str], read_anew: str, *, is_of_this_run: bool) -> None:
         """Name new columns, and what is not in them."""
         if added and is_of_this_run:
-            self.log.info("Columns added for stream `%s`: %s.", self.stream.name, quoted(added))
+            self.log.info(
+                "Columns added for stream `%s`: %s.", self.stream.name, quoted(added), extra=SCHEMA_CHANGE
+            )
         elif added:
             self.log.warning(
                 "Columns added for stream `%s`: %s. Rows that were loaded before have NULL there until they come again; if the "
@@ -236,11 +239,16 @@ class Fitting:
                 self.stream.name,
                 quoted(added),
                 read_anew,
+                extra=SCHEMA_CHANGE,
             )
 
     def tell_blank(self, column: str, type_: str) -> None:
         self.log.info(
-            "Column `%s` of stream `%s` had no value so far and becomes %s.", column, self.stream.name, type_
+            "Column `%s` of stream `%s` had no value so far and becomes %s.",
+            column,
+            self.stream.name,
+            type_,
+            extra=SCHEMA_CHANGE,
         )
 
     def tell_wider(self, field: str, found: str, wanted: str, note: str) -> None:
@@ -256,6 +264,7 @@ class Fitting:
             f", {note}" if note else "",
             found,
             self.choice({field: found}),
+            extra=SCHEMA_CHANGE,
         )
 
     def tell_key_changed(self, keys: Collection[str], before: Collection[str]) -> None:
@@ -265,6 +274,7 @@ class Fitting:
             self.stream.name,
             quoted(keys),
             quoted(before),
+            extra=SCHEMA_CHANGE,
         )
 
     def unwritable(self, column: Column, kind: str, way_out: str) -> BadDataError:

@@ -187,9 +187,7 @@ class SqlLoader:
     def _note_run(self, run: Run, statements: Sequence[str]) -> None:
         def note(session: Session) -> None:
             with session.transaction():
-                if session.inspect(self._settings.schema, RUNS) is None:
-                    session.create(self._runs.quoted, self._runs.columns())
-                for statement in statements:
+                for statement in (self._runs.making(), *statements):
                     session.execute(statement)
 
         self._beside.wait()

@@ -46,9 +46,11 @@ class RunTable:
         self._words, self._schema = words, schema
         self.quoted = words.quote(schema, RUNS)
 
-    def columns(self) -> list[tuple[str, str]]:
-        """Return the names and types of the columns."""
-        return [(name, self._words.types[kind]) for name, kind in _COLUMNS.items()]
+    def making(self, *constraints: str) -> str:
+        """Return the statement that makes the table, unless it is there."""
+        types = self._words.types
+        columns = [f"{self._words.quote(name)} {types[kind]}" for name, kind in _COLUMNS.items()]
+        return f"CREATE TABLE IF NOT EXISTS {self.quoted} ({', '.join([*columns, *constraints])})"
 
     def beginning(self, run: Run, keep_days: float) -> list[str]:
         """Return what notes a run as being at work, for one transaction: whichever was and has not told its end was killed, and old ones go."""

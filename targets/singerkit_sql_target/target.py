@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import IO, Any, ClassVar, Protocol
@@ -111,8 +110,5 @@ class SqlTarget(SingerkitTarget):
             self.logger,
         )
 
-    def _load(self, source: IO[bytes]) -> Counter[str]:
-        counts = super()._load(source)
-        for sentence in self._loader.unmet() if self._loader else ():
-            self.logger.warning("%s", sentence)
-        return counts
+    def unmet(self) -> Sequence[str]:
+        return self._loader.unmet() if self._loader else ()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Sequence
 
-__all__ = ["AT_ONCE", "HeldLog"]
+__all__ = ["AT_ONCE", "SCHEMA_CHANGE", "HeldLog"]
 
 AT_ONCE = {"at_once": True}
 """The ``extra`` of a line that is no use later: that others wait meanwhile."""
+SCHEMA_CHANGE = {"schema_change": True}
+"""The ``extra`` of a line whose first sentence tells of a table or a column that was made or altered."""
 
 
 class HeldLog(logging.Logger):

@@ -159,8 +159,10 @@ class Load:
         ways: Callable[[str], WaysOut] = lambda _pipeline: WaysOut(("TARGET",)),
         unnesting: Unnesting | None = None,
         notes: RunNotes | None = None,
+        unmet: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._notes = notes or RunNotes.none()
+        self._unmet = unmet
         self._ways = ways
         self._unnesting = unnesting or Unnesting(lambda _stream: None, log)
         self._unnesting.missing_is_null = lambda stream: self._missing(stream) is Missing.NULL
@@ -250,6 +252,8 @@ class Load:
                 self._finish()
             finally:  # whatever has happened meanwhile, the commit comes first
                 self._end_commit()
+            for sentence in self._unmet():
+                self._log.warning("%s", sentence)
         except BadDataError as error:
             self._keep_safe_part()
             raise BadDataError(

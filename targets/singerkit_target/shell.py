@@ -299,6 +299,10 @@ class SingerkitTarget(Target):
         """What this run's config says of nested data; None: it stays as it is."""
         return None
 
+    def unmet(self) -> Sequence[str]:
+        """What is to be warned of at the end of a complete run, as what the config says of streams that it did not have."""
+        return ()
+
     def _load(self, source: IO[Any]) -> Counter[str]:
         calm_collector()
         loader = self.make_loader()
@@ -324,6 +328,7 @@ class SingerkitTarget(Target):
             ways=self.ways_out,
             unnesting=self.unnesting(),
             notes=self._notes,
+            unmet=self.unmet,
         )
         lock = (
             nullcontext()

@@ -39,7 +39,7 @@ class Warned(logging.Filter):
         if record.levelno == logging.WARNING:
             self._said[record.getMessage()] = None
         if getattr(record, "schema_change", False):
-            self._changes[record.getMessage()] = None
+            self._changes[record.getMessage().partition(". ")[0].removesuffix(".") + "."] = None
         return True
 
     @property

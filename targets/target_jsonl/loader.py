@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from singerkit_state import manifest
 from singerkit_state.reached import NOTHING, reached
 from singerkit_state.runfile import NAME as RUNS
 from singerkit_state.runfile import RunFile
+from singerkit_state.runids import new_run_id
 from singerkit_state.runs import Run
 from singerkit_state.statefile import StateFileLock
 from singerkit_state.value import digest
@@ -75,7 +75,7 @@ class JsonlLoader:
         self._files = Files(folder)
         self._held = contextlib.ExitStack()
         self._manifest = manifest.Manifest("")
-        self.run_id = uuid.uuid4().hex
+        self.run_id = new_run_id()
         self._runs = RunFile(folder / RUNS)
         self._safe: tuple[SafePoint, dict[str, int]] | None = None
         self._amiss: dict[str, _Amiss] = {}

@@ -16,7 +16,7 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from singerkit_sql_target.fitting import Fitting
 from singerkit_sql_target.variants import variant_in
-from singerkit_target.held import AT_ONCE
+from singerkit_target.held import AT_ONCE, SCHEMA_CHANGE
 from singerkit_wire.kinds import Column, Kind
 from target_postgres import ddl
 from target_postgres.changes import change_of, family, text_of
@@ -75,7 +75,7 @@ def become_chosen(
             fitting.stream.name,
             misfit.wanted.sql,
             misfit.found.type,
-            extra=AT_ONCE,
+            extra=AT_ONCE | SCHEMA_CHANGE,
         )
     cursor.execute("SAVEPOINT singerkit_chosen")
     try:
@@ -298,4 +298,5 @@ def _tell(
         misfit.found.type,
         "all that is stored there is what it was" if count else "it had no value",
         back,
+        extra=SCHEMA_CHANGE,
     )

@@ -10,6 +10,7 @@ from functools import partial
 from singerkit_shell.errors import SingerkitError
 from singerkit_shell.signals import StopFlag
 from singerkit_sql_target.fitting import quoted
+from singerkit_target.held import SCHEMA_CHANGE
 from target_postgres import ahead, ddl
 from target_postgres.before import NOTHING_NEW, New
 from target_postgres.session import Session, Unopened
@@ -97,12 +98,14 @@ def _tell_gone(log: logging.Logger, stream: str, columns: Sequence[str], table: 
             "Columns of stream `%s` are dropped again, since no row with them is committed: %s.",
             stream,
             quoted(columns),
+            extra=SCHEMA_CHANGE,
         )
     elif columns:
         log.info(
             "Table %s, made for stream `%s`, is dropped again, since no row of it is committed.",
             table,
             stream,
+            extra=SCHEMA_CHANGE,
         )
 
 

@@ -16,7 +16,7 @@ from singerkit_sql_target.fitting import Fitting
 from singerkit_sql_target.settings import EXISTING, Settings
 from singerkit_sql_target.variants import divided, stands_beside
 from singerkit_target.chosen import refused_type
-from singerkit_target.held import AT_ONCE
+from singerkit_target.held import AT_ONCE, SCHEMA_CHANGE
 from singerkit_wire.domain import Numbers
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import Stream
@@ -254,7 +254,7 @@ def _widen(fitting: Fitting, cursor: Cursor, table: Identifier, misfit: Misfit, 
             fitting.stream.name,
             type_,
             misfit.found.type,
-            extra=AT_ONCE,
+            extra=AT_ONCE | SCHEMA_CHANGE,
         )
     cursor.execute("SAVEPOINT singerkit_longer")
     try:

@@ -14,7 +14,6 @@ from singerkit_state.runs import Run
 from singerkit_target.pastruns import AskedRuns
 from target_postgres.connect import Connection
 from target_postgres.faults import fault
-from target_postgres.words import WORDS
 
 __all__ = ["note", "read"]
 
@@ -46,12 +45,9 @@ def note(connection: Connection, table: RunTable, statements: Sequence[str]) -> 
 
 
 def _make(cursor: Cursor, table: RunTable) -> None:
-    columns = ", ".join(f"{WORDS.quote(name)} {type_}" for name, type_ in table.columns())
     made_by_another = (pg_errors.UniqueViolation, pg_errors.DuplicateTable)
     with contextlib.suppress(*made_by_another):  # just now
-        cursor.execute(
-            f"CREATE TABLE IF NOT EXISTS {table.quoted} ({columns}, PRIMARY KEY (pipeline, run_id))"
-        )
+        cursor.execute(table.making("PRIMARY KEY (pipeline, run_id)"))
 
 
 def read(connection: Connection, table: RunTable, asked: AskedRuns) -> list[Run]:

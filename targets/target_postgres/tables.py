@@ -29,6 +29,7 @@ from singerkit_sql_target.variants import called, comment_of, new_variants, with
 from singerkit_sql_target.wholes import with_wholes_of
 from singerkit_target.chosen import check_chosen
 from singerkit_target.contract import TableRemade
+from singerkit_target.held import SCHEMA_CHANGE
 from singerkit_wire.kinds import Kind
 from singerkit_wire.masks import PRESENT
 from singerkit_wire.stream import Stream
@@ -663,6 +664,7 @@ def _change_key(
             stream.name,
             quoted(keys),
             quoted(existing.primary_key),
+            extra=SCHEMA_CHANGE,
         )
 
 

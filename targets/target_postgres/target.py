@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any, ClassVar
 
 from singerkit_shell.command import start
+from singerkit_shell.errors import SingerkitError
 from singerkit_sql_target import settings
 from singerkit_sql_target.dialect import Words
 from singerkit_sql_target.patterns import NAME
@@ -282,7 +283,11 @@ class TargetPostgres(SqlTarget):
         try:
             with process_of_a_load():
                 counts = super()._load(source)
-            self._keep_up()
+            try:
+                self._keep_up()
+            except SingerkitError as error:
+                self._notes.amend(error)
+                raise
             return counts
         finally:
             self._is_loading = False

@@ -8,17 +8,19 @@ from datetime import datetime
 
 import click
 
-from singerkit_history.asking import Question, ask, noted_by_runner, of_pipelines, questions_of
-from singerkit_history.joining import joined
 from singerkit_run.command import chosen_of, file_and_names
+from singerkit_run.joining import joined
 from singerkit_run.outcomes import Outcome
+from singerkit_run.past import Question, ask, noted_by_runner, of_pipelines, questions_of
 from singerkit_run.planfile import read_plan
 from singerkit_run.programs import find_programs, located
+from singerkit_run.shards import sharded
 from singerkit_shell.configfile import variables_beside
 from singerkit_shell.errors import UsageError
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import CONFIG_PATHS
 from singerkit_state.runs import Run
+from singerkit_state.shards import Shard
 
 __all__ = ["runs_of_file", "runs_of_target"]
 
@@ -47,6 +49,7 @@ def runs_of_file(
     names = chosen_of(plan, named)
     env = {**variables_beside(plan.path), **os.environ}
     found, missing = find_programs(plan, names, env, stop_flag, tries_configs=False)
+    plan = sharded(plan, found, Shard(0, 1))
     there = [name for name in names if plan.pipelines[name].target.exec in found]
     tries = 1 + max((plan.pipelines[name].retries.times for name in there), default=0)
     heard = ask(questions_of(plan, there, found), env, since, last and last * tries, stop_flag)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import platform
 import time
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from singerkit_run.outcomes import Outcome
+from singerkit_run.programs import Found
 from singerkit_shell.errors import SingerkitError
 from singerkit_state.runfile import RunFile
 from singerkit_state.runids import new_run_id
@@ -19,11 +21,13 @@ from singerkit_state.statefile import holder_of
 
 __all__ = ["Record", "lock_of", "of_runner"]
 
+_ENDING = ".runs.jsonl"
+
 
 class Record:
     """One run of a pipeline; nothing that goes wrong with its file ends it."""
 
-    def __init__(self, pipeline: str, state_file: str, keep_days: float, ends: tuple[str, str]) -> None:
+    def __init__(self, pipeline: str, state_file: str, keep_days: float, ends: tuple[Found, Found]) -> None:
         self._file = RunFile(_place(Path(state_file)))
         self._keep_days, self._clock = keep_days, time.monotonic()
         tap, target = ends
@@ -32,13 +36,18 @@ class Record:
             pipeline,
             datetime.now(UTC),
             tries=0,
-            tap=os.path.basename(tap),
-            target=os.path.basename(target),
+            tap=os.path.basename(tap.path),
+            target=os.path.basename(target.path),
             host=platform.node(),
             pid=os.getpid(),
         )
         self.failure = ""
         """Why it is not noted, if it is not."""
+
+    @property
+    def run(self) -> Run:
+        """What is known of it by now."""
+        return self._run
 
     @property
     def id(self) -> str:
@@ -82,11 +91,19 @@ def _result(outcome: Outcome, *, is_skipped: bool) -> str:
 
 
 def of_runner(state_file: Path) -> list[Run]:
-    """Return what is noted of the runs of a pipeline; the last one was killed where it has not told its end, and nobody holds its pipeline."""
-    runs = RunFile(_place(state_file)).read()
-    if any(run.result == "running" for run in runs) and holder_of(lock_of(str(state_file))) is None:
-        return [run.killed() if run.result == "running" else run for run in runs]
-    return runs
+    """Return what is noted of the runs of a pipeline, and of its shards."""
+    stem = state_file.name.removesuffix(".json")
+    parts = state_file.parent.glob(f"{glob.escape(stem)}.*-of-*{_ENDING}")
+    return [run for place in (_place(state_file), *sorted(parts)) for run in _runs_in(place)]
+
+
+def _runs_in(place: Path) -> list[Run]:
+    """Return the runs of a file; the last one was killed where it has not told its end, and nobody holds its pipeline."""
+    runs = RunFile(place).read()
+    if not any(run.result == "running" for run in runs):
+        return runs
+    is_held = holder_of(lock_of(str(place).removesuffix(_ENDING))) is not None
+    return runs if is_held else [run.killed() if run.result == "running" else run for run in runs]
 
 
 def lock_of(state_file: str) -> str:
@@ -95,4 +112,4 @@ def lock_of(state_file: str) -> str:
 
 
 def _place(state_file: Path) -> Path:
-    return state_file.with_name(f"{state_file.name.removesuffix('.json')}.runs.jsonl")
+    return state_file.with_name(state_file.name.removesuffix(".json") + _ENDING)

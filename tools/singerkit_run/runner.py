@@ -43,7 +43,7 @@ def run_all(
                     results[name] = Result(name, stopped_by(stop, "it was not begun"))
                 elif hindrance:
                     results[name] = Result(name, Outcome(0), skipped_for=hindrance)
-                    _record_of(plan, name).end(Outcome(0), 0, committed=False, skipped_for=hindrance)
+                    _record_of(plan, found, name).end(Outcome(0), 0, committed=False, skipped_for=hindrance)
                 elif len(running) < jobs and _is_ready(plan.pipelines[name], names, results):
                     running[pool.submit(run, name)] = name
             done, _ = wait(running, timeout=_TURN, return_when=FIRST_COMPLETED)
@@ -75,7 +75,7 @@ def _run_one(
 ) -> Result:
     telling = telling_of(name)
     telling.news("begins.")
-    record = _record_of(plan, name)
+    record = _record_of(plan, found, name)
     result = Running(plan.pipelines[name], found, plan.folder, env, telling, stop, record).result()
     telling.ended(result)
     if record.failure:
@@ -85,10 +85,10 @@ def _run_one(
     return result
 
 
-def _record_of(plan: Plan, name: str) -> Record:
+def _record_of(plan: Plan, found: Mapping[str, Found], name: str) -> Record:
     pipeline = plan.pipelines[name]
-    ends = pipeline.tap.exec, pipeline.target.exec
-    return Record(name, pipeline.state_file, plan.run_history_days, ends)
+    ends = found[pipeline.tap.exec], found[pipeline.target.exec]
+    return Record(pipeline.called or name, pipeline.state_file, plan.run_history_days, ends)
 
 
 def _tell_of_failure(

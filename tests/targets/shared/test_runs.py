@@ -95,6 +95,7 @@ def test_a_run_is_noted_with_what_came_of_it(target: Target) -> None:
     assert of["lag_seconds"] > 0
     if target.name != "target-jsonl":
         assert (of["new"], of["changed"]) == (0, 1)
+        assert first["schema_changes"][0].endswith("s made for stream `s`.") or first["schema_changes"] == []
     assert second["dead_letters"] == {"s.id: Expected `integer`, got `...`": 1}
     assert third["reason"].startswith("Expected `integer`, got `...` at s.$.id")
     assert "secret value" in failed.stderr
@@ -120,6 +121,24 @@ def test_a_history_that_cannot_be_written_is_one_warning_and_no_more(target: Tar
     assert "CRITICAL" in failed.stderr.splitlines()[-1]
 
 
+def test_what_was_altered_warned_of_and_failed_behind_the_last_commit_is_noted(database: str) -> None:
+    loads.load(database, OWN, RECORD("s", {"id": 1}), bookmark("2026-01-01")).expect(0)
+    wider = SCHEMA("s", {"id": {"type": "integer"}, "w": {"type": ["string", "null"]}}, ["id"])
+    loads.load(
+        database,
+        wider,
+        RECORD("s", {"id": 1, "w": "a"}),
+        bookmark("2026-01-02"),
+        load_method={"s": "upsert", "nowhere": "append"},
+        post_sql=["SELECT 1/0"],
+    ).expect(65)
+    last, _ = history(database)
+    assert last["schema_changes"] == ["Columns added for stream `s`: `w`."]
+    assert any("nowhere" in warning for warning in last["warnings"])
+    assert (last["result"], last["exit_code"], last["streams"]["s"]["rows"]) == ("failed", 65, 1)
+    assert "post_sql" in last["reason"]
+
+
 def test_a_run_that_is_killed_is_known_as_such_when_the_next_begins(database: str) -> None:
     with loads.running(database) as process:
         process.send(lines(OWN, RECORD("s", {"id": 1})))
@@ -143,5 +162,7 @@ def test_a_run_that_is_killed_is_known_as_such_when_the_next_begins(database: st
 
 
 def history(database: str) -> list[dict[str, Any]]:
-    outcome = loads.load(database, arguments=["--history"]).expect(0)
+    """As a role reads it that may do nothing else."""
+    options = {"PGOPTIONS": "-c default_transaction_read_only=on"}
+    outcome = loads.load(database, arguments=["--history"], environment=options).expect(0)
     return [json.loads(line) for line in outcome.stdout.splitlines()]

@@ -16,8 +16,8 @@ from tools.run.projects import BIN, Project, record, schema, state
 from waiting import wait_until
 
 from singerkit_history.command import history
-from singerkit_history.joining import joined
 from singerkit_history.table import lines_of
+from singerkit_run.joining import joined
 from singerkit_state.runs import Run, StreamRun
 
 AT = datetime(2026, 11, 28, 3, 0, tzinfo=UTC)
@@ -143,3 +143,16 @@ def test_the_table_has_room(width: int | None) -> None:
     assert " ".join(" ".join(second.below).split()) == ("The API did not answer within 60 s. " * 4).strip()
     assert ("bookmark before" in header.words) == (width is None)
     assert (first.colour, second.colour) == (None, "red")
+
+
+def test_shards_are_runs_of_their_pipeline(project: Project) -> None:
+    project.add("orders", schema(), state(1))
+    project.pipelines["orders"]["tap"]["args"] = ["${SHARD}"]
+    assert project.run("--shard", "1/2")[0] == 0
+    [run] = asked("orders")
+    assert (run["pipeline"], run["result"], run["commits"], len(run["parts"])) == (
+        "orders#1/2",
+        "complete",
+        1,
+        1,
+    )

@@ -18,8 +18,9 @@ from singerkit_run.programs import Found
 from singerkit_run.record import of_runner
 from singerkit_shell.signals import StopFlag
 from singerkit_state.runs import Run, from_json
+from singerkit_state.shards import pipeline_and_shard
 
-__all__ = ["Heard", "Question", "ask", "of_pipelines", "questions_of"]
+__all__ = ["Heard", "Question", "ask", "noted_by_runner", "of_pipelines", "questions_of"]
 
 _SECONDS = 120.0
 _AT_A_TIME = 4
@@ -106,7 +107,7 @@ def _heard(question: Question, options: Sequence[str], env: Mapping[str, str], s
 def of_pipelines(runs: Iterable[Run], plan: Plan, names: Sequence[str]) -> list[Run]:
     """Return those of some pipelines, of which a config may say another name, and of their shards."""
     called = {_name_of(plan, name) for name in names} | set(names)
-    return [run for run in runs if run.pipeline in called or run.pipeline.partition("#")[0] in called]
+    return [run for run in runs if called & {run.pipeline, pipeline_and_shard(run.pipeline)[0]}]
 
 
 def _name_of(plan: Plan, name: str) -> str:
