@@ -26,8 +26,8 @@ test-servers: $(READY) ## compare what tap-rest reads with what servers by other
 test-schedules: $(READY) ## run what `singerkit init` writes word by word, with each target
 	$(BIN)/pytest -q -o python_files='on_*.py' tests/schedules $(ARGS)
 
-test-dbt: $(READY) ## make a dbt project of what a pipeline loads, and build it behind the commit with a real dbt and DuckDB
-	@test -x .envs/dbt/bin/dbt || { $(PYTHON) -m venv .envs/dbt && .envs/dbt/bin/pip install -q --disable-pip-version-check 'dbt-core>=1.11,<1.12' 'dbt-duckdb>=1.10,<1.11'; }
+test-dbt: $(READY) ## make a dbt project of what a pipeline loads, and build it behind the commit with a real dbt, in DuckDB and PostgreSQL
+	@test -x .envs/dbt/bin/dbt -a -d .envs/dbt/lib/python*/site-packages/dbt/adapters/postgres || { $(PYTHON) -m venv .envs/dbt && .envs/dbt/bin/pip install -q --disable-pip-version-check 'dbt-core>=1.11,<1.12' 'dbt-duckdb>=1.10,<1.11' 'dbt-postgres>=1.10,<1.11'; }
 	$(BIN)/pytest -q -o python_files='on_*.py' tests/tools/dbt $(ARGS)
 
 test-airflow: $(READY) ## run the DAG of examples/airflow with a real Airflow 3

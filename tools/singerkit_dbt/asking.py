@@ -10,10 +10,12 @@ from typing import Any
 
 from singerkit_dbt.declared import schemas_of, unmarked_logs
 from singerkit_dbt.tables import Table, table_of
+from singerkit_run.asking import arguments_of
 from singerkit_run.children import run_alone
+from singerkit_run.commands import said_in
 from singerkit_run.outcomes import stopped_by
 from singerkit_run.pipe import sentence_in
-from singerkit_run.planfile import Pipeline, Plan, Program
+from singerkit_run.planfile import Pipeline, Plan
 from singerkit_run.programs import Found
 from singerkit_shell.configfile import read_json_object
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, SingerkitError, Stopped
@@ -58,41 +60,42 @@ class Asking:
                 f"The target of pipeline `{pipeline.name}`, `{pipeline.target.exec}`, is none of singerkit's, and does not say which tables and columns it makes; "
                 "nothing was written: name the pipelines whose target does."
             )
-        catalog, where = self._catalog(pipeline)
+        catalog, where, rules = self._catalog(pipeline)
         for stream in unmarked_logs(catalog, where):
             self._warn(
                 f"Stream `{stream}` of pipeline `{pipeline.name}` is read from a log, and its catalog has no `_sdc_deleted_at`: its model keeps rows that are gone at the "
                 "source, where the tap marks them."
             )
-        schemas = list(schemas_of(catalog, where))
+        schemas = list(schemas_of(catalog, where, rules))
         if not schemas:
             raise ConfigurationError(
                 f"Expected a stream that is selected in {where}, got none; nothing was written: select one."
             )
-        said = list(
-            _objects(self._said(pipeline, "target", ["--tables"], "\n".join([*schemas, ""]).encode()))
-        )
+        words = "\n".join([*schemas, ""]).encode()
+        answer = f"what the target of pipeline `{pipeline.name}` says at --tables"
+        said = list(_objects(self._said(pipeline, "target", ["--tables"], words), answer))
         databases = {one["database"] for one in said}
         return Loaded(pipeline.name, databases.pop(), tuple(map(table_of, said)))
 
-    def _catalog(self, pipeline: Pipeline) -> tuple[Mapping[str, Any], str]:
-        """Return the catalog of a pipeline, and how it is named in errors: a tap of ours says what it makes of its file and its config."""
+    def _catalog(self, pipeline: Pipeline) -> tuple[Mapping[str, Any], str, Sequence[str]]:
+        """Return the catalog of a pipeline, how it is named in errors, and the rules of `select` that go beside it: --discover knows them already."""
         tap = pipeline.tap
         file = tap.catalog or tap.properties
-        if file is not None and not self._found[tap.exec].is_ours:
-            return read_json_object(file, "catalog"), file
+        if file is not None:
+            rules = said_in(tap, "select") if self._found[tap.exec].is_ours else None
+            return read_json_object(file, "catalog"), file, rules if isinstance(rules, list) else ()
         where = f"what the tap of pipeline `{pipeline.name}` says at --discover"
-        found = next(_objects(self._said(pipeline, "tap", ["--discover"])), None)
+        found = next(_objects(self._said(pipeline, "tap", ["--discover"]), where), None)
         if not isinstance(found, Mapping):
             raise BadDataError(f"Expected a catalog in {where}, got something else; nothing was written.")
-        return found, where
+        return found, where, ()
 
     def _said(self, pipeline: Pipeline, side: str, options: Sequence[str], words: bytes | None = None) -> str:
         program = pipeline.tap if side == "tap" else pipeline.target
         last: deque[str] = deque(maxlen=100)
         out: list[bytes] = []
         code = run_alone(
-            [self._found[program.exec].path, *_arguments(program, side), *options],
+            [self._found[program.exec].path, *arguments_of(program, program.configs), *options],
             folder=self._plan.folder,
             env={**self._env, **program.env, "SINGERKIT_PIPELINE": pipeline.name},
             on_line=last.append,
@@ -111,12 +114,6 @@ class Asking:
         )
 
 
-def _arguments(program: Program, side: str) -> list[str]:
-    configs = [argument for path in program.configs for argument in ("--config", path)]
-    catalog = ["--catalog", program.catalog] if program.catalog is not None and side == "tap" else []
-    return [*configs, *catalog, *program.args]
-
-
 def _failed(pipeline: str, side: str, code: int | None, why: str) -> SingerkitError:
     error = RetryableError if code is None else SingerkitError
     failed = error(
@@ -127,16 +124,22 @@ def _failed(pipeline: str, side: str, code: int | None, why: str) -> SingerkitEr
     return failed
 
 
-def _objects(text: str) -> Iterator[Any]:
-    """Yield the values of JSON that stand one behind the other; what is none ends them."""
+def _objects(text: str, where: str) -> Iterator[Any]:
+    """Yield the values of JSON that stand one behind the other.
+
+    Raises:
+        BadDataError: something else stands there.
+    """
     decoder = json.JSONDecoder()
-    at = 0
     text = text.strip()
+    at = 0
     while at < len(text):
         try:
             value, at = decoder.raw_decode(text, at)
         except ValueError:
-            return
+            raise BadDataError(
+                f"Expected JSON in {where}, got something else; nothing was written."
+            ) from None
         yield value
         while at < len(text) and text[at].isspace():
             at += 1

@@ -18,6 +18,7 @@ from singerkit_run.command import chosen_of, file_and_names
 from singerkit_run.durations import DURATION, seconds_of
 from singerkit_run.planfile import read_plan
 from singerkit_run.programs import find_programs
+from singerkit_run.shards import with_words_of
 from singerkit_shell.arguments import Commands
 from singerkit_shell.configfile import variables_beside
 from singerkit_shell.errors import ConfigurationError, UsageError
@@ -25,6 +26,7 @@ from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import CONFIG_PATHS
 from singerkit_shell.words import counted, ended
+from singerkit_state.shards import Shard
 
 __all__ = ["command"]
 
@@ -76,7 +78,7 @@ def generate(
     """Write `models/staging/singerkit/` of a dbt project: sources with descriptions, tests and freshness, and a staging model a table, for the pipelines of FILE, or
     those named.
 
-    FILE is as for `singerkit run`. Taps are asked for their streams, and targets for the tables that they make of them; nothing is read from either side's data.
+    FILE is as for `singerkit run`. Taps are asked for their streams (--discover), and targets for the tables that they make of them (--tables).
     The same streams give the same bytes. A file that somebody has changed since is not overwritten: then nothing is written at all (78).
 
     Exit codes: 0 all is as it is to be; 1 with `--check`, where it is not; 64 usage; 74 cannot write; 78 a file or config is wrong; else that of a tap or target that
@@ -86,7 +88,7 @@ def generate(
     freshness = Freshness(_minutes("--warn-after", warn_after), _minutes("--error-after", error_after))
     path, names = file_and_names(words)
     ctx.meta[CONFIG_PATHS] = [path]
-    plan = read_plan(path)
+    plan = with_words_of(read_plan(path), Shard(0, 1))
     folder = Path(project if project is not None else plan.folder)
     if not (folder / _PROJECT_FILE).exists():
         raise ConfigurationError(

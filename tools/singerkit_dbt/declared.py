@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from singerkit_catalog.selection import normalised_catalog
+from singerkit_catalog.selection import apply_rules, normalised_catalog
 from singerkit_state.value import encode
 
 __all__ = ["schemas_of", "unmarked_logs"]
@@ -13,16 +13,25 @@ __all__ = ["schemas_of", "unmarked_logs"]
 _DELETED_AT = "_sdc_deleted_at"
 
 
-def schemas_of(catalog: Mapping[str, Any], where: str) -> Iterator[str]:
-    """Yield the SCHEMA message of each stream that is selected, with the fields that are.
+def schemas_of(catalog: Mapping[str, Any], where: str, rules: Sequence[str] = ()) -> Iterator[str]:
+    """Yield the SCHEMA message of each stream that is selected, with the fields that are; ``rules`` (`select`) have the last word.
 
     Raises:
-        ConfigurationError: it is no catalog.
+        ConfigurationError: it is no catalog, or a rule matches nothing.
     """
-    from singer_sdk.singerlib import MetadataMapping  # it takes half a second
+    from singer_sdk.singerlib import Metadata, MetadataMapping  # it takes half a second
 
-    for entry in normalised_catalog(catalog, where)["streams"]:
-        mask = MetadataMapping.from_iterable(entry["metadata"]).resolve_selection()
+    entries = normalised_catalog(catalog, where)["streams"]
+    metadata = {entry["tap_stream_id"]: MetadataMapping.from_iterable(entry["metadata"]) for entry in entries}
+    if rules:
+        for entry in entries:
+            for name in (
+                entry["schema"].get("properties") or {}
+            ):  # a rule may name one of which a catalog says no more
+                metadata[entry["tap_stream_id"]].setdefault(("properties", name), Metadata())
+        apply_rules(rules, metadata)
+    for entry in entries:
+        mask = metadata[entry["tap_stream_id"]].resolve_selection()
         if not mask[()]:
             continue
         schema = dict(entry["schema"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from singerkit_run.asking import arguments_of
 from singerkit_run.planfile import Pipeline, Program
@@ -13,7 +14,7 @@ from singerkit_shell.configfile import read_text
 from singerkit_shell.configtext import kind_of, value_of
 from singerkit_state.statefile import replace_file
 
-__all__ = ["Commands", "commands_of", "name_file", "named", "write_name"]
+__all__ = ["Commands", "commands_of", "name_file", "named", "said_in", "write_name"]
 
 _LONGEST_CONFIG = 16 << 20
 
@@ -88,12 +89,18 @@ def named(pipeline: Pipeline) -> str:
 
 def name_in(program: Program) -> str | None:
     """Return the pipeline that a config names; of one that cannot be read, the program itself will say why."""
-    name = None
+    name = said_in(program, "pipeline")
+    return name if isinstance(name, str) else None
+
+
+def said_in(program: Program, key: str) -> Any:
+    """Return what the config files of a program say at a key, None for nothing; of several the last one counts."""
+    found = None
     for path in program.configs:
         try:
             said = value_of(read_text(path, _LONGEST_CONFIG), kind_of(path), dict)
         except (OSError, ValueError):
             continue
-        if isinstance(said, Mapping) and isinstance(said.get("pipeline"), str):
-            name = said["pipeline"]
-    return name
+        if isinstance(said, Mapping) and key in said:
+            found = said[key]
+    return found

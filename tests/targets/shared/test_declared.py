@@ -70,6 +70,7 @@ def test_the_tables_that_are_told_are_those_that_a_load_makes(
         known = {*columns, *table["key"], *(table["valid"] or ())}
         assert known <= found
         assert {name for name in found - known if not name.startswith("_sdc_")} == set()
+        assert (table["valid"] or []) == sorted(name for name in found if name.startswith("_sdc_valid_"))
         assert (table["deleted_at"] in found) == ("_sdc_deleted_at" in found)
         assert (table["loaded_at"] in found) == ("_sdc_batched_at" in found)
     assert [table["stream"] for table in tables] == ["theOrders"] + (

@@ -285,6 +285,33 @@ def test_a_catalog_says_what_is_selected() -> None:
         '{"type":"SCHEMA","stream":"b","schema":{"properties":{"id":{"type":"integer"}}},"key_properties":["id"]}'
     ]
     assert unmarked_logs(catalog, "c") == ["b"]
+    assert ['"stream":"a"' in one for one in schemas_of(catalog, "c", ["*", "!b.note"])] == [True, False]
+
+
+def test_a_catalog_of_the_file_counts_and_no_tap_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path)
+    project.pipelines["shop"]["tap"] |= {"catalog": "catalog.json", "config": "tap.json"}
+    (tmp_path / "tap.json").write_text('{"select": ["a.id"]}')
+    properties = {"id": {"type": "integer"}, "note": {"type": "string"}}
+    (tmp_path / "catalog.json").write_text(
+        json.dumps({"streams": [{"tap_stream_id": "a", "schema": {"properties": properties}}]})
+    )
+    (tmp_path / "singerkit.json").write_text(json.dumps({"pipelines": project.pipelines}))
+    plan = read_plan(str(tmp_path / "singerkit.json"))
+    found = {"./tap.py": Found("/nowhere", True), "target-duckdb": Found("target-duckdb", True)}
+    asked: list[Any] = []
+
+    def said(_self: Asking, *given: Any) -> str:
+        asked.append(given)
+        return json.dumps({**line("a", field("id")), "database": "db"})
+
+    monkeypatch.setattr(Asking, "_said", said)
+    loaded = Asking(plan, found, {}, StopFlag(), print).loaded(plan.pipelines["shop"])
+    ((_, side, options, words),) = asked
+    assert (side, options, loaded.database) == ("target", ["--tables"], "db")
+    assert json.loads(words)["schema"] == {"properties": {"id": {"type": "integer"}}}
 
 
 def test_a_tap_that_fails_and_a_target_of_others_are_named(tmp_path: Path) -> None:
