@@ -13,6 +13,7 @@ __all__ = [
     "ELEMENT",
     "PARENT_POSITION",
     "POSITION",
+    "ROW_ID",
     "VALUE",
     "Part",
     "SameName",
@@ -23,12 +24,16 @@ __all__ = [
     "root_key",
     "taken_apart",
     "unnamed_list",
+    "with_row_id",
 ]
 
 POSITION, PARENT_POSITION = "_position", "_parent_position"
 """Where an element of a list stands among those of its record, from 0 on, and the one that it is inside of."""
 VALUE, ELEMENT = "value", "_value"
 """An element that is no object, and one that was to be an object and is none."""
+
+ROW_ID = "_row_id"
+"""What tells the rows of a stream apart of which each one is kept, whatever its key."""
 
 _STRUCTURE = frozenset({"type", "properties", "required", "additionalProperties"})
 _OF_LISTS = frozenset({"type", "items"})
@@ -124,7 +129,13 @@ def asks_more(schema: Mapping[str, Any]) -> list[str]:
 
 def root_key(key: str) -> str:
     """Return what a key property of a record is called in the tables of its lists."""
-    return f"_root_{key}"
+    return f"_root{key}" if key == ROW_ID else f"_root_{key}"
+
+
+def with_row_id(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of records that have a row id besides."""
+    properties = {**schema["properties"], ROW_ID: {"type": "string", "format": "uuid"}}
+    return {**schema, "properties": properties, "required": [*schema.get("required", ()), ROW_ID]}
 
 
 def parts_of(

@@ -10,10 +10,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from singerkit_catalog.unnesting import POSITION
-from singerkit_sql_target.dialect import Runs, Words
+from singerkit_shell.errors import ConfigurationError
+from singerkit_sql_target.dialect import Existing, Runs, Words
+from singerkit_sql_target.fitting import Fitting
 from singerkit_wire.stream import Stream
 
-__all__ = ["Marked", "marked", "new_lists"]
+__all__ = ["Marked", "check_appended", "marked", "new_lists"]
 
 _MARK = "singerkit: elements of lists "
 
@@ -32,6 +34,26 @@ def new_lists(stream: Stream, columns: Mapping[str, str], added: Collection[str]
     if stream.lists_of is None or columns[POSITION] not in added:
         return {}
     return {columns[POSITION]: _MARK + json.dumps([stream.lists_of, stream.name])}
+
+
+def check_appended(fitting: Fitting, existing: Existing | None) -> None:
+    """See that elements of rows which are appended do not come to those of rows that a key tells apart.
+
+    Raises:
+        ConfigurationError: they do.
+    """
+    stream = fitting.stream
+    if (
+        stream.lists_of is None
+        or not fitting.settings.appends(stream.name)
+        or not (existing and existing.key)
+    ):
+        return
+    aside = f"ALTER TABLE {fitting.quoted} RENAME TO {fitting.words.quote(f'{fitting.name[:40]}__by_key')}"
+    raise ConfigurationError(
+        f"The table {fitting.where} has elements of lists of stream `{stream.lists_of}` by the key of its rows, which are appended now (`load_method`), so that their "
+        f"elements have an id in its place; nothing was written there: keep what it has with `{aside}`, or have rows replace each other (`upsert`), then run again."
+    )
 
 
 def marked(session: Runs, words: Words) -> list[Marked]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import nearest
-from singerkit_sql_target.methods import WHOLE, Method, Methods
+from singerkit_sql_target.methods import Method, Methods
 from singerkit_sql_target.newest import NewestBy
 from singerkit_sql_target.patterns import EVERY, ByPattern, said_by_pattern
 from singerkit_target.unnesting import TakingApart
@@ -80,10 +80,12 @@ def way_of(nestings: Nestings, methods: Methods, newest_by: NewestBy, stream: st
         ConfigurationError: the rows of its lists would not be known.
     """
     way, method = nestings.of(stream), methods.of(stream)
-    if way is not None and way.lists and method not in (Method.UPSERT, *WHOLE):
+    if way is not None and method is Method.APPEND:
+        return replace(way, appends=True)
+    if way is not None and way.lists and method is Method.HISTORY:
         raise ConfigurationError(
-            f"Expected `upsert`, `overwrite` or `delete+insert` at `load_method` for stream `{stream}`, whose lists have tables of their own (`child_tables` at `nested`), got "
-            f'`{method.value}`; nothing of this stream was written: keep its lists whole with `"{stream}": "flatten"` or `"jsonb"` there, or '
+            f"Expected another method at `load_method` for stream `{stream}`, whose lists have tables of their own (`child_tables` at `nested`), got "
+            f'`{method.value}`, under which elements would need ranges of their own; nothing of this stream was written: keep its lists whole with `"{stream}": "flatten"` or `"jsonb"` there, or '
             "upsert it, then run again."
         )
     if way is not None and way.lists and newest_by.of(stream) is not None:

@@ -36,7 +36,7 @@ from singerkit_sql_target.fitting import (
     quoted,
 )
 from singerkit_sql_target.keying import check_hashed
-from singerkit_sql_target.listmarks import new_lists
+from singerkit_sql_target.listmarks import check_appended, new_lists
 from singerkit_sql_target.names import fold, identifiers
 from singerkit_sql_target.newest import Newest, check_ordered, newest_of
 from singerkit_sql_target.ranges import (
@@ -197,6 +197,7 @@ def fit_table(
     stream = settings.as_told(stream)
     fitting = _Fitting(dialect, settings, log, stream, start_over, session, dialect, waiting, change_waiting)
     existing = fitting.look(session.inspect)
+    check_appended(fitting, existing)
     has_marks = existing is not None and may_hold_marks(existing.columns, stream)
     metadata = fitting.metadata(has_marks=has_marks)
     there = {} if existing is None else existing.columns

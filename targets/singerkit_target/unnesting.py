@@ -15,6 +15,7 @@ import msgspec
 
 from singerkit_catalog.unnesting import (
     POSITION,
+    ROW_ID,
     SameName,
     Table,
     asks_more,
@@ -22,11 +23,13 @@ from singerkit_catalog.unnesting import (
     parts_of,
     root_key,
     taken_apart,
+    with_row_id,
 )
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.value import decode, encode
 from singerkit_wire.declarations import Declaration, declared_schema, read_declaration
 from singerkit_wire.messages import Message, Run
+from singerkit_wire.rowids import RowIds
 from singerkit_wire.stream import Stream
 from singerkit_wire.unnesting import Unnester, Wanted
 from singerkit_wire.unnestingnames import table_name
@@ -36,11 +39,15 @@ __all__ = ["TakingApart", "Unnesting"]
 
 @dataclass(frozen=True)
 class TakingApart:
-    """Objects are taken apart, ``depth`` of them inside each other, and lists with ``lists``; ``separator`` stands between the names."""
+    """Objects are taken apart, ``depth`` of them inside each other, and lists with ``lists``; ``separator`` stands between the names.
+
+    ``appends``: each record is a row of its own, whatever its key, to which the elements of its lists refer by an id that it gets.
+    """
 
     depth: int
     separator: str
     lists: bool = False
+    appends: bool = False
 
 
 @dataclass
@@ -178,9 +185,15 @@ class Unnesting:
         name, schema = declaration.stream, declared_schema(declaration, message.number)
         given = self.keys(name)
         keys = tuple(dict.fromkeys(declaration.key_properties or ())) if given is None else given
-        more = asks_more(schema)
+        more, row_ids = asks_more(schema), None
         try:
             table = parts_of(schema, keys, how.depth, how.separator, lists=how.lists)
+            if how.appends and table is not None and table.inner_tables() and not more:
+                if ROW_ID in schema["properties"]:
+                    raise _taken_row_id(name)
+                schema, row_ids = with_row_id(schema), RowIds()
+                table = parts_of(schema, [*keys, ROW_ID], how.depth, how.separator, lists=True)
+                keys = (ROW_ID,)
         except SameName as same:
             raise ConfigurationError(
                 f"Stream `{name}`: `{same.path}` would be called `{same.name}` where what it is in is taken apart (`nested`), and another field "
@@ -198,7 +211,8 @@ class Unnesting:
         named = (
             [] if table is None else [table_name(name, one, how.separator) for one in table.inner_tables()]
         )
-        unnamed = self._unnamed(name, keys, named, before) if how.lists and keys else {}
+        follows = how.lists and not how.appends and bool(keys)
+        unnamed = self._unnamed(name, keys, named, before) if follows else {}
         if table is None and unnamed:
             table = parts_of(schema, keys, 0, how.separator, always=True)
         if table is None:
@@ -208,7 +222,8 @@ class Unnesting:
             keys,
             is_closed=schema.get("additionalProperties") is False,
             missing_is_null=self.missing_is_null(name),
-            deletes_marked=self._deletes_marked,
+            deletes_marked=self._deletes_marked and row_ids is None,
+            row_ids=row_ids,
         )
         marks = None if before is None else before.unnester.marks
         unnester = Unnester(name, table, wanted, unnamed, marks)
@@ -231,7 +246,7 @@ class Unnesting:
         if children and not keys:
             raise ConfigurationError(
                 f"Stream `{stream}` has no key, by which the rows of its lists would be known (`child_tables` at `nested`); nothing of this stream was "
-                f'written: give it a key in the tap, or keep its lists whole with `"{stream}": "flatten"` or `"jsonb"` there, then run again.'
+                f'written: give it a key in the tap, or append its rows (`load_method`), or keep its lists whole with `"{stream}": "flatten"` or `"jsonb"` there, then run again.'
             )
         for child in children:
             if child in self._declared or self._owners.get(child, stream) != stream:
@@ -249,6 +264,14 @@ class Unnesting:
         if stream not in self._warned:
             self._warned.add(stream)
             self._log.warning("%s", sentence)
+
+
+def _taken_row_id(stream: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"Expected no field `{ROW_ID}` in the SCHEMA of stream `{stream}`, whose rows are appended (`load_method`) and get one for the elements of their lists "
+        "(`child_tables` at `nested`); nothing of this stream was written: leave it out with `select`, or keep its lists whole with "
+        f'`"{stream}": "flatten"` or `"jsonb"` at `nested`, then run again.'
+    )
 
 
 def keys_are_there(keys: Iterable[str], schema: Mapping[str, Any]) -> bool:
@@ -276,7 +299,7 @@ def _message_of_lists(
         "type": "SCHEMA",
         "stream": name,
         "schema": schema,
-        "key_properties": keys,
+        "key_properties": keys if wanted.row_ids is None else [],
         "apart": list(table.wholes()),
         "lists_of": message.stream,
         "unnamed": table.is_unnamed,

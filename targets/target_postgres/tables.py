@@ -18,7 +18,7 @@ from singerkit_sql_target.deletions import new_marks
 from singerkit_sql_target.fieldcomments import new_fields
 from singerkit_sql_target.fitting import MOST_NAMED, Fitting, quoted
 from singerkit_sql_target.keying import ROW_HASH, check_hashed
-from singerkit_sql_target.listmarks import new_lists
+from singerkit_sql_target.listmarks import check_appended, new_lists
 from singerkit_sql_target.names import identifiers
 from singerkit_sql_target.newest import check_ordered, newest_of
 from singerkit_sql_target.ranges import key_with_range
@@ -180,6 +180,7 @@ def fit_table(
     fitting = Fitting(WORDS, settings, log, stream, start_over)
     name = fitting.name
     existing = fitting.look(partial(ddl.inspect, cursor))
+    check_appended(fitting, existing)
     metadata = fitting.metadata(has_marks=existing is not None and may_hold_marks(existing, stream))
 
     def named_types(stream: Stream) -> tuple[dict[str, str], dict[str, ColumnType]]:

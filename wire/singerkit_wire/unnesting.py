@@ -16,6 +16,7 @@ import msgspec
 from singerkit_catalog.unnesting import (
     PARENT_POSITION,
     POSITION,
+    ROW_ID,
     VALUE,
     Part,
     Table,
@@ -133,6 +134,13 @@ class Unnester:
             }  # no such message at all, as the exact path will say
         message = dict(_members(text))
         fields = dict(_members(message["record"]))
+        if self._wanted.row_ids is not None:
+            if ROW_ID in fields:
+                raise BadDataError(
+                    f"Expected no field `{ROW_ID}` in records of stream `{self.stream}`, whose lists have tables of their own and refer to its rows by that "
+                    f"(`nested`, `load_method: append`), got one at line {number}; what was committed is safe: leave it out with `select`, then run again."
+                )
+            fields[ROW_ID] = self._wanted.row_ids.next()
         rows = _Rows()
         message["record"] = _object(self._fields(fields, number, rows).items())
         found = {self.stream: Lines([_object(message.items()).encode() + b"\n"], [number])}
@@ -226,7 +234,8 @@ class Unnester:
             return {}
         said = fields.get(DELETED_AT, _NULL)
         goes = said != _NULL and self._wanted.deletes_marked
-        since = since_when(said) if said != _NULL and not goes else None
+        appends = self._wanted.row_ids is not None
+        since = since_when(said) if said != _NULL and not goes and not appends else None
         beside = [(key, message[key]) for key in ("time_extracted", "version") if key in message]
         found: dict[str, Lines] = {}
         for name, names in self.tables.items():
@@ -234,18 +243,22 @@ class Unnester:
             stays = said != _NULL or names.table.is_unnamed or not self._wanted.missing_is_null
             if name == self.stream:
                 continue
-            is_whole = came is not None or goes or not stays
+            is_whole = not appends and (came is not None or goes or not stays)
             own = [] if goes else came or []
-            beyond = aside(
-                since,
-                goes=goes,
-                is_whole=is_whole,
-                may_be_marked=names.may_be_marked,
-                have_come=self.marks.come,
+            beyond = (
+                None
+                if appends
+                else aside(
+                    since,
+                    goes=goes,
+                    is_whole=is_whole,
+                    may_be_marked=names.may_be_marked,
+                    have_come=self.marks.come,
+                )
             )
             ends = [{**keys, POSITION: str(len(own)), DELETED_AT: GONE}] if is_whole else []
             ends += [{**keys, POSITION: str(ASIDE), DELETED_AT: beyond}] if beyond is not None else []
-            if not ends:
+            if not (ends or own):
                 continue
             made = [{**keys, **row, DELETED_AT: _NULL} for row in own] + ends
             records = (_object((key, row.get(key, _NULL)) for key in names.with_learned(row)) for row in made)

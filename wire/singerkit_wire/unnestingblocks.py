@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from singerkit_catalog.unnesting import PARENT_POSITION, POSITION, VALUE, Part, Table, root_key
+from singerkit_catalog.unnesting import PARENT_POSITION, POSITION, ROW_ID, VALUE, Part, Table, root_key
 from singerkit_wire.elementmarks import ASIDE, Marks, aside, since_when
+from singerkit_wire.rowids import RowIds
 from singerkit_wire.stream import DELETED_AT
 from singerkit_wire.unnestingnames import GONE, Names, Wanted
 
@@ -69,6 +70,8 @@ class Blocks:
         if len(messages) != len(numbers):
             return None
         records = [message.record for message in messages]
+        if self._wanted.row_ids is not None and not self._gave_ids(records, self._wanted.row_ids):
+            return None
         rows, values = self._record.rows(records)
         found = {
             self._stream: Lines(
@@ -81,6 +84,15 @@ class Blocks:
                 return None
             found |= children
         return found
+
+    def _gave_ids(self, records: Sequence[Any], row_ids: RowIds) -> bool:
+        """Give each record an id; False: one has a field of that name."""
+        place = self._record.places[ROW_ID]
+        if any(getattr(record, place) is not UNSET for record in records):
+            return False
+        for record in records:
+            setattr(record, place, Raw(row_ids.next().encode()))
+        return True
 
     def _children(
         self, messages: Sequence[Any], records: Sequence[Any], values: _Values, numbers: Sequence[int]
@@ -104,7 +116,7 @@ class Blocks:
             return [False] * len(records), since
         get = attrgetter(self._mark)
         gone = [(mark := get(record)) is not UNSET and mark != _NULL for record in records]
-        if not self._wanted.deletes_marked and any(gone):
+        if not (self._wanted.deletes_marked or self._wanted.row_ids is not None) and any(gone):
             since = [
                 since_when(str(get(record), "utf-8")) if is_gone else None
                 for record, is_gone in zip(records, gone, strict=True)
@@ -200,9 +212,10 @@ class _Block:
                 (_, above, at), row = next(following)
                 above_ = (above, at) if is_inner else (at,)
                 made.append((message, (*key, *above_, *row, None)))
-            is_plain = count is not None and root <= self._marked_from and not self._gone[root]
+            appends = self._wanted.row_ids is not None
+            is_plain = appends or (count is not None and root <= self._marked_from and not self._gone[root])
             beyond = None if is_plain else self._aside(root, list_.own, is_whole=count is not None)
-            says = [] if count is None else [(count, _GONE)]
+            says = [] if count is None or appends else [(count, _GONE)]
             says += [] if beyond is None else [(ASIDE, beyond)]
             made += [
                 (message, (*key, *((None, place) if is_inner else (place,)), *nothing, said))

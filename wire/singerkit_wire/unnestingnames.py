@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from singerkit_catalog.unnesting import PARENT_POSITION, POSITION, VALUE, Part, Table, root_key
+from singerkit_wire.rowids import RowIds
 from singerkit_wire.stream import DELETED_AT
 
 __all__ = ["GONE", "Names", "Wanted", "table_name"]
@@ -21,7 +22,7 @@ class Wanted:
     """How records are taken apart.
 
     ``is_closed``: the records may have no field that nothing names. ``missing_is_null``: a list that a record leaves out has no elements;
-    else they stay. ``deletes_marked``: a row goes whose record says that it is gone.
+    else they stay. ``deletes_marked``: a row goes whose record says that it is gone. ``row_ids``: each record is a row of its own, and gets one as its key.
     """
 
     separator: str
@@ -29,6 +30,7 @@ class Wanted:
     is_closed: bool = False
     missing_is_null: bool = False
     deletes_marked: bool = False
+    row_ids: RowIds | None = None
 
     def table_name(self, stream: str, table: Table) -> str:
         return table_name(stream, table, self.separator)

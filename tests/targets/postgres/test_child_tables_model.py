@@ -10,6 +10,7 @@ import io
 import json
 import os
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -168,6 +169,30 @@ class Place:
         assert not parts, "parts of items that are not there"
         return found
 
+    def appended(self) -> list[str]:
+        """The same of rows that no key tells apart."""
+        tables = ("o__items", "o__items__parts", "o__box__tags")
+        elements: dict[str, dict[str, list[Any]]] = {table: {} for table in tables}
+        for table, found in elements.items():
+            for row in sorted(self.rows(table), key=lambda row: row["_position"]):
+                found.setdefault(row["_root_row_id"], []).append(row)
+        made = []
+        for row in self.rows("o"):
+            items, parts, tags = (elements[table].pop(row["_row_id"], []) for table in tables)
+            inside: dict[int, list[Any]] = {}
+            for part in parts:
+                inside.setdefault(part["_parent_position"], []).append(part["value"])
+            whole = [
+                item.get("_value") or {"sku": item["sku"], "parts": inside.pop(item["_position"], [])}
+                for item in items
+            ]
+            assert not inside, "parts of items that are not there"
+            box = [tag["value"] for tag in tags] or row.get("box") or []
+            fields = {"v": row["v"], "gone": False, "items": whole or row.get("items") or [], "box": box}
+            made.append(json.dumps(fields, sort_keys=True))
+        assert not any(elements.values()), "elements of rows that are not there"
+        return made
+
     def run(self, lines: list[str], limits: Limits, method: Method = Method.UPSERT) -> SingerkitError | None:
         stop, owners = StopFlag(), dict[str, str]()
         settings = Settings(
@@ -178,7 +203,7 @@ class Place:
             methods=Methods({EVERY: method}, owners=owners),
         )
         loader = Killed(lambda: self.dsn, settings, LOG, stop=stop)
-        apart = TakingApart(9, "__", lists=True)
+        apart = TakingApart(9, "__", lists=True, appends=method is Method.APPEND)
         unnesting = Unnesting(lambda _stream: apart, LOG, owners=owners, deletes_marked=self.deletes)
         judged = Judgement(conflicts=CONFLICTS, with_metadata=True)
         load = Load(
@@ -189,7 +214,7 @@ class Place:
             stop,
             LOG,
             missing_fields="keep",
-            ends_with_state=method is not Method.UPSERT,
+            ends_with_state=method is Method.OVERWRITE,
             unnesting=unnesting,
         )
         try:
@@ -287,3 +312,37 @@ def test_elements_follow_the_rows_of_loads_that_replace_others(postgres_dsn: str
                 break
         if not number and chance.random() < 0.5 and place.has("o__items"):
             place.sql("ALTER TABLE {schema}.o__items ADD FOREIGN KEY (_root_id) REFERENCES {schema}.o (id)")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_appended_rows_have_their_elements_once(postgres_dsn: str, seed: int) -> None:
+    chance = random.Random(seed)
+    place = Place(postgres_dsn, seed + 2 * 10**6, deletes=False)
+    units: list[list[str]] = []
+    sent: list[str] = []
+    ends = [0]
+    for _ in range(UNITS):
+        lines = [line("SCHEMA", schema={"properties": PROPERTIES}, key_properties=["id"])]
+        for _ in range(chance.randrange(9)):
+            record = {"id": chance.randrange(3), **record_of(chance, whole=False)}
+            lines.append(line("RECORD", record=record))
+            sent.append(json.dumps(expected({**record, "gone": False}), sort_keys=True))
+        units.append(lines)
+        ends.append(len(sent))
+    for turn in range(20):
+        at = place.state()
+        lines = [json.dumps({"type": "STATE", "value": {"at": at}})] if at else []
+        for number, unit in enumerate(units[at:], at + 1):
+            lines += [*unit, json.dumps({"type": "STATE", "value": {"at": number}})]
+        limits = Limits(chance.choice([1, 10, 10**9]), 10**12, 10**9, chunk_bytes=300)
+        limits = replace(limits, replay_bytes=chance.choice([0, 16 << 20]))
+        Cursor.left = chance.randrange(20, 300) if turn < 12 else None
+        error = place.run(lines, limits, Method.APPEND)
+        Cursor.left = None
+        assert error is None or error.exit_code == 69, error
+        if place.has("o"):
+            assert sorted(place.appended()) == sorted(sent[: ends[place.state()]]), f"after turn {turn}"
+        if error is None:
+            break
+    else:
+        pytest.fail(f"no run ended with 0: {error}")

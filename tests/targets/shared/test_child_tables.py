@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from conformance.singer import RECORD, SCHEMA, STATE
 from targets.shared.test_databases import Database, target
 
-from singerkit_catalog.unnesting import parts_of
+from singerkit_catalog.unnesting import ROW_ID, parts_of, with_row_id
 from singerkit_wire.elementmarks import since_when
 from singerkit_wire.messages import Run
+from singerkit_wire.rowids import RowIds
 from singerkit_wire.unnesting import Unnester, Wanted
 
 __all__ = ["target"]
@@ -211,6 +213,47 @@ def test_elements_follow_rows_that_are_replaced_as_a_whole(target: Database) -> 
     assert target.query("SELECT id FROM orders ORDER BY 1") == [(2,), (3,), (4,)]
 
 
+def test_elements_of_appended_rows_refer_to_them_by_an_id(target: Database, tmp_path: Path) -> None:
+    """Of rows with one key, and of a stream without; each one stays that came."""
+    config = {**CHILDREN, "load_method": "append"}
+    for declared in (ORDERS, SCHEMA("orders", OPEN)):
+        came = [
+            order(1, item("a", "x"), None),
+            order(1, item("b"), tags=["t", "u"]),
+            order(1),
+            RECORD("orders", {"id": 1}),
+        ]
+        if declared is ORDERS:
+            file = tmp_path / "records.jsonl"
+            file.write_text("".join(json.dumps(one["record"]) + "\n" for one in came))
+            encoding = {"format": "jsonl"}
+            came = [{"type": "BATCH", "stream": "orders", "encoding": encoding, "manifest": [file.as_uri()]}]
+        target.run(declared, *came, STATE({"n": 1}), missing_fields="keep", **config).expect(0)
+    joined = "FROM orders AS o LEFT JOIN {} AS e ON e._root_row_id = o._row_id GROUP BY o._row_id ORDER BY 1"
+    counts = [
+        target.query(f"SELECT count(e._position) {joined.format(table)}")
+        for table in ("orders__items", "orders__items__parts", "orders__tags")
+    ]
+    assert counts == [[(n,) for n in sorted(2 * per)] for per in ([2, 1, 0, 0], [1, 0, 0, 0], [0, 2, 0, 0])]
+    assert target.query("SELECT count(DISTINCT _row_id), count(*) FROM orders") == [(8, 8)]
+    clash = target.run(ORDERS, order(1, _row_id="x"), STATE({"n": 2}), **config).expect(65)
+    assert "Expected no field `_row_id` in records of stream `orders`" in clash.last_words
+    keyed = {"default_target_schema": "keyed"}
+    target.run(ORDERS, order(1, item("a")), STATE({"n": 1}), **CHILDREN, **keyed).expect(0)
+    if target.schema == "public":
+        target.query("ALTER TABLE keyed.orders DROP CONSTRAINT orders_pkey")
+    former = target.run(ORDERS, order(1, item("a")), STATE({"n": 2}), **config, **keyed).expect(78)
+    assert (
+        "The table keyed.orders__items has elements of lists of stream `orders` by the key"
+        in former.last_words
+    )
+    named = SCHEMA("orders", {**OPEN, "_row_id": TEXT}, ["id"])
+    assert (
+        "Expected no field `_row_id` in the SCHEMA"
+        in target.run(named, order(1), **config).expect(78).last_words
+    )
+
+
 def test_what_is_no_list_or_no_object_goes_on_whole(target: Database) -> None:
     came = [
         order(1, item("a"), "odd", {"sku": "c", "price": "free", "more": 1}),
@@ -239,9 +282,8 @@ def test_what_has_no_effect_or_no_meaning_is_refused(target: Database) -> None:
     rows = [order(1, item("a")), STATE({"n": 1})]
     keyless = target.run(SCHEMA("orders", OPEN), *rows, **CHILDREN).expect(78)
     assert "Stream `orders` has no key" in keyless.last_words
-    for method in ("append", "history"):
-        refused = target.run(ORDERS, *rows, load_method={"ord*": method}, **CHILDREN).expect(78)
-        assert f"got `{method}`; nothing of this stream was written" in refused.last_words
+    refused = target.run(ORDERS, *rows, load_method={"ord*": "history"}, **CHILDREN).expect(78)
+    assert "got `history`, under which elements would need ranges" in refused.last_words
     target.run(ORDERS, *rows, load_method={"*": "append", "orders": "upsert"}, **CHILDREN).expect(0)
     target.run(
         ORDERS, order(1), STATE({"n": 2}), load_method={"*": "append", "orders": "upsert"}, **CHILDREN
@@ -299,6 +341,8 @@ def test_a_bad_element_is_set_aside_by_itself(target: Database) -> None:
     assert "orders__tags" in outcome.stderr
 
 
+ROW_IDS = re.compile(rb'(?<="_row_id":)"[^"]+"')
+
 # --- lines by the fast way and by hand -----------------------------------------------------------------------
 
 
@@ -345,6 +389,8 @@ def lines_of(unnester: Unnester, records: Sequence[dict[str, Any]]) -> dict[str,
     found: dict[str, list[Any]] = {}
     for run in runs:
         assert run.data.count(b"\n") == run.lines
+        for number, id_ in enumerate(ROW_IDS.findall(runs[0].data)):
+            run = msgspec.structs.replace(run, data=run.data.replace(id_, b'"%d"' % number))
         ends = run.data.count(b'"_sdc_deleted_at":"') if run.stream != "s" else 0
         assert ends == run.ends
         messages = [json.loads(line) for line in run.data.splitlines()]
@@ -366,8 +412,20 @@ def test_both_ways_give_the_same_lines() -> None:
         table = parts_of(whole, ["id"], rng.choice([2, 9]), "__", lists=True)
         if table is None:
             continue
-        wanted = Wanted("__", ("id",), missing_is_null=rng.random() < 0.5, deletes_marked=rng.random() < 0.5)
-        former = {"s__former": rng.random() < 0.5}
+        is_appended = rng.random() < 0.3
+        if is_appended:
+            table = parts_of(with_row_id(whole), ["id", ROW_ID], 9, "__", lists=True)
+            assert table is not None
+        row_ids = RowIds() if is_appended else None
+        key = ROW_ID if is_appended else "id"
+        wanted = Wanted(
+            "__",
+            (key,),
+            row_ids=row_ids,
+            missing_is_null=rng.random() < 0.5,
+            deletes_marked=rng.random() < 0.5 and not is_appended,
+        )
+        former = {} if is_appended else {"s__former": rng.random() < 0.5}
         fast, slow = (Unnester("s", table, wanted, former) for _ in range(2))
         for _ in range(3):
             records = [
