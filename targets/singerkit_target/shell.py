@@ -490,7 +490,7 @@ class SingerkitTarget(Target):
                     "`--state-file` has no effect beside `--history`, `--rejects` and `--replay-rejects`, which leave the state as it is."
                 )
             if wish.history:
-                target.tell_of_runs(AskedRuns.of(wish.pipeline or given.get("pipeline"), since, last))
+                target.tell_of_runs(AskedRuns.of(wish.pipeline, since, last))
                 return
             target.see_to_letters(wish)
             return

@@ -15,6 +15,9 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.validate import line_of, schema_problems
 from singerkit_shell.words import ended
+from singerkit_signals.settings import SCHEMA as SIGNALS
+from singerkit_signals.settings import Signals, signals_of
+from singerkit_signals.settings import problems_of as problems_of_signals
 from singerkit_state.shards import WHOLE, Shard
 
 __all__ = [
@@ -168,6 +171,7 @@ SCHEMA: Mapping[str, Any] = {
             "default": 90,
             "description": "How long what a run has come to is kept beside its state file; 0: it is not noted there.",
         },
+        "signals": SIGNALS,
         "on_failure": {
             "type": "object",
             "required": ["exec"],
@@ -246,6 +250,7 @@ class Plan:
     jobs: int
     on_failure: tuple[Sequence[str], float] | None
     run_history_days: float = 90.0
+    signals: Signals | None = None
 
 
 def default_file() -> str:
@@ -335,6 +340,7 @@ def _problems_of(config: Mapping[str, Any]) -> list[str]:
         *shards,
         *problems_of_order(after, lambda name: line_of(f"pipelines.{name}.after")),
         *_same_states(config),
+        *problems_of_signals(config.get("signals", {})),
         *_waits_that_shrink(config),
     ]
 
@@ -392,6 +398,7 @@ def _plan_of(path: str, config: Mapping[str, Any], referred: Mapping[str, Referr
         config.get("jobs", 1),
         failure and ([failure["exec"], *failure.get("args", ())], seconds_of(failure.get("timeout", "1m"))),
         config.get("run_history_days", 90.0),
+        signals_of(config.get("signals"), folder),
     )
 
 

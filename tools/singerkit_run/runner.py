@@ -12,6 +12,7 @@ from singerkit_run.outcomes import Outcome, stopped_by
 from singerkit_run.planfile import Pipeline, Plan
 from singerkit_run.programs import Found, located
 from singerkit_run.record import Record
+from singerkit_run.signalling import signal
 from singerkit_run.tries import Result, Running, Telling
 from singerkit_shell.signals import StopFlag
 
@@ -80,6 +81,8 @@ def _run_one(
     telling.ended(result)
     if record.failure:
         telling.news(f"is not noted in the history of runs ({record.failure}); it is as it was else.")
+    for problem in signal(plan, name, record.run, found, env, stop):
+        telling.news(problem)
     if result.outcome.code and not result.outcome.is_stop and plan.on_failure is not None:
         _tell_of_failure(plan, result, env, telling, stop)
     return result

@@ -1,0 +1,176 @@
+"""What is told of a run to whom."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tools.run.projects import Project, record, schema, state
+
+from singerkit_run.planfile import read_plan
+from singerkit_shell.errors import ConfigurationError
+from singerkit_signals.openlineage import events_of
+from singerkit_signals.prometheus import text_of
+from singerkit_signals.sending import send
+from singerkit_signals.settings import Signals
+from singerkit_signals.statsd import lines_of
+from singerkit_state.runids import new_run_id
+from singerkit_state.runs import Run, StreamRun
+
+AT = datetime(2026, 11, 28, 3, 0, tzinfo=UTC)
+ORDERS = StreamRun(5, 3, 2, set_aside=1, bytes=500, bookmark_after="2026-11-28T02:00:00Z", lag_seconds=3600.0)
+RUN = Run(
+    new_run_id(),
+    'or"ders',
+    AT,
+    AT,
+    2.0,
+    "complete",
+    0,
+    tap="tap-x",
+    target="target-y",
+    streams={"o.s": ORDERS},
+    warned=1,
+)
+FAILED = Run(new_run_id(), 'or"ders', AT, AT, 1.0, "failed", 69, "It is away.")
+
+
+@dataclass
+class Listener:
+    url: str
+    status: int = 200
+    heard: list[Any] = field(default_factory=list)
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    found = Listener("")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            found.heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(found.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        found.url = f"http://127.0.0.1:{server.server_port}/secret-token"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield found
+        server.shutdown()
+
+
+def test_metrics_are_those_of_the_last_run_and_when_it_was_last_well_is_kept(tmp_path: Path) -> None:
+    signals = Signals(metrics_folder=str(tmp_path / "metrics"))
+    assert send(signals, RUN) == []
+    [file] = (tmp_path / "metrics").iterdir()
+    assert file.name == "singerkit-or_ders.prom"
+    text = file.read_text()
+    assert 'singerkit_last_run_rows{pipeline="or\\"ders",stream="o.s",what="new"} 3\n' in text
+    assert 'what="deleted"' not in text
+    assert all(
+        re.fullmatch(r'#.*|[a-z_]+\{pipeline="(\\.|[^"\\])*"(,[a-z]+="[^"]*")*\} [0-9.e+]+', line)
+        for line in text.splitlines()
+    )
+    well = f'singerkit_last_success_timestamp_seconds{{pipeline="or\\"ders"}} {AT.timestamp():.0f}\n'
+    assert well in text
+
+    send(signals, FAILED)
+
+    assert well in file.read_text()
+    assert 'singerkit_last_run_success{pipeline="or\\"ders"} 0\n' in file.read_text()
+    assert "last_success" not in text_of(FAILED)
+
+
+def test_statsd_and_openlineage_have_their_own_words() -> None:
+    assert list(lines_of(RUN))[:3] == [
+        "singerkit.or_ders.runs.complete:1|c",
+        "singerkit.or_ders.seconds:2000|ms",
+        "singerkit.or_ders.o_s.rows:5|c",
+    ]
+    begun, ended = events_of(RUN)
+    assert (begun["eventType"], ended["eventType"]) == ("START", "COMPLETE")
+    assert str(uuid.UUID(RUN.id)) == begun["run"]["runId"] == ended["run"]["runId"]
+    [output] = ended["outputs"]
+    assert (output["namespace"], output["name"]) == ("singerkit:target-y", "o.s")
+    assert output["outputFacets"]["outputStatistics"]["rowCount"] == 5
+    _, failed = events_of(FAILED)
+    assert (failed["eventType"], failed["run"]["facets"]["errorMessage"]["message"]) == (
+        "FAIL",
+        "It is away.",
+    )
+
+
+def test_all_are_told_of_a_run_with_what_its_target_says(tmp_path: Path, listener: Listener) -> None:
+    project = Project(tmp_path)
+    project.add("orders", schema(), record(1), record(2), state(1))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as statsd:
+        statsd.bind(("127.0.0.1", 0))
+        statsd.settimeout(30)
+        project.more["signals"] = {
+            "metrics_folder": "metrics",
+            "statsd": f"127.0.0.1:{statsd.getsockname()[1]}",
+            "webhook": "${HOOK}",
+            "openlineage": "lineage.jsonl",
+        }
+        assert project.run(HOOK=listener.url)[0] == 0
+        assert b"singerkit.orders.a.rows:2|c" in statsd.recv(2000)
+    [run] = listener.heard
+    assert (run["pipeline"], run["result"], run["streams"]["a"]["rows"], run["tap"]) == (
+        "orders",
+        "complete",
+        2,
+        "orders.sh",
+    )
+    assert 'stream="a",what="loaded"} 2' in (tmp_path / "metrics" / "singerkit-orders.prom").read_text()
+    events = [json.loads(line) for line in (tmp_path / "lineage.jsonl").read_text().splitlines()]
+    assert [event["eventType"] for event in events] == ["START", "COMPLETE"]
+
+
+def test_who_cannot_be_told_is_named_without_what_is_secret_and_the_others_are_told(
+    tmp_path: Path, listener: Listener
+) -> None:
+    listener.status = 500
+    (tmp_path / "file").write_text("")
+    signals = Signals(str(tmp_path / "file"), None, listener.url, "http://127.0.0.1:9/secret-token")
+    problems = send(signals, RUN)
+    assert [problem.partition(" (")[0] for problem in problems] == [
+        "was not told to `signals.metrics_folder`",
+        "was not told to `signals.webhook`",
+        "was not told to `signals.openlineage`",
+    ]
+    assert "secret-token" not in "".join(problems)
+    assert len(listener.heard) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"statsd": "host"},
+        {"statsd": "host:99999"},
+        {"webhook": "ftp://x"},
+        {"openlineage": "kafka://x/y"},
+        {},
+        {"prometheus": "x"},
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_runs(tmp_path: Path, wrong: dict[str, str]) -> None:
+    project = Project(tmp_path)
+    project.add("orders", state(1))
+    project.more["signals"] = wrong
+    project.write()
+    with pytest.raises(ConfigurationError, match="signals"):
+        read_plan(str(tmp_path / "singerkit.json"))
