@@ -23,9 +23,6 @@ test: $(READY) ## run every test against real servers
 test-servers: $(READY) ## compare what tap-rest reads with what servers by others hold: Kinto, PostgREST with OAuth2, MLflow, CouchDB's API, json-server, nginx, PostGraphile, JupyterHub, Prism
 	$(BIN)/pytest -q -o python_files='on_*.py' tests/servers $(ARGS)
 
-test-schedules: $(READY) ## run what `singerkit init` writes word by word, with each target
-	$(BIN)/pytest -q -o python_files='on_*.py' tests/schedules $(ARGS)
-
 test-dbt: $(READY) ## make a dbt project of what a pipeline loads, and build it behind the commit with a real dbt, in DuckDB and PostgreSQL
 	@test -x .envs/dbt/bin/dbt -a -d .envs/dbt/lib/python*/site-packages/dbt/adapters/postgres || { $(PYTHON) -m venv .envs/dbt && .envs/dbt/bin/pip install -q --disable-pip-version-check 'dbt-core>=1.11,<1.12' 'dbt-duckdb>=1.10,<1.11' 'dbt-postgres>=1.10,<1.11'; }
 	$(BIN)/pytest -q -o python_files='on_*.py' tests/tools/dbt $(ARGS)
@@ -41,6 +38,15 @@ test-schedulers: $(READY) ## run the examples for Luigi and Glue, and compile th
 test-report: $(READY) ## draw the report in a headless Chromium and look whether it fits; SCREENSHOTS=1 makes the pictures of docs/report.md
 	@command -v chromium > /dev/null || command -v google-chrome > /dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; }
 	SINGERKIT_SCREENSHOTS=$(SCREENSHOTS) $(BIN)/pytest -q -o python_files='on_*.py' tests/tools/report $(ARGS)
+
+test-schedules: $(READY) ## run what `singerkit init` writes, and cron, word by word; hold the files for systemd and Kubernetes against both
+	@[ "$$(which cron systemd-analyze | wc -l)" = 2 ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends cron systemd; }
+	@test -x .envs/schedules/bin/kubernetes-validate || { $(PYTHON) -m venv .envs/schedules && .envs/schedules/bin/pip install -q --disable-pip-version-check kubernetes-validate==1.37.0; }
+	$(BIN)/pytest -q -o python_files='on_*.py' tests/schedules $(ARGS)
+
+test-container: $(READY) ## build deploy/Containerfile and run it: not as root, over a root that cannot be written, as the first process
+	@[ "$$(which podman buildah runc debootstrap | wc -l)" = 4 ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends podman buildah runc debootstrap; }
+	$(BIN)/pytest -q -o python_files='on_containers.py' tests/deploy $(ARGS)
 
 test-postgres: $(READY) ## run the tests of target-postgres against servers of other versions; VERSIONS='13 14 15 16 17 18'
 	$(BIN)/python tests/servers/postgres_versions.py $(VERSIONS) -- tests/targets/postgres -n 2 --dist worksteal $(ARGS)
@@ -107,4 +113,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo test test-servers torture exhaustive log-torture shard-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
+.PHONY: test-container test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo test test-servers torture exhaustive log-torture shard-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean

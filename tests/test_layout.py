@@ -22,7 +22,7 @@ SHIPPED = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 SCRIPTS = PROJECT["project"]["scripts"]
 
 SHARED = {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_wire"}
-BESIDE = {"conformance", "docs", "faults", "fuzz", "interop", "mutation", "pipes"}
+BESIDE = {"conformance", "deploy", "docs", "faults", "fuzz", "interop", "mutation", "pipes"}
 """Folders of tests of more than one shelf, beside those that are named after one."""
 
 # What each kind of package may import of ours, besides itself.

@@ -15,6 +15,9 @@ from singerkit_shell.late import put_off, take_away
 
 __all__ = ["begin_importing", "end_importing"]
 
+_FIRST = 1
+"""The process of a container, or of a namespace, that was started first."""
+
 
 def begin_importing(executable: str, *, asks_http: bool = False) -> None:
     """Let SIGINT have its default action, no garbage be collected, and what is not needed be left out, if ``executable`` was started.
@@ -27,6 +30,22 @@ def begin_importing(executable: str, *, asks_http: bool = False) -> None:
         put_off(asks_http=asks_http)
     if is_ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if is_ours and os.getpid() == _FIRST:
+        _end_by_signals()
+
+
+def _end_by_signals() -> None:
+    """Do by hand what signals do elsewhere: the kernel keeps those from the first process of a container that it does not handle.
+
+    Without this `podman stop` and the end of a pod would wait until they kill it, where it comes before the run looks at signals.
+    """
+
+    def end(signum: int, _frame: object) -> None:
+        os._exit(128 + signum)
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(signum) is signal.SIG_DFL:
+            signal.signal(signum, end)
 
 
 def end_importing() -> None:

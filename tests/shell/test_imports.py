@@ -119,3 +119,32 @@ def test_what_was_put_off_is_there_for_whoever_calls_it() -> None:
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
     assert done.stdout.splitlines()[0] == "[1, 2]", done.stderr
     assert done.stdout.splitlines()[2:] == ["*/* 0", "joblib.memory upath.core"]
+
+
+FIRST = """
+import os, signal, sys
+from singerkit_shell import imports
+if len(sys.argv) > 2: signal.signal(signal.SIGTERM, signal.SIG_IGN)
+imports._FIRST, sys.argv = {first}, ["tap-rest"]
+imports.begin_importing("tap-rest")
+os.kill(os.getpid(), signal.{name})
+sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "name", "more", "code"),
+    [
+        ("os.getpid()", "SIGTERM", (), 143),
+        ("os.getpid()", "SIGINT", (), 130),
+        ("os.getpid()", "SIGTERM", ("ignored",), 7),
+        ("1", "SIGTERM", (), -15),
+    ],
+)
+def test_the_first_process_of_a_container_ends_by_hand(
+    first: str, name: str, more: tuple[str, ...], code: int
+) -> None:
+    """The kernel would keep the signal from it; `make test-container` shows it with a real one."""
+    probe = FIRST.format(first=first, name=name)
+    done = subprocess.run([sys.executable, "-c", probe, "tap-rest", *more], timeout=60, check=False)
+    assert done.returncode == code
