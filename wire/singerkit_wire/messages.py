@@ -1,6 +1,7 @@
 """Cut a chunk into runs of RECORD lines of one stream and single messages of other kinds.
 
-On the usual stream, where every line of a chunk begins alike, no Python runs per line.
+On the usual stream, where every line of a chunk begins alike, no Python runs per line. Lines of many streams by turns are one run of
+each between two messages of another kind: nobody behind this looks at each turn.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = [
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}\Z", re.ASCII)
 _RECORD = b'"record"'
+_LENGTH = len(_RECORD)
 _MOST_KNOWN, _LONGEST_KNOWN = 10_000, 500  # ways in which lines begin, and bytes of one
 _LONG_LINE = 1 << 16  # bytes; a chunk of such lines is not held twice
 _LEAST, _MOST = -(2**63), 2**63 - 1
@@ -95,7 +97,7 @@ def state_text(state: Message) -> str:
 
 
 class _Lines(msgspec.Struct):
-    """Lines that follow each other in ``data``, from ``start`` to ``end``."""
+    """Lines of a stream that follow each other in ``data``, from ``start`` to ``end``."""
 
     data: bytes
     stream: str
@@ -104,8 +106,16 @@ class _Lines(msgspec.Struct):
     end: int
     lines: int = 1
 
-    def run(self) -> Run:
-        return Run(self.stream, self.data[self.start : self.end], self.lines, self.first_line)
+
+def _run(pieces: list[_Lines]) -> Run:
+    first = pieces[0]
+    if len(pieces) == 1:
+        return Run(first.stream, first.data[first.start : first.end], first.lines, first.first_line)
+    data = b"".join([piece.data[piece.start : piece.end] for piece in pieces])
+    numbers = tuple(
+        [number for piece in pieces for number in range(piece.first_line, piece.first_line + piece.lines)]
+    )
+    return Run(first.stream, data, len(numbers), first.first_line, numbers)
 
 
 _header_decoder = msgspec.json.Decoder(_Header)
@@ -120,7 +130,7 @@ class Splitter:
         self._streams: dict[bytes, str] = {}
 
     def split(self, chunk: Chunk) -> Iterator[Run | Message]:
-        """Yield the runs and messages of a chunk in order.
+        """Yield the messages of a chunk in order, and before each the records that stand there, a run of each stream.
 
         Raises:
             BadDataError: a line is not a JSON object with a ``type``, or a RECORD names no stream.
@@ -129,30 +139,32 @@ class Splitter:
             yield Run(self._prefix_stream, chunk.data, chunk.lines, chunk.first_line)
             return
         current: _Lines | None = None
+        waiting: dict[str, list[_Lines]] = {}
         start = 0
         for number, line in enumerate(_lines_of(chunk), chunk.first_line):
             begin, start = start, start + len(line) + 1
             if self._prefix and line.startswith(self._prefix):
                 kind, stream = "RECORD", self._prefix_stream
+            elif (known := self._streams.get(prefix := line[: line.find(_RECORD) + _LENGTH])) is not None:
+                kind, stream = "RECORD", known
+                self._prefix, self._prefix_stream = prefix, known
             elif not line or line.isspace():
                 continue
-            elif len(self._streams) > 1 and (known := self._known(line)) is not None:
-                kind, stream = "RECORD", known
             else:
                 kind, stream = self._classify(line, number, chunk.offset + begin)
             if kind == "RECORD" and current is not None and (current.stream, current.end) == (stream, begin):
                 current.end = start
                 current.lines += 1
                 continue
-            if current is not None:
-                yield current.run()
-                current = None
             if kind == "RECORD":
                 current = _Lines(chunk.data, stream, number, begin, start)
-            else:
-                yield Message(kind, stream or None, line, number)
-        if current is not None:
-            yield current.run()
+                waiting.setdefault(stream, []).append(current)
+                continue
+            yield from map(_run, waiting.values())
+            waiting.clear()
+            current = None
+            yield Message(kind, stream or None, line, number)
+        yield from map(_run, waiting.values())
 
     def _is_one_run(self, chunk: Chunk) -> bool:
         """Tell whether all lines begin with the prefix: counting it is quicker than to look behind each line's end."""
@@ -160,13 +172,6 @@ class Splitter:
         if not prefix or not chunk.data.startswith(prefix):
             return False
         return chunk.data.count(b"\n" + prefix) == chunk.lines - 1
-
-    def _known(self, line: bytes) -> str | None:
-        """Return the stream of a line that begins as one of another stream before it."""
-        stream = self._streams.get(line[: line.find(_RECORD) + len(_RECORD)])
-        if stream is not None:
-            self._prefix, self._prefix_stream = line[: line.find(_RECORD) + len(_RECORD)], stream
-        return stream
 
     def _classify(self, line: bytes, number: int, offset: int) -> tuple[str, str]:
         header = _header_of(line, number, offset)
@@ -185,7 +190,7 @@ class Splitter:
         at = line.find(_RECORD)
         if at < 0:
             return
-        prefix = line[:at] + _RECORD
+        prefix = line[: at + _LENGTH]
         try:
             header = _header_decoder.decode(prefix + b":null}")
         except (msgspec.MsgspecError, UnicodeDecodeError):

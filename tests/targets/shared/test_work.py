@@ -30,6 +30,7 @@ ITEM = {"type": "object", "properties": {"sku": {"type": "string"}}}
 NESTED = FLAT | {"items": {"type": "array", "items": ITEM}}
 MOST = {"flat": (FLAT, ["id"], 2.5), "nested": (NESTED, ["id"], 2.5), "without a key": (FLAT, [], 2.5)}
 """Lines of our code for a row, a third above what there are; blocks are small, and their part counts."""
+MOST_BY_TURNS = 36
 
 
 class Encoding(Memory):
@@ -65,3 +66,25 @@ def test_a_row_costs_few_lines(kind: str) -> None:
 
     cost = lines_per_row(load, FEW, MANY)
     assert cost < most, f"{cost:.2f} lines a row"
+
+
+def test_a_row_of_streams_by_turns_is_looked_at_once() -> None:
+    """By who cuts the input, as one of a line that begins otherwise than the one before; nobody behind that sees single rows."""
+    streams = [f"orders_{number}" for number in range(20)]
+    declared = [
+        {"type": "SCHEMA", "stream": name, "key_properties": ["id"], "schema": {"properties": FLAT}}
+        for name in streams
+    ]
+
+    def load(rows: int) -> None:
+        lines = [
+            json.dumps({"type": "RECORD", "stream": streams[n % 20], "record": record(n, is_nested=False)})
+            + "\n"
+            for n in range(rows)
+        ]
+        target = Encoding()
+        Run(MARKED(None), *declared, *lines, MARKED(rows, complete=True), loader=target, limits=CHUNKS)
+        assert target.written == rows
+
+    cost = lines_per_row(load, FEW, MANY)
+    assert cost < MOST_BY_TURNS, f"{cost:.2f} lines a row"
