@@ -521,12 +521,16 @@ def _launch(folder: Path, programs: Path, account: pwd.struct_passwd | None) -> 
         raise _failure(f"The embedded PostgreSQL in {folder} did not start: {done.stderr.strip()}")
     pid = int(done.stdout)
     deadline = time.monotonic() + _START_SECONDS
+    was_there = True
     while time.monotonic() < deadline:
         postmaster = _read_pid_file(folder)
         if postmaster is not None and postmaster.pid == pid and postmaster.is_ready:
             return postmaster
-        if not _is_server(pid, folder):
+        is_there = _is_server(pid, folder)
+        # Once, it may be sh that becomes postgres: it has no words in between.
+        if not is_there and not was_there:
             break
+        was_there = is_there
         time.sleep(_POLL_SECONDS)
     raise _start_failure(folder, before)
 

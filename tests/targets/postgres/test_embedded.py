@@ -189,6 +189,19 @@ def test_the_line_it_prints_opens_it(postgres: Path, monkeypatch: pytest.MonkeyP
     assert not is_running(folder)
 
 
+def test_one_that_is_just_becoming_the_server_is_waited_for(
+    postgres: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of exec a process has no command line."""
+    answers = iter([False])
+    is_server = embedded._is_server
+    monkeypatch.setattr(
+        embedded, "_is_server", lambda pid, folder: next(answers, None) is None and is_server(pid, folder)
+    )
+    with embedded.start(postgres):
+        assert next(answers, None) is None
+
+
 def test_it_stops_with_its_last_user(postgres: Path) -> None:
     first, second = UserProcess(postgres).ready(), UserProcess(postgres).ready()
     assert first.leave() == ""
