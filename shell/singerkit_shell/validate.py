@@ -192,8 +192,10 @@ def expectation(error: Any) -> str:
             return f"a number {'above' if error.validator == 'exclusiveMinimum' else 'of at least'} {value}"
         case "maximum" | "exclusiveMaximum":
             return f"a number {'below' if error.validator == 'exclusiveMaximum' else 'of at most'} {value}"
+        case "pattern" | "oneOf" | "anyOf" if "says" in error.schema:
+            return str(error.schema["says"])
         case "pattern":
-            return str(error.schema.get("says", f"text that matches `{value}`"))
+            return f"text that matches `{value}`"
         case "format":
             return f"a {value}"
         case "minLength" | "minItems" | "minProperties":

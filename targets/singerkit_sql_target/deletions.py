@@ -1,6 +1,6 @@
 """What a record says of the end of its row: a time in `_sdc_deleted_at`, as log-based streams send it.
 
-A column that is made for records, and that no SCHEMA names, has a comment which says so: later runs take the mark off rows that are back.
+A column that is made for such times has a comment which says so: where a later SCHEMA does not name it, the mark is taken off rows that are back.
 """
 
 from __future__ import annotations
@@ -30,10 +30,7 @@ def new_marks(stream: Stream, columns: Mapping[str, str], added: Collection[str]
     return {
         columns[one.name]: _COMMENT
         for one in stream.columns
-        if one.name == DELETED_AT
-        and not one.is_declared
-        and one.kind is Kind.DATE_TIME
-        and columns[one.name] in added
+        if one.name == DELETED_AT and one.kind is Kind.DATE_TIME and columns[one.name] in added
     }
 
 

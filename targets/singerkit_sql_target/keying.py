@@ -41,11 +41,12 @@ SETTING: Mapping[str, Any] = {
     "type": "object",
     "minProperties": 1,
     "additionalProperties": {
+        "says": "a list of fields, each once, or `*` for the whole row, or null",
         "oneOf": [
             {"type": "array", "items": NAME, "minItems": 1, "uniqueItems": True},
             {"type": "string", "enum": ["*"]},
             {"type": "null"},
-        ]
+        ],
     },
     "description": "By what rows of streams replace each other, in the place of the key that their SCHEMA says, by globs over the names of streams as in "
     '`load_method`: fields (`{"orders": ["id"]}`), or the whole row (`{"raw_*": "*"}`), of which a hash stands in `_sdc_row_hash`, so that a row that '

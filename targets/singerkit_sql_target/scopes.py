@@ -19,10 +19,11 @@ _WINDOW = "window"
 SCOPES: Mapping[str, Any] = {
     "type": "object",
     "additionalProperties": {
+        "says": 'a list of fields, each once, or `{"window": "day"}`',
         "oneOf": [
             {"type": "array", "items": NAME, "minItems": 1, "uniqueItems": True},
             {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": NAME},
-        ]
+        ],
     },
     "description": "Which rows of streams under `load_method: delete+insert` a run replaces, by globs over their names as there: those that have the "
     'values of what came in some fields (`{"lines": ["order_id"]}`: all lines of each order that came), or lie between the least and the '

@@ -10,7 +10,8 @@ from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from itertools import groupby
 from typing import Any
 
-from msgspec import UNSET
+import msgspec
+from msgspec import UNSET, Raw
 
 from singerkit_wire.batch import Batch
 from singerkit_wire.kinds import Column, Kind
@@ -148,6 +149,14 @@ def _number(value: Any) -> Any:
     return Decimal(value if isinstance(value, str) else bytes(value).decode())
 
 
+def _text(value: Any) -> Any:
+    """A block may leave text as it stood, in its quotes, and what is none in a column of text."""
+    if not isinstance(value, Raw):
+        return value
+    text = bytes(value)
+    return msgspec.json.decode(text) if text.startswith(b'"') else text.decode()
+
+
 def _moment(value: Any) -> Any:
     return value if value.tzinfo is not None else value.replace(tzinfo=datetime.UTC)
 
@@ -169,6 +178,8 @@ def _plain(text: str) -> Decimal:
 
 
 _KEY_READERS: Mapping[Kind, Callable[[Any], Any]] = {
+    Kind.STRING: _text,
+    Kind.ANY_TEXT: _text,
     Kind.NUMBER: _number,
     Kind.BIG_INTEGER: lambda value: value if isinstance(value, int) else _number(value),
     Kind.DATE_TIME: _moment,

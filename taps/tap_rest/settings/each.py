@@ -33,6 +33,7 @@ FOR_EACH: dict[str, Any] = {
     "type": "object",
     "minProperties": 1,
     "additionalProperties": {
+        "says": 'a list of values, or `{"stream": "services", "field": "id"}`',
         "anyOf": [
             {
                 "type": "array",
@@ -40,7 +41,7 @@ FOR_EACH: dict[str, Any] = {
                 "items": {"anyOf": [{"type": ["string", "integer"]}, _FROM_STREAM]},
             },
             _FROM_STREAM,
-        ]
+        ],
     },
     "secret": False,
     "description": 'Lists of values, each under a name: `{"account": ["1", "2"]}` reads the stream once for each, `{each.account}` standing '

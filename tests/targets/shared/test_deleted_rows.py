@@ -56,6 +56,14 @@ def test_the_last_record_of_a_key_counts_where_all_have_the_same_fields(target: 
     assert target.query(ALL) == [(1, "c", False), (5, "b", False)]
 
 
+def test_a_mark_goes_where_a_later_schema_does_not_name_it(target: Database) -> None:
+    loaded(target, 1, put(1, "a"), gone(1))
+    assert target.query(ALL) == [(1, "a", True)]
+    less = SCHEMA("t", {"id": {"type": "integer"}, "v": TEXT}, ["id"])
+    loaded(target, 2, less, RECORD("t", {"id": 1, "v": "b"}))
+    assert target.query(ALL) == [(1, "b", False)]
+
+
 def test_rows_of_a_key_of_several_columns_are_deleted_by_all_of_them(target: Database) -> None:
     two = SCHEMA("t", {"id": {"type": "integer"}, "v": TEXT, "_sdc_deleted_at": MOMENT}, ["id", "v"])
     loaded(target, 1, two, put(1, "a"), put(1, "b"), put(2, "a"), hard_delete=True)

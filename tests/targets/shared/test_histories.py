@@ -47,6 +47,22 @@ def keep(target: Database, *messages: Any, code: int = 0, **config: Any) -> str:
     return said
 
 
+def test_a_key_of_text_is_one_key_however_a_block_has_left_it(target: Database) -> None:
+    """Beside a value of another type, and fields that are left out, the run ended with 70."""
+    own = SCHEMA("t", {"id": TEXT, "v": INTEGER, "w": TEXT}, ["id"])
+    records = [
+        {"id": "é", "v": 1, "w": "a"},
+        {"id": "b", "v": "N/A", "w": "b"},
+        {"id": "é", "w": "c"},
+        {"id": "é", "v": 2},
+    ]
+    keep(target, BEGIN, own, *(RECORD("t", record) for record in records), END, missing_fields="keep")
+    assert target.query("SELECT id, v, w, v__text FROM t WHERE _sdc_valid_to IS NULL ORDER BY id") == [
+        ("b", None, "b", "N/A"),
+        ("é", 2, "c", None),
+    ]
+
+
 def test_a_row_that_changes_ends_and_one_that_does_not_is_left_alone(target: Database) -> None:
     keep(target, T, *rows((1, 1), (2, 2)), STATE({"a": 1}))
     place = (

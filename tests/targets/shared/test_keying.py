@@ -174,7 +174,10 @@ def test_the_rows_of_lists_are_known_by_the_key_that_their_stream_is_given(targe
             "a field of stream `s` at `key_properties`, got `ii` (did you mean `i`?)",
         ),
         ({"key_properties": {"s": ["i"]}, "load_method": "append"}, "one that `load_method` appends"),
-        ({"key_properties": {"s": "i"}}, "key_properties"),
+        (
+            {"key_properties": {"s": "i"}},
+            "Expected a list of fields, each once, or `*` for the whole row, or null, got `",
+        ),
     ],
 )
 def test_a_key_without_an_effect_is_refused(target: Database, config: dict[str, Any], why: str) -> None:
