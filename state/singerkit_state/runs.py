@@ -28,6 +28,7 @@ __all__ = [
     "reason_of",
     "sentences",
     "time_text",
+    "with_killed",
     "without_values",
 ]
 
@@ -126,6 +127,11 @@ class Run:
     def killed(self) -> Run:
         """Return what is known of a run that was at work when the next one began."""
         return replace(self, result="killed", reason="It was killed: it never said how it ended.")
+
+
+def with_killed(runs: Iterable[Run], is_at_work: Callable[[Run], bool]) -> list[Run]:
+    """Return runs of which those were killed that have not told their end, and of which nothing is at work any more."""
+    return [run.killed() if run.result == "running" and not is_at_work(run) else run for run in runs]
 
 
 def as_json(run: Run) -> str:

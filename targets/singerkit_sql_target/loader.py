@@ -33,7 +33,7 @@ from singerkit_sql_target.tables import Table, check_key, columns_of, fit_table,
 from singerkit_sql_target.versions import Others, Versions
 from singerkit_state.lineage import WaysOut
 from singerkit_state.runids import new_run_id
-from singerkit_state.runs import Run
+from singerkit_state.runs import Run, with_killed
 from singerkit_target.contract import Edit, SafePoint
 from singerkit_target.held import HeldLog
 from singerkit_target.outcomes import Outcome, Outcomes
@@ -182,7 +182,9 @@ class SqlLoader:
             self._leave()
 
     def past_runs(self, asked: AskedRuns) -> Sequence[Run]:
-        return runs_in(self._dialect.read_only(self._runs.reading(asked)))
+        found = runs_in(self._dialect.read_only(self._runs.reading(asked)))
+        # Where one process has the store at a time, nobody is at work in one that can be read.
+        return with_killed(found, lambda _run: not self._dialect.one_writer)
 
     def _note_run(self, run: Run, statements: Sequence[str]) -> None:
         def note(session: Session) -> None:

@@ -107,11 +107,21 @@ def bookmark_in(state: Any, stream: str) -> str:
     """Return how far a stream was read, of a state in the shape of SDK taps; "": it does not say, or by partitions."""
     bookmarks = state.get("bookmarks") if isinstance(state, Mapping) else None
     part = bookmarks.get(stream) if isinstance(bookmarks, Mapping) else None
-    value = part.get("replication_key_value") if isinstance(part, Mapping) else None
+    value = _value_in(part) if isinstance(part, Mapping) else None
     if value is None or isinstance(value, Mapping | list | bool):
         return ""
     text = _printable(str(value))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _value_in(part: Mapping[str, Any]) -> Any:
+    """Return the bookmark of a stream: as SDK taps have it, or, as taps over singer-python do, under the name of a field and by itself."""
+    if "replication_key_value" in part or len(part) != 1:
+        return part.get("replication_key_value")
+    [(name, value)] = part.items()
+    return (
+        value if isinstance(value, str) and name != "replication_key" and not name.startswith("_") else None
+    )
 
 
 def _printable(text: str) -> str:

@@ -24,8 +24,8 @@ from singerkit_state.reached import NOTHING, reached
 from singerkit_state.runfile import NAME as RUNS
 from singerkit_state.runfile import RunFile
 from singerkit_state.runids import new_run_id
-from singerkit_state.runs import Run
-from singerkit_state.statefile import StateFileLock
+from singerkit_state.runs import Run, with_killed
+from singerkit_state.statefile import StateFileLock, holder_of
 from singerkit_state.value import digest
 from singerkit_target.contract import Edit, RowsChanged, RowsCut, RowsGone, RowsUnclear, SafePoint
 from singerkit_target.metadata import MetadataColumns
@@ -442,7 +442,8 @@ class JsonlLoader:
 
     def past_runs(self, asked: AskedRuns) -> Sequence[Run]:
         try:
-            return asked.among(self._runs.read())
+            at_work = holder_of(self._folder / manifest.NAME) is not None
+            return asked.among(with_killed(self._runs.read(), lambda _run: at_work))
         except OSError as error:
             raise ConfigurationError(
                 f"The history of runs {self._runs.path} cannot be read ({error.strerror}); nothing was changed."

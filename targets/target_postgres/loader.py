@@ -255,7 +255,9 @@ class PostgresLoader:
     def past_runs(self, asked: AskedRuns) -> Sequence[Run]:
         try:
             with contextlib.closing(self._connect()) as connection:
-                return runs.read(connection, self._runs, asked)
+                return runs.read(
+                    connection, self._runs, asked, WORDS.quote(self._settings.schema, self._state_table)
+                )
         finally:
             self._close_server()
 

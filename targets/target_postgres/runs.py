@@ -10,7 +10,7 @@ from psycopg2 import errors as pg_errors
 from psycopg2.extensions import cursor as Cursor
 
 from singerkit_sql_target.runtable import RunTable, runs_in
-from singerkit_state.runs import Run
+from singerkit_state.runs import Run, with_killed
 from singerkit_target.pastruns import AskedRuns
 from target_postgres.connect import Connection
 from target_postgres.faults import fault
@@ -19,6 +19,11 @@ __all__ = ["note", "read"]
 
 _WAIT = "SET LOCAL lock_timeout = '3s'"
 """Whoever holds the table for longer is not worth waiting for."""
+
+_AT_WORK = """
+    SELECT t.run_id FROM {} t WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity a WHERE a.pid = t.backend_pid)
+"""
+"""Behind a pooler a session goes on without its run, and that is taken for one that is at work."""
 
 
 def note(connection: Connection, table: RunTable, statements: Sequence[str]) -> psycopg2.Error | None:
@@ -50,12 +55,17 @@ def _make(cursor: Cursor, table: RunTable) -> None:
         cursor.execute(table.making("PRIMARY KEY (pipeline, run_id)"))
 
 
-def read(connection: Connection, table: RunTable, asked: AskedRuns) -> list[Run]:
-    """Return the runs that are meant; none where there is no table."""
+def read(connection: Connection, table: RunTable, asked: AskedRuns, state_table: str) -> list[Run]:
+    """Return the runs that are meant; none where there is no table. ``state_table``, quoted, tells in which sessions runs are at work."""
     try:
         with connection.cursor() as cursor:
             cursor.execute(table.reading(asked))
-            return runs_in(cursor.fetchall())
+            runs = runs_in(cursor.fetchall())
+            if all(run.result != "running" for run in runs):
+                return runs
+            cursor.execute(_AT_WORK.format(state_table))
+            at_work = {run_id for (run_id,) in cursor.fetchall()}
+            return with_killed(runs, lambda run: run.id in at_work)
     except pg_errors.UndefinedTable:
         return []
     except psycopg2.Error as error:

@@ -16,7 +16,7 @@ from singerkit_run.programs import Found
 from singerkit_shell.errors import SingerkitError
 from singerkit_state.runfile import RunFile
 from singerkit_state.runids import new_run_id
-from singerkit_state.runs import Run, sentences
+from singerkit_state.runs import Run, sentences, with_killed
 from singerkit_state.statefile import holder_of
 
 __all__ = ["Record", "lock_of", "of_runner"]
@@ -103,7 +103,7 @@ def _runs_in(place: Path) -> list[Run]:
     if not any(run.result == "running" for run in runs):
         return runs
     is_held = holder_of(lock_of(str(place).removesuffix(_ENDING))) is not None
-    return runs if is_held else [run.killed() if run.result == "running" else run for run in runs]
+    return with_killed(runs, lambda _run: is_held)
 
 
 def lock_of(state_file: str) -> str:

@@ -121,6 +121,24 @@ def test_a_history_that_cannot_be_written_is_one_warning_and_no_more(target: Tar
     assert "CRITICAL" in failed.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("target", ["target-duckdb", "target-jsonl"], indirect=True)
+def test_who_can_read_a_place_that_one_run_has_at_a_time_knows_that_none_is_at_work(
+    target: Target, tmp_path: Path
+) -> None:
+    target.load(OWN, bookmark("2026-01-01")).expect(0)
+    at_work = ('"result":"complete"', '"result":"running"')
+    if target.name == "target-jsonl":
+        file = tmp_path / "out" / "_singerkit_runs.jsonl"
+        file.write_text(file.read_text().replace(*at_work))
+    else:
+        text = "replace(CAST(run AS VARCHAR), '{}', '{}')".format(*at_work)
+        duck.query(
+            tmp_path / "a.duckdb",
+            f"UPDATE _singerkit_runs SET result = 'running', run = CAST({text} AS JSON)",
+        )
+    assert [one["result"] for one in target.history()] == ["killed"]
+
+
 def test_what_was_altered_warned_of_and_failed_behind_the_last_commit_is_noted(database: str) -> None:
     loads.load(database, OWN, RECORD("s", {"id": 1}), bookmark("2026-01-01")).expect(0)
     wider = SCHEMA("s", {"id": {"type": "integer"}, "w": {"type": ["string", "null"]}}, ["id"])
@@ -148,6 +166,7 @@ def test_a_run_that_is_killed_is_known_as_such_when_the_next_begins(database: st
         assert (refused["result"], refused["exit_code"], at_work["result"]) == ("failed", 75, "running")
         process.signal(signal.SIGKILL)
         process.finish()
+    wait_until(lambda: history(database)[1]["result"] == "killed")
     loads.load(database, OWN, bookmark("2026-01-02")).expect(0)
     last, refused, killed = history(database)
     assert [one["result"] for one in (last, refused, killed)] == ["complete", "failed", "killed"]

@@ -186,6 +186,11 @@ def test_a_bookmark_is_one_short_word(value: object, shown: str) -> None:
     assert bookmark_in({"bookmarks": []}, "s") == bookmark_in(None, "s") == ""
 
 
+def test_a_bookmark_of_singer_python_stands_under_the_name_of_its_field() -> None:
+    state = {"bookmarks": {"s": {"updated_at": "2026-01-01"}, "t": {"version": 1}, "u": {"a": "1", "b": "2"}}}
+    assert [bookmark_in(state, name) for name in "stu"] == ["2026-01-01", "", ""]
+
+
 def test_a_log_has_a_line_every_ten_seconds(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
