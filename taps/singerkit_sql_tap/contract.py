@@ -59,6 +59,10 @@ class Database(Protocol):
         """Return a column of ``t``, which stands for ``table``, as it is compared and sorted: in the order of `singerkit_state.order`."""
         ...
 
+    def parts(self, table: Table, keys: Sequence[str]) -> str:
+        """Return in words what `in_shard` makes of ``keys``; whatever would tell rows to other shards makes other words."""
+        ...
+
     def in_shard(self, table: Table, keys: Sequence[str], shard: Shard) -> Condition:
         """Return the condition that a row of ``t`` is of a shard, by the values of ``keys`` and nothing else: true for one shard of all."""
         ...

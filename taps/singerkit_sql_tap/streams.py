@@ -137,6 +137,10 @@ class TableStream(BlockStream):
         return self if self.primary_keys and not self.is_log_based else None
 
     @property
+    def parts(self) -> str | None:
+        return self._database.parts(self.table, sorted(self.primary_keys)) if self.primary_keys else None
+
+    @property
     def _mine(self) -> list[Condition]:
         """The condition for rows of the shard that is read."""
         return (

@@ -17,6 +17,7 @@ from singerkit_tap.stream import BlockStream
 
 __all__ = [
     "KEYS",
+    "PARTS",
     "WHOLE",
     "change_since",
     "comes_whole",
@@ -32,6 +33,8 @@ __all__ = [
 ]
 
 KEYS = "keys"
+PARTS = "parts"
+"""What the parts of a stream follow from that is divided into shards, besides the names of its key."""
 """The part of `ReadAs.source` that holds the primary key."""
 
 WHOLE = "whole"

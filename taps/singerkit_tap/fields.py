@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from singerkit_state.readas import ReadAs, schema_of
-from singerkit_tap.changes import KEYS, WHOLE, comes_whole, earlier, gone_sentence
+from singerkit_tap.changes import KEYS, PARTS, WHOLE, comes_whole, earlier, gone_sentence
 from singerkit_tap.stream import BlockStream
 from singerkit_wire.encode import RecordEncoder, Rows
 
@@ -106,6 +106,7 @@ class SentFields:
         }
         source[KEYS] = list(self._stream.primary_keys) if self._is_wanted else former.get(KEYS)
         stream = self._stream
+        source[PARTS] = stream.parts if self._is_wanted and stream.shard is not None else former.get(PARTS)
         is_whole = stream.bookmark_key is None and not stream.is_log_based and not stream.asks_onward
         if self._is_wanted and is_whole:
             source[WHOLE] = True

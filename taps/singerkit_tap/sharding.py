@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from logging import Logger
 from typing import Any
@@ -10,10 +10,10 @@ from typing import Any
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.readas import ReadAs
 from singerkit_state.shards import Shard, is_of
-from singerkit_tap.changes import KEYS, listed, reset_of
+from singerkit_tap.changes import KEYS, PARTS, listed, reset_of
 from singerkit_tap.stream import BlockStream
 
-__all__ = ["Division", "check_keys", "divided"]
+__all__ = ["Division", "check_divided", "check_keys", "divided"]
 
 _LOG = ""
 """For all streams that are read from one log."""
@@ -25,6 +25,8 @@ class Division:
 
     divided: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
+    """Those that it reads all of, and the others nothing."""
 
 
 def divided(streams: Sequence[BlockStream], shard: Shard, log: Logger) -> Division:
@@ -60,7 +62,24 @@ def divided(streams: Sequence[BlockStream], shard: Shard, log: Logger) -> Divisi
             listed(left),
             "it" if len(left) == 1 else "they",
         )
-    return Division(tuple(parts), tuple(left))
+    return Division(tuple(parts), tuple(left), tuple(whole))
+
+
+def check_divided(former: Collection[str], now: Division, way: Callable[[str], str]) -> None:
+    """See that no stream of which each shard has read its part is left to one of them, whose bookmark says nothing of the other parts.
+
+    ``way``: how a stream is started over.
+
+    Raises:
+        ConfigurationError: one is.
+    """
+    for name in former:
+        if name in now.left or name in now.whole:
+            raise ConfigurationError(
+                f"Stream `{name}` was divided into shards, and cannot be any more, as it has no key that divides it: one shard would read all of it, from a bookmark "
+                "that says nothing of the rows of the others; nothing was read: bring its key back (`primary_keys`), or have all shards read it from the beginning, "
+                f"this one by {way(name)}."
+            )
 
 
 def check_keys(stream: BlockStream, part: Any) -> None:
@@ -69,18 +88,27 @@ def check_keys(stream: BlockStream, part: Any) -> None:
     Raises:
         ConfigurationError: another key tells rows apart, and a bookmark of this shard would pass by rows that were of another one.
     """
-    keys = ReadAs.of(part).source.get(KEYS)
-    if (
-        stream.shard is None
-        or stream.is_partitioned  # by its contexts, whatever key its rows have
-        or not isinstance(keys, list)
-        or sorted(map(str, keys)) == sorted(stream.primary_keys)
-    ):
+    if stream.shard is None or stream.is_partitioned:  # by its contexts, whatever key its rows have
+        return
+    source = ReadAs.of(part).source
+    keys, parts = source.get(KEYS), source.get(PARTS)
+    if isinstance(keys, list) and sorted(map(str, keys)) != sorted(stream.primary_keys):
+        what, former, now = (
+            "The `primary_keys`",
+            listed(list(map(str, keys))),
+            listed(list(stream.primary_keys)),
+        )
+    elif parts is not None and parts != stream.parts:
+        what, former, now = (
+            "The declared types of the `primary_keys`",
+            f"such that it was cut by {parts}",
+            f"by {stream.parts}",
+        )
+    else:
         return
     raise ConfigurationError(
-        f"The `primary_keys` of stream `{stream.name}`, by which its rows are divided into shards, were {listed(list(map(str, keys)))}, and are "
-        f"{listed(list(stream.primary_keys))}, so that rows are of other shards than before; nothing was read: bring the former ones back, or have all "
-        f"shards read it from the beginning, this one by {reset_of(stream)}."
+        f"{what} of stream `{stream.name}`, by which its rows are divided into shards, were {former}, and are {now}, so that rows are of other shards than "
+        f"before; nothing was read: bring the former ones back, or have all shards read it from the beginning, this one by {reset_of(stream)}."
     )
 
 

@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import PurePath
 from typing import Any, ClassVar, NoReturn
 
@@ -40,13 +41,14 @@ from singerkit_state.instants import NoInstantError, check_calendar
 from singerkit_state.shardfiles import check_set_beside
 from singerkit_state.shards import WHOLE, Shard, check_name, location_of, pipeline_and_shard
 from singerkit_state.store import Store
-from singerkit_state.value import Mark, without_mark
+from singerkit_state.value import Mark, read_mark, without_mark
 from singerkit_tap.delivery import Reading, delivery
 from singerkit_tap.log_contract import LogReader
 from singerkit_tap.log_settings import LogSettings
-from singerkit_tap.sharding import Division, divided
+from singerkit_tap.sharding import Division, check_divided, divided
 from singerkit_tap.stream import BlockStream, read_input_entries, root_metadata
 from singerkit_tap.sync import SyncRun
+from singerkit_tap.ways import start_over
 from singerkit_wire.output import Output, reader_watched
 
 __all__ = ["COMMON_SETTINGS", "SingerkitTap"]
@@ -131,6 +133,7 @@ class SingerkitTap(Tap):
         self.output = Output()
         self._run_id = uuid.uuid4().hex
         self.start_state: dict[str, Any] = {}
+        self._formerly_divided: tuple[str, ...] = ()
         """The state to continue, without its mark."""
         self._sync_run: SyncRun | None = None
         self._progress = Progress(self.logger)
@@ -354,6 +357,8 @@ class SingerkitTap(Tap):
     def load_state(self, state: dict[str, Any]) -> None:
         """Keep the state to continue: whatever is in it, less the mark of the run that wrote it."""
         super().load_state({})
+        mark = read_mark(state)
+        self._formerly_divided = () if mark is None else mark.divided or ()
         self.start_state = without_mark(state)
 
     def continue_from(self, location: str) -> None:
@@ -402,6 +407,9 @@ class SingerkitTap(Tap):
     def sync_run(self) -> SyncRun:
         """The run over the streams; one per tap object."""
         if self._sync_run is None:
+            check_divided(
+                self._formerly_divided, self.divide(), partial(start_over, self.state_location, self.pipeline)
+            )
             self._sync_run = SyncRun(
                 self.output,
                 self.start_state,

@@ -183,6 +183,11 @@ class BlockStream(Stream):
         return None
 
     @property
+    def parts(self) -> str | None:
+        """What the parts of the shards follow from besides the names of the key, in words that stand behind "cut by"; another answer makes other parts. None: nothing."""
+        return None
+
+    @property
     def names_at_source(self) -> Collection[str] | None:
         """The names of all streams that the source has, chosen or not; None: the config names them."""
         return None

@@ -84,9 +84,20 @@ class SqliteDatabase(SqlDatabase[sqlite3.Connection]):
 
     # Rows
 
+    def parts(self, table: Table, keys: Sequence[str]) -> str:
+        if self._is_cut(table, keys):
+            return "ranges of integers"
+        # By the bytes of a value: 1 and 1.0 are two.
+        declared = {column.name: values.affinity(column.sql_type) for column in table.columns}
+        return f"hashes of {', '.join(declared.get(name, 'any') for name in keys)}"
+
     def in_shard(self, table: Table, keys: Sequence[str], shard: Shard) -> Condition:
         columns = [self.column(name) for name in keys]
-        return sharding.in_shard(columns, shard, is_integer=bool(keys) and tuple(columns) == table.chunk_key)
+        return sharding.in_shard(columns, shard, is_integer=self._is_cut(table, keys))
+
+    def _is_cut(self, table: Table, keys: Sequence[str]) -> bool:
+        """Whether the key holds integers alone: the one that SQLite finds rows by."""
+        return bool(keys) and tuple(self.column(name) for name in keys) == table.chunk_key
 
     def fetch(self, query: Query, limit: int, table: Table) -> list[Row]:
         connection = self.connection

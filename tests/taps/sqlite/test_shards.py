@@ -154,6 +154,40 @@ def test_a_key_that_divides_otherwise_is_refused(shop):
         shop.sync(first.state, shard=Shard(0, 2))
 
 
+@pytest.mark.parametrize(
+    ("declared", "again"),
+    [
+        ("INTEGER PRIMARY KEY", "BIGINT PRIMARY KEY"),
+        ("BIGINT PRIMARY KEY", "INTEGER PRIMARY KEY"),
+        ("INT PRIMARY KEY", "REAL PRIMARY KEY"),
+        ("INTEGER PRIMARY KEY", "view"),
+    ],
+)
+def test_a_key_that_is_declared_otherwise_and_divides_otherwise_is_refused(shop, declared, again):
+    """Rows that one shard had not read yet came to lie in another one, whose bookmark had passed them, and both ended with 0."""
+    shop.execute(f"CREATE TABLE t (a {declared}, at INT)", "INSERT INTO t VALUES (1, 1), (2, 2)")
+    shop.by("at", primary_keys=["a"])
+    first = shop.sync(shard=Shard(0, 2))
+    shop.execute("ALTER TABLE t RENAME TO u")
+    made = "VIEW t AS SELECT * FROM u" if again == "view" else f"TABLE t (a {again}, at INT)"
+    shop.execute(f"CREATE {made}")
+    with pytest.raises(
+        ConfigurationError,
+        match=r"were such that it was cut by (ranges|hashes) .*, and are by (ranges|hashes) ",
+    ):
+        shop.sync(first.state, shard=Shard(0, 2))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_stream_that_cannot_be_divided_any_more_is_refused_in_each_shard(shop, number):
+    shop.execute("CREATE TABLE t (a INT PRIMARY KEY, at INT)", "INSERT INTO t VALUES (1, 1), (2, 2)")
+    shop.by("at")
+    first = shop.sync(shard=Shard(number, 2))
+    shop.by("at", primary_keys=[])
+    with pytest.raises(ConfigurationError, match="`t` was divided into shards, and cannot be any more"):
+        shop.sync(first.state, shard=Shard(number, 2))
+
+
 def test_a_load_that_is_cut_off_goes_on_in_its_shard_alone(shop):
     shop.execute(TABLES["integer"])
     settings(shop, "integer", None)
