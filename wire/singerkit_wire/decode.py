@@ -81,8 +81,18 @@ class Clocks:
     """
 
     columns: tuple[Column, ...]
-    decoder: Any
     rounded: set[str]
+
+    @cached_property
+    def decoder(self) -> Any:
+        """Of the values as they stand on the wire; most streams have none that may be too fine."""
+        record = msgspec.defstruct(
+            "Record",
+            [(f"f{index}", Raw | UnsetType, UNSET) for index in range(len(self.columns))],
+            rename={f"f{index}": column.name for index, column in enumerate(self.columns)},
+            gc=False,
+        )
+        return msgspec.json.Decoder(msgspec.defstruct("Message", [("record", record)], gc=False))
 
     def check(self, data: bytes) -> None:
         """See that nothing is rounded that the exact path has to judge first.
@@ -109,30 +119,23 @@ class Clocks:
 
 def _clocks(stream: Stream, rounded: set[str]) -> Clocks:
     clocks = (Kind.DATE_TIME, Kind.DATE, Kind.TIME)
-    columns = tuple(c for c in stream.columns if c.kind in clocks and not c.is_filler)
-    record = msgspec.defstruct(
-        "Record",
-        [(f"f{index}", Raw | UnsetType, UNSET) for index in range(len(columns))],
-        rename={f"f{index}": column.name for index, column in enumerate(columns)},
-        gc=False,
-    )
-    message = msgspec.defstruct("Message", [("record", record)], gc=False)
-    return Clocks(columns, msgspec.json.Decoder(message), rounded)
+    return Clocks(tuple(c for c in stream.columns if c.kind in clocks and not c.is_filler), rounded)
 
 
 @dataclass(frozen=True)
 class FastDecoder:
     """A stream's compiled decoder.
 
-    ``quick`` leaves plain text as it stands on the wire, ``full`` reads it, ``sparse`` admits missing fields, too.
+    ``quick`` leaves plain text as it stands on the wire, `full` reads it, `sparse` admits missing fields, too; these are made when they are
+    needed, since a run may have thousands of streams.
     ``refused`` is text that may stand for a value which only the exact path can judge. ``watches_deletions`` when other
     fields that no schema names are passed over, and one that tells of a deletion is not.
     """
 
     stream: Stream
     quick: Any
-    full: Any
-    sparse: Any
+    make_full: Callable[[], Any]
+    make_sparse: Callable[[], Any]
     texts: Texts
     checks: tuple[tuple[int, Check], ...]
     extra: tuple[Column, ...]
@@ -145,6 +148,14 @@ class FastDecoder:
     watches_deletions: bool
     rules: Rules | None
     pairs: Sequence[tuple[int, int]] = ()
+
+    @cached_property
+    def full(self) -> Any:
+        return self.make_full()
+
+    @cached_property
+    def sparse(self) -> Any:
+        return self.make_sparse()
 
     def decode(self, data: bytes, lines: int, first_line: int) -> list[Batch]:
         """Decode that many RECORD lines to batches, one for each set of present columns.
@@ -313,18 +324,18 @@ def compile_decoder(
         types = [_field_type(column, validate) for column in told]
         texts = Texts((), ()) if reads_texts else _plain_texts(stream, types)
         left_as_they_are = {*texts.nullable, *texts.required}
-        quick = message_type(
-            [_field(i, Raw if i in left_as_they_are else type_) for i, type_ in enumerate(types)]
-        )
-        full = message_type([_field(i, type_) for i, type_ in enumerate(types)])
-        sparse = message_type(
-            [
-                _field(i, type_)
-                if column.required or type_ is _FILLER or column.name == demanded
-                else (f"f{i}", type_ | UnsetType, UNSET)
-                for i, (column, type_) in enumerate(zip(stream.columns, types, strict=True))
-            ]
-        )
+
+        def decoder_of(fields: Sequence[Any]) -> Any:
+            return msgspec.json.Decoder(message_type(fields))
+
+        quick = [_field(i, Raw if i in left_as_they_are else type_) for i, type_ in enumerate(types)]
+        full = [_field(i, type_) for i, type_ in enumerate(types)]
+        sparse = [
+            _field(i, type_)
+            if column.required or type_ is _FILLER or column.name == demanded
+            else (f"f{i}", type_ | UnsetType, UNSET)
+            for i, (column, type_) in enumerate(zip(stream.columns, types, strict=True))
+        ]
         checks = [
             (i, check)
             for i, column in enumerate(told)
@@ -334,10 +345,10 @@ def compile_decoder(
         extra = of_messages(stream) if with_metadata else ()
         if EXTRACTED_AT in (column.name for column in extra):
             checks += [(len(stream.columns), check) for check in moment_checks(domain)]
-        return FastDecoder(
-            quick=msgspec.json.Decoder(quick) if left_as_they_are else None,
-            full=msgspec.json.Decoder(full),
-            sparse=msgspec.json.Decoder(sparse),
+        made = FastDecoder(
+            quick=decoder_of(quick) if left_as_they_are else None,
+            make_full=partial(decoder_of, full),
+            make_sparse=partial(decoder_of, sparse),
             texts=texts,
             checks=tuple(checks),
             stream=stream,
@@ -352,6 +363,9 @@ def compile_decoder(
             rules=rules,
             pairs=tuple(pairs(stream).values()),
         )
+        if not left_as_they_are:
+            _ = made.full  # what msgspec cannot express is found now
+        return made
     except (Inexpressible, ValueError, TypeError):
         # ValueError, TypeError: msgspec cannot express a name.
         return None
