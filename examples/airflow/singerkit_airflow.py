@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 ANOTHER_RUN = 75
 FOR_GOOD = {64: "usage", 65: "bad data", 70: "a fault of singerkit", 77: "not authorised", 78: "config"}
-STOP_SECONDS = 50  # Airflow kills a task 60 seconds after it has asked it to stop
 
 
 def dag_of(file: str, *, command: str = "singerkit", **settings: Any) -> DAG:
@@ -29,7 +28,7 @@ def dag_of(file: str, *, command: str = "singerkit", **settings: Any) -> DAG:
     given["default_args"] = {**of_tasks, **given.get("default_args", {})}
     pipelines = pipelines_in(path)
     with DAG(**given) as dag:
-        tasks = {name: task(task_id=name)(run_pipeline)(command, str(path), name) for name in pipelines}
+        tasks = {name: SingerkitRun(task_id=name, command=command, path=str(path)) for name in pipelines}
         for name, pipeline in pipelines.items():
             for before in pipeline.get("after", []):
                 tasks[before] >> tasks[name]
@@ -42,30 +41,38 @@ def pipelines_in(path: Path) -> dict[str, Any]:
     return dict(read(path.read_text("utf-8"))["pipelines"])
 
 
-def run_pipeline(command: str, path: str, name: str) -> None:
-    """Run one pipeline, whose last line says why it has failed. Config and secrets are where `singerkit run` finds them: none is an argument."""
-    process = subprocess.Popen(
-        [command, "run", path, name],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    last = ""
-    try:
-        for line in process.stdout or ():
+class SingerkitRun(BaseOperator):
+    """Runs one pipeline, whose last line says why it has failed. Config and secrets are where `singerkit run` finds them: none is an argument."""
+
+    process: subprocess.Popen[str] | None = None
+
+    def __init__(self, *, command: str, path: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.command, self.path = command, path
+
+    def execute(self, context: Any) -> None:  # noqa: ARG002  Airflow gives it
+        # In a session of its own it is asked to stop once (`on_kill`), and has its time for that, whenever Airflow kills the task.
+        self.process = subprocess.Popen(
+            [self.command, "run", self.path, self.task_id],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        last = ""
+        for line in self.process.stdout or ():
             last = line.rstrip() or last
             print(last)
-    finally:  # a timeout, or somebody who stops the task: what is committed is safe
-        process.terminate()
-        try:
-            code = process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait()
-    if code == ANOTHER_RUN:
-        raise AirflowSkipException(last)
-    if code in FOR_GOOD:
-        raise AirflowFailException(f"{FOR_GOOD[code]} ({code}): {last}")
-    if code != 0:
-        raise AirflowException(f"ended with {code}: {last}")
+        code = self.process.wait()
+        if code == ANOTHER_RUN:
+            raise AirflowSkipException(last)
+        if code in FOR_GOOD:
+            raise AirflowFailException(f"{FOR_GOOD[code]} ({code}): {last}")
+        if code != 0:
+            raise AirflowException(f"ended with {code}: {last}")
+
+    def on_kill(self) -> None:
+        """End it, as after `execution_timeout`, or where somebody stops the task: what is committed is safe."""
+        if self.process is not None:
+            self.process.terminate()

@@ -47,6 +47,7 @@ from singerkit_airflow import dag_of
 
 soon = {{"retries": 1, "retry_delay": timedelta(seconds=1)}}
 dag_of({shop!r}, command={command!r}, default_args=soon)
+dag_of({stopped!r}, command={command!r}, default_args={{"retries": 0}})
 dag_of({slow!r}, command={command!r}, default_args={{"retries": 0, "execution_timeout": timedelta(seconds=8)}})
 """
 
@@ -56,8 +57,7 @@ class Airflow:
     home: Path
     environment: dict[str, str]
 
-    def run(self, dag: str) -> dict[str, tuple[str, int]]:
-        """Trigger a DAG and return what has become of each task, and at which try."""
+    def trigger(self, dag: str) -> None:
         wait_for(
             lambda: self.query("select 1 from serialized_dag where dag_id = ?", dag), f"{dag} to be known"
         )
@@ -69,13 +69,20 @@ class Airflow:
             check=False,
         )
         assert done.returncode == 0, done.stderr
+
+    def run(self, dag: str) -> dict[str, tuple[str, int]]:
+        """Trigger a DAG and return what has become of each task, and at which try."""
+        self.trigger(dag)
         ended = "select 1 from dag_run where dag_id = ? and state in ('success', 'failed')"
         wait_for(lambda: self.query(ended, dag), f"{dag} to end")
         tasks = self.query("select task_id, state, try_number from task_instance where dag_id = ?", dag)
         return {task: (state, tries) for task, state, tries in tasks}
 
     def query(self, question: str, *values: str) -> list[tuple[str, str, int]]:
-        with contextlib.closing(sqlite3.connect(self.home / "airflow.db", timeout=30)) as connection:
+        with (
+            contextlib.closing(sqlite3.connect(self.home / "airflow.db", timeout=30)) as connection,
+            connection,
+        ):
             return connection.execute(question, values).fetchall()
 
     def logs(self) -> str:
@@ -119,6 +126,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("airflow")
     project(made / "shop", TAPS)
     project(made / "slow", {"slow": "echo $$ > pid; sleep 600\n"})
+    project(made / "stopped", {"stopped": f"{ROWS}echo $$ > pid; sleep 600\n"})
     return made
 
 
@@ -127,7 +135,7 @@ def airflow(folder: Path) -> Iterator[Airflow]:
     home = folder / "home"
     (home / "dags").mkdir(parents=True)
     shutil.copy(PROJECT / "examples" / "airflow" / "singerkit_airflow.py", home / "dags")
-    places = {name: str(folder / name / "singerkit.yaml") for name in ("shop", "slow")}
+    places = {name: str(folder / name / "singerkit.yaml") for name in ("shop", "slow", "stopped")}
     (home / "dags" / "all.py").write_text(DAGS.format(**places, command=str(SINGERKIT)))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -198,6 +206,25 @@ def test_the_log_of_a_task_has_what_the_run_says_and_no_secret(airflow: Airflow)
 
 def test_a_task_that_takes_too_long_leaves_nothing_behind(airflow: Airflow, folder: Path) -> None:
     assert airflow.run("slow") == {"slow": ("failed", 1)}
-    pid = int((folder / "slow" / "pid").read_text())
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    wait_for(lambda: not lives(folder / "slow"), "the tap to end")
+
+
+def test_a_task_that_is_stopped_commits_what_is_safe(airflow: Airflow, folder: Path) -> None:
+    """As somebody does who marks it as failed: the next heartbeat of the task learns of it."""
+    airflow.trigger("stopped")
+    wait_for((folder / "stopped" / "pid").exists, "the tap to begin")
+    assert lives(folder / "stopped")
+    airflow.query("update task_instance set state = 'failed' where dag_id = ?", "stopped")
+    wait_for(lambda: not lives(folder / "stopped"), "the tap to end")
+    state = folder / "stopped" / "state" / "stopped.json"
+    wait_for(state.exists, "the state")
+    assert json.loads(state.read_text())["n"] == 1
+    (file,) = (folder / "stopped" / "out-stopped").glob("a*.jsonl")
+    assert file.read_text().count("\n") == 1
+
+
+def lives(project: Path) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(int((project / "pid").read_text()), 0)
+        return True
+    return False

@@ -46,10 +46,11 @@ CONFIGS: list[dict[str, Any]] = [
     {"names": "snake", "nested": "child_tables", "column_names": {"*.theNote": 'a "note"'}},
     {"load_method": "history", "schema_name": "raw", "table_name": "{stream}_raw", "nested": "flatten"},
     {"key_properties": {"*": "*"}},
+    {"load_method": "append", "nested": "child_tables"},
 ]
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=["metadata", "nested", "history", "hash"])
+@pytest.mark.parametrize("config", CONFIGS, ids=["metadata", "nested", "history", "hash", "appended lists"])
 def test_the_tables_that_are_told_are_those_that_a_load_makes(
     target: Database, capsys: Any, config: dict[str, Any]
 ) -> None:
@@ -74,7 +75,7 @@ def test_the_tables_that_are_told_are_those_that_a_load_makes(
         assert (table["deleted_at"] in found) == ("_sdc_deleted_at" in found)
         assert (table["loaded_at"] in found) == ("_sdc_batched_at" in found)
     assert [table["stream"] for table in tables] == ["theOrders"] + (
-        ["theOrders__lines"] if "snake" in config.values() else []
+        ["theOrders__lines"] if "child_tables" in config.values() else []
     )
     assert "secret" not in json.dumps(tables)
 
