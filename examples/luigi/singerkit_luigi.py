@@ -43,7 +43,8 @@ class Pipeline(luigi.Task):
         return luigi.LocalTarget(str(Path(self.file).absolute().parent / "luigi" / mark))
 
     def run(self) -> None:
-        process = subprocess.Popen([self.command, "run", self.file, self.name])
+        # In a session of its own it is asked to stop once: at a second signal it kills both sides of the pipe.
+        process = subprocess.Popen([self.command, "run", self.file, self.name], start_new_session=True)
         try:
             code = process.wait()
         finally:  # somebody stops Luigi: what is committed is safe
