@@ -55,6 +55,10 @@ class ShellCommand(SingerCommand):
             raise UsageError(
                 "Expected either --discover or --test, got both; nothing was read. Run one after the other."
             )
+        if given.get("check_config") and (given.get("discover") or is_test):
+            raise UsageError(
+                "`--check-config` reads nothing, and goes with neither --discover nor --test; nothing was read."
+            )
         if given.get("discover") or is_test:
             self._warn_of_idle(given, "--test" if is_test else "--discover")
         return super().parse_args(ctx, args)

@@ -459,9 +459,6 @@ class SingerkitTarget(Target):
         if state_file is not None:
             state_file = _checked_state_file(state_file)
             target.check_state_file(state_file)
-        if check_config:
-            target.logger.info("The config%s is one that a run takes.", config_place())
-            return
         target.state_file = state_file
         target._reads_environment = config is not None and config.parse_env
         wish = Wish(
@@ -479,6 +476,11 @@ class SingerkitTarget(Target):
             over_stored=over_stored,
             schema=schema,
         )
+        if check_config:
+            if wish.is_one or tables:
+                raise UsageError("`--check-config` opens nothing, and goes with none of the options that do.")
+            target.logger.info("The config%s is one that a run takes.", config_place())
+            return
         if tables:
             if wish.is_one or state_file is not None:
                 raise UsageError("`--tables` changes nothing, and goes with none of the options that do.")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from faults.servers import open_folder
 
 from .containers import RUN, base, build, podman
 
@@ -37,10 +36,8 @@ def image(foundation: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that the user of the image may enter, as those of pytest are not."""
-    place = Path(tempfile.mkdtemp(prefix="singerkit-container-"))
-    place.chmod(0o755)
-    yield place
-    shutil.rmtree(place)
+    with open_folder() as place:
+        yield place
 
 
 def inside(image: str, *words: str) -> subprocess.CompletedProcess[str]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from faults.servers import open_folder
 
 BIN = Path(sys.executable).parent
 
@@ -21,10 +20,8 @@ BIN = Path(sys.executable).parent
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that the account of root's server may enter, as those of pytest are not."""
-    place = Path(tempfile.mkdtemp(prefix="singerkit-projects-"))
-    place.chmod(0o755)
-    yield place
-    shutil.rmtree(place)
+    with open_folder() as place:
+        yield place
 
 
 def sh(folder: Path, line: str) -> str:

@@ -74,3 +74,19 @@ def test_none_sees_the_variables_of_another(tmp_path):
         tmp_path, "tap-sqlite", "--check-configs", words="".join(f"{json.dumps(one)}\n" for one in cases)
     )
     assert [json.loads(line).get("code") for line in many.stdout.splitlines()] == [None, 0, 78]
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("tap-sqlite", "--discover"),
+        ("tap-rest", "--test=schema"),
+        ("target-jsonl", "--last-state"),
+        ("target-jsonl", "--tables"),
+    ],
+)
+def test_it_goes_with_nothing_that_opens_something(tmp_path, name, other):
+    (tmp_path / "good.json").write_text(json.dumps({**GOOD[name], "pipeline": "p"}))
+    refused = ran(tmp_path, name, "--config", "good.json", "--check-config", other)
+    assert (refused.returncode, refused.stdout) == (64, "")
+    assert "`--check-config`" in refused.stderr

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import psycopg2
 import pytest
 import yaml
 from click.testing import CliRunner
+from faults.servers import open_folder
 
 from singerkit_cli.command import cli
 from singerkit_embedded import server as embedded
@@ -30,10 +29,8 @@ BIN = Path(sys.executable).parent
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that the account of root's server may enter, as those of pytest are not."""
-    place = Path(tempfile.mkdtemp(prefix="singerkit-init-"))
-    place.chmod(0o755)
-    yield place
-    shutil.rmtree(place)
+    with open_folder() as place:
+        yield place
 
 
 def init(*words: str) -> str:
