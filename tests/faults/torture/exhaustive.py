@@ -462,6 +462,7 @@ def sample(stage: Stage, chosen: Sequence[Loop], step: int, offset: int) -> list
         checker.check(outcome, complete=True)
         checker.check_end()
     every = [Case(loop, at) for loop in chosen for at in range(1, loop.calls(outcome) + 1)]
+    step = min(step, len(every))  # of a loop that has fewer, one is taken
     return every[offset % step :: step]
 
 

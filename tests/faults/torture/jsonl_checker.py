@@ -27,6 +27,8 @@ from faults.torture.inject import Counts
 from faults.torture.pipeline import PIPELINE, Outcome, Pair, Pipeline
 from faults.torture.source import Version
 
+from singerkit_state.runfile import NAME as RUNS
+
 __all__ = ["JsonlChecker", "JsonlPipeline"]
 
 MANIFEST = "_singerkit_manifest.json"
@@ -297,7 +299,7 @@ class JsonlChecker(Checker):
                 self._find(
                     "state", f"{stream} has uncommitted bytes behind the committed ones, after exit code 0"
                 )
-        known = {f"{stream}.jsonl" for stream in STREAMS} | {MANIFEST}
+        known = {f"{stream}.jsonl" for stream in STREAMS} | {MANIFEST, RUNS}
         left = [path.name for path in self._lake.iterdir() if path.name.partition(".history")[0] not in known]
         state_file = self._pipeline.state_file
         left += [path.name for path in state_file.parent.iterdir() if path != state_file]

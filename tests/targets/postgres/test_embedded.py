@@ -23,7 +23,7 @@ from waiting import wait_until
 from singerkit_embedded import server as embedded
 from singerkit_shell.errors import CannotWriteError, ConfigurationError, RetryableError
 
-SECONDS = 30
+SECONDS = 120
 COMMAND = [sys.executable, "-m", "singerkit_embedded"]
 USER = """
 import sys
