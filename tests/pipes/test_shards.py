@@ -120,6 +120,7 @@ def test_shards_go_on_as_another_number_of_them(tmp_path: Path, database: str) -
     ]
     for of in (2, 1):
         torture.of = of
+        torture.widen()
         torture.add(50)
         assert torture.run(0)[1] == 78
         run([*command, str(of)]).expect(0)

@@ -57,9 +57,19 @@ class ShardTorture:
             for _ in range(count):
                 self._next += 1
                 key = self._next if self.dice.random() < 0.7 else self.dice.randrange(-(2**62), 2**62)
-                connection.execute("INSERT INTO orders VALUES (?, ?, ?)", (key, f"v{key}", self._next))
-                connection.execute("INSERT INTO names VALUES (?, ?)", (f"é{key}", self._next))
-                connection.execute("INSERT INTO visits VALUES (?, ?)", (f"/{self._next % 7}", self._next))
+                connection.execute(
+                    "INSERT INTO orders (id, v, at) VALUES (?, ?, ?)", (key, f"v{key}", self._next)
+                )
+                connection.execute("INSERT INTO names (name, at) VALUES (?, ?)", (f"é{key}", self._next))
+                connection.execute(
+                    "INSERT INTO visits (page, at) VALUES (?, ?)", (f"/{self._next % 7}", self._next)
+                )
+
+    def widen(self) -> None:
+        """Give the tables one more column, which all shards find at the same time."""
+        with closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
+            for table in ("orders", "names", "visits"):
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN more_{self._next} INT")
 
     def run(self, number: int, victim: str = "", after: float = 0) -> tuple[int, int]:
         """Run a shard once; kill ``victim`` (`tap`, `target`, `both`) after so many seconds."""
@@ -162,6 +172,8 @@ def main() -> int:
         torture = ShardTorture(folder / "work", server.uri(name), seed, given.shards, 20_000)
         for number in range(given.count):
             torture.turn(3.0)
+            if number % 5 == 4:
+                torture.widen()
             print(
                 f"turn {number + 1} of {given.count}: {torture.stored().total()} rows, nothing twice",
                 flush=True,

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from singerkit_run.commands import write_name
+from singerkit_run.past import noted_by_runner
 from singerkit_run.planfile import read_plan
 from singerkit_run.programs import Found
 from singerkit_run.shards import sharded
@@ -65,3 +66,10 @@ def test_a_tap_of_others_is_told_where_its_arguments_say_so_and_refused_else(pro
     project.pipelines["orders"]["after_commit"] = [{"run": "echo ${SHARD}"}]
     assert "within `tap` and `target` alone" in project.run("--shard", "1/4")[1]
     assert project.run("--shard", "4/4")[0] == 64
+    del project.pipelines["orders"]["after_commit"]
+    project.write()
+    plan = read_plan(str(project.folder / "singerkit.json"))
+    assert [run.pipeline for run in noted_by_runner(plan, ["orders"]) if run.result == "complete"] == [
+        "orders",
+        "orders#1/4",
+    ]
