@@ -11,7 +11,7 @@ import json
 import math
 import re
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal, DecimalException
 from json.encoder import encode_basestring, encode_basestring_ascii
@@ -53,8 +53,8 @@ class Mark:
     was given none."""
     location: str | None = None
     """In the first STATE: the file or URL, without a password, that it came from."""
-    divided: tuple[str, ...] | None = None
-    """Of a shard: the streams of which it reads a part."""
+    divided: Mapping[str, int | None] | None = None
+    """Of a shard: the streams of which it reads a part, each with the version of its last load where all of that has come."""
 
 
 def read_mark(value: Any) -> Mark | None:
@@ -67,18 +67,22 @@ def read_mark(value: Any) -> Mark | None:
         resumes, location = (
             text if isinstance(text := mark.get(key), str) else None for key in ("resumes", "location")
         )
-        return Mark(run, pipeline, complete, resumes, location, _names(mark.get("divided")))
+        return Mark(run, pipeline, complete, resumes, location, _divided(mark.get("divided")))
     return None
 
 
-def _names(said: Any) -> tuple[str, ...] | None:
-    is_list = isinstance(said, list | tuple) and all(isinstance(name, str) for name in said)
-    return tuple(said) if is_list else None
+def _divided(said: Any) -> dict[str, int | None] | None:
+    if not isinstance(said, list):
+        return None
+    pairs = [one if isinstance(one, list) and len(one) == 2 else [one, None] for one in said]
+    return {str(name): version if type(version) is int else None for name, version in pairs}
 
 
 def with_mark(value: dict[str, Any], mark: Mark) -> dict[str, Any]:
     """Return a shallow copy of ``value`` with ``mark`` as its last key; an older mark is replaced."""
     said = {name: item for name, item in asdict(mark).items() if item is not None}
+    if mark.divided is not None:  # no object in the object: `history` leaves the mark out by its text
+        said["divided"] = [[name, version] for name, version in mark.divided.items()]
     return without_mark(value) | {MARK_KEY: said}
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from singerkit_shell.walltime import wall_time
 from singerkit_shell.words import counted
+from singerkit_state.shards import Shard
 from singerkit_tap.stream import BlockStream
 
 __all__ = ["LOAD", "FullLoad"]
@@ -46,7 +47,7 @@ class FullLoad:
         self.is_due = True
         """Whether this run reads all rows."""
         if stream.sends_versions:
-            self.version = last_version if is_resumed else _new_version(last_version)
+            self.version = last_version if is_resumed else _new_version(last_version, stream.shard)
         self._rows = rows if isinstance(rows, int) else None
         few = former.get("few")
         self._few = few if isinstance(few, int) else None
@@ -99,6 +100,7 @@ class FullLoad:
         return {key: value for key, value in said.items() if value is not None}
 
 
-def _new_version(last: int | None) -> int:
-    """Return a number above all that this stream has had: the time in milliseconds, as is usual."""
-    return max(int(wall_time.now() * 1000), (last or 0) + 1)
+def _new_version(last: int | None, shard: Shard | None) -> int:
+    """Return a number above all that this stream has had: the time in milliseconds, as is usual; of each shard another one."""
+    least = max(int(wall_time.now() * 1000), (last or 0) + 1)
+    return least if shard is None else least + (shard.number - least) % shard.of

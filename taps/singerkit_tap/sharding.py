@@ -33,7 +33,7 @@ def divided(streams: Sequence[BlockStream], shard: Shard, log: Logger) -> Divisi
     """Have streams read their part; what cannot be divided is read by one shard, and no more selected in the others.
 
     Raises:
-        ConfigurationError: a stream that is divided says by a version which rows are gone, and those of the other shards would go.
+        ConfigurationError: a stream that is divided is read as a whole from time to time, and says what is gone by a version.
     """
     if shard.of == 1:
         return Division()
@@ -113,9 +113,8 @@ def check_keys(stream: BlockStream, part: Any) -> None:
 
 
 def _check_version(stream: BlockStream) -> None:
-    if stream.sends_versions and (stream.bookmark_key is None or stream.sweeps_every is not None):
+    if stream.sends_versions and stream.sweeps_every is not None:
         raise ConfigurationError(
-            f"Stream `{stream.name}` is read as a whole, and the version by which a target removes what is gone at the source would remove the "
-            "rows of the other shards; nothing was read: set `activate_version` to false, give the stream a replication key, or read it "
-            "without `--shard`."
+            f"Stream `{stream.name}` is read as a whole from time to time (`sweep`), and the version by which a target removes what is gone at the "
+            "source would remove the rows of the other shards; nothing was read: take `sweep` out, or read it without `--shard`."
         )

@@ -358,7 +358,7 @@ class SingerkitTap(Tap):
         """Keep the state to continue: whatever is in it, less the mark of the run that wrote it."""
         super().load_state({})
         mark = read_mark(state)
-        self._formerly_divided = () if mark is None else mark.divided or ()
+        self._formerly_divided = () if mark is None else tuple(mark.divided or ())
         self.start_state = without_mark(state)
 
     def continue_from(self, location: str) -> None:
@@ -419,7 +419,7 @@ class SingerkitTap(Tap):
                     False,
                     self._resumes,
                     self.state_location,
-                    self.divide().divided or None,
+                    dict.fromkeys(self.divide().divided) or None,
                 ),
                 self._progress,
                 state_every=int(self.config.get("state_every", 10_000)),

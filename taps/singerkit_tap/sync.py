@@ -348,6 +348,7 @@ class SyncRun:
             member.continuations.forget()  # the next load has to come, to take away what this one leaves
         if doubt is None:
             self._output.activate_version(member.stream.name, member.version)
+            self._note_whole(member.stream.name, member.version)
             return
         if not may_leave_rows:
             return
@@ -355,6 +356,12 @@ class SyncRun:
             member.stream,
             f"Rows of stream `{member.stream.name}` that are gone at the source stay in the target this time: of this load, {doubt}.",
         )
+
+    def _note_whole(self, stream: str, version: int) -> None:
+        """Tell other shards, by way of the state, that all of this one's part of a stream has come, and under which version."""
+        divided = self._mark.divided or {}
+        if stream in divided:
+            self._mark = replace(self._mark, divided={**divided, stream: version})
 
     def _doubt_of_load(self, stream: BlockStream) -> str | None:
         """Return why rows may be missing from a load: those of a parent that did not come have children, too."""

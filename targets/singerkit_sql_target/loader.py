@@ -39,6 +39,7 @@ from singerkit_target.held import HeldLog
 from singerkit_target.outcomes import Outcome, Outcomes
 from singerkit_target.overwriting import interrupted_streams
 from singerkit_target.pastruns import AskedRuns
+from singerkit_target.siblings import Siblings, check_no_history
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import DELETED_AT, Stream
 
@@ -108,7 +109,7 @@ class SqlLoader:
         self._states = StateTable(dialect, settings.schema)
         self._rejects = RejectTable(dialect, settings.schema)
         self._unit_log = HeldLog(log)  # what tells of the unit that is committed
-        self._versions = Versions(dialect, settings, self._unit_log)
+        self._versions = Versions(dialect, settings, self._unit_log, (settings.schema, TABLE))
         self._incoming = Incoming(settings, self._versions)
         self._places = Places(settings, dialect, (TABLE, HISTORY, REJECTS, LOADS, RUNS))
         self._lists = Lists(dialect, settings, log)
@@ -323,11 +324,12 @@ class SqlLoader:
         self._replayed.append(self.letters.removal(letter))
         self._writer = Writer(letter.run_id, letter.rejected_at)
 
-    def activate_version(self, stream: Stream, version: int) -> None:
+    def activate_version(self, stream: Stream, version: int, siblings: Siblings | None = None) -> None:
         """Behind the rows that wait: rows of other versions go, or are marked; rows without one stay."""
         if self._versions.is_kept(stream.name, version):
             return
-        self._stage.activate(stream.name, self._versions.activated(stream.name, version))
+        check_no_history(stream.name, siblings, is_kept=bool(self._tables[stream.name].history))
+        self._stage.activate(stream.name, self._versions.activated(stream.name, version, siblings))
 
     def overwrite(self, stream: Stream, *, removes: bool) -> None:
         """Behind the rows that wait."""

@@ -16,6 +16,7 @@ from singerkit_sql_target.dialect import Runs, Words
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.tables import StreamTable, holds_values
 from singerkit_target.held import HeldLog
+from singerkit_target.siblings import Siblings
 from singerkit_target.versions import without_metadata
 from singerkit_wire.stream import DELETED_AT, VERSION
 
@@ -87,6 +88,7 @@ class Version:
     version: int
     newest: int | None = None
     wrote_without: bool = False
+    siblings: Siblings | None = None
 
     @property
     def is_of_records(self) -> bool:
@@ -106,8 +108,17 @@ class _Found:
 class Versions:
     """What one run does about versions; of each stream something is said once."""
 
-    def __init__(self, words: Words, settings: Settings, unit_log: HeldLog) -> None:
+    def __init__(
+        self,
+        words: Words,
+        settings: Settings,
+        unit_log: HeldLog,
+        states: tuple[str, str],
+        lock: Callable[[str], str] | None = None,
+    ) -> None:
+        """``states``: schema and name of the state table. ``lock`` returns a statement that waits until nobody else holds what it is given."""
         self._words, self.settings, self._log = words, settings, unit_log
+        self._states, self._lock = states, lock
         self._without_version: set[str] = set()  # streams of which this run has written rows without one
         self._newest: dict[str, int] = {}  # of what this run has written
 
@@ -122,9 +133,9 @@ class Versions:
         if newest is not None:
             self._newest[stream] = max(self._newest.get(stream, newest), newest)
 
-    def activated(self, stream: str, version: int) -> Version:
+    def activated(self, stream: str, version: int, siblings: Siblings | None = None) -> Version:
         """Return an ACTIVATE_VERSION that stands behind what was written so far."""
-        return Version(version, self._newest.get(stream), stream in self._without_version)
+        return Version(version, self._newest.get(stream), stream in self._without_version, siblings)
 
     def is_kept(self, stream: str, version: int) -> bool:
         """Whether every row is kept, whatever its version."""
@@ -156,6 +167,8 @@ class Versions:
         if problem is not None:
             self._tell(table.stream, problem)
             return 0
+        if asked.siblings is not None:
+            return self._apply_beside(session, table, asked, asked.siblings, others)
         found = self._find(session, table, asked.version)
         going = found.older + (found.newer if asked.is_of_records else 0)
         if going and others.names:
@@ -241,6 +254,41 @@ class Versions:
                 "beginning.",
                 "order",
             )
+
+    def _apply_beside(
+        self, session: Runs, table: StreamTable, asked: Version, siblings: Siblings, others: Others
+    ) -> int:
+        """Do what `apply` does where other shards have rows in the table.
+
+        Nobody comes between two who do it, so that the second one sees that the first has come to its end. Which versions there are is asked
+        before the states are: a load that begins between the two is none of them, or says by its state that it goes on.
+        """
+        if self._lock is not None:
+            session.execute(self._lock(f"{table.where} {siblings.stream}"))
+        column = self._column(table, VERSION)
+        some = self._left(table, f"{column} IS NOT NULL")
+        there = {
+            int(one)
+            for (one,) in session.execute(f"SELECT DISTINCT {column} FROM {table.quoted} WHERE {some}")
+        }
+        states = self._words.quote(*self._states)
+        stay = siblings.versions(dict(session.execute(f"SELECT pipeline, CAST(state AS text) FROM {states}")))
+        if stay is None:
+            self._tell(
+                table.stream,
+                f"({asked.version}) is that of the shard {siblings.shard}, and not all others have been read to their end: what is gone at the source "
+                "stays until the last of them is.",
+            )
+            return 0
+        stale = sorted(there - stay - {asked.version})
+        if not stale:
+            return 0
+        which = f"{column} IN ({', '.join(map(str, stale))})"
+        count = self._count(session, table, which)
+        if count and others.names:
+            raise others.refusal(table.stream, table.where, count, self.settings)
+        self._remove(session, table, which)
+        return count
 
     def refused(self, streams: Sequence[str], error: Exception) -> BadDataError | None:
         """Say what helps where the store does not let rows go; None: it is about something else."""

@@ -24,6 +24,7 @@ from singerkit_shell.words import counted
 from singerkit_state.store import Edit
 from singerkit_target.abilities import Abilities
 from singerkit_target.outcomes import Outcomes
+from singerkit_target.siblings import Siblings
 from singerkit_target.summary import Counts
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.domain import Domain
@@ -246,8 +247,11 @@ class Loader(Protocol):
         """Set aside records that were refused, in the unit that they came in; after the `write` of the same lines."""
         ...
 
-    def activate_version(self, stream: Stream, version: int) -> None:
-        """Take the rows of other versions away. For each ACTIVATE_VERSION: before the next `mark_safe`, or at a complete end."""
+    def activate_version(self, stream: Stream, version: int, siblings: Siblings | None = None) -> None:
+        """Take the rows of other versions away. For each ACTIVATE_VERSION: before the next `mark_safe`, or at a complete end.
+
+        ``siblings``: other shards have rows in the table, and only what is of none of their versions goes, once all have been read.
+        """
         ...
 
     def overwrite(self, stream: Stream, *, removes: bool) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.lineage import WaysOut
-from singerkit_state.shards import are_of_one, pipeline_and_shard, way_to_divide
+from singerkit_state.shards import Shard, are_of_one, pipeline_and_shard, way_to_divide
 from singerkit_state.value import Mark
+from singerkit_target.siblings import Siblings
 
 __all__ = ["Divided", "check_set", "pipeline_of"]
 
@@ -48,7 +49,8 @@ class Divided:
 
     def __init__(self, pipeline: str, mark: Mark | None) -> None:
         _, self._shard = pipeline_and_shard(pipeline)
-        self._streams = None if mark is None else mark.divided or ()
+        self._streams = None if mark is None else mark.divided or {}
+        self._name = pipeline_and_shard(pipeline)[0]
 
     def _has(self, stream: str) -> bool:
         return self._shard.of > 1 and (self._streams is None or stream in self._streams)
@@ -66,14 +68,20 @@ class Divided:
                 "others; nothing of it was written: load it with `upsert`, or read it without `--shard`."
             )
 
-    def check_version(self, stream: str) -> None:
-        """See that no version of a shard takes away the rows of others.
+    def siblings(self, stream: str) -> Siblings | None:
+        """Return the other shards that have a part of a stream.
 
         Raises:
-            ConfigurationError: it would.
+            ConfigurationError: they do not say which versions their rows carry, since their tap is none of ours.
         """
-        if self._has(stream):
+        if not self._has(stream):
+            return None
+        if self._streams is None:
             raise ConfigurationError(
                 f"ACTIVATE_VERSION of stream `{stream}` is that of the shard {self._shard} alone, and would remove the rows of all others; "
-                "none was touched: set `activate_version` to false in the config of the tap, or read the stream without `--shard`."
+                "none was touched: have the tap send none, or read the stream without shards."
             )
+        others = [
+            Shard(number, self._shard.of) for number in range(self._shard.of) if number != self._shard.number
+        ]
+        return Siblings([one.called(self._name) for one in others], stream, str(self._shard))

@@ -606,8 +606,8 @@ class Load:
         if self._abilities.overwrites(owner):
             self._overwrites.vouch(owner)
             return
-        self._divided.check_version(stream)
-        self._loader.activate_version(self._decoders[stream].stream, self._versions.waiting[stream])
+        siblings = self._divided.siblings(owner)
+        self._loader.activate_version(self._decoders[stream].stream, self._versions.waiting[stream], siblings)
         self._unit.has_versions = True
 
     def _state_of(self, part: Message) -> _State:

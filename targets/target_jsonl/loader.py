@@ -31,6 +31,7 @@ from singerkit_target.contract import Edit, RowsChanged, RowsCut, RowsGone, Rows
 from singerkit_target.metadata import MetadataColumns
 from singerkit_target.outcomes import Outcomes
 from singerkit_target.pastruns import AskedRuns
+from singerkit_target.siblings import Siblings
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.kinds import Kind
 from singerkit_wire.stream import Stream
@@ -307,7 +308,7 @@ class JsonlLoader:
     def overwrite(self, stream: Stream, *, removes: bool) -> None:
         """Files are only appended to: it is never called."""
 
-    def activate_version(self, stream: Stream, version: int) -> None:
+    def activate_version(self, stream: Stream, version: int, siblings: Siblings | None = None) -> None:  # noqa: ARG002  nothing is removed
         """Files are only appended to: rows of other versions stay, and carry their version."""
         newest = "take those with the newest `_sdc_table_version` where you read them"
         self._log.warning(

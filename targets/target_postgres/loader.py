@@ -46,6 +46,7 @@ from singerkit_target.outcomes import Outcomes
 from singerkit_target.overwriting import interrupted_streams
 from singerkit_target.pastruns import AskedRuns
 from singerkit_target.replay import waits
+from singerkit_target.siblings import Siblings, check_no_history
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.masks import is_masked
 from singerkit_wire.stream import DELETED_AT, Stream
@@ -66,7 +67,7 @@ from target_postgres.storing import Storing, holding_rows
 from target_postgres.tables import Table, fit_table
 from target_postgres.upkeep import NO_UPKEEP, Upkeep
 from target_postgres.waiting import LONG_COPY, Waiting, WaitingRows, said, span
-from target_postgres.words import WORDS, Asked
+from target_postgres.words import WORDS, Asked, lock_for_unit
 
 __all__ = ["PostgresLoader"]
 
@@ -143,7 +144,9 @@ class PostgresLoader:
             settings, WORDS, (state_table, history.name_of(state_table), rejects.TABLE, RUNS)
         )
         self._unit_log = HeldLog(log)  # what tells of the unit in hand
-        self._versions = Versions(WORDS, settings, self._unit_log)
+        self._versions = Versions(
+            WORDS, settings, self._unit_log, (settings.schema, state_table), lock_for_unit
+        )
         self._incoming = Incoming(settings, self._versions)
         self._lists = Lists(WORDS, settings, log)
         self._tables: dict[str, Table] = {}
@@ -621,11 +624,12 @@ class PostgresLoader:
         self._in_unit.add(rejects.TABLE)
         self._submit(remove, "removing a dead letter")
 
-    def activate_version(self, stream: Stream, version: int) -> None:
+    def activate_version(self, stream: Stream, version: int, siblings: Siblings | None = None) -> None:
         """Remove the rows of other versions, or mark them deleted; rows without one stay."""
         if self._versions.is_kept(stream.name, version):
             return
-        table, asked = self._tables[stream.name], self._versions.activated(stream.name, version)
+        table, asked = self._tables[stream.name], self._versions.activated(stream.name, version, siblings)
+        check_no_history(stream.name, siblings, is_kept=bool(table.history))
 
         def remove(connection: Connection) -> None:
             with connection.cursor() as cursor:

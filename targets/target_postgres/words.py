@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from target_postgres.faults import is_refusal, refusal
 from target_postgres.names import column_identifier, identifier
 from target_postgres.types import VALUE_TABLE
 
-__all__ = ["WORDS", "Asked", "referring_table"]
+__all__ = ["WORDS", "Asked", "lock_for_unit", "referring_table"]
 
 
 class _PostgresWords:
@@ -59,6 +60,12 @@ class _PostgresWords:
 
 
 WORDS = _PostgresWords()
+
+
+def lock_for_unit(what: str) -> str:
+    """Return a statement that waits until no other transaction holds what is called so, and holds it until this one ends."""
+    key = int.from_bytes(hashlib.blake2b(f"singerkit {what}".encode(), digest_size=8).digest(), signed=True)
+    return f"SELECT pg_catalog.pg_advisory_xact_lock({key})"
 
 
 class Asked:

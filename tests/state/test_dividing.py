@@ -19,7 +19,9 @@ READ = {"fields": {"id": "integer"}}
 
 
 def state(shard: Shard, bookmarks: dict[str, Any], *split: str, complete: bool = True) -> dict[str, Any]:
-    return with_mark({"bookmarks": bookmarks}, Mark("r", shard.called("p"), complete, divided=split or None))
+    return with_mark(
+        {"bookmarks": bookmarks}, Mark("r", shard.called("p"), complete, divided=dict.fromkeys(split) or None)
+    )
 
 
 def by(value: Any, **more: Any) -> dict[str, Any]:

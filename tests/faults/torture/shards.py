@@ -23,6 +23,7 @@ from typing import Any
 from faults.loads import TARGET, query
 from starting import fork_executables
 
+TABLES = ("orders", "names", "visits")
 TAP = str(Path(sys.executable).with_name("tap-sqlite"))
 
 
@@ -30,8 +31,19 @@ class ShardTorture:
     """One file, one database, and runs of ``of`` shards."""
 
     def __init__(
-        self, folder: Path, database: str, seed: str, of: int, rows: int = 700, method: str = "append"
+        self,
+        folder: Path,
+        database: str,
+        seed: str,
+        of: int,
+        rows: int = 400,
+        method: str = "append",
+        *,
+        is_whole: bool = False,
     ) -> None:
+        """``is_whole``: each run reads all rows of its part, and says by a version which are gone."""
+        self._is_whole = is_whole
+        self._settled: Counter[tuple[Any, ...]] = Counter()
         self.folder, self.database, self.of = folder, database, of
         self.dice = random.Random(seed)
         self.kills = 0
@@ -44,9 +56,12 @@ class ShardTorture:
                 "CREATE TABLE names (name TEXT PRIMARY KEY, at INT) WITHOUT ROWID; CREATE TABLE visits (page TEXT, at INT)"
             )
         self.add(rows)
-        keys = [{"name": name, "replication_key": "at"} for name in ("orders", "names", "visits")]
-        self._write("tap.json", path=str(self.path), state_every=100, streams=keys)
-        self._write("target.json", dsn=database, load_method=method, commit_rows=100, commit_seconds=0.05)
+        keys = [{"name": name, "replication_key": "at"} for name in TABLES]
+        self._write("tap.json", path=str(self.path), state_every=100, streams=[] if is_whole else keys)
+        versions = {"add_record_metadata": True, "hard_delete": True} if is_whole else {}
+        self._write(
+            "target.json", dsn=database, load_method=method, commit_rows=100, commit_seconds=0.05, **versions
+        )
 
     def _write(self, name: str, **settings: Any) -> None:
         (self.folder / name).write_text(json.dumps(settings))
@@ -65,10 +80,17 @@ class ShardTorture:
                     "INSERT INTO visits (page, at) VALUES (?, ?)", (f"/{self._next % 7}", self._next)
                 )
 
+    def remove(self, count: int) -> None:
+        """Let rows go at the source."""
+        with closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
+            for table in TABLES:
+                gone = f"SELECT at FROM {table} ORDER BY (at * 7919) % 1009 LIMIT {count}"
+                connection.execute(f"DELETE FROM {table} WHERE at IN ({gone})")
+
     def widen(self) -> None:
         """Give the tables one more column, which all shards find at the same time."""
         with closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
-            for table in ("orders", "names", "visits"):
+            for table in TABLES:
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN more_{self._next} INT")
 
     def run(self, number: int, victim: str = "", after: float = 0) -> tuple[int, int]:
@@ -125,7 +147,9 @@ class ShardTorture:
         with ThreadPoolExecutor(self.of) as pool:
             for codes in pool.map(self._to_its_end, range(self.of)):
                 assert codes == (0, 0), [path.read_text()[-2000:] for path in self.folder.glob("*.err")]
-        self.check(self.stored(), at_the_end=True)
+        stored = self.stored()
+        self.check(stored, at_the_end=True)
+        self._settled = stored
 
     def _to_its_end(self, number: int) -> tuple[int, int]:
         for _ in range(5):
@@ -136,20 +160,29 @@ class ShardTorture:
 
     def stored(self) -> Counter[tuple[Any, ...]]:
         found: Counter[tuple[Any, ...]] = Counter()
-        for table in ("orders", "names", "visits"):
-            if query(self.database, f"SELECT to_regclass('public.{table}')") != [(None,)]:
-                found += Counter(
-                    (table, *row) for row in query(self.database, f"SELECT * FROM public.{table}")
-                )
+        for table in TABLES:
+            columns = query(
+                self.database,
+                "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = to_regclass("
+                f"'public.{table}') AND attnum > 0 AND NOT attisdropped AND attname NOT LIKE '\\_sdc%'",
+            )[0][0]
+            if columns is not None:
+                rows = query(self.database, f"SELECT {columns} FROM public.{table}")
+                found += Counter((table, *row) for row in rows)
         return found
 
-    def check(self, stored: Counter[tuple[Any, ...]], *, at_the_end: bool) -> None:
+    def _at_the_source(self) -> Counter[tuple[Any, ...]]:
         with closing(sqlite3.connect(self.path)) as connection:
-            wanted = Counter(
-                (table, *row)
-                for table in ("orders", "names", "visits")
-                for row in connection.execute(f"SELECT * FROM {table}")
+            return Counter(
+                (table, *row) for table in TABLES for row in connection.execute(f"SELECT * FROM {table}")
             )
+
+    def check(self, stored: Counter[tuple[Any, ...]], *, at_the_end: bool) -> None:
+        wanted = self._at_the_source()
+        if self._is_whole and not at_the_end:
+            lost = {*self._settled} & {*wanted} - {*stored}
+            assert not lost, f"{len(lost)} rows are lost that were there, and are at the source"
+            return
         assert not stored - wanted, (
             f"{(stored - wanted).total()} rows are there twice, or are none of the source"
         )
@@ -163,15 +196,23 @@ def main() -> int:
     parser.add_argument("--seed", default="", help="what everything follows from; default: a new one")
     parser.add_argument("--count", type=int, default=25, help="turns of all shards (default 25)")
     parser.add_argument("--shards", type=int, default=8)
+    parser.add_argument("--whole", action="store_true", help="read all rows in each run, with versions")
     given = parser.parse_args()
     seed = given.seed or str(random.SystemRandom().randrange(10**9))
     fork_executables()
     folder = scratch_folder()
     with Server(folder) as server, server.database() as name:
         (folder / "work").mkdir()
-        torture = ShardTorture(folder / "work", server.uri(name), seed, given.shards, 20_000)
+        method = "upsert" if given.whole else "append"
+        torture = ShardTorture(
+            folder / "work", server.uri(name), seed, given.shards, 20_000, method, is_whole=given.whole
+        )
         for number in range(given.count):
             torture.turn(3.0)
+            if given.whole:
+                torture.remove(500)
+                if number % 3 == 2:
+                    torture.finish()
             if number % 5 == 4:
                 torture.widen()
             print(

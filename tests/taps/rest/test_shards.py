@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from taps.rest.api_server import Asked, Reply, json_reply, serving
 
-from singerkit_shell.errors import ConfigurationError
 from singerkit_state.shards import Shard, owner_of
 
 OF = 4
@@ -88,7 +87,7 @@ def test_each_row_is_read_by_one_shard_and_by_the_same_one_again(run, below):
     assert sum(bool(rows(one, "sales")) for one in runs) > 1
     for number, one in enumerate(runs):
         assert bool(rows(one, "users")) == (number == owner_of("users", OF))
-        assert one.state["_singerkit"]["divided"] == ["lines", "orders", "sales"]
+        assert one.state["_singerkit"]["divided"] == [[name, None] for name in ("lines", "orders", "sales")]
     shop.users, shop.day = 9, 2
     with serving(shop.routes()) as api:
         again = [
@@ -110,7 +109,13 @@ def test_below_parents_that_nothing_tells_apart_one_shard_reads_all(run):
     assert [number for number, one in enumerate(runs) if rows(one, "orders")] == [owner_of("orders", OF)]
 
 
-def test_a_version_of_what_is_divided_is_refused(run):
-    refused = pytest.raises(ConfigurationError, match="`sales` is read as a whole, and the version")
-    with serving(Shop(2).routes()) as api, refused:
-        run(api, {**SALES, "primary_keys": ["of"], "activate_version": True}, shard=Shard(0, 2))
+def test_values_that_are_read_as_a_whole_have_a_version_for_each_shard(run):
+    with serving(Shop(2).routes()) as api:
+        runs = [
+            run(api, {**SALES, "primary_keys": ["of"], "activate_version": True}, shard=Shard(number, OF))
+            for number in range(OF)
+        ]
+    said = [version for one in runs for _, version in one.state["_singerkit"]["divided"]]
+    sent = [one["version"] for of in runs for one in of.all if one["type"] == "ACTIVATE_VERSION"]
+    assert [version for version in said if version is not None] == sent
+    assert len({*sent}) == len(sent) > 1

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from singerkit_shell.errors import RetryableError
+from singerkit_state.shards import Shard
 from singerkit_tap.fullload import LOAD, FullLoad
 
 
@@ -117,6 +118,7 @@ def test_a_look_at_one_record_activates_nothing(example):
 
 def stream(**more: Any) -> Any:
     facts = {"parent": None, "sends_versions": True, "doubts_small_loads": True, "name": "orders"} | more
+    facts.setdefault("shard", None)
     return SimpleNamespace(**facts, can_resume=lambda position: True, logger=logging.getLogger("orders"))
 
 
@@ -209,3 +211,4 @@ def test_a_version_is_the_time_in_milliseconds_and_never_none(monkeypatch):
     clock.now = lambda: 0.0
     assert FullLoad(stream(), {}).version == 1
     assert FullLoad(stream(), {LOAD: {"version": 7}}).version == 8
+    assert [FullLoad(stream(shard=Shard(number, 3)), {}).version for number in range(3)] == [3, 1, 2]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from singerkit_shell.errors import ConfigurationError, UsageError
+from singerkit_shell.walltime import wall_time
 from singerkit_sql_tap.queries import page_query
 from singerkit_state import statefile
 from singerkit_state.shards import Shard, owner_of
@@ -76,7 +77,7 @@ def test_each_row_is_read_by_one_shard_whatever_comes_meanwhile(shop, kind, by):
         result = shop.sync(shard=Shard(number, OF))
         states[number] = result.state
         assert result.state["_singerkit"]["pipeline"] == f"tap-sqlite#{number}/{OF}"
-        assert result.state["_singerkit"]["divided"] == ["t"]
+        assert result.state["_singerkit"]["divided"] == [["t", None]]
         found += rows_of(result)
         fill(shop, kind, dice, 20, at=1)  # behind some shards, and before others
     assert found >= before
@@ -135,12 +136,23 @@ def test_a_table_without_a_key_is_read_by_one_shard_and_the_others_end_well(shop
         assert len(result.of_type("ACTIVATE_VERSION")) == (number == owner_of("t", 3))
 
 
-def test_a_version_of_one_shard_that_would_remove_the_rows_of_the_others_is_refused(shop):
-    shop.execute(TABLES["integer"])
-    with pytest.raises(ConfigurationError, match="`t` is read as a whole, and the version"):
-        shop.sync(shard=Shard(0, 2))
-    shop.by("at")
-    shop.sync(shard=Shard(0, 2))
+def test_each_shard_has_a_version_of_its_own_and_says_it_when_all_of_its_part_has_come(shop, monkeypatch):
+    shop.execute(TABLES["integer"], "INSERT INTO t VALUES (1, 1, 1, 1), (1000, 1, 1, 1)")
+    shop.config["state_every"] = 1
+    monkeypatch.setattr(wall_time, "now", lambda: 1_700_000_000.0)
+    versions = set()
+    for number in range(3):
+        result = shop.sync(shard=Shard(number, 3))
+        [version] = [one["version"] for one in result.of_type("ACTIVATE_VERSION")]
+        said = [one["value"]["_singerkit"]["divided"] for one in result.of_type("STATE")]
+        assert said[0] == [["t", None]]
+        assert said[-1] == [["t", version]]
+        versions.add(version)
+        # While the next load goes on it says none, whatever the one before has said.
+        assert shop.sync(result.state, shard=Shard(number, 3)).of_type("STATE")[0]["value"]["_singerkit"][
+            "divided"
+        ] == [["t", None]]
+    assert len(versions) == 3
 
 
 def test_a_key_that_divides_otherwise_is_refused(shop):

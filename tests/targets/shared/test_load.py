@@ -40,6 +40,7 @@ from singerkit_target.contract import Edit, RowsGone, SafePoint, UnitInTheWay, U
 from singerkit_target.load import Load
 from singerkit_target.outcomes import Outcomes
 from singerkit_target.publish import Publisher
+from singerkit_target.siblings import Siblings
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.blocks import Judgement
 from singerkit_wire.domain import Domain
@@ -144,7 +145,7 @@ class Memory:
         self._called("reject")
         self._unit_letters.extend(rejects)
 
-    def activate_version(self, stream: Stream, version: int) -> None:
+    def activate_version(self, stream: Stream, version: int, siblings: Siblings | None = None) -> None:
         self._called("activate_version", stream.name)
         self._unit_versions.append((stream.name, version))
         self._unit[stream.name] = of_version(self._unit.get(stream.name, []), version)

@@ -20,6 +20,7 @@ from singerkit_state.value import after, digest
 from singerkit_target.contract import Edit, RowsGone, SafePoint
 from singerkit_target.metadata import MetadataColumns
 from singerkit_target.outcomes import Outcomes
+from singerkit_target.siblings import Siblings
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import Stream
 from target_acme.domain import ABILITIES, DOMAIN
@@ -107,7 +108,7 @@ class AcmeLoader:
     def overwrite(self, stream: Stream, *, removes: bool) -> None:
         """It is never called: no stream of this target is overwritten."""
 
-    def activate_version(self, stream: Stream, version: int) -> None:
+    def activate_version(self, stream: Stream, version: int, siblings: Siblings | None = None) -> None:  # noqa: ARG002  TODO(acme)
         """TODO(acme): remove the rows of other versions, once they are told apart (`_sdc_table_version`)."""
         self._log.warning(
             "ACTIVATE_VERSION %d of stream `%s`: rows of other versions stay.", version, stream.name
