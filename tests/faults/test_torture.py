@@ -20,6 +20,7 @@ from faults.torture.cases import KINDS, Case, Report, run_case
 from faults.torture.checker import Checker, Violation
 from faults.torture.duckdb_cases import DuckCase
 from faults.torture.inject import NoCompilerError, library, rule
+from faults.torture.messages import run_messages
 from faults.torture.modes import METHODS, Mode
 from faults.torture.pipeline import Bench, Pipeline
 from faults.torture.proxy import SqlFault
@@ -90,6 +91,12 @@ def test_random_faults_lose_nothing_and_double_nothing_in_others(
 def test_random_faults_lose_nothing_however_rows_are_loaded(bench: Bench, seed: str, slot: int) -> None:
     case_kind, mode = random.Random(seed).sample(OTHER_MODES, SLOTS)[slot]
     run_few(bench, seed, case_kind, mode)
+
+
+@pytest.mark.parametrize(("into", "number"), [("postgres", 1), ("postgres", 9), ("duckdb", 1)])
+def test_messages_are_what_the_table_holds_whatever_strikes(bench: Bench, into: str, number: int) -> None:
+    """Versions by a field, keys from the config, types chosen later, partitions; `make torture ARGS='--from messages'` runs any number."""
+    run_messages(bench, "suite", number, into=into)
 
 
 def run_few(bench: Bench, seed: str, case_kind: type[Case], mode: str) -> None:

@@ -11,6 +11,7 @@ import time
 from faults.torture.cases import INSTALLED, Case, CaseFailedError, Report, run_case
 from faults.torture.duckdb_cases import DuckCase
 from faults.torture.inject import NoCompilerError, library
+from faults.torture.messages import MessagesFailedError, run_messages
 from faults.torture.modes import METHOD_HELP, UPSERT, Mode, named
 from faults.torture.pipeline import Bench
 from faults.torture.sqlite_cases import SqliteCase
@@ -36,7 +37,11 @@ def main() -> int:
     )
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument(
-        "--from", dest="tap", choices=("rest", "sqlite"), default="rest", help="the tap (default rest)"
+        "--from",
+        dest="tap",
+        choices=("rest", "sqlite", "messages"),
+        default="rest",
+        help="the tap (default rest); or messages, without one, for what no source shows: newest_by, key_properties, column_types, partition_by",
     )
     parser.add_argument(
         "--into", choices=("postgres", "duckdb"), default="postgres", help="the target (default postgres)"
@@ -48,6 +53,8 @@ def main() -> int:
         help=METHOD_HELP,
     )
     given = parser.parse_args()
+    if given.tap == "messages":
+        return torture_messages(given)
     if (given.tap, given.into) not in PIPES:
         parser.error("sqlite goes into duckdb")
     case_kind = PIPES[given.tap, given.into]
@@ -67,6 +74,31 @@ def main() -> int:
     report = run_workers(seed, given.count, given.workers, given.installed, given.first, case_kind, mode)
     print(table(report, seed, time.monotonic() - began, case_kind.kinds))
     return 1 if report.failures else 0
+
+
+def torture_messages(given: argparse.Namespace) -> int:
+    """Run cases of messages alone, in this process, until enough of their runs were struck; tell the story of one, if one is asked for."""
+    seed = given.seed or str(random.SystemRandom().randrange(10**9))
+    print(f"seed {seed}", flush=True)
+    began, number, struck, runs, failures = time.monotonic(), int(given.case or given.first), 0, 0, 0
+    with Bench() as bench:
+        while True:
+            try:
+                case = run_messages(bench, seed, number, into=given.into)
+                struck, runs = struck + case.struck, runs + case.runs
+                if given.case:
+                    print("\n".join(case.story))
+            except MessagesFailedError as error:
+                failures += 1
+                print(f"FAILED {error}", flush=True)
+            number += 1
+            if given.case or struck >= given.count:
+                break
+    cases = number - int(given.case or given.first)
+    print(
+        f"{cases} cases, {runs} runs, {struck} of them struck, {failures} failures, {time.monotonic() - began:.0f} s"
+    )
+    return 1 if failures else 0
 
 
 def tell(seed: str, number: int, installed: float, case_kind: type[Case], mode: Mode) -> int:
