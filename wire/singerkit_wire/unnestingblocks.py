@@ -205,24 +205,28 @@ class _Block:
         is_inner = list_.is_inner
         following = zip(places, rows, strict=True)
         ends = 0
+        appends = self._wanted.row_ids is not None
+        is_quiet = self._marked_from == len(self._messages) and not any(self._gone)
         for root, message in enumerate(self._messages):
             count, key = counts.get(root), self._keys[root]
-            before = len(made)
-            for _ in range(count or 0):
+            came = count or 0
+            for _ in range(came):
                 (_, above, at), row = next(following)
                 above_ = (above, at) if is_inner else (at,)
                 made.append((message, (*key, *above_, *row, None)))
-            appends = self._wanted.row_ids is not None
-            is_plain = appends or (count is not None and root <= self._marked_from and not self._gone[root])
-            beyond = None if is_plain else self._aside(root, list_.own, is_whole=count is not None)
-            says = [] if count is None or appends else [(count, _GONE)]
-            says += [] if beyond is None else [(ASIDE, beyond)]
-            made += [
-                (message, (*key, *((None, place) if is_inner else (place,)), *nothing, said))
-                for place, said in says
-            ]
-            ends += len(says)
-            numbers += [self._numbers[root]] * (len(made) - before)
+            if not appends and count is not None:
+                end = (None, count) if is_inner else (count,)
+                made.append((message, (*key, *end, *nothing, _GONE)))
+                ends += 1
+                came += 1
+            if not (appends or (is_quiet and count is not None)):
+                beyond = self._aside(root, list_.own, is_whole=count is not None)
+                if beyond is not None:
+                    end = (None, ASIDE) if is_inner else (ASIDE,)
+                    made.append((message, (*key, *end, *nothing, beyond)))
+                    ends += 1
+                    came += 1
+            numbers += [self._numbers[root]] * came
         return Lines([list_.line.encoded(list_.name, made)] if made else [], numbers, ends)
 
 
