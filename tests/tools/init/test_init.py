@@ -107,7 +107,8 @@ def test_what_it_writes_is_whole(tmp_path, kind):
     workflow = yaml.safe_load((shop / ".github/workflows/pipelines.yaml").read_text())
     assert {"run": "make -j4 all"} in workflow["jobs"]["run"]["steps"]
     subprocess.run(["git", "init", "-q"], cwd=shop, check=True)
-    ran(shop, "git", "check-ignore", ".env", "state/orders.json")
+    left_out = [".env", "state/orders.json", "singerkit-report.html"]
+    assert ran(shop, "git", "check-ignore", *left_out).split() == left_out
     assert ran(shop, "git", "status", "--porcelain", "-uall", "state").split()[-1] == "state/.gitkeep"
 
 
