@@ -27,6 +27,7 @@ __all__ = ["Found", "KeepsRuns", "RunNotes"]
 RUNNER = "SINGERKIT_RUN"
 """The environment variable by which `singerkit run` gives the id of its run to the target."""
 _LONGEST_ID = 64
+_LONGEST_REASON = 300
 
 
 @runtime_checkable
@@ -151,10 +152,11 @@ class RunNotes:
     def _warn(self, error: Exception) -> None:
         if not self._has_failed:
             self._has_failed = True
-            reason = " ".join(redactor.mask(str(error)).split())[:300] or type(error).__name__
+            said = redactor.mask(str(error)).strip() or type(error).__name__
             self._log.warning(
-                "This run is not noted in the history of runs as it should be (%s); what it loads is not touched by that.",
-                reason,
+                "This run is not noted in the history of runs as it should be (%s); what it loads is not touched by that: mend it, or set "
+                "`run_history_days` to 0.",
+                said.splitlines()[0][:_LONGEST_REASON],
             )
 
 

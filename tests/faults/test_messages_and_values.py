@@ -623,7 +623,9 @@ def test_m15_a_collision_of_streams_is_found_before_anything_is_written(database
 
 
 @pytest.mark.fault("M15", exit=[65])
-@pytest.mark.parametrize("stream", ["_singerkit_state", "_singerkit_state_history", "_singerkit_rejects"])
+@pytest.mark.parametrize(
+    "stream", ["_singerkit_state", "_singerkit_state_history", "_singerkit_rejects", "_singerkit_runs"]
+)
 def test_m15_our_own_tables_are_no_streams(database: str, stream: str) -> None:
     outcome = load(
         database,

@@ -61,7 +61,7 @@ def _row(run: Run) -> dict[str, str]:
         "changed": _count(run.total("changed"), run),
         "deleted": _count(run.total("deleted") or None, run),
         "set aside": _count(run.total("set_aside") or None, run),
-        "time": "" if run.seconds is None else shown(run.seconds),
+        "time": "" if run.seconds is None or not run.tries else shown(run.seconds),
         "bookmark before": before,
         "bookmark": after,
         "lag": _lag(run),
