@@ -274,10 +274,13 @@ class Versions:
         states = self._words.quote(*self._states)
         stay = siblings.versions(dict(session.execute(f"SELECT pipeline, CAST(state AS text) FROM {states}")))
         if stay is None:
-            self._tell(
-                table.stream,
-                f"({asked.version}) is that of the shard {siblings.shard}, and not all others have been read to their end: what is gone at the source "
+            # No warning: in each night in which all is well all shards but the last say it.
+            self._log.info(
+                "ACTIVATE_VERSION of stream `%s` (%d) is that of the shard %s, and not all others have been read to their end: what is gone at the source "
                 "stays until the last of them is.",
+                table.stream,
+                asked.version,
+                siblings.shard,
             )
             return 0
         stale = sorted(there - stay - {asked.version})

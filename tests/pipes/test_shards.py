@@ -119,6 +119,7 @@ def test_the_last_shard_to_come_to_its_end_takes_away_what_is_gone(database: str
 
     told = shard(0, 10, 1, 2).expect(0)
     assert "not all others have been read to their end" in told.stderr
+    assert "WARNING" not in told.stderr
     shard(1, 11, 3, 4).expect(0)
     assert stored() == [1, 2, 3, 4]
     shard(0, 20, 1).expect(0)
