@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from singerkit_catalog.unnesting import POSITION, root_key
-from singerkit_sql_target.dialect import Existing, Runs, Words
+from singerkit_sql_target.dialect import Existing, InTheWay, Runs, Words
 from singerkit_sql_target.listmarks import Marked, marked
 from singerkit_sql_target.names import fold, place_of
 from singerkit_sql_target.settings import Settings
@@ -46,7 +46,10 @@ class Lists:
         return [fold(name, self._words) for name in one.place] == [fold(name, self._words) for name in here]
 
     def _is_known_by(self, session: Runs, one: Marked, keys: Sequence[str]) -> bool:
-        existing = session.inspect(*one.place)
+        try:
+            existing = session.inspect(*one.place)
+        except InTheWay:  # the comment is that of a view in its place
+            return False
         wanted = {self._column(one.stream, name) for name in (*map(root_key, keys), POSITION)}
         if existing is not None and self._has_key(existing, wanted):
             return True

@@ -150,6 +150,13 @@ def test_elements_of_a_list_that_the_schema_does_not_name_go_with_their_row(targ
     keyed = SCHEMA("orders", {"id": INTEGER, "code": INTEGER}, ["id", "code"])
     other = target.run(keyed, RECORD("orders", {"id": 3, "code": 1}), STATE({"n": 6}), **config)
     assert "orders__items has elements of lists of stream `orders` under another key" in other.stderr
+    for statement in (
+        "ALTER TABLE orders__tags RENAME TO tags",
+        "CREATE VIEW orders__tags AS SELECT * FROM tags",
+        """COMMENT ON COLUMN orders__tags._position IS 'singerkit: elements of lists ["orders", "orders__tags"]'""",
+    ):
+        target.query(statement)
+    target.run(bare, came, STATE({"n": 7}), **config).expect(0)
 
 
 def test_elements_are_marked_with_their_row_and_back_with_it(target: Database) -> None:
