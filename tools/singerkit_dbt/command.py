@@ -114,6 +114,11 @@ def generate(
             f"Somebody has changed {_listed(there.changed)} in {FOLDER}, whose files are made anew each time; nothing was written: move what is yours to a model "
             "of your own, or give `--overwrite` to lose it."
         )
+    if names and there.remove:
+        raise ConfigurationError(
+            f"{_listed(there.remove)} in {FOLDER} would go, which may be of pipelines that are not named; nothing was written: name all pipelines of this dbt "
+            "project, or remove by hand what is of a table that is gone."
+        )
     write(folder / FOLDER, there)
     _tell(there, len(tables))
     return 0

@@ -158,6 +158,15 @@ def test_what_somebody_has_changed_stays(generate: Generate) -> None:
     assert sorted(generate.project.files()) == ["_models.yml", "_sources.yml", "stg_raw__a.sql"]
 
 
+def test_models_of_pipelines_that_are_not_named_stay(generate: Generate) -> None:
+    generate.run(tables=[line("a"), line("b")])
+    before = generate.project.files()
+    code, said = generate.run("shop", tables=[line("a")])
+    assert (code, "`stg_raw__b.sql` in models/staging/singerkit would go" in said) == (78, True)
+    assert generate.project.files() == before
+    assert generate.run("shop", tables=[line("a"), line("b")])[0] == 0
+
+
 def test_what_cannot_be_is_refused(generate: Generate, tmp_path: Path) -> None:
     refused = functools.partial(generate.run, tables=[])
     assert refused("--warn-after", "soon")[0] == refused("--error-after", "1s")[0] == 64
