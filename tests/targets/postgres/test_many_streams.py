@@ -7,7 +7,9 @@ import logging
 from typing import Any
 
 import pytest
-from faults.loads import RECORD, SCHEMA, STATE, lines, query
+from faults.loads import RECORD, SCHEMA, STATE, lines, load, query, running, table
+from faults.test_process import in_transaction
+from waiting import wait_until
 from work import lines_run
 
 from target_postgres.target import TargetPostgres
@@ -38,3 +40,20 @@ def test_a_further_stream_costs_what_each_one_did(database: str, caplog: pytest.
         few, more, most = (lines_of_a_load(database, f"s{n}", n * STEP, note) for n in (1, 2, 3))
         assert (most - 2 * more + few) / STEP**2 < MOST, note
     assert query(database, "SELECT note FROM s3.orders_44") == [("changed",)]
+
+
+def test_runs_at_once_wait_for_nothing_of_each_other(database: str) -> None:
+    """What is to be loaded side by side is a run of its own (decision 64): one makes its tables, commits and ends while another's unit is open."""
+    one = [SCHEMA("one", FIELDS, ["id"]), RECORD("one", {"id": 1, "note": "a"}), STATE({"at": 1})]
+    other = [SCHEMA("other", FIELDS, ["id"]), RECORD("other", {"id": 1, "note": "b"}), STATE({"at": 2})]
+    load(database, *one, pipeline="first").expect(0)
+    with running(database, pipeline="first") as target:
+        target.send(lines(*one))
+        wait_until(lambda: in_transaction(database), "the rows in the unit")
+        for _ in range(2):  # into a table that is made, and into one that is there
+            load(database, *other, pipeline="second", lock_timeout_seconds=1).expect(0)
+        target.finish().expect(0)
+    assert table(database, "one", "note") == [("a",)]
+    assert table(database, "other", "note") == [("b",)]
+    states = "SELECT pipeline, state::text FROM _singerkit_state ORDER BY 1"
+    assert query(database, states) == [("first", '{"at": 1}'), ("second", '{"at": 2}')]
