@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import shorten
 
-__all__ = ["beginning", "counted", "ended"]
+__all__ = ["beginning", "counted", "ended", "visible"]
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 _SHORT = 160
 """Characters of a warning that are repeated at the end of a run."""
@@ -18,6 +21,11 @@ def beginning(sentence: str) -> str:
 def counted(number: int, thing: str) -> str:
     """Return `1 row`, `2 rows`, `10,000 rows`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def visible(line: str) -> str:
+    """Return a line of others with `\\x1b` for a control character, which would write over what stands on a terminal."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", line)
 
 
 def ended(sentence: str) -> str:

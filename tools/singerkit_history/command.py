@@ -19,6 +19,7 @@ from singerkit_shell.arguments import Command
 from singerkit_shell.errors import UsageError
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
+from singerkit_shell.words import visible
 from singerkit_state.runs import Run, as_json
 
 __all__ = ["history"]
@@ -85,20 +86,22 @@ def history(
         runs = [run for run in runs if run.started >= moment]
     _show(runs[:last], as_lines=as_lines)
     for problem in problems:
-        click.echo(f"WARNING {redactor.mask(problem.why)}", err=True)
+        click.echo(f"WARNING {visible(redactor.mask(problem.why))}", err=True)
     return worst_of(problems).code
 
 
 def _moment(since: str) -> datetime:
-    if re.fullmatch(DURATION.strip("^$"), since):
-        return datetime.now(UTC) - timedelta(seconds=seconds_of(since))
     try:
+        if re.fullmatch(DURATION.strip("^$"), since):
+            return datetime.now(UTC) - timedelta(seconds=seconds_of(since))
         at = datetime.fromisoformat(since)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise UsageError(
             f"Expected a moment such as 2026-11-28 or 2026-11-28T21:00:00Z, or a length of time such as 36h, at `--since`, got `{since[:40]}`."
         ) from None
-    return at.astimezone()  # without an offset: of this machine's clock, as the table shows it
+    return (
+        at if at.tzinfo else at.astimezone()
+    )  # without an offset: of this machine's clock, as the table shows it
 
 
 def _show(runs: Sequence[Run], *, as_lines: bool) -> None:
@@ -112,8 +115,7 @@ def _show(runs: Sequence[Run], *, as_lines: bool) -> None:
     is_terminal = sys.stdout.isatty()
     in_colour = is_terminal and not os.environ.get("NO_COLOR")
     for line in lines_of(runs, shutil.get_terminal_size().columns if is_terminal else None):
-        click.echo(
-            click.style(redactor.mask(line.words), fg=line.colour) if in_colour else redactor.mask(line.words)
-        )
+        words = visible(redactor.mask(line.words))
+        click.echo(click.style(words, fg=line.colour) if in_colour else words)
         for below in line.below:
-            click.echo(redactor.mask(below))
+            click.echo(visible(redactor.mask(below)))

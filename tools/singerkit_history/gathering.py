@@ -19,10 +19,13 @@ from singerkit_shell.configfile import variables_beside
 from singerkit_shell.errors import UsageError
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import CONFIG_PATHS
+from singerkit_shell.variables import stand_ins
 from singerkit_state.runs import Run
 from singerkit_state.shards import Shard
 
 __all__ = ["runs_of_file", "runs_of_target"]
+
+_NOT_HERE = "not-set-here"
 
 
 def runs_of_target(
@@ -45,7 +48,11 @@ def runs_of_file(
 ) -> tuple[list[Run], list[Outcome]]:
     path, named = file_and_names(words)
     ctx.meta[CONFIG_PATHS] = [path]
-    plan = read_plan(path)
+    stand_ins.text = _NOT_HERE  # taps are not asked, and what is noted needs no variable of theirs
+    try:
+        plan = read_plan(path)
+    finally:
+        stand_ins.text = None
     names = chosen_of(plan, named)
     env = {**variables_beside(plan.path), **os.environ}
     found, missing = find_programs(plan, names, env, stop_flag, tries_configs=False)

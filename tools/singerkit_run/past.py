@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from singerkit_run.pipe import sentence_in
 from singerkit_run.planfile import Plan, Program
 from singerkit_run.programs import Found
 from singerkit_run.record import of_runner
+from singerkit_shell.configfile import read_text
 from singerkit_shell.signals import StopFlag
 from singerkit_state.runs import Run, from_json
 from singerkit_state.shards import pipeline_and_shard
@@ -24,6 +26,8 @@ __all__ = ["Heard", "Question", "ask", "noted_by_runner", "of_pipelines", "quest
 
 _SECONDS = 120.0
 _AT_A_TIME = 4
+_PIPELINE = "SINGERKIT_PIPELINE"
+_LONGEST_CONFIG = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,25 @@ class Heard:
 
 def questions_of(plan: Plan, names: Iterable[str], found: Mapping[str, Found]) -> list[Question]:
     """Return one for each target of ours that pipelines load into, however many do."""
-    targets = [plan.pipelines[name].target for name in names]
+    targets = [(name, plan.pipelines[name].target) for name in names]
     return list(
         dict.fromkeys(
-            Question(_called(found[one.exec].path, one), plan.folder, tuple(sorted(one.env.items())))
-            for one in targets
+            Question(
+                _called(found[one.exec].path, one), plan.folder, tuple(sorted(_env_of(name, one).items()))
+            )
+            for name, one in targets
             if found[one.exec].is_ours
         )
     )
+
+
+def _env_of(name: str, target: Program) -> Mapping[str, str]:
+    """Return the environment of a target, with the name of the pipeline where its config takes that from there, as in each run."""
+    for path in target.configs:
+        with contextlib.suppress(OSError, ValueError):
+            if _PIPELINE in read_text(path, _LONGEST_CONFIG):
+                return {_PIPELINE: name, **target.env}
+    return target.env
 
 
 def _called(path: str, target: Program) -> tuple[str, ...]:

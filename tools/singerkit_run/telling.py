@@ -16,7 +16,7 @@ from singerkit_run.progress import ERASED, Progress
 from singerkit_run.tries import Result, Telling
 from singerkit_shell.aligned import aligned
 from singerkit_shell.secrets import redactor
-from singerkit_shell.words import counted
+from singerkit_shell.words import counted, visible
 
 __all__ = ["Teller", "summary", "verdict"]
 
@@ -61,7 +61,11 @@ class Teller:
 
     def say(self, line: str) -> None:
         with self._lock:
-            print(f"{ERASED if self._is_terminal else ''}{redactor.mask(line)}", file=sys.stderr, flush=True)
+            print(
+                f"{ERASED if self._is_terminal else ''}{visible(redactor.mask(line))}",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def _end(result: Result) -> str:

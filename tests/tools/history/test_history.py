@@ -18,6 +18,7 @@ from waiting import wait_until
 from singerkit_history.command import history
 from singerkit_history.table import lines_of
 from singerkit_run.joining import joined
+from singerkit_shell.errors import UsageError
 from singerkit_state.runs import Run, StreamRun
 
 AT = datetime(2026, 11, 28, 3, 0, tzinfo=UTC)
@@ -141,6 +142,31 @@ def test_the_table_has_room(width: int | None) -> None:
     assert " ".join(" ".join(second.below).split()) == ("The API did not answer within 60 s. " * 4).strip()
     assert ("bookmark before" in header.words) == (width is None)
     assert (first.colour, second.colour) == (None, "red")
+
+
+def test_runs_are_shown_without_the_variables_of_the_tap_and_with_the_pipeline_in_a_config_of_a_target(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.add("orders", schema(), record(1), state(1))
+    project.pipelines["orders"]["tap"]["env"] = {"TOKEN": "${API_TOKEN}"}
+    (project.folder / "orders.json").write_text('{"destination_path": "rows/${SINGERKIT_PIPELINE}"}')
+    assert project.run(API_TOKEN="tok-4711")[0] == 0
+    [run] = asked()
+    assert run["streams"]["a"]["rows"] == 1
+
+
+def test_what_a_program_says_moves_no_cursor(project: Project) -> None:
+    project.add("orders", r"printf '\033[31mred\033]0;title\007\n' >&2", "exit 65")
+    code, said = project.run()
+    assert (code, "\x1b" in said, r"\x1b[31mred\x1b]0;title\x07" in said) == (65, False, True)
+    shown = CliRunner().invoke(history, [], standalone_mode=False)
+    assert (r"\x1b[31mred" in shown.stdout, "\x1b" in shown.stdout) == (True, False)
+
+
+def test_a_length_of_time_beyond_all_calendars_is_a_mistake(project: Project) -> None:
+    project.write()
+    result = CliRunner().invoke(history, ["--since", "99999999999d"], standalone_mode=False)
+    assert isinstance(result.exception, UsageError)
 
 
 def test_shards_are_runs_of_their_pipeline(project: Project) -> None:
