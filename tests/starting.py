@@ -15,7 +15,6 @@ import ctypes
 import inspect
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -41,9 +40,7 @@ ENTRIES = {
 BIN = Path(sys.executable).parent
 READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC", "GLIBC")
 """Variables that begin so have their effect before the first line of Python."""
-CLONE_PARENT = 0x8000
-CLONE = {"x86_64": 56, "aarch64": 220}
-"""The number of the system call on each architecture."""
+PR_SET_CHILD_SUBREAPER = 36
 SECONDS = 120.0
 """How long a start may take, the imports of the first one included, before the tests end instead of hanging."""
 
@@ -62,11 +59,7 @@ def really() -> Iterator[None]:
 
 def fork_executables() -> None:
     """Let `subprocess` start them so from now on, in this process."""
-    if (
-        sys.platform != "linux"
-        or os.uname().machine not in CLONE
-        or os.environ.get("SINGERKIT_START") == "real"
-    ):
+    if sys.platform != "linux" or os.environ.get("SINGERKIT_START") == "real":
         return
     execute = subprocess.Popen._execute_child  # type: ignore[attr-defined]  # the one place that all starts pass
     names = inspect.signature(execute)
@@ -116,6 +109,7 @@ class Server:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self.environment = dict(os.environ)  # a test may change it before the first request
+        self._libc = ctypes.CDLL(None)
 
     def fork(
         self, args: Any, env: Mapping[Any, Any] | None, cwd: Any, descriptors: tuple[int, int, int]
@@ -129,10 +123,15 @@ class Server:
         with self._lock:
             if self._socket is None:
                 self._socket = self._started()
-            data = json.dumps(request).encode() + b"\n"
-            sent = socket.send_fds(self._socket, [data], given)
-            self._socket.sendall(data[sent:])
-            answer = self._socket.recv(100)
+            # The child's parent ends at once, and the child becomes ours: to be waited for like any other.
+            self._libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            try:
+                data = json.dumps(request).encode() + b"\n"
+                sent = socket.send_fds(self._socket, [data], given)
+                self._socket.sendall(data[sent:])
+                answer = self._socket.recv(100)
+            finally:
+                self._libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
         pid = int(answer or 0)
         if not pid:
             raise RuntimeError("the process that forks our executables has ended (tests/starting.py)")
@@ -157,7 +156,7 @@ class Server:
 
 
 def serve(connection: socket.socket) -> None:
-    """Fork a process for each request, and tell its number."""
+    """Fork a grandchild for each request; tell its number once its parent has ended."""
     sys.path.insert(0, str(Path(__file__).parent))
     from faults.torture.zygote import imported
 
@@ -169,30 +168,19 @@ def serve(connection: socket.socket) -> None:
         while not data.endswith(b"\n"):
             data += connection.recv(1 << 16)
         request = json.loads(data)
-        if (pid := fork_sibling()) == 0:
-            os.close(connection.detach())
-            be(mains, request, descriptors)
-        for descriptor in descriptors:
+        read, write = os.pipe()
+        if (child := os.fork()) == 0:
+            if (grandchild := os.fork()) == 0:
+                for descriptor in (read, write, connection.detach()):
+                    os.close(descriptor)
+                be(mains, request, descriptors)
+            os.write(write, str(grandchild).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        for descriptor in (*descriptors, write):
             os.close(descriptor)
-        connection.sendall(str(pid).encode())
-
-
-def fork_sibling() -> int:
-    """`os.fork`, but the parent of the child is ours: who waits for it is the process of the tests.
-
-    A child that is handed on by a parent that ends would do it, too, and half of what a short run takes is a fork.
-    """
-    python = ctypes.pythonapi
-    python.PyOS_BeforeFork()
-    clone = ctypes.c_long(CLONE[os.uname().machine])
-    pid = int(ctypes.PyDLL(None).syscall(clone, ctypes.c_long(CLONE_PARENT | signal.SIGCHLD), 0, 0, 0, 0))
-    if pid == 0:
-        python.PyOS_AfterFork_Child()
-    else:
-        python.PyOS_AfterFork_Parent()
-    if pid < 0:
-        raise OSError("no process could be forked")
-    return pid
+        connection.sendall(os.read(read, 20))
+        os.close(read)
 
 
 def be(mains: Mapping[str, Any], request: Mapping[str, Any], descriptors: list[int]) -> None:
