@@ -18,6 +18,7 @@ from singerkit_target.outcomes import Outcome
 from singerkit_wire.stream import Stream
 from target_postgres import ddl
 from target_postgres.changes import change_of
+from target_postgres.columns import ExistingColumn, columns_of
 from target_postgres.faults import NotDone
 from target_postgres.merge import Gone, Note, differ, take_together
 from target_postgres.parts import Rows
@@ -70,21 +71,36 @@ def retype(cursor: Cursor, former: Table, table: Table) -> None:
     """Give the rows that wait the types that their columns have got in the table."""
     field_of = {table.columns[column.name]: column for column in table.given.columns}
     for part in table.parts:
-        changed = [
-            short
-            for short in (part.columns if isinstance(part, Rows) else ())
-            if short in table.types and table.types[short] != former.types[short]
-        ]
-        for short in changed:
-            stage = Identifier("pg_temp", part.stage)  # type: ignore[union-attr]  # of rows
-            change = change_of(field_of[short], former.held[short], table.held[short])
+        if not isinstance(part, Rows):
+            continue
+        stage = Identifier("pg_temp", part.stage)
+        for short, held in _held_otherwise(cursor, former, table, part, stage).items():
+            change = change_of(field_of[short], held, table.held[short])
             name, type_ = Identifier(short), table.types[short]
             using = (
                 SQL("{}::{}").format(name, SQL(type_))
                 if change is None
-                else change.expression(name, former.held[short], type_)
+                else change.expression(name, held, type_)
             )
             ddl.change_column(cursor, stage, short, type_, using)
+
+
+def _held_otherwise(
+    cursor: Cursor, former: Table, table: Table, part: Rows, stage: Identifier
+) -> dict[str, ExistingColumn]:
+    """Return the columns of rows that wait whose types are others now, as they are held; one that the former SCHEMA left out tells itself what it is."""
+    named = [short for short in part.columns if short in table.types]
+    found = {
+        short: former.held[short]
+        for short in named
+        if short in former.types and table.types[short] != former.types[short]
+    }
+    if left_out := [short for short in named if short not in former.types]:
+        cursor.execute("SELECT %s::regclass::oid", [stage.as_string(cursor)])
+        (oid,) = cursor.fetchone() or (0,)
+        there = columns_of(cursor, oid)
+        found |= {short: there[short] for short in left_out if there[short].type != table.held[short].type}
+    return found
 
 
 def note_rest(cursor: Cursor, table: Table, note: Note) -> None:

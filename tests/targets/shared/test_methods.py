@@ -315,6 +315,32 @@ def test_values_that_wait_are_not_cast_where_a_schema_gives_their_column_another
             assert _is_same(TYPED[type_][1], [stored["c"], stored.get("c__text")]), (stream, row)
 
 
+@pytest.mark.parametrize("method", ["overwrite", "delete+insert"])
+def test_a_column_that_a_schema_leaves_out_for_a_while_keeps_what_waits(
+    target: Database, method: str
+) -> None:
+    """Such a run of target-postgres ended with 70, each time."""
+    sent: list[Any] = []
+    seconds = [INTEGER, {"type": ["number", "null"]}, {"type": ["string", "null"]}]
+    for stream, second in zip("abc", seconds, strict=True):
+        sent += [
+            SCHEMA(stream, {"id": INTEGER, "c": INTEGER}, ["id"]),
+            RECORD(stream, {"id": 1, "c": 5}),
+            SCHEMA(stream, {"id": INTEGER}, ["id"]),
+            RECORD(stream, {"id": 2}),
+            SCHEMA(stream, {"id": INTEGER, "c": second}, ["id"]),
+            RECORD(stream, {"id": 3, "c": {"a": 6, "b": 1.5, "c": "x"}[stream]}),
+        ]
+    sets = {"replace_by": {"*": ["id"]}} if method == "delete+insert" else {}
+    target.run(*sent, STATE({"bookmarks": {}}), load_method=method, end_of_input="state", **sets).expect(0)
+    for stream, last in zip("abc", (6, 1.5, "x"), strict=True):
+        found = target.query(f'SELECT CAST(to_json(t) AS VARCHAR) FROM "{stream}" AS t ORDER BY id')
+        one, two, three = (json.loads(row) for (row,) in found)
+        assert _is_same(5, [one["c"], one.get("c__text")])
+        assert two["c"] is None
+        assert _is_same(last, [three["c"], three.get("c__text")])
+
+
 def _is_same(value: Any, stored: list[Any]) -> bool:
     """Whether a value stands in its column or beside it, as itself or as its text."""
     texts = [str(one).replace(" ", "") for one in stored if one is not None]
