@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
@@ -49,6 +49,8 @@ class Begun(Generic[_R]):
     reached: Reached
     accepts_gone_rows: bool = False
     holding: frozenset[str] = frozenset()
+    of_others: tuple[Reached, ...] = ()
+    """What the states of other shards said, whose rows are in the same tables."""
 
     @classmethod
     def with_row(cls, row: _R) -> Begun[_R]:
@@ -57,7 +59,12 @@ class Begun(Generic[_R]):
 
     def starting_over(self, *, always: bool) -> Begun[_R]:
         """The same, where no table has to hold anything; ``always``: not even what the run itself has committed."""
-        return Begun(replace(self.row, loaded=frozenset()), NOTHING, always)
+        of_others = () if always else self.of_others
+        return Begun(replace(self.row, loaded=frozenset()), NOTHING, always, of_others=of_others)
+
+    def beside(self, states: Iterable[str | None]) -> Begun[_R]:
+        """The same beside other shards, which have these states."""
+        return replace(self, of_others=tuple(map(reached, states)))
 
     def noted(
         self, tables: Mapping[str, _T], emptied: Set[str], look: Callable[[Collection[_T]], frozenset[str]]
@@ -95,6 +102,8 @@ class Begun(Generic[_R]):
 
         ``lists_of``: the stream whose bookmark that is, where a table has the elements of its lists.
         """
+        if any(one.names(lists_of or stream) for one in self.of_others):
+            return lists_of is None or stream in (self.row.loaded or ())
         if not self.reached.names(lists_of or stream):
             return False
         if self.row.loaded is None:  # such tables are noted since there are any

@@ -147,6 +147,10 @@ class SqlLoader:
     def set_aside_in(self) -> str:
         return f"the table {self._settings.schema}.{REJECTS}"
 
+    def expect_rows_of(self, pipelines: Collection[str]) -> None:
+        states = self._guarded(self._states.texts, "reading the states of the other shards")
+        self._run = self._begun.beside(states[name] for name in pipelines if name in states)
+
     def pipelines(self, *, with_state: bool = False) -> Sequence[str]:
         return self._guarded(
             partial(self._states.pipelines, with_state=with_state), "reading the names of the pipelines"

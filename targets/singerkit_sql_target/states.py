@@ -188,6 +188,10 @@ class StateTable:
                 return False
         raise _fenced(row_after, found)
 
+    def texts(self, session: Session) -> dict[str, str | None]:
+        """Return the states of all pipelines."""
+        return dict(session.execute(f"SELECT pipeline, CAST(state AS text) FROM {self._table}"))
+
     def pipelines(self, session: Session, *, with_state: bool = False) -> list[str]:
         which = "WHERE state IS NOT NULL " if with_state else ""
         found = session.execute(f"SELECT pipeline FROM {self._table} {which}ORDER BY pipeline")

@@ -15,7 +15,7 @@ What an exception makes the loop do, unless a method says otherwise:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -196,6 +196,10 @@ class Loader(Protocol):
         Raises:
             LockHeldError: another run is at work (75).
         """
+        ...
+
+    def expect_rows_of(self, pipelines: Collection[str]) -> None:
+        """Have tables hold the rows, too, that the states of these other shards say were loaded. After `begin`."""
         ...
 
     def pipelines(self, *, with_state: bool = False) -> Sequence[str]:

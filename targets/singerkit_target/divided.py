@@ -8,6 +8,7 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_state.lineage import WaysOut
 from singerkit_state.shards import Shard, are_of_one, pipeline_and_shard, way_to_divide
 from singerkit_state.value import Mark
+from singerkit_target.contract import Loader
 from singerkit_target.siblings import Siblings
 
 __all__ = ["Divided", "check_set", "pipeline_of"]
@@ -67,6 +68,17 @@ class Divided:
                 f"Stream `{stream}` is {what}, and the run is of the shard {self._shard}, whose rows would take the place of those of all "
                 "others; nothing of it was written: load it with `upsert`, or read it without `--shard`."
             )
+
+    def others_in(self, loader: Loader) -> Sequence[str]:
+        """Return the other shards of this set that have a state, by the names of these."""
+        if self._shard.of == 1:
+            return ()
+        own = self._shard.called(self._name)
+        return [one for one in loader.pipelines(with_state=True) if one != own and are_of_one(one, own)]
+
+    def likewise(self, stream: str) -> str:
+        """Return what goes for the other shards of a stream, where its rows are read anew."""
+        return ", and likewise in all other shards before one of them runs" if self._has(stream) else ""
 
     def siblings(self, stream: str) -> Siblings | None:
         """Return the other shards that have a part of a stream.

@@ -426,6 +426,8 @@ class Load:
         self._repeats.begin(start, self._stored)
         self._overwrites.begin(start if mark else self._stored)
         loader = self._loader
+        if others := self._divided.others_in(self._loader):
+            self._loader.expect_rows_of(others)
         starts_over = check_start(
             pipeline, stored, start, mark, self._publisher, loader.was_former, self._ways(pipeline), self._log
         )
@@ -576,7 +578,7 @@ class Load:
         is_apart = has_part(self._stored, stream)
         return (
             f"read {'the stream' if is_apart else 'everything'} from the beginning with "
-            f"{self._ways_out().start_over(stream if is_apart else None)}"
+            f"{self._ways_out().start_over(stream if is_apart else None)}{self._divided.likewise(stream)}"
         )
 
     def _ways_out(self) -> WaysOut:

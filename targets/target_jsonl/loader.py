@@ -154,6 +154,9 @@ class JsonlLoader:
     def set_aside_in(self) -> str:
         return f"the file {self._folder / REJECTS}"
 
+    def expect_rows_of(self, pipelines: Collection[str]) -> None:
+        """A folder is of one shard."""
+
     def pipelines(self, *, with_state: bool = False) -> Sequence[str]:  # noqa: ARG002  a folder is of one
         found = manifest.read(self._folder)
         return () if found is None else (found.pipeline,)

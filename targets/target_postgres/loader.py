@@ -271,6 +271,14 @@ class PostgresLoader:
     def set_aside_in(self) -> str:
         return f"the table {self._settings.schema}.{rejects.TABLE}"
 
+    def expect_rows_of(self, pipelines: Collection[str]) -> None:
+        def texts(connection: Connection) -> list[str | None]:
+            with connection, connection.cursor() as cursor:
+                found = rows_of_state.rows(cursor, self._settings.schema, self._state_table)
+                return [row.state_text for row in found if row.pipeline in pipelines]
+
+        self._begun = self._begun.beside(self._call(texts, "reading the states of the other shards"))
+
     def pipelines(self, *, with_state: bool = False) -> Sequence[str]:
         def names(connection: Connection) -> list[str]:
             with connection, connection.cursor() as cursor:

@@ -163,6 +163,31 @@ def test_another_number_of_shards_is_refused_as_long_as_the_former_ones_have_sta
     assert query(database, "SELECT id FROM t ORDER BY id") == [(1,), (2,)]
 
 
+def test_a_table_that_was_emptied_is_missed_by_all_shards_until_all_of_them_begin_anew(database: str) -> None:
+    """What the first one that begins anew loads does not hide that the rows of another are gone."""
+
+    def start_over(number: int) -> None:
+        load(database, arguments=("--pipeline", f"p#{number}/3", "--start-over", "--stream", "t")).expect(0)
+
+    def shard(number: int, *, from_start: bool) -> Outcome:
+        begin = of_shard(number, 3, complete=not from_start)
+        return load(database, begin, *one_row(number), of_shard(number, 3, complete=True))
+
+    for number in (0, 1):
+        shard(number, from_start=True).expect(0)
+    query(database, "TRUNCATE t")
+    first = shard(2, from_start=True).expect(69).last_words
+    assert "The table public.t is empty" in first
+    assert "and likewise in all other shards before one of them runs" in first
+    shard(0, from_start=False).expect(69)
+    start_over(0)
+    shard(0, from_start=True).expect(69)
+    start_over(1)
+    for number in (0, 1, 2):
+        shard(number, from_start=True).expect(0)
+    assert query(database, "SELECT id FROM t ORDER BY id") == [(0,), (1,), (2,)]
+
+
 def test_shards_go_on_as_another_number_of_them(tmp_path: Path, database: str) -> None:
     """Rows with a key that come again replace themselves; those without one are sent by another shard now, and not again."""
     torture = ShardTorture(tmp_path, database, "divided", 3, 200, "upsert")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,9 @@ class AcmeLoader:
         self._saved = self._store.take(pipeline, self._run_id)
         self._reached = reached(self._saved.state)
         return self._saved.state
+
+    def expect_rows_of(self, pipelines: Collection[str]) -> None:
+        """What is gone is found in declare()."""
 
     def pipelines(self, *, with_state: bool = False) -> Sequence[str]:  # noqa: ARG002  none without
         return self._store.pipelines()
