@@ -149,6 +149,15 @@ class _Unit:
         after.take(message)
         return after
 
+    def forgetting(self) -> _Unit:
+        """Return this one as rows with other columns find it: a version that has begun and ended in the unit was never there."""
+        now = {
+            key: one if one.is_there else replace(one, versions=self.table.get(key, Entry()).versions)
+            for key, one in self.now.items()
+        }
+        rank = {key: known for key, known in self.rank.items() if key in now and now[key].is_there}
+        return replace(self, rank=rank, now=now)
+
     def brings_back(self, message: Message) -> bool:
         return message.fields is not None and bool(self.gone) and self.key(message) in self.gone
 
@@ -272,12 +281,15 @@ def possible(
     A history has of each unit of commit one version of a key, and how new a row was that is deleted is known within its unit, as long as all
     rows have the same columns, which are more with the first value of another type. ``is_struck``: rows of a load may have come before a connection was lost, and then a history ends no range for it.
     """
+    # Of a history what has begun in the unit is known as long as it holds.
     forgets = told.newest and told.takes_marked and way.method == "upsert"
     ways = [_Unit(way, told, dict(table)) for table in tables]
     for number, unit in enumerate(units, 1):
         for message in unit.messages:
             if forgets:
                 ways = _distinct([*ways, *(one.committed() for one in ways)])
+            elif told.newest and way.method == "history":
+                ways = _distinct([*ways, *(one.forgetting() for one in ways)])
             skips = message.fields is None and way.method == "history" and is_struck
             back = [one.taking(message, keeps_beside=True) for one in ways if one.brings_back(message)]
             ways = [*(one.taking(message) for one in ways), *back, *(ways if skips else [])]
