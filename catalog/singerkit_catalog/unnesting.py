@@ -299,7 +299,8 @@ def child_schema(
 ) -> dict[str, Any]:
     """Return the schema of the elements of lists; ``record`` is that which the lists are in."""
     above = {root_key(key): record.schema["properties"][key] for key in keys}
-    above |= {PARENT_POSITION: _INTEGER} if table.level > 1 else {}
+    # What is said of all elements of a record has none.
+    above |= {PARENT_POSITION: or_null(_INTEGER)} if table.level > 1 else {}
     above[POSITION] = _INTEGER
     own = {VALUE: _maybe(table.row.schema)} if table.is_scalar else _inside(table.row, False)
     wholes = {name: _maybe(one) for name, one in table.wholes().items() if name in whole}

@@ -59,6 +59,7 @@ def test_elements_have_rows_of_their_own(target: Database) -> None:
     ]
     outcome = target.run(ORDERS, *came, STATE({"n": 1}), **CHILDREN).expect(0)
     assert re.search(r"orders__items.*\b3 rows", outcome.stderr), outcome.stderr
+    assert "WARNING" not in outcome.stderr, "nothing is odd about lists inside of lists"
     assert target.query("SELECT * FROM orders ORDER BY id") == [(1,), (2,), (3,)]
     assert target.query(ITEMS) == [(1, 0, "a", 5), (1, 1, None, None), (1, 2, "c", None)]
     assert target.query(PARTS) == [(1, 0, 0, "x"), (1, 0, 1, "y"), (1, 2, 2, "z")]
