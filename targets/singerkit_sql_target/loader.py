@@ -26,7 +26,7 @@ from singerkit_sql_target.names import Places, check_alone, place_of
 from singerkit_sql_target.newest import told_of_older
 from singerkit_sql_target.rejects import REJECTS, RejectTable, Writer
 from singerkit_sql_target.runtable import RUNS, RunTable, runs_in
-from singerkit_sql_target.settings import Settings, unmet
+from singerkit_sql_target.settings import Settings, unmet, with_former
 from singerkit_sql_target.stage import Part, Position, Stage
 from singerkit_sql_target.states import HISTORY, TABLE, StateRow, StateTable
 from singerkit_sql_target.tables import Table, check_key, columns_of, fit_table, holds_rows, holds_values
@@ -116,6 +116,7 @@ class SqlLoader:
         self._histories = Histories(dialect, settings, self._unit_log)
         self._stage = Stage()
         self._tables: dict[str, Table] = {}
+        self._named: dict[str, Stream] = {}  # what former SCHEMAs of the run have named
         self._open: Session | None = None
         self._run: Begun[StateRow] | None = None
         self._safe: tuple[SafePoint, Position] | None = None
@@ -215,6 +216,8 @@ class SqlLoader:
     def declare(self, stream: Stream) -> Stream:
         """Fit the table to the stream, in transactions of its own; rows that wait keep the shape they came in."""
         former = self._tables.get(stream.name)
+        if former is not None:
+            self._named[stream.name] = with_former(self._named.get(stream.name), former.given)
         self._places.take(stream.name)
         start_over = self._ways(self._row.pipeline).start_over(stream.lists_of or stream.name)
         # What is gone of an overwritten one comes again with the whole load.
@@ -552,8 +555,9 @@ class SqlLoader:
     def unmet(self) -> list[str]:
         """What the config says of streams and columns that the run did not have, what it does not say of those without a key, and how many rows were older."""
         streams = {name: table.given for name, table in self._tables.items()}
+        named = {name: with_former(self._named.get(name), given) for name, given in streams.items()}
         return [
-            *unmet(self._settings, streams),
+            *unmet(self._settings, named),
             *told_of_keyless(self._settings, streams, self._began_with),
             *told_of_older(self.outcomes.known(), self._settings.newest_by),
         ]

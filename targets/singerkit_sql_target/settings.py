@@ -18,7 +18,7 @@ from singerkit_sql_target.scopes import SCOPES, Scope, Scopes, scope_problems, s
 from singerkit_wire.conflicts import Conflicts, OnConflict
 from singerkit_wire.stream import Stream
 
-__all__ = ["SETTINGS", "Settings", "conflicts_of", "problems", "settings_of"]
+__all__ = ["SETTINGS", "Settings", "conflicts_of", "problems", "settings_of", "with_former"]
 
 EXISTING = "existing"
 """What `column_types` says for the type that a column has in its table."""
@@ -210,6 +210,14 @@ def conflicts_of(
     return Conflicts(
         of, takes_unstorable="on_unstorable" not in given, takes_no_json="on_type_conflict" in given
     )
+
+
+def with_former(former: Stream | None, stream: Stream) -> Stream:
+    """Return a stream with the columns, too, that an earlier SCHEMA of the run has named, and this one does not."""
+    if former is None:
+        return stream
+    more = [column for column in former.columns if column.name not in stream.column_names]
+    return replace(stream, columns=(*stream.columns, *more)) if more else stream
 
 
 def unmet(settings: Settings, streams: Mapping[str, Stream]) -> list[str]:

@@ -25,7 +25,7 @@ from singerkit_sql_target.names import Places, check_alone, place_of
 from singerkit_sql_target.newest import told_of_older
 from singerkit_sql_target.rejects import Writer
 from singerkit_sql_target.runtable import RUNS, RunTable
-from singerkit_sql_target.settings import Settings, unmet
+from singerkit_sql_target.settings import Settings, unmet, with_former
 from singerkit_sql_target.versions import Others, Versions
 from singerkit_state.lineage import WaysOut
 from singerkit_state.postgres import history
@@ -150,6 +150,7 @@ class PostgresLoader:
         self._incoming = Incoming(settings, self._versions)
         self._lists = Lists(WORDS, settings, log)
         self._tables: dict[str, Table] = {}
+        self._named: dict[str, Stream] = {}  # what former SCHEMAs of the run have named
         self._declared = 0
         self._open_session: Session | Unopened = Unopened()
         self._begun = _NOT_BEGUN
@@ -339,6 +340,8 @@ class PostgresLoader:
     def declare(self, stream: Stream) -> Stream:
         """Fit the table to the stream, before the unit where nothing of the unit is in the table yet."""
         former = self._tables.get(stream.name)
+        if former is not None:
+            self._named[stream.name] = with_former(self._named.get(stream.name), former.given)
         self._places.take(stream.name)
         if not self._settings.loads_extra:
             self._upkeep.check(stream)
@@ -851,8 +854,9 @@ class PostgresLoader:
     def unmet(self) -> list[str]:
         """What the config says of streams and columns that the run did not have, what it does not say of those without a key, and how many rows were older."""
         streams = {name: table.given for name, table in self._tables.items()}
+        named = {name: with_former(self._named.get(name), given) for name, given in streams.items()}
         return [
-            *unmet(self._settings, streams),
+            *unmet(self._settings, named),
             *told_of_keyless(self._settings, streams, self._began_with),
             *told_of_older(self.outcomes.known(), self._settings.newest_by),
         ]

@@ -348,3 +348,12 @@ def _is_same(value: Any, stored: list[Any]) -> bool:
         "2024-01-01" in one and ("10:00:00+02" in one or "08:00:00" in one) for one in texts
     )
     return value in stored or moment or str(value) in texts or json.dumps(value).replace(" ", "") in texts
+
+
+def test_a_column_that_an_earlier_schema_of_the_run_has_named_is_met(target: Database) -> None:
+    wide, narrow = (SCHEMA("o", dict.fromkeys(names, INTEGER), ["id"]) for names in (("id", "v"), ("id",)))
+    sent = [wide, *rows((1, 1)), narrow, RECORD("o", {"id": 2}), STATE({"n": 1})]
+    named = "integer" if target.schema == "public" else "INTEGER"
+    outcome = target.run(*sent, column_types={"o.v": named, "o.w": named}).expect(0)
+    assert "`column_types` names `o.w`" in outcome.stderr
+    assert "`column_types` names `o.v`" not in outcome.stderr
