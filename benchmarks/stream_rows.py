@@ -80,9 +80,18 @@ class _Postgres:
         for _ in range(1 + stream.again):
             before = _children_of(self._postmaster)
             client = _forked(TargetPostgres, config, stream, count)
-            time.sleep(0.1)  # the session ends behind its client, and counts when it has ended
+            self._wait_for_its_end()
             cost = _Cost(client, _children_of(self._postmaster) - before)
         return cost
+
+    def _wait_for_its_end(self) -> None:
+        """The session ends behind its client, since it drops its stages first, and counts when it has ended."""
+        others = (
+            "select 1 from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
+        )
+        while self._database.query(others):
+            time.sleep(0.1)
+        time.sleep(0.1)  # the process itself
 
 
 class _DuckDB:
