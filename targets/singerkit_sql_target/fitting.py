@@ -135,6 +135,26 @@ class Fitting:
             refuse_renamed(self.settings.naming, self.stream.name, columns, existing.columns, self._renaming)
             refuse_exchanged(self.words, self.stream.name, columns, existing.columns, self.quoted)
 
+    def tell_left_columns(self, existing: Existing | None, columns: Collection[str]) -> None:
+        """Warn of columns of a table of lists that no field goes to: an element has its place alone, and takes over what stood there."""
+        if self.stream.lists_of is None or self.stream.is_unnamed or existing is None or existing.is_empty:
+            return
+        left = [
+            name
+            for name, column in existing.columns.items()
+            if name not in columns
+            and column.comment is None
+            and not (name.startswith("_") or column.is_generated)
+        ]
+        if left:
+            self.log.warning(
+                "The table %s of lists of stream `%s` has %s, which this SCHEMA does not name: an element that comes keeps there what the one before "
+                "it at its position had; have the tap name them, or drop them.",
+                self.where,
+                self.stream.lists_of,
+                quoted(left),
+            )
+
     def _renaming(self, former: str, column: str) -> str:
         return f"ALTER TABLE {self.quoted} RENAME COLUMN {self.words.quote(former)} TO {self.words.quote(column)}"
 

@@ -216,6 +216,7 @@ def fit_table(
         columns, every = _columns_of(fitting, there, metadata)
     stream = fitting.stream
     fitting.check_renamed(existing, {field: columns[field] for field in stream.fields})
+    fitting.tell_left_columns(existing, columns.values())
     keys = tuple(columns[key] for key in settings.key(stream))
     history: tuple[str, ...] = ()
     if settings.keeps_history(stream.name):

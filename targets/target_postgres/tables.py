@@ -201,6 +201,7 @@ def fit_table(
     stream = with_variants_of(fitting, {} if existing is None else existing.columns)
     columns, types = named_types(stream)
     fitting.check_renamed(existing, {field: columns[field] for field in stream.fields})
+    fitting.tell_left_columns(existing, columns.values())
     if existing is not None:
         stream = replace(fitting, stream=stream).held_to_contract(columns, existing.columns)
         columns, types = named_types(stream)

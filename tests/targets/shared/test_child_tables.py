@@ -95,6 +95,18 @@ def test_a_record_brings_all_elements_of_its_lists(target: Database) -> None:
     assert "--start-over --stream orders`" in missing.last_words
 
 
+def test_a_field_of_elements_that_no_schema_names_any_more_is_told(target: Database) -> None:
+    fewer = json.loads(json.dumps(ORDERS))
+    del fewer["schema"]["properties"]["items"]["items"]["properties"]["sku"]
+    said = target.run(ORDERS, order(1, item("a", "x")), STATE({"n": 1}), **CHILDREN).expect(0)
+    assert "does not name" not in said.stderr
+    said = target.run(fewer, order(1, {"price": {"cents": 3}}), STATE({"n": 2}), **CHILDREN).expect(0)
+    assert (
+        "orders__items of lists of stream `orders` has `sku`, which this SCHEMA does not name" in said.stderr
+    )
+    assert target.query(ITEMS) == [(1, 0, "a", 3)]
+
+
 def test_a_list_that_is_left_out(target: Database) -> None:
     left_out = RECORD("orders", {"id": 1, "tags": ["t"]})
     target.run(ORDERS, order(1, item("a", "x")), STATE({"n": 1}), **CHILDREN).expect(0)
