@@ -57,8 +57,13 @@ def batches_of(
     if missing is Missing.APPEND or not stream.key_properties:
         return [Batch(columns, [_nulls_for_missing(row) for row in rows], first_line)]
     gone = _place_of(DELETED_AT, columns)
-    if missing is Missing.NULL:
-        undeclared = [index for index, column in enumerate(stream.columns) if not column.is_declared]
+    is_of_lists = (
+        stream.lists_of is not None
+    )  # an element comes whole, at a place that says nothing of the one before it
+    if missing is Missing.NULL or is_of_lists:
+        undeclared = [
+            index for index, column in enumerate(stream.columns) if not (column.is_declared or is_of_lists)
+        ]
         rows = [row if _says_gone(row, gone) else _nulls_for_missing(row, undeclared) for row in rows]
     if gone is not None:
         rows = [_there(row, gone) for row in rows]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from conformance.singer import RECORD, SCHEMA, STATE
 from targets.shared.test_databases import Database, target
 
@@ -101,10 +102,12 @@ def test_a_field_of_elements_that_no_schema_names_any_more_is_told(target: Datab
     said = target.run(ORDERS, order(1, item("a", "x")), STATE({"n": 1}), **CHILDREN).expect(0)
     assert "does not name" not in said.stderr
     said = target.run(fewer, order(1, {"price": {"cents": 3}}), STATE({"n": 2}), **CHILDREN).expect(0)
+    assert target.query(ITEMS) == [(1, 0, None, 3)]
+    target.query("ALTER TABLE orders__items ALTER COLUMN sku SET DEFAULT 'a'")
+    said = target.run(fewer, order(1, {"price": {"cents": 4}}), STATE({"n": 3}), **CHILDREN).expect(0)
     assert (
         "orders__items of lists of stream `orders` has `sku`, which this SCHEMA does not name" in said.stderr
     )
-    assert target.query(ITEMS) == [(1, 0, "a", 3)]
 
 
 def test_a_list_that_is_left_out(target: Database) -> None:
@@ -461,3 +464,26 @@ def test_both_ways_give_the_same_lines() -> None:
             assert lines_of(fast, records) == lines_of(slow, records), seed
             compared += 1
     assert compared > 60
+
+
+@pytest.mark.parametrize("missing", ["keep", "null"])
+def test_an_element_has_nothing_of_the_one_that_was_at_its_place(target: Database, missing: str) -> None:
+    def sent(*fields: str) -> dict[str, Any]:
+        item = {"type": "object", "properties": dict.fromkeys(fields, TEXT)}
+        return SCHEMA("o", {"id": INTEGER, "l": {"type": "array", "items": item}}, ["id"])
+
+    def load(number: int, schema: dict[str, Any], *items: Any, **more: Any) -> list[Any]:
+        row = RECORD("o", {"id": 1, "l": list(items)})
+        target.run(
+            schema, row, STATE({"n": number}), nested="child_tables", missing_fields=missing, **more
+        ).expect(0)
+        return target.query("SELECT _position, sku, color FROM o__l ORDER BY 1")
+
+    load(1, sent("sku", "color"), {"sku": "a", "color": "red"}, {"sku": "b", "color": "blue"})
+    assert load(2, sent("sku"), {"sku": "b"}) == [(0, "b", None)]
+    load(3, sent("sku"), {"sku": "b", "color": "red"}, {"sku": "c"}, extra="load")
+    assert load(4, sent("sku"), {"sku": "c"}, {"sku": "d", "color": "green"}, extra="load") == [
+        (0, "c", None),
+        (1, "d", "green"),
+    ]
+    assert load(5, sent("sku"), {"sku": "e"}, extra="load") == [(0, "e", None)]
