@@ -206,7 +206,7 @@ class _Unit:
         elif self.told.newest:
             self.rank[key] = self.known_order(key, entry) if goes else None
         if goes:
-            if entry.is_there and self.way.method == "upsert":
+            if entry.is_there:
                 self.gone[key] = entry.row
             self.now[key] = replace(entry, is_there=False, mark=False)
             return
@@ -295,7 +295,7 @@ def possible(
             ways = [*(one.taking(message) for one in ways), *back, *(ways if skips else [])]
             ways = _distinct(ways) if back else ways
         after = [one.committed() for one in ways]
-        is_seen = way.method == "history" or forgets
+        is_seen = way.method == "history" or told.takes_marked
         ways = _distinct([*after, *(ways if is_seen and number < len(units) else [])])
     return [one.table for one in ways]
 
