@@ -112,8 +112,13 @@ def _messages(wire: bytes, size: int) -> tuple[list[Seen], str]:
         # Records after the last other message are given up with the line that is none: they wait in a run or not.
         while found and found[-1][0] == "RECORD":
             found.pop()
-        return found, str(error)
-    return found, ""
+        return _in_order(found), str(error)
+    return _in_order(found), ""
+
+
+def _in_order(found: list[Seen]) -> list[Seen]:
+    """As they came: between two other messages a chunk gives the records of each stream together."""
+    return sorted(found, key=lambda seen: seen[2])
 
 
 def _compare_with_plain_reading(wire: bytes, seen: tuple[list[Seen], str]) -> None:

@@ -89,7 +89,8 @@ def test_a_run_whose_runner_is_killed_is_killed(project: Project) -> None:
     process.communicate()
     wait_until(lambda: not project.living())
     [run] = asked()
-    assert (run["result"], run["streams"]["a"]["rows"]) == ("killed", 1)
+    loaded = len(project.rows("orders"))  # whether the target has read it yet is up to the machine
+    assert (run["result"], run["streams"]["a"]["rows"] if loaded else 0) == ("killed", loaded)
 
 
 def test_a_history_that_cannot_be_written_is_told_of_and_changes_nothing(project: Project) -> None:
