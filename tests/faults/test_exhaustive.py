@@ -17,8 +17,8 @@ from faults.torture.inject import NoCompilerError, library
 from faults.torture.modes import Mode
 
 GIVEN = os.environ.get("SINGERKIT_KILLS", "")
-STEP = 75
-FEW = 450
+STEP = 150
+FEW = 900
 """Step of the sample with another way to load, a different one with each offset."""
 MODES = (
     "append,keep",

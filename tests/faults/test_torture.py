@@ -28,7 +28,7 @@ from faults.torture.server import PASSWORD
 from faults.torture.source import TOKEN, HttpFault, Source
 from faults.torture.sqlite_cases import SqliteCase, SqliteSource
 
-CHUNKS = 5
+CHUNKS = 3
 FAULTS = 24
 """Faults that strike in each chunk; together 120."""
 FEW_FAULTS = 4

@@ -41,6 +41,11 @@ def init(*words: str) -> str:
     return done.output
 
 
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+"""Without what `make test` gives to those that it starts: another make would take itself for a part of it."""
+ENVIRONMENT["PATH"] = f"{BIN}:{os.environ['PATH']}"
+
+
 def ran(folder: Path, *command: str) -> str:
     done = subprocess.run(
         command,
@@ -49,7 +54,7 @@ def ran(folder: Path, *command: str) -> str:
         text=True,
         timeout=120,
         check=False,
-        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
+        env=ENVIRONMENT,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
