@@ -91,11 +91,12 @@ def test_a_variable_that_names_no_setting_is_refused(executable: str, variable: 
     assert VALUE not in outcome.stderr
 
 
-def test_a_variable_that_nobody_reads_is_told(tmp_path: Path) -> None:
+def test_a_variable_that_nobody_reads_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting in the environment counts with `--config ENV` only; without it, it must not seem to."""
     config = tmp_path / "config.json"
     config.write_text("{}")
     target = str(Path(sys.executable).with_name("target-jsonl"))
+    monkeypatch.chdir(tmp_path)  # where it loads without a `destination_path`
     environment = {"TARGET_JSONL_DESTINATION_PATH": VALUE, "TARGET_JSONL__SELECT": "of Meltano's own"}
     outcome = run([target, "--config", str(config)], stdin=b"", environment=environment)
     assert "TARGET_JSONL_DESTINATION_PATH is set and not read" in outcome.stderr
