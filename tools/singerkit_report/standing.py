@@ -11,6 +11,7 @@ from functools import cached_property
 
 from singerkit_history.table import lag_seconds
 from singerkit_state.runs import Run
+from singerkit_state.shards import WHOLE, pipeline_and_shard
 
 __all__ = ["Day", "Standing", "standings"]
 
@@ -127,7 +128,12 @@ def standings(names: Sequence[str], runs: Iterable[Run], now: datetime, days: in
     by_name: dict[str, list[Run]] = {name: [] for name in names}
     for run in runs:
         by_name.setdefault(run.pipeline, []).append(run)
-    found = [Standing(name, mine, now, _days(mine, now, days)) for name, mine in by_name.items()]
+    divided = {pipeline_and_shard(name)[0] for name in by_name if pipeline_and_shard(name)[1] != WHOLE}
+    found = [
+        Standing(name, mine, now, _days(mine, now, days))
+        for name, mine in by_name.items()
+        if mine or name not in divided  # which has run, in its shards
+    ]
     return sorted(found, key=lambda one: (not one.failures, not one.is_late, one.name))
 
 

@@ -95,6 +95,12 @@ def test_pipelines_without_runs_and_runs_without_pipelines_are_shown() -> None:
     assert "There are no runs." in Seen(page([], NOW, 30, "singerkit.yaml")).text
 
 
+def test_a_pipeline_that_runs_in_shards_is_not_one_that_never_ran() -> None:
+    text = seen([run(pipeline="orders#0/2"), run(id="2", pipeline="orders#1/2")], ("orders",)).text
+    assert "never" not in text
+    assert "All 2 pipelines are well." in text
+
+
 def test_a_run_at_work_says_nothing_of_the_failure_before_it() -> None:
     at_work = run(id="2", started=NOW, result="running")
     failed = run(result="failed", exit_code=69, reason="The API was away.")
