@@ -11,10 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from singerkit_history.gathering import runs_of_file, runs_of_target
+from singerkit_history.gathering import gathered, tell, whose_runs
 from singerkit_history.table import lines_of
 from singerkit_run.durations import DURATION, seconds_of
-from singerkit_run.outcomes import worst_of
 from singerkit_shell.arguments import Command
 from singerkit_shell.errors import UsageError
 from singerkit_shell.secrets import redactor
@@ -28,14 +27,7 @@ _LAST = 20
 
 
 @click.command(cls=Command, short_help="Show what former runs have come to.")
-@click.argument("words", nargs=-1, metavar="[FILE] [NAME]...")
-@click.option("--target", metavar="EXEC", help="Without a file of pipelines: the target that is asked.")
-@click.option(
-    "--config",
-    multiple=True,
-    metavar="FILE",
-    help="With --target: its config, or several, of which the last counts.",
-)
+@whose_runs
 @click.option(
     "--last",
     type=click.IntRange(1),
@@ -69,25 +61,15 @@ def history(
     Exit codes: 0; that of a target that could not be asked, behind what is known without it; 64 usage, 78 the file is wrong.
     """
     stop_flag.install()
-    if config and target is None:
-        raise UsageError(
-            "`--config` goes with `--target` only: a file of pipelines names the configs itself."
-        )
     moment = None if since is None else _moment(since)
     last = _LAST if last is None and since is None else last
     asked = None if failed else last  # which of them have failed is seen here
-    if target is not None:
-        runs, problems = runs_of_target(target, config, words, moment, asked)
-    else:
-        runs, problems = runs_of_file(ctx, words, moment, asked)
+    found = gathered(ctx, words, target, config, moment, asked)
+    runs = found.runs
     if failed:
         runs = [run for run in runs if run.result not in ("complete", "running")]
-    if moment is not None:
-        runs = [run for run in runs if run.started >= moment]
     _show(runs[:last], as_lines=as_lines)
-    for problem in problems:
-        click.echo(f"WARNING {visible(redactor.mask(problem.why))}", err=True)
-    return worst_of(problems).code
+    return tell(found.problems)
 
 
 def _moment(since: str) -> datetime:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import click
 
-from singerkit_history.gathering import runs_of_file, runs_of_target
+from singerkit_history.gathering import gathered, tell, whose_runs
 from singerkit_report.page import page
 from singerkit_report.standing import standings
-from singerkit_run.command import chosen_of, file_and_names
-from singerkit_run.outcomes import worst_of
-from singerkit_run.planfile import read_plan
 from singerkit_shell.arguments import Command
-from singerkit_shell.errors import UsageError
-from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.words import counted
 from singerkit_state.statefile import replace_file
@@ -25,14 +19,7 @@ __all__ = ["report"]
 
 
 @click.command(cls=Command, short_help="Write the history of runs as an HTML file to look at.")
-@click.argument("words", nargs=-1, metavar="[FILE] [NAME]...")
-@click.option("--target", metavar="EXEC", help="Without a file of pipelines: the target that is asked.")
-@click.option(
-    "--config",
-    multiple=True,
-    metavar="FILE",
-    help="With --target: its config, or several, of which the last counts.",
-)
+@whose_runs
 @click.option(
     "--days", type=click.IntRange(1, 366), default=30, show_default=True, help="How many days it shows."
 )
@@ -62,27 +49,15 @@ def report(
     cannot be written, 78 the file is wrong.
     """
     stop_flag.install()
-    if config and target is None:
-        raise UsageError(
-            "`--config` goes with `--target` only: a file of pipelines names the configs itself."
-        )
     now = datetime.now().astimezone()
     since = (now - timedelta(days=days - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    if target is not None:
-        runs, problems = runs_of_target(target, config, words, since, None)
-        names, of = list(words), target
-    else:
-        runs, problems = runs_of_file(ctx, words, since, None)
-        path, named = file_and_names(words)
-        names, of = chosen_of(read_plan(path), named), os.path.basename(path)
-    found = standings(names, (run for run in runs if run.started >= since), now, days)
-    text = page(found, now, days, of, [problem.why for problem in problems])
+    asked = gathered(ctx, words, target, config, since, None)
+    found = standings(asked.names, asked.runs, now, days)
+    text = page(found, now, days, asked.of, [problem.why for problem in asked.problems])
     if output == "-":
         click.echo(text, nl=False)
     else:
         replace_file(output, text.encode(), "report")
         bad = sum(one.needs_somebody for one in found)
         click.echo(f"{output}: {counted(len(found), 'pipeline')}, {bad or 'none'} in need of somebody.")
-    for problem in problems:
-        click.echo(f"WARNING {redactor.mask(problem.why)}", err=True)
-    return worst_of(problems).code
+    return tell(asked.problems)

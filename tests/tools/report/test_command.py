@@ -56,3 +56,11 @@ def test_a_folder_that_is_not_there_is_told(project: Project) -> None:
     done = report(project, "--output", "nowhere/report.html")
     assert done.returncode in (73, 74)
     assert "nowhere" in done.stderr.splitlines()[-1]
+
+
+def test_no_variable_of_a_tap_is_needed(project: Project) -> None:
+    project.add("orders", schema(), record(1), state(1))
+    project.pipelines["orders"]["tap"]["env"] = {"TOKEN": "${API_TOKEN}"}
+    assert project.run(API_TOKEN="tok-4711")[0] == 0
+    done = report(project)
+    assert (done.returncode, done.stderr) == (0, "")
