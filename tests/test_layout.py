@@ -28,8 +28,9 @@ BESIDE = {"conformance", "deploy", "docs", "faults", "fuzz", "interop", "mutatio
 # What each kind of package may import of ours, besides itself.
 LIBRARIES = {
     "singerkit_shell": set(),
+    "singerkit_postgres": {"singerkit_shell"},
     "singerkit_catalog": {"singerkit_shell"},
-    "singerkit_state": {"singerkit_shell", "singerkit_catalog"},
+    "singerkit_state": {"singerkit_shell", "singerkit_catalog", "singerkit_postgres"},
     "singerkit_wire": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
     "singerkit_check": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
     "singerkit_embedded": {"singerkit_shell"},
@@ -66,10 +67,11 @@ def packages() -> dict[str, Path]:
 
 
 def allowed(package: str) -> set[str]:
+    of_postgres = {"singerkit_postgres"} if package.endswith("_postgres") else set()
     if package.startswith("tap_"):
-        return SHARED | {"singerkit_tap", "singerkit_sql_tap"}
+        return SHARED | of_postgres | {"singerkit_tap", "singerkit_sql_tap"}
     if package.startswith("target_"):
-        return SHARED | {"singerkit_target", "singerkit_sql_target"}
+        return SHARED | of_postgres | {"singerkit_target", "singerkit_sql_target"}
     # Who is neither is a library, or a tool on top of the libraries.
     return LIBRARIES.get(package, set(LIBRARIES))
 

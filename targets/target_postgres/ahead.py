@@ -10,9 +10,9 @@ import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
 
+from singerkit_postgres.connect import Connection
 from singerkit_shell.signals import StopFlag
 from singerkit_target.replay import waits
-from target_postgres.connect import Connection
 from target_postgres.ddl import TREE_OF_TABLE
 from target_postgres.faults import WAITS, is_of_catalog
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import select
 from collections.abc import Callable
 
+from singerkit_postgres.connect import Connection
 from singerkit_shell.signals import StopFlag
-from target_postgres.connect import Connection
 from target_postgres.session import Session
 
 __all__ = ["Beside"]

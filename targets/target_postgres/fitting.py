@@ -13,6 +13,7 @@ import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
 
+from singerkit_postgres.connect import Connection
 from singerkit_shell.errors import (
     BadDataError,
     ConfigurationError,
@@ -26,7 +27,6 @@ from singerkit_target.held import HeldLog
 from target_postgres import ahead, ddl
 from target_postgres.before import New
 from target_postgres.beside import Beside
-from target_postgres.connect import Connection
 from target_postgres.faults import WAITS, RowsInTheWay, fault
 from target_postgres.tables import Table, build_key
 

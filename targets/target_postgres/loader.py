@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 from psycopg2 import DataError, Error
 from psycopg2.extensions import cursor as Cursor
 
+from singerkit_postgres.connect import NO_WISHES, Connection, Wishes, connect, pid_of
 from singerkit_shell.errors import BadDataError, FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target.begun import Begun, Noted
@@ -52,7 +53,6 @@ from singerkit_wire.masks import is_masked
 from singerkit_wire.stream import DELETED_AT, Stream
 from target_postgres import ahead, overwriting, partitions, rejects, runs
 from target_postgres.arrays import with_arrays
-from target_postgres.connect import NO_WISHES, Connection, Wishes, connect, pid_of
 from target_postgres.domain import ABILITIES, DOMAIN
 from target_postgres.enduring import LOST, endured
 from target_postgres.faults import ConnectionLost, RowsInTheWay, ServerTrouble

@@ -9,10 +9,10 @@ import psycopg2
 from psycopg2 import errors as pg_errors
 from psycopg2.extensions import cursor as Cursor
 
+from singerkit_postgres.connect import Connection
 from singerkit_sql_target.runtable import RunTable, runs_in
 from singerkit_state.runs import Run, with_killed
 from singerkit_target.pastruns import AskedRuns
-from target_postgres.connect import Connection
 from target_postgres.faults import fault
 
 __all__ = ["note", "read"]

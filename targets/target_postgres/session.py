@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 import psycopg2
 from psycopg2 import errorcodes
 
+from singerkit_postgres.connect import Connection
 from singerkit_shell.errors import SingerkitError, Stopped
 from singerkit_shell.signals import StopFlag, stop_flag
-from target_postgres.connect import Connection
 from target_postgres.faults import WAITS, ConnectionLost, fault
 
 __all__ = ["Session", "Unopened", "process_of_a_load"]

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
+from singerkit_postgres import ssh
+from singerkit_postgres.settings import CONNECTION
 from singerkit_shell.command import start
 from singerkit_shell.errors import SingerkitError
 from singerkit_sql_target import settings
@@ -18,7 +20,7 @@ from singerkit_state.postgres.url import name_problem
 from singerkit_target.abilities import Abilities
 from singerkit_target.contract import Loader
 from singerkit_target.load import Limits
-from target_postgres import ssh, upkeep
+from target_postgres import upkeep
 from target_postgres.domain import ABILITIES
 from target_postgres.other_configs import PIPELINEWISE, THEIRS, has_theirs, taken_over
 
@@ -38,54 +40,8 @@ class TargetPostgres(SqlTarget):
                 "description": "libpq connection string or URL; the single settings below complete it. With an "
                 "empty config an embedded PostgreSQL is used.",
             },
-            "host": {**NAME, "description": "Host name, address, or folder of the unix socket."},
-            "port": {
-                "type": "integer",
-                "minimum": 1,
-                "maximum": 65535,
-                "description": "Port, 5432 by default.",
-            },
-            "user": {**NAME, "description": "Role to connect as."},
-            "password": {"type": "string", "secret": True, "description": "Password of the role."},
-            "database": {**NAME, "description": "Database to load into."},
-            "service": {**NAME, "description": "Name of a section in libpq's service file."},
-            "sslmode": {
-                "type": "string",
-                "enum": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
-                "description": "How far TLS is required and checked, as in libpq.",
-            },
-            "sslrootcert": {
-                **NAME,
-                "description": "File with the certificates of trusted authorities, or their text in PEM.",
-            },
-            "sslcert": {**NAME, "description": "File with the client certificate, or its text in PEM."},
-            "sslkey": {
-                **NAME,
-                "description": "File with the key of the client certificate, which only its owner may read, or its text in PEM.",
-            },
-            "sslpassword": {"type": "string", "secret": True, "description": "Password of that key."},
-            "passfile": {**NAME, "description": "File with passwords, written as libpq's `~/.pgpass`."},
-            "ssh_tunnel": ssh.SETTING,
-            "role": {
-                **NAME,
-                "description": "Role to be after connecting (`SET ROLE`), which owns what is made; not behind a connection pooler.",
-            },
-            "statement_timeout_seconds": {
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "description": "Longest time of one statement on the server, after which it cancels it. Default: what the server says.",
-            },
-            "connect_timeout": {
-                "type": "integer",
-                "minimum": 1,
-                "default": 10,
-                "description": "Seconds to wait for a connection.",
-            },
-            "application_name": {
-                **NAME,
-                "default": "target-postgres",
-                "description": "Name under which the run is seen in pg_stat_activity.",
-            },
+            **CONNECTION,
+            "application_name": {**CONNECTION["application_name"], "default": "target-postgres"},
             "lock_timeout_seconds": {
                 "type": "number",
                 "exclusiveMinimum": 0,
@@ -173,16 +129,10 @@ class TargetPostgres(SqlTarget):
         return replace(super().limits(), replay_bytes=self.config["replay_bytes"])
 
     def further_problems(self) -> list[str]:
-        import psycopg2
         from psycopg2.extensions import parse_dsn
 
-        from target_postgres.connect import (
-            certificate_problems,
-            dsn_of,
-            is_misquoted,
-            names_a_server,
-            server_problem,
-        )
+        from singerkit_postgres.address import address_problems, certificate_problems, dsn_of
+        from target_postgres.server import names_a_server, server_problem
 
         problem = server_problem(self.config, is_empty=not self.given_keys)
         if problem is not None:
@@ -195,21 +145,11 @@ class TargetPostgres(SqlTarget):
             return [str(error)]
         if problem := name_problem(self.config["default_target_schema"]):
             return [_expected_name("default_target_schema", problem)]
-        try:
-            dsn = dsn_of(self.config)
-        except psycopg2.Error:
-            # libpq quotes the string it could not read, password and all.
-            return ["Expected a libpq connection string or URL at `dsn`, got something else"]
-        if self.config.get("dsn") and is_misquoted(self.config["dsn"]):
-            return [
-                "Expected a URL at `dsn` in which `@`, `/`, `:` and `%` of the password are percent-encoded"
-            ]
+        if problems := address_problems(self.config):
+            return problems
+        dsn = dsn_of(self.config)
         if problem := name_problem(parse_dsn(dsn).get("dbname", "")):
             return [_expected_name("database" if self.config.get("database") else "dsn", problem)]
-        if ssh.is_asked_for(self.config) and (problem := ssh.tunnel_problem(self.config, dsn)):
-            return [problem]
-        if self.config.get("passfile") and parse_dsn(dsn).get("password"):
-            return ["`passfile` has no effect beside a password; remove one of them"]
         return certificate_problems(dsn) if names_a_server(self.config) else []
 
     def _sets_aside(self) -> Sequence[str]:
@@ -226,13 +166,16 @@ class TargetPostgres(SqlTarget):
         return WORDS
 
     def database(self) -> str | None:
-        from target_postgres.connect import dsn_of, names_a_server, where
+        from singerkit_postgres.address import dsn_of, where
+        from target_postgres.server import names_a_server
 
         return where(dsn_of(self.config)) if names_a_server(self.config) else None
 
     def make_loader(self) -> Loader:
-        from target_postgres.connect import Wishes, dsn_of, names_a_server, where
+        from singerkit_postgres.address import dsn_of, where
+        from singerkit_postgres.connect import Wishes
         from target_postgres.loader import PostgresLoader
+        from target_postgres.server import names_a_server
 
         config = self.config
         server: list[Any] = []

@@ -323,7 +323,8 @@ BUSY_HOLDER = """
 import sys
 from singerkit_state.postgres import fencing
 from singerkit_state.postgres import table as state_table
-from target_postgres.connect import connect, dsn_of
+from singerkit_postgres.address import dsn_of
+from singerkit_postgres.connect import connect
 connection = connect(dsn_of({"dsn": sys.argv[1]}), lock_timeout_seconds=5)
 state_table.ensure_table(connection, "public", "_singerkit_state")
 fencing.acquire(connection, "public", "_singerkit_state", "orders", "run-1")

@@ -18,6 +18,7 @@ from conftest import PASSWORD_GROUP, run_sql, uri_of
 from psycopg2 import sql
 from state.state_tool import refusal
 
+from singerkit_postgres.connect import connect
 from singerkit_shell.errors import ConfigurationError, NotAuthorisedError, RetryableError, SingerkitError
 from singerkit_shell.secrets import redactor
 from singerkit_state import statefile
@@ -27,7 +28,6 @@ from singerkit_state.postgres import table as state_table
 from singerkit_state.postgres import url as url_module
 from singerkit_state.postgres.url import parse_state_url
 from singerkit_state.value import Mark, encode, with_mark
-from target_postgres.connect import connect
 from target_postgres.target import TargetPostgres
 
 PIPELINE, SCHEMA = "orders & co/ü+1", 'my "schema"'

@@ -25,11 +25,13 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
+from singerkit_postgres.errors import first_line, kind_of
+from singerkit_postgres.pooling import is_pooled
 from singerkit_shell.errors import BadDataError, FencedError
 from singerkit_state.history import BY_HAND, kept_now
 from singerkit_state.postgres import history
-from singerkit_state.postgres.errors import first_line, kind_of, translated
-from singerkit_state.postgres.lock import HOLDERS, is_pooled, lock_halves, take_lock, unlock
+from singerkit_state.postgres.errors import translated
+from singerkit_state.postgres.lock import HOLDERS, lock_halves, take_lock, unlock
 from singerkit_state.postgres.row import StateRow, last_run, row_from, setting_tables, time_of, with_notes
 from singerkit_state.postgres.session import identifier, key, one, transaction
 from singerkit_state.postgres.table import creation_lock

@@ -8,9 +8,9 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
+from singerkit_postgres.errors import lost
 from singerkit_shell.errors import LockHeldError
 from singerkit_shell.signals import stop_flag
-from singerkit_state.postgres.errors import lost
 from singerkit_state.postgres.row import StateRow, last_run, time_of
 from singerkit_state.postgres.session import key, one, transaction
 from singerkit_state.store import Holder
@@ -18,7 +18,6 @@ from singerkit_state.store import Holder
 __all__ = [
     "HOLDERS",
     "holder",
-    "is_pooled",
     "lock_halves",
     "release",
     "take_lock",
@@ -48,12 +47,6 @@ def take_lock(connection: Connection, schema: str, table: str, pipeline: str) ->
         f"The pipeline `{pipeline}` is being loaded by {who or 'another run, which has ended just now'}; "
         "nothing was read or written, wait for that run to end or stop it."
     )
-
-
-def is_pooled(connection: Connection, cursor: Cursor) -> bool:
-    """Tell whether a pooler answers in the server's place; a lock of the session would stay with the pool."""
-    cursor.execute("SELECT pg_backend_pid()")
-    return bool(one(cursor)[0] != connection.info.backend_pid)
 
 
 def release(connection: Connection, row: StateRow) -> None:

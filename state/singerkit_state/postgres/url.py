@@ -83,7 +83,7 @@ def connect(url: StateUrl, **settings: Any) -> Connection:
     import psycopg2
     from psycopg2.extensions import parse_dsn
 
-    from singerkit_state.postgres.errors import connection_error
+    from singerkit_postgres.errors import connection_error
 
     defaults: dict[str, Any] = {
         "fallback_application_name": "singerkit",

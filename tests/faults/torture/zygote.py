@@ -43,7 +43,7 @@ LATER = (
     "singerkit_state.location",
     "singerkit_state.postgres.fencing",
     "singerkit_state.postgres.store",
-    "target_postgres.connect",
+    "singerkit_postgres.connect",
     "target_postgres.loader",
     "target_postgres.tables",
     "target_duckdb.connect",

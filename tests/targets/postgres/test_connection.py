@@ -21,7 +21,8 @@ from faults.proxy import proxied
 from faults.servers import Account, pooled
 from psycopg2.extensions import parse_dsn
 
-from target_postgres.connect import connect, dsn_of
+from singerkit_postgres.address import dsn_of
+from singerkit_postgres.connect import connect
 
 ROWS = [SCHEMA("s", {"id": {"type": "integer"}}, ["id"]), RECORD("s", {"id": 1}), STATE({"a": 1})]
 

@@ -22,13 +22,13 @@ import pytest
 from conftest import run_sql
 from psycopg2.sql import SQL, Identifier
 
+from singerkit_postgres.connect import Connection
 from singerkit_shell.errors import SingerkitError
 from singerkit_shell.signals import StopFlag
 from singerkit_sql_target.settings import Settings
 from singerkit_target.load import Limits, Load
 from singerkit_target.publish import Publisher
 from singerkit_wire.blocks import Judgement
-from target_postgres.connect import Connection
 from target_postgres.faults import REFUSING
 from target_postgres.loader import PostgresLoader
 

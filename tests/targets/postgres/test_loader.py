@@ -23,6 +23,7 @@ from faults.proxy import proxied
 from psycopg2.sql import SQL, Identifier, Literal
 from waiting import wait_until
 
+from singerkit_postgres.connect import connect
 from singerkit_shell.errors import (
     BadDataError,
     FencedError,
@@ -42,7 +43,6 @@ from singerkit_wire.stream import Stream, stream_of
 from target_postgres import loader as module
 from target_postgres import merge, storing, waiting
 from target_postgres import session as session_module
-from target_postgres.connect import connect
 from target_postgres.faults import ConnectionLost
 from target_postgres.loader import PostgresLoader
 from target_postgres.names import identifier

@@ -13,12 +13,12 @@ from faults.loads import RECORD, SCHEMA, STATE, load, query, table
 from targets.postgres.test_foreign_key_model import LOG
 from targets.shared.test_missing_fields_model import Trickle
 
+from singerkit_postgres.connect import Connection
 from singerkit_shell.signals import StopFlag
 from singerkit_sql_target.settings import Settings
 from singerkit_target.load import Limits, Load
 from singerkit_target.publish import Publisher
 from singerkit_wire.blocks import Judgement
-from target_postgres.connect import Connection
 from target_postgres.loader import PostgresLoader
 
 INTEGER = {"type": ["integer", "null"]}

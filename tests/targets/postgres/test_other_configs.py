@@ -12,8 +12,8 @@ from conformance.singer import RECORD, SCHEMA, STATE
 from faults.loads import command, lines, load, query
 from psycopg2.extensions import parse_dsn
 
+from singerkit_postgres.address import dsn_of
 from singerkit_shell.errors import ConfigurationError
-from target_postgres.connect import dsn_of
 from target_postgres.target import TargetPostgres
 
 THEIR_DEFAULTS: dict[str, Any] = {

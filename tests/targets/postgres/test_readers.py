@@ -17,6 +17,7 @@ from faults.test_process import in_transaction
 from msgspec import Raw
 from waiting import wait_until
 
+from singerkit_postgres.connect import pid_of
 from singerkit_shell.errors import BadDataError, ConfigurationError, LockHeldError
 from singerkit_shell.signals import StopFlag
 from singerkit_sql_target.settings import Settings
@@ -24,7 +25,6 @@ from singerkit_target.contract import SafePoint, UnitInTheWay, UnitLost
 from singerkit_wire.batch import Reject
 from singerkit_wire.stream import Stream, stream_of
 from target_postgres import ahead, ddl
-from target_postgres.connect import pid_of
 from target_postgres.faults import REFUSING
 from target_postgres.loader import PostgresLoader
 

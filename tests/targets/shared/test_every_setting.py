@@ -17,7 +17,7 @@ from conformance.singer import RECORD, SCHEMA, STATE, lines
 from faults.loads import load, query
 from psycopg2.extensions import parse_dsn
 
-from target_postgres.connect import dsn_of
+from singerkit_postgres.address import dsn_of
 
 TESTS = Path(__file__).parents[2]
 REFERENCE = TESTS.parent / "docs" / "reference"

@@ -33,6 +33,6 @@ def file_of(text: str) -> str:
 
 @cache
 def _folder() -> Path:
-    folder = tempfile.mkdtemp(prefix="target-postgres-")
+    folder = tempfile.mkdtemp(prefix="singerkit-postgres-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
