@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,17 @@ def at_start(environment: Mapping[Any, Any]) -> dict[str, str]:
     return {name: value for name, value in texts.items() if name.startswith(READ_AT_START) and value}
 
 
+@contextlib.contextmanager
+def adopting() -> Iterator[None]:
+    """Become the parent of processes whose parent ends meanwhile: to wait for them like any other."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
 class Server:
     """The process that forks, started with the first request, ended with this process."""
 
@@ -109,7 +120,6 @@ class Server:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self.environment = dict(os.environ)  # a test may change it before the first request
-        self._libc = ctypes.CDLL(None)
 
     def fork(
         self, args: Any, env: Mapping[Any, Any] | None, cwd: Any, descriptors: tuple[int, int, int]
@@ -123,15 +133,11 @@ class Server:
         with self._lock:
             if self._socket is None:
                 self._socket = self._started()
-            # The child's parent ends at once, and the child becomes ours: to be waited for like any other.
-            self._libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-            try:
-                data = json.dumps(request).encode() + b"\n"
+            data = json.dumps(request).encode() + b"\n"
+            with adopting():
                 sent = socket.send_fds(self._socket, [data], given)
                 self._socket.sendall(data[sent:])
                 answer = self._socket.recv(100)
-            finally:
-                self._libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
         pid = int(answer or 0)
         if not pid:
             raise RuntimeError("the process that forks our executables has ended (tests/starting.py)")
@@ -156,11 +162,16 @@ class Server:
 
 
 def serve(connection: socket.socket) -> None:
-    """Fork a grandchild for each request; tell its number once its parent has ended."""
+    """Fork a process for each request, and tell its number once the process of the tests is its parent."""
     sys.path.insert(0, str(Path(__file__).parent))
+    from faults.torture.inject import NoCompilerError
     from faults.torture.zygote import imported
 
     mains = imported(ENTRIES)
+    try:
+        fork = one_fork()
+    except NoCompilerError:
+        fork = fork_twice
     while True:
         data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 3)
         if not data:
@@ -168,19 +179,54 @@ def serve(connection: socket.socket) -> None:
         while not data.endswith(b"\n"):
             data += connection.recv(1 << 16)
         request = json.loads(data)
-        read, write = os.pipe()
-        if (child := os.fork()) == 0:
-            if (grandchild := os.fork()) == 0:
-                for descriptor in (read, write, connection.detach()):
-                    os.close(descriptor)
-                be(mains, request, descriptors)
-            os.write(write, str(grandchild).encode())
-            os._exit(0)
-        os.waitpid(child, 0)
-        for descriptor in (*descriptors, write):
+        if (pid := fork()) == 0:
+            os.close(connection.detach())
+            be(mains, request, descriptors)
+        for descriptor in descriptors:
             os.close(descriptor)
-        connection.sendall(os.read(read, 20))
-        os.close(read)
+        connection.sendall(str(pid).encode())
+
+
+def one_fork() -> Callable[[], int]:
+    """Return an `os.fork` whose child is that of an ancestor who is `adopting`.
+
+    Raises:
+        NoCompilerError: ``one_fork.c`` cannot be compiled.
+    """
+    from faults.torture.inject import compiled
+
+    python = ctypes.pythonapi
+    library = ctypes.PyDLL(str(compiled(Path(__file__).with_name("one_fork.c"))))
+
+    def fork() -> int:
+        python.PyOS_BeforeFork()
+        pid = int(library.fork_for_ancestor())
+        if pid == 0:
+            python.PyOS_AfterFork_Child()
+        else:
+            python.PyOS_AfterFork_Parent()
+        if pid < 0:
+            raise OSError("no process could be forked")
+        return pid
+
+    return fork
+
+
+def fork_twice() -> int:
+    """The same without a compiler: the child's parent ends at once. Each fork takes 5 ms, as much as a short run."""
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        if (grandchild := os.fork()) == 0:
+            os.close(read)
+            os.close(write)
+            return 0
+        os.write(write, str(grandchild).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(write)
+    pid = int(os.read(read, 20))
+    os.close(read)
+    return pid
 
 
 def be(mains: Mapping[str, Any], request: Mapping[str, Any], descriptors: list[int]) -> None:

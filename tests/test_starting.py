@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import starting
+from faults.torture.inject import NoCompilerError
 
 BIN = Path(sys.executable).parent
 SCHEMA = b'{"type":"SCHEMA","stream":"a","schema":{},"key_properties":[]}\n'
@@ -95,3 +96,18 @@ def test_the_environment_of_the_test_counts(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
     with waiting() as process:
         assert not is_forked(process)
+
+
+@pytest.mark.parametrize("once", [True, False], ids=["one fork", "two forks"])
+def test_what_is_forked_belongs_to_who_adopts(once: bool) -> None:
+    """Whether there is a compiler, for one fork, or none, and two are made."""
+    fork = starting.fork_twice
+    if once:
+        try:
+            fork = starting.one_fork()
+        except NoCompilerError as error:
+            pytest.skip(str(error))
+    with starting.adopting():
+        if (pid := fork()) == 0:
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7

@@ -28,7 +28,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-__all__ = ["CLASSES", "Counts", "NoCompilerError", "library", "rule"]
+__all__ = ["CLASSES", "Counts", "NoCompilerError", "compiled", "library", "rule"]
 
 CLASSES = ("any", "write", "stdout", "disk", "send", "fsync", "rename", "unlink", "truncate")
 _RULES = 8
@@ -40,24 +40,30 @@ class NoCompilerError(Exception):
 
 
 def library() -> Path:
-    """Return the compiled library, made at first use in a folder of the temporary directory.
+    """Return the library that makes system calls fail.
 
     Raises:
         NoCompilerError: neither ``cc`` nor ``gcc`` is there.
     """
-    source = _SOURCE.read_bytes()
+    return compiled(_SOURCE)
+
+
+def compiled(source: Path) -> Path:
+    """Return the library of a file in C, made at first use in a folder of the temporary directory.
+
+    Raises:
+        NoCompilerError: neither ``cc`` nor ``gcc`` is there.
+    """
     folder = Path(tempfile.gettempdir()) / f"singerkit-torture-{os.geteuid()}"
-    made = folder / f"inject-{hashlib.sha256(source).hexdigest()[:16]}.so"
+    made = folder / f"{source.stem}-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}.so"
     if made.exists():
         return made
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        raise NoCompilerError("no C compiler is installed (cc or gcc), so no system call can be made to fail")
+        raise NoCompilerError("no C compiler is installed (cc or gcc), so no library can be made")
     folder.mkdir(mode=0o700, exist_ok=True)
     part = folder / f"{made.name}.{os.getpid()}"
-    subprocess.run(
-        [compiler, "-O2", "-shared", "-fPIC", "-o", part, _SOURCE, "-ldl", "-lpthread"], check=True
-    )
+    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", part, source, "-ldl", "-lpthread"], check=True)
     part.rename(made)
     return made
 
