@@ -55,6 +55,8 @@ class Mark:
     """In the first STATE: the file or URL, without a password, that it came from."""
     divided: Mapping[str, int | None] | None = None
     """Of a shard: the streams of which it reads a part, each with the version of its last load where all of that has come."""
+    moving: Sequence[str] | None = None
+    """Those of them whose rows may be of another shard when they change, which may have a newer version in hand."""
 
 
 def read_mark(value: Any) -> Mark | None:
@@ -67,7 +69,9 @@ def read_mark(value: Any) -> Mark | None:
         resumes, location = (
             text if isinstance(text := mark.get(key), str) else None for key in ("resumes", "location")
         )
-        return Mark(run, pipeline, complete, resumes, location, _divided(mark.get("divided")))
+        divided, moving = _divided(mark.get("divided")), mark.get("moving")
+        names = tuple(map(str, moving)) if isinstance(moving, list) else None
+        return Mark(run, pipeline, complete, resumes, location, divided, names)
     return None
 
 

@@ -27,6 +27,8 @@ class Division:
     left: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
     """Those that it reads all of, and the others nothing."""
+    moving: tuple[str, ...] = ()
+    """Those of ``divided`` whose rows may be of another shard when they change."""
 
 
 def divided(streams: Sequence[BlockStream], shard: Shard, log: Logger) -> Division:
@@ -62,7 +64,8 @@ def divided(streams: Sequence[BlockStream], shard: Shard, log: Logger) -> Divisi
             listed(left),
             "it" if len(left) == 1 else "they",
         )
-    return Division(tuple(parts), tuple(left), tuple(whole))
+    moving = tuple(stream.name for stream in streams if stream.name in parts and stream.rows_move)
+    return Division(tuple(parts), tuple(left), tuple(whole), moving)
 
 
 def check_divided(former: Collection[str], now: Division, way: Callable[[str], str]) -> None:
@@ -76,8 +79,8 @@ def check_divided(former: Collection[str], now: Division, way: Callable[[str], s
     for name in former:
         if name in now.left or name in now.whole:
             raise ConfigurationError(
-                f"Stream `{name}` was divided into shards, and cannot be any more, as it has no key that divides it: one shard would read all of it, from a bookmark "
-                "that says nothing of the rows of the others; nothing was read: bring its key back (`primary_keys`), or have all shards read it from the beginning, "
+                f"Stream `{name}` was divided into shards, and cannot be any more, as nothing divides it: one shard would read all of it, from a bookmark "
+                "that says nothing of the rows of the others; nothing was read: bring back what divided it (its `primary_keys`, or the setting that did), or have all shards read it from the beginning, "
                 f"this one by {way(name)}."
             )
 
@@ -92,7 +95,11 @@ def check_keys(stream: BlockStream, part: Any) -> None:
         return
     source = ReadAs.of(part).source
     keys, parts = source.get(KEYS), source.get(PARTS)
-    if isinstance(keys, list) and sorted(map(str, keys)) != sorted(stream.primary_keys):
+    if stream.rows_move:
+        if parts is None or parts == stream.parts:
+            return
+        what, former, now = "The spans of the replication key", parts, stream.parts
+    elif isinstance(keys, list) and sorted(map(str, keys)) != sorted(stream.primary_keys):
         what, former, now = (
             "The `primary_keys`",
             listed(list(map(str, keys))),

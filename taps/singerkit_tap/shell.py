@@ -420,6 +420,7 @@ class SingerkitTap(Tap):
                     self._resumes,
                     self.state_location,
                     dict.fromkeys(self.divide().divided) or None,
+                    self.divide().moving or None,
                 ),
                 self._progress,
                 state_every=int(self.config.get("state_every", 10_000)),

@@ -188,6 +188,11 @@ class BlockStream(Stream):
         return None
 
     @property
+    def rows_move(self) -> bool:
+        """Whether a row may be of another shard when it changes, so that two shards may have versions of it in hand."""
+        return False
+
+    @property
     def names_at_source(self) -> Collection[str] | None:
         """The names of all streams that the source has, chosen or not; None: the config names them."""
         return None

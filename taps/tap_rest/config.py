@@ -35,7 +35,7 @@ from tap_rest.settings.stream import HEADERS, PARAMS, STREAM, StreamSettings, fi
 from tap_rest.settings.sweep import sweep_problems
 from tap_rest.settings.times import TIME_ZONE, clock_problems, time_zone_problems
 from tap_rest.settings.tokens import token_problems, with_token
-from tap_rest.settings.windows import has_start, window_problems
+from tap_rest.settings.windows import has_start, shard_problems, window_problems
 
 __all__ = ["CONFIG_SCHEMA", "ApiSettings", "api_settings", "config_conflicts"]
 
@@ -177,7 +177,7 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
         problems += conditional_problems(whole, place, {other["name"]: other for other in streams})
         problems += job_problems(whole, place)
         problems += request_problems(whole, place, has_start=has_start(whole))
-        problems += window_problems(whole, place)
+        problems += [*window_problems(whole, place), *shard_problems(whole, place, streams)]
         problems += span_problems(stream, place, config)
         problems += sweep_problems(whole, place, {other["name"]: other for other in streams})
         problems += clock_problems(stream, place, stream.get("time_zone", config.get("time_zone")))

@@ -83,6 +83,17 @@ class Outside:
         for row in due[:1]:  # one of them tells
             self._look_for(row, self._own(_any_value.decode(row.value)))
 
+    def leave(self) -> None:
+        """Say that rows of later windows are not waited for: one of them is asked for.
+
+        Raises:
+            BadDataError: it does not come, and is still given in the window where it does not belong.
+        """
+        waiting, self._waiting = self._waiting[:1], []
+        for row in waiting if self._looks < _LOOKS else ():
+            self._looks += 1
+            self._look_for(row, self._own(_any_value.decode(row.value)))
+
     def look_for(
         self,
         values: Sequence[msgspec.Raw],

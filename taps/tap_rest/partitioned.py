@@ -22,6 +22,7 @@ from tap_rest.groups import is_group, members_of
 from tap_rest.parents import ParentFields
 from tap_rest.schemas import SchemaKeeper
 from tap_rest.settings.stream import StreamSettings
+from tap_rest.turns import said_of
 
 __all__ = ["PartitionedStream"]
 
@@ -85,12 +86,26 @@ class PartitionedStream(BlockStream):
     def divider(self) -> PartitionedStream | None:
         """The first stream from the root on that is read once for each of several contexts: rows are of the shard that its context is of.
 
-        None: there is none, or nothing tells its contexts apart for good.
+        This one where it is divided by spans of its replication key. None: there is none, or nothing tells its contexts apart for good.
         """
         for stream in reversed([*self.lineage()]):
             if stream.is_partitioned:
                 return stream if stream.parent is None or stream.context_fields is not None else None
-        return None
+        return self if self.rows_move else None
+
+    @property
+    def rows_move(self) -> bool:
+        """Whether spans of the replication key are the parts of the shards."""
+        incremental = self.settings.incremental
+        return (
+            incremental is not None and incremental.shard_window is not None and self.bookmark_key is not None
+        )
+
+    @property
+    def parts(self) -> str | None:
+        """The grid of those spans."""
+        incremental = self.settings.incremental
+        return None if incremental is None or not self.rows_move else said_of(incremental, self.bookmark_kind)
 
     def _of_shard(self, contexts: Iterable[Context]) -> Iterator[Context]:
         """Leave the contexts of other shards out; what is read below the divider is theirs by that."""

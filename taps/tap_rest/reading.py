@@ -8,6 +8,7 @@ from itertools import chain, islice, repeat
 from typing import Any, Protocol
 
 from singerkit_state.order import Value, ValueKind
+from singerkit_state.shards import Shard
 from singerkit_tap.contract import Context, Start
 from singerkit_wire.encode import RecordEncoder, SentRows
 from tap_rest.asking import Asking
@@ -20,6 +21,7 @@ from tap_rest.records import ReadPage
 from tap_rest.seams import Seams
 from tap_rest.settings.incremental import Incremental
 from tap_rest.settings.stream import StreamSettings
+from tap_rest.turns import turns_of
 from tap_rest.windowed import RunStart, WindowedRead
 from tap_rest.windows import Window
 
@@ -34,6 +36,8 @@ class Reader(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def shard(self) -> Shard | None: ...
     @property
     def settings(self) -> StreamSettings: ...
     @property
@@ -109,7 +113,7 @@ class Reading:
         return self._windows(context, look, look)
 
     def _windows(self, context: Context | None, ask: Ask, look: Ask | None = None) -> WindowedRead:
-        stream = self._stream
+        stream, incremental = self._stream, self._stream.settings.incremental
         return WindowedRead(
             stream.settings,
             stream.bookmark_kind,
@@ -121,6 +125,7 @@ class Reading:
             self._run_start,
             self._seams,
             stream.asking.most_pages,
+            None if incremental is None else turns_of(incremental, stream.bookmark_kind, stream.shard),
         )
 
     def _expect_windows(self, context: Context | None, now: Window, coming: Iterator[Window]) -> None:

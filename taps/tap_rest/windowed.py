@@ -25,6 +25,7 @@ from tap_rest.pages.caps import up_to_cap
 from tap_rest.records import ReadPage
 from tap_rest.seams import Seams
 from tap_rest.settings.stream import StreamSettings
+from tap_rest.turns import Turns
 from tap_rest.windows import Bound, Numbers, Scale, Times, Window
 from tap_rest.within import Within
 
@@ -77,8 +78,9 @@ class WindowedRead:
         run_start: RunStart,
         seams: Seams,
         most: int,
+        turns: Turns | None = None,
     ) -> None:
-        """``rows`` tells which rows are the same; ``most``: so many windows are read, and no more."""
+        """``rows`` tells which rows are the same; ``most``: so many windows are read, and no more; ``turns``: the spans that are read, None: all."""
         assert settings.incremental is not None  # noqa: S101  where the end is said
         self._stream, self._settings = settings, settings.incremental
         self._kind, self._column = ValueKind.NUMBER if self._settings.counts else kind, column
@@ -87,7 +89,7 @@ class WindowedRead:
         self._end_date = None if end is None else iso_instant(end, kind.zone)[0]
         self._ask, self._expect, self._look = ask, expect, look
         self._halves = Halves(settings)
-        self._run_start, self._seams, self._most = run_start, seams, most
+        self._run_start, self._seams, self._most, self._turns = run_start, seams, most, turns
 
     def pages(self, first: Value | None) -> Iterator[ReadPage]:
         """Yield the pages of all windows from ``first`` on; None: there is no bookmark and no start date."""
@@ -140,8 +142,9 @@ class WindowedRead:
 
     def _over_times(self, times: Times) -> Iterator[ReadPage]:
         yield from self._signposts(times, self._looked_at(times))
-        begin, is_first, is_last, within = times.first, True, False, self._within(times)
-        while not is_last:
+        begin, is_last, within = self._own_from(times, times.first), False, self._within(times)
+        while begin is not None and not is_last:
+            is_first = begin is times.first
             answer, ahead = None, list[ReadPage]()
             window, pages = self._halves.pages(
                 times,
@@ -166,7 +169,30 @@ class WindowedRead:
             if not is_last:
                 self._look_at_seam(times, window, within)
                 yield ReadPage([], {}, answer, reached=window.end.value)
-            begin, is_first = window.end, False
+            begin = self._own_from(times, window.end)
+            if begin is not window.end:
+                within.leave()
+
+    def _own_from(self, times: Times, bound: Bound) -> Bound | None:
+        """Return where the first window begins that is to be read at or above a bound; None: there is none before the end of the read."""
+        place = bound.place if self._turns is None else self._turns.first_from(bound.place)
+        if place == bound.place:
+            return bound
+        return None if place is None or place >= self._end else self._exactly(times, int(place))
+
+    def _exactly(self, times: Times, place: int) -> Bound:
+        """Return a bound of a span.
+
+        Raises:
+            ConfigurationError: the API cannot be asked from there on, so that two shards would have the rows between, or none.
+        """
+        bound = times.at(place)
+        if bound.place != place:
+            raise ConfigurationError(
+                f"`incremental.shard_window` `{self._settings.shard_window}` of stream `{self._stream.name}` ends where the API cannot be asked: `{bound.asked}` is another moment; "
+                "nothing of it was read: set a longer one, of days or months, or a finer `format` or `granularity`."
+            )
+        return bound
 
     def _ask_in_turn(self, times: Times, window: Window) -> Iterator[ReadPage]:
         self._expect(window, self._windows_behind(times, window))
@@ -174,13 +200,22 @@ class WindowedRead:
 
     def _windows_behind(self, times: Times, window: Window) -> Iterator[Window]:
         last = times.at(self._end).place
-        while window.end.place < last:
-            window = self._window_from(times, window.end)
+        while window.end.place < last and (begin := self._own_from(times, window.end)) is not None:
+            window = self._window_from(times, begin)
             yield window
+
+    def _span_end(self, bound: Bound) -> Any:
+        return None if self._turns is None else self._turns.end(bound.place)
+
+    def _end_of_window(self, times: Times, begin: Bound) -> Bound | None:
+        span = self._span_end(begin)
+        if span is None or span >= self._end:
+            return times.after(begin, self._end)
+        return times.after(begin, int(self._exactly(times, int(span)).place))
 
     def _window_from(self, times: Times, begin: Bound) -> Window:
         last = self._end
-        end = times.after(begin, last)
+        end = self._end_of_window(times, begin)
         if end is None or end.place >= times.at(last).place:
             window = times.last_window(begin, last, is_hard=last < self._run_start.seconds)
         else:
@@ -243,7 +278,7 @@ class WindowedRead:
         """
         bounds, last = [times.first], times.at(self._end).place
         self._check_count(times.fewest_windows(last))
-        while (end := times.after(bounds[-1], self._end)) is not None and end.place < last:
+        while (end := self._end_of_window(times, bounds[-1])) is not None and end.place < last:
             bounds.append(end)
             self._check_count(len(bounds))
         return bounds
@@ -265,7 +300,7 @@ class WindowedRead:
 
     def _over_numbers(self, numbers: Numbers) -> Iterator[ReadPage]:
         """Yield windows as long as there are rows beyond: a question without an end shows it."""
-        begin, is_first, within = numbers.first, True, self._within(numbers)
+        begin, is_first, within = self._own_number(numbers, numbers.first), True, self._within(numbers)
         greatest: Any = None
         came_so_far: ReadPage | None = None
         while True:
@@ -281,11 +316,13 @@ class WindowedRead:
                 yield came_so_far  # not before there is a row beyond: until then the window may get more of them
             answer = None
             window, pages = self._halves.pages(
-                numbers, self._halves.shortened(numbers, numbers.window_from(begin)), self._ask
+                numbers,
+                self._halves.shortened(numbers, numbers.window_from(begin, self._span_end(begin))),
+                self._ask,
             )
             for page in pages:
                 answer = page.answer
-                within.keep(page, window, is_first=is_first, is_last=False)
+                within.keep(page, window, is_first=begin is numbers.first, is_last=False)
                 page.is_safe = self._stream.is_sorted or not self._stream.in_parts
                 yield page
                 if page.is_absent:
@@ -295,7 +332,13 @@ class WindowedRead:
             within.end_window(window, is_last=False)
             self._look_at_seam(numbers, window, within)
             came_so_far = ReadPage([], {}, answer, reached=window.end.value)
-            begin, is_first = window.end, False
+            begin, is_first = self._own_number(numbers, window.end), False
+            if begin is not window.end:
+                within.leave()
+
+    def _own_number(self, numbers: Numbers, bound: Bound) -> Bound:
+        place = bound.place if self._turns is None else self._turns.first_from(bound.place)
+        return bound if place is None or place == bound.place else numbers.at(place)
 
     def _beyond(self, begin: Bound) -> tuple[ReadPage | None, Any]:
         """Return the first page that has a row at or above ``begin``, and its greatest value; None: there is no such row."""

@@ -19,7 +19,7 @@ from tap_rest.durations import Duration, duration_of
 from tap_rest.incremental import written
 from tap_rest.settings.incremental import Incremental
 
-__all__ = ["Bound", "Numbers", "Scale", "Times", "Window"]
+__all__ = ["Bound", "Numbers", "Scale", "Times", "Window", "number_of"]
 
 _DIGITS = {"epoch": 0, "epoch_ms": 3, "epoch_us": 6, "epoch_ns": 9}
 _PARTS = (1024, 256, 64, 16, 4, 2)
@@ -87,6 +87,11 @@ class Times:
     def _window(self) -> Duration | None:
         window = self._settings.window
         return duration_of(window) if isinstance(window, str) else None
+
+    @cached_property
+    def _has_hours(self) -> bool:
+        lengths = (self._settings.window, self._settings.shard_window)
+        return any(duration_of(one).seconds for one in lengths if isinstance(one, str))
 
     @cached_property
     def _granularity(self) -> Duration | None:
@@ -178,7 +183,7 @@ class Times:
         """Return a point in time as a value of the key, in the look of the first one."""
         kind, look = self._kind, self._look
         if kind.name in ("INSTANT", "ANY") and isinstance(look, str):
-            if self._window is not None and self._window.seconds and is_date(look):
+            if self._has_hours and is_date(look):
                 look = iso_of((0, ""))  # dates do not tell one hour from another
             return iso_like(look, seconds, kind.zone)
         value = starting_value(iso_of((seconds, "")), kind)
@@ -206,7 +211,9 @@ class Numbers:
         """
         self._settings = settings
         self._is_text = isinstance(first, str)
-        self.first = self.at(_number(settings.start) if first is None else order_key(first, ValueKind.NUMBER))
+        self.first = self.at(
+            number_of(settings.start) if first is None else order_key(first, ValueKind.NUMBER)
+        )
 
     def at(self, place: Place) -> Bound:
         """Return a number as a bound."""
@@ -222,22 +229,23 @@ class Numbers:
         """Return what lies around the end of a window."""
         return Window(window.until, window.end, window.end)
 
-    def window_from(self, begin: Bound) -> Window:
-        """Return the window that begins there."""
-        return self._window(begin, begin.place + _number(self._settings.window or 0))
+    def window_from(self, begin: Bound, limit: Place | None) -> Window:
+        """Return the window that begins there, and ends at ``limit`` at most."""
+        end = begin.place + number_of(self._settings.window or 0)
+        return self._window(begin, end if limit is None else min(end, limit))
 
     def half(self, window: Window) -> Window | None:
         """Return the first half of a window, in steps of the granularity, or of 1."""
-        step, begin = _number(self._settings.granularity or 1), window.begin.place
+        step, begin = number_of(self._settings.granularity or 1), window.begin.place
         steps = (window.end.place - begin) // step // 2
         return self._window(window.begin, begin + steps * step) if steps else None
 
     def _window(self, begin: Bound, end: Place) -> Window:
         granularity = self._settings.granularity
-        until = end if granularity is None else end - _number(granularity)
+        until = end if granularity is None else end - number_of(granularity)
         return Window(begin, self.at(end), self.at(until))
 
 
-def _number(said: float | str | Decimal) -> Place:
+def number_of(said: float | str | Decimal) -> Place:
     number = said if isinstance(said, int | Decimal) else Decimal(str(said))
     return int(number) if number == int(number) else number

@@ -111,6 +111,14 @@ class Within:
             lambda value: is_last or order_key(_any_value.decode(value), self._kind) < end
         )
 
+    def leave(self) -> None:
+        """Say that what follows the last window is of another shard.
+
+        Raises:
+            BadDataError: a row that lies there does not come where it lies.
+        """
+        self._outside.leave()
+
     def _known_nulls(self, records: Sequence[RawRecord], keys: Sequence[Any]) -> list[int]:
         """Return which rows without a key came with a question before."""
         numbers = [number for number, key in enumerate(keys) if key is None]

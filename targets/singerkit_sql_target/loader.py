@@ -92,6 +92,7 @@ class SqlLoader:
             dialect.abilities,
             keys=settings.keying.fields,
             appends=settings.appends,
+            newest_by=settings.newest_by.of,
             overwrites=settings.overwrites,
             replaces=settings.replaces,
             deletes=settings.deletes_marked,

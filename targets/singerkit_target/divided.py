@@ -8,6 +8,7 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_state.lineage import WaysOut
 from singerkit_state.shards import Shard, are_of_one, pipeline_and_shard, way_to_divide
 from singerkit_state.value import Mark
+from singerkit_target.abilities import Abilities
 from singerkit_target.contract import Loader
 from singerkit_target.siblings import Siblings
 
@@ -52,21 +53,33 @@ class Divided:
         _, self._shard = pipeline_and_shard(pipeline)
         self._streams = None if mark is None else mark.divided or {}
         self._name = pipeline_and_shard(pipeline)[0]
+        self._moving = () if mark is None else mark.moving or ()
 
     def _has(self, stream: str) -> bool:
         return self._shard.of > 1 and (self._streams is None or stream in self._streams)
 
-    def check_load(self, stream: str, *, overwrites: bool, replaces: bool) -> None:
-        """See that a shard does not put its part of a stream, or of a set of its rows, in the place of all.
+    def check_load(self, stream: str, abilities: Abilities, *, overwrites: bool, replaces: bool) -> None:
+        """See that a shard does not put its part of a stream, or of a set of its rows, in the place of all, and no row in that of a newer one.
 
         Raises:
-            ConfigurationError: it would.
+            ConfigurationError: it would, or might.
         """
         if (overwrites or replaces) and self._has(stream):
             what = "overwritten (`load_method`)" if overwrites else "replaced by sets of rows (`replace_by`)"
             raise ConfigurationError(
                 f"Stream `{stream}` is {what}, and the run is of the shard {self._shard}, whose rows would take the place of those of all "
                 "others; nothing of it was written: load it with `upsert`, or read it without `--shard`."
+            )
+        if (
+            stream in self._moving
+            and self._has(stream)
+            and not abilities.appends(stream)
+            and abilities.newest_by(stream) is None
+        ):
+            raise ConfigurationError(
+                f"The shards of stream `{stream}` have spans of its replication key, so that a row which changes goes from one to another, and a shard that has read it before could "
+                "write over it what it was; nothing of it was written: say which version is the newer "
+                f'(`{{"newest_by": {{"{stream}": ...}}}}`, the replication key), or read it without `--shard`.'
             )
 
     def others_in(self, loader: Loader) -> Sequence[str]:

@@ -494,7 +494,7 @@ class Load:
             key=self._abilities.keys(declaration.stream),
         )
         overwrites, replaces = self._overwrites.of(stream.name), self._overwrites.replaces(stream.name)
-        self._divided.check_load(stream.name, overwrites=overwrites, replaces=replaces)
+        self._divided.check_load(stream.name, self._abilities, overwrites=overwrites, replaces=replaces)
         self._overwrites.declare(stream.name, marks_its_end=self._marks_its_end)
         stream = self._given(replace(stream, said=bytes(part.line)))
         self._unnesting.see_columns(stream)

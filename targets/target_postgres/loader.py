@@ -121,6 +121,7 @@ class PostgresLoader:
             ABILITIES,
             keys=settings.keying.fields,
             appends=settings.appends,
+            newest_by=settings.newest_by.of,
             overwrites=settings.overwrites,
             replaces=settings.replaces,
             deletes=settings.deletes_marked,

@@ -96,6 +96,30 @@ def test_a_shard_that_would_take_the_rows_of_the_others_away_is_refused(
     assert query(database, "SELECT id FROM t") == [(1,)]
 
 
+@pytest.mark.parametrize(
+    ("config", "code"),
+    [
+        ({}, 78),
+        ({"load_method": "history"}, 78),
+        ({"load_method": "append"}, 0),
+        ({"newest_by": {"t": "at"}}, 0),
+    ],
+)
+def test_rows_that_go_from_one_shard_to_another_need_to_say_which_is_the_newer(
+    database: str, config: dict[str, Any], code: int
+) -> None:
+    begin = of_shard(1)
+    begin["value"][MARK_KEY]["moving"] = ["t"]
+    schema = SCHEMA("t", {"id": {"type": "integer"}, "at": {"type": "integer"}}, ["id"])
+    run = [begin, schema, RECORD("t", {"id": 1, "at": 5}), of_shard(1, complete=True)]
+    said = load(database, *run, **config).expect(code)
+    assert ('say which version is the newer (`{"newest_by": {"t": ...}}`' in said.last_words) == (code == 78)
+    if "newest_by" in config:
+        older = [of_shard(0), schema, RECORD("t", {"id": 1, "at": 4}), of_shard(0, complete=True)]
+        load(database, *older, **config).expect(0)
+        assert query(database, "SELECT at FROM t") == [(5,)]
+
+
 def test_the_last_shard_to_come_to_its_end_takes_away_what_is_gone(database: str) -> None:
     def shard(number: int, version: int, *rows: int, is_cut: bool = False) -> Outcome:
         end = [

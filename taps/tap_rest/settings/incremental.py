@@ -93,6 +93,7 @@ class Incremental(msgspec.Struct, frozen=True):
     until: str = "inclusive"
     window: str | float | None = None
     granularity: str | float | None = None
+    shard_window: str | float | None = None
     start: float = 0
 
     @property

@@ -296,7 +296,8 @@ class StreamSettings(msgspec.Struct, frozen=True, dict=True):
         incremental = self.incremental
         if incremental is None or not self.reads_windows:
             return False
-        return incremental.window is not None or self.pagination.max_rows is not None or self.splits
+        by_length = incremental.window is not None or incremental.shard_window is not None
+        return by_length or self.pagination.max_rows is not None or self.splits
 
     @property
     def shares_bookmark(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from singerkit_state.instants import pattern_of
@@ -10,7 +10,7 @@ from tap_rest.durations import Duration, duration_of
 from tap_rest.placeholders import asked_of, names_in
 from tap_rest.settings import setting
 
-__all__ = ["WINDOWS", "end_is_asked", "has_start", "window_problems"]
+__all__ = ["WINDOWS", "end_is_asked", "has_start", "shard_problems", "window_problems"]
 
 Group = Mapping[str, Any]
 _MOMENT = 1_767_225_600
@@ -41,6 +41,11 @@ WINDOWS: dict[str, Any] = {
         "begins, so that no row comes twice (`P1D`: to the 31st, then from the 1st). Default: none, each window begins where "
         "the one before has ended, and what stands there comes twice and is sent once."
     },
+    "shard_window": _LENGTH
+    | {
+        "description": "With `--shard i/n` the shards take turns at spans of this length of the replication key: months, days or seconds of an ISO 8601 duration (`P1M`, `P7D`, `PT6H`), or a number. "
+        "Each asks for the windows in its own. A row may be of another shard when it changes, so targets of ours want `newest_by` for the stream. Without it one shard reads all of such a stream."
+    },
     "start": {
         "type": "number",
         "description": "Where windows of numbers begin as long as there is no bookmark. Default 0.",
@@ -55,7 +60,7 @@ def window_problems(stream: Group, place: str) -> list[str]:
     has_end = end_is_asked(incremental.get("until_param"), [value for _, value in asked_of(stream)])
     problems = [
         f"`{where}.{name}` has no effect without `{where}.until_param`, or `{{to}}` in what is asked for, which say the end"
-        for name in ("window", "granularity", "until")
+        for name in ("window", "granularity", "until", "shard_window")
         if name in incremental and not has_end
     ]
     if incremental.get("from") == "exclusive" and has_end:
@@ -68,6 +73,7 @@ def window_problems(stream: Group, place: str) -> list[str]:
     return problems or [
         *_length_problems(incremental, where),
         *_start_problems(stream, where, has_end=has_end),
+        *_shard_problems(stream, where),
     ]
 
 
@@ -89,6 +95,48 @@ def _start_problems(stream: Group, where: str, *, has_end: bool) -> list[str]:
     if has_end and not has_start(stream):
         return [f"`{where}` asks for both ends, so it needs a `start_date`"]
     return []
+
+
+def _shard_problems(stream: Group, where: str) -> Iterator[str]:
+    incremental = stream.get("incremental", {})
+    said, named = incremental.get("shard_window"), f"`{where}.shard_window`"
+    if said is None:
+        return
+    for name in ("parent", "for_each"):
+        if stream.get(name):
+            yield f"{named} does not go with `{name}`, by which the stream is divided into shards"
+    if not stream.get("primary_keys"):
+        yield f"{named} needs `primary_keys`: where the number of shards changes rows come again, and would be there twice"
+    if "deletes" in stream:
+        yield f"{named} does not go with `deletes`: one shard tells that a row is gone, and another one may still have it in hand"
+    if isinstance(said, str):
+        yield from _span_problems(said, incremental, named)
+    elif not isinstance(incremental.get("window"), int | float):
+        yield f"{named} has no effect as a number without a number as `{where}.window`"
+
+
+def _span_problems(said: str, incremental: Group, named: str) -> Iterator[str]:
+    if isinstance(incremental.get("window"), int | float):
+        yield f"Expected `window` and {named} both as durations or both as numbers"
+    try:
+        span = duration_of(said)
+    except ValueError as error:
+        yield f"{error} at {named}, got `{said}`"
+        return
+    if sum(map(bool, (span.months, span.days, span.seconds))) > 1:
+        yield f"Expected a duration of months, of days or of seconds alone at {named}, got `{said}`"
+
+
+def shard_problems(stream: Group, place: str, streams: Iterable[Group]) -> Iterator[str]:
+    """Yield what is wrong with streams below one that is divided by spans of its key."""
+    if "shard_window" not in stream.get("incremental", {}):
+        return
+    for other in streams:
+        if other.get("parent", {}).get("stream") == stream["name"]:
+            yield (
+                f"`{place}.incremental.shard_window` does not go with stream `{other['name']}` below it, which is divided by its parents, whatever their times: "
+                "leave it out, and one shard reads the parents while all read what is below them"
+            )
 
 
 def _length_problems(incremental: Group, where: str) -> list[str]:

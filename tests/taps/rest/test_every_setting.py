@@ -509,6 +509,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
 }
 SHOWN_ELSEWHERE = {
+    "streams[].incremental.shard_window": "test_a_shard_asks_for_no_window_of_another_one",
     "errors": "test_the_first_rule_counts_and_those_of_a_stream_come_first",
     "streams[].errors": "test_the_first_rule_counts_and_those_of_a_stream_come_first",
     **{
