@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from singerkit_postgres.meltano import ADDRESS, take_address
+from singerkit_shell.takenover import TakenOver
 from singerkit_state.postgres.url import LONGEST_NAME
 
-__all__ = ["PIPELINEWISE", "THEIRS", "TakenOver", "has_theirs", "taken_over"]
+__all__ = ["PIPELINEWISE", "THEIRS", "has_theirs", "taken_over"]
 
 _FLAG: Mapping[str, Any] = {"type": "boolean"}
 _TEXT: Mapping[str, Any] = {"type": "string", "minLength": 1}
 _PATH: Mapping[str, Any] = {**_TEXT, "secret": False}
-_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 _ONLY_THEIRS: Mapping[str, Any] = {
     "dialect+driver": _PATH,
-    "sqlalchemy_url": {**_TEXT, "secret": True},
+    **ADDRESS,
     "use_copy": _FLAG,
     "interpret_content_encoding": _FLAG,
     "sanitize_null_text_characters": _FLAG,
-    "ssl_enable": _FLAG,
-    "ssl_mode": {"type": "string", "enum": _MODES},
-    "ssl_certificate_authority": _PATH,
-    "ssl_client_certificate_enable": _FLAG,
-    "ssl_client_certificate": _PATH,
-    "ssl_client_private_key": {**_TEXT, "secret": True},
-    "ssl_storage_directory": _PATH,
 }
 """What no other loader calls so: a config with one of these is theirs."""
 
@@ -56,21 +47,7 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 """Where theirs differ from ours: a stream `public-users` goes into the table `users`, too."""
 
-_HOME_FILES = frozenset(
-    f"~/.postgresql/{name}" for name in ("root.crl", "root.crt", "postgresql.crt", "postgresql.key")
-)
-"""What their defaults say: where libpq looks by itself."""
-
-_OF_A_URL = ("host", "port", "user", "password", "database")
 _WITHOUT_EFFECT = ("dialect+driver", "use_copy", "ssl_storage_directory")
-_SSL: Mapping[str, Mapping[str, str]] = {
-    "ssl_enable": {"ssl_mode": "sslmode", "ssl_certificate_authority": "sslrootcert"},
-    "ssl_client_certificate_enable": {
-        "ssl_client_certificate": "sslcert",
-        "ssl_client_private_key": "sslkey",
-    },
-}
-_POSTGRES = re.compile(r"postgres(?:ql)?(?:\+\w+)?(?=://)")
 
 PIPELINEWISE: Mapping[str, str] = {
     "dbname": "write `database`",
@@ -94,40 +71,17 @@ def has_theirs(config: Mapping[str, Any]) -> bool:
     return not config.keys().isdisjoint(_ONLY_THEIRS)
 
 
-@dataclass
-class TakenOver:
-    """A config in our words: what is set, what their defaults added, and what cannot be taken."""
-
-    config: dict[str, Any]
-    added: dict[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    def rename(self, theirs: str, ours: str, value: Any) -> None:
-        if ours in self.config:
-            self.problems.append(f"`{theirs}` and `{ours}` are one setting; remove one of them")
-        else:
-            self.config[ours] = value
-
-    def told(self) -> list[str]:
-        """What the run warns of."""
-        if not self.added:
-            return [f"{note}." for note in self.notes]
-        values = ", ".join(f"`{name}` is {json.dumps(value)}" for name, value in sorted(self.added.items()))
-        return [
-            *(f"{note}." for note in self.notes),
-            "This is a config of MeltanoLabs' target-postgres by its names, so that what it leaves out is as there: "
-            f"{values}; write them down where that is meant.",
-        ]
-
-
 def taken_over(given: Mapping[str, Any]) -> TakenOver:
     """Return a config of theirs, whose types are checked already, with our names and their defaults."""
     theirs = {name: given[name] for name in given.keys() & THEIRS.keys() if given[name] is not None}
-    made = TakenOver({name: value for name, value in given.items() if name not in THEIRS})
+    made = TakenOver(
+        "MeltanoLabs' target-postgres",
+        {name: value for name, value in given.items() if name not in THEIRS},
+    )
     for name in _WITHOUT_EFFECT:
         theirs.pop(name, None)
-    _take_address(made, theirs, str(given.get("dialect+driver", "postgresql")))
+    _take_driver(made, theirs, str(given.get("dialect+driver", "postgresql")))
+    take_address(made, theirs)
     _take_values(made, theirs)
     _take_methods(made, theirs)
     _refuse_maps(made, theirs)
@@ -138,38 +92,11 @@ def taken_over(given: Mapping[str, Any]) -> TakenOver:
     return made
 
 
-def _take_address(made: TakenOver, theirs: Mapping[str, Any], driver: str) -> None:
-    url = theirs.get("sqlalchemy_url")
-    if url is None:
-        if not driver.startswith("postgresql"):
-            made.problems.append(
-                "Expected `postgresql` and a driver at `dialect+driver`, got something else; remove it"
-            )
-        _take_certificates(made, theirs)
-        return
-    if _POSTGRES.match(url) is None:
-        made.problems.append("Expected a URL that begins with `postgresql` at `sqlalchemy_url`")
-        return
-    ignored = sorted(
-        [*(name for name in _OF_A_URL if made.config.pop(name, None) is not None)]
-        + [name for name in theirs if name.startswith("ssl_")]
-    )
-    if ignored:
-        made.notes.append(
-            f"`sqlalchemy_url` says all of the connection, as with MeltanoLabs' target-postgres; "
-            f"{', '.join(f'`{name}`' for name in ignored)} beside it {'has' if len(ignored) == 1 else 'have'} no effect"
+def _take_driver(made: TakenOver, theirs: Mapping[str, Any], driver: str) -> None:
+    if theirs.get("sqlalchemy_url") is None and not driver.startswith("postgresql"):
+        made.problems.append(
+            "Expected `postgresql` and a driver at `dialect+driver`, got something else; remove it"
         )
-    made.rename("sqlalchemy_url", "dsn", _POSTGRES.sub("postgresql", url, count=1))
-
-
-def _take_certificates(made: TakenOver, theirs: Mapping[str, Any]) -> None:
-    for switch, names in _SSL.items():
-        if not theirs.get(switch):
-            continue
-        given = {"ssl_mode": "verify-full"} | dict(theirs) if switch == "ssl_enable" else theirs
-        for name, ours in names.items():
-            if given.get(name, "") not in {"", *_HOME_FILES}:
-                made.rename(name, ours, given[name])
 
 
 def _take_values(made: TakenOver, theirs: Mapping[str, Any]) -> None:
