@@ -37,7 +37,7 @@ __all__ = [
 
 CONFIG_PATHS = "singerkit.config_paths"
 _LONGEST_CONFIG = 16 << 20  # bytes
-_HIDDEN = ("headers", "params")
+_HIDDEN = ("env", "headers", "params")
 """Groups whose values are never shown: any of them may be a key."""
 
 _logger = logging.getLogger(__name__)
@@ -153,9 +153,17 @@ def sentence(error: Any) -> str:
         missing = error.message.split("'")[1]
         return f"Expected the key `{_join(place, missing)}`, which is missing{line_of(place)}"
     near = _misspelt(error)
-    shown = _shown(error.instance, () if near else error.absolute_path)
+    may_be_secret = near is None and _takes_secrets(error.schema)
+    shown = MASK if may_be_secret else _shown(error.instance, () if near else error.absolute_path)
     hint = f"; did you mean `{near}`?" if near else ""
     return f"Expected {expectation(error)}, got `{shown}` at `{place}`{line_of(place)}{hint}"
+
+
+def _takes_secrets(schema: Any) -> bool:
+    """Tell whether a setting is a secret, or a group of which one is: what stands there by mistake may be that."""
+    if not isinstance(schema, Mapping):
+        return False
+    return any(one.get("secret") is True for one in (schema, *(schema.get("properties") or {}).values()))
 
 
 def _misspelt(error: Any) -> str | None:

@@ -82,6 +82,14 @@ def test_each_executable_says_so_before_its_other_imports(
     assert set(begun) == {executable}
 
 
+def test_no_package_that_is_imported_in_the_midst_of_a_run_says_so() -> None:
+    """It would put off anew what the run needs by then, and have Ctrl-C end it without a word."""
+    shelves = [*(Path(__file__).parents[2]).glob("*/*/__init__.py")]
+    assert shelves
+    beginning = {path.parent.name for path in shelves if "begin_importing(" in path.read_text()}
+    assert beginning <= {*_executables().values()}
+
+
 @pytest.mark.parametrize("executable", _executables())
 def test_what_no_run_comes_to_is_not_imported(executable: str, tmp_path: Path) -> None:
     """joblib brings numpy along, upath fsspec: half a start; requests and backoff, urllib3 and asyncio."""

@@ -25,4 +25,4 @@ def signal(
     parts = [part for one in heard for part in one.runs if part.runner == run.id]
     problems = [f"is told of without its rows: {one.why}" for one in heard if one.code]
     [whole] = joined([run], parts)
-    return [*problems, *send(plan.signals, whole)]
+    return [*problems, *send(plan.signals, whole, stop)]

@@ -1,12 +1,15 @@
-"""Telling all of them: what goes wrong with one is a sentence, and nothing else."""
+"""Telling all of them: what goes wrong with one is a sentence, and nothing else, and no one of them holds a run for long."""
 
 from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 
 from singerkit_shell.errors import SingerkitError
+from singerkit_shell.signals import StopFlag
 from singerkit_signals import openlineage, prometheus, statsd
 from singerkit_signals.settings import Signals, is_url
 from singerkit_state.runs import Run, as_json, from_json
@@ -14,16 +17,23 @@ from singerkit_state.runs import Run, as_json, from_json
 __all__ = ["send"]
 
 _SECONDS = 10.0
+"""For each, whatever it does: a server may give a byte now and then, a name may not resolve, a file may be a pipe that nobody reads."""
+_STOPPED_SECONDS = 1.0
+_TURN = 0.1
 
 
 class _Refused(Exception):
     """Whoever was told has answered with an error."""
 
 
-def send(signals: Signals, run: Run) -> list[str]:
-    """Tell what a run has come to; return a sentence for each who could not be told."""
+def send(signals: Signals, run: Run, stop: StopFlag) -> list[str]:
+    """Tell what a run has come to; return a sentence for each who could not be told. Where a signal has come each has a second."""
     run = from_json(as_json(run))  # without a secret, as it is kept
-    return [problem for name, tell in _tellers(signals, run) if (problem := _problem(name, tell))]
+    return [
+        f"was not told to `signals.{name}` ({reason}); nothing else is touched by that."
+        for name, tell in _tellers(signals, run)
+        if (reason := _in_time(tell, stop))
+    ]
 
 
 def _tellers(signals: Signals, run: Run) -> Iterator[tuple[str, Callable[[], None]]]:
@@ -37,12 +47,26 @@ def _tellers(signals: Signals, run: Run) -> Iterator[tuple[str, Callable[[], Non
         yield "openlineage", lambda: _tell_lineage(place, run)
 
 
-def _problem(name: str, tell: Callable[[], None]) -> str:
+def _in_time(tell: Callable[[], None], stop: StopFlag) -> str:
+    """Return why somebody was not told; nobody waits any longer for one who takes too long."""
+    reasons = ["it took too long"]
+    teller = threading.Thread(target=lambda: reasons.append(_reason(tell)), daemon=True)
+    teller.start()
+    last, is_stopped = time.monotonic() + _SECONDS, False
+    while teller.is_alive() and time.monotonic() < last:
+        teller.join(_TURN)
+        if stop and not is_stopped:
+            last, is_stopped = min(last, time.monotonic() + _STOPPED_SECONDS), True
+    return reasons[-1]
+
+
+def _reason(tell: Callable[[], None]) -> str:
     try:
         tell()
     except (OSError, SingerkitError, _Refused) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return f"was not told to `signals.{name}` ({reason}); nothing else is touched by that."
+        return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    except Exception as error:  # a fault here stops no pipeline, and its text may show a URL
+        return type(error).__name__
     return ""
 
 
@@ -58,18 +82,20 @@ def _tell_lineage(place: str, run: Run) -> None:
 
 
 def _post(url: str, text: str) -> None:
-    """Post JSON; a redirect is refused, as it may lead anywhere."""
+    """Post JSON; a redirect is refused, as it may lead anywhere, and of the answer no more is read than its status."""
     import requests
 
     try:
-        answer = requests.post(
+        with requests.post(
             url,
             data=text.encode(),
             headers={"Content-Type": "application/json"},
             timeout=_SECONDS,
             allow_redirects=False,
-        )
+            stream=True,
+        ) as answer:
+            status = answer.status_code
     except requests.RequestException as error:
         raise _Refused(type(error).__name__) from None  # whose text shows the URL, and what is secret in it
-    if not 200 <= answer.status_code < 300:
-        raise _Refused(f"the answer was {answer.status_code}")
+    if not 200 <= status < 300:
+        raise _Refused(f"the answer was {status}")

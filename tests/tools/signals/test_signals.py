@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import signal
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,8 @@ from tools.run.projects import Project, record, schema, state
 
 from singerkit_run.planfile import read_plan
 from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.signals import StopFlag
+from singerkit_signals import sending
 from singerkit_signals.openlineage import events_of
 from singerkit_signals.prometheus import text_of
 from singerkit_signals.sending import send
@@ -75,7 +80,7 @@ def listener() -> Iterator[Listener]:
 
 def test_metrics_are_those_of_the_last_run_and_when_it_was_last_well_is_kept(tmp_path: Path) -> None:
     signals = Signals(metrics_folder=str(tmp_path / "metrics"))
-    assert send(signals, RUN) == []
+    assert send(signals, RUN, StopFlag()) == []
     [file] = (tmp_path / "metrics").iterdir()
     assert file.name == "singerkit-or_ders.prom"
     text = file.read_text()
@@ -88,7 +93,7 @@ def test_metrics_are_those_of_the_last_run_and_when_it_was_last_well_is_kept(tmp
     well = f'singerkit_last_success_timestamp_seconds{{pipeline="or\\"ders"}} {AT.timestamp():.0f}\n'
     assert well in text
 
-    send(signals, FAILED)
+    send(signals, FAILED, StopFlag())
 
     assert well in file.read_text()
     assert 'singerkit_last_run_success{pipeline="or\\"ders"} 0\n' in file.read_text()
@@ -146,7 +151,7 @@ def test_who_cannot_be_told_is_named_without_what_is_secret_and_the_others_are_t
     listener.status = 500
     (tmp_path / "file").write_text("")
     signals = Signals(str(tmp_path / "file"), None, listener.url, "http://127.0.0.1:9/secret-token")
-    problems = send(signals, RUN)
+    problems = send(signals, RUN, StopFlag())
     assert [problem.partition(" (")[0] for problem in problems] == [
         "was not told to `signals.metrics_folder`",
         "was not told to `signals.webhook`",
@@ -154,6 +159,51 @@ def test_who_cannot_be_told_is_named_without_what_is_secret_and_the_others_are_t
     ]
     assert "secret-token" not in "".join(problems)
     assert len(listener.heard) == 1
+
+
+class Slow(BaseHTTPRequestHandler):
+    """Answers with a header now and then, and no end of them; or at once, with a body that never comes."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        if self.path == "/body":
+            self.wfile.write(b"Content-Length: 1000000000000\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while not self.server.is_over:  # type: ignore[attr-defined]
+                time.sleep(0.05)
+                self.wfile.write(b"A: b\r\n" if self.path != "/body" else b"x")
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_nobody_who_is_slow_holds_a_run(monkeypatch: pytest.MonkeyPatch, stops: bool) -> None:
+    """A body is not waited for, nor a head that does not end, nor by far as long where a signal has come."""
+    monkeypatch.setattr(sending, "_STOPPED_SECONDS" if stops else "_SECONDS", 0.3)
+    stop = StopFlag()
+    stop.signum = signal.SIGTERM if stops else None
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        server.is_over = False  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert send(Signals(webhook=f"{url}/body"), RUN, stop) == []
+        [problem] = send(Signals(webhook=f"{url}/head"), RUN, stop)
+        server.is_over = True  # type: ignore[attr-defined]
+        server.shutdown()
+    assert problem == "was not told to `signals.webhook` (it took too long); nothing else is touched by that."
+
+
+def test_who_is_away_is_a_line_of_the_log_and_the_next_pipeline_runs(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.add("orders", state(1))
+    project.add("items", state(1), after=["orders"])
+    project.more["signals"] = {"webhook": "${HOOK}"}
+    code, said = project.run(HOOK="http://127.0.0.1:1/secret-token")
+    assert code == 0, said
+    assert said.count("was not told to `signals.webhook` (ConnectionError)") == 2
+    assert "secret-token" not in said
 
 
 @pytest.mark.parametrize(
@@ -165,12 +215,16 @@ def test_who_cannot_be_told_is_named_without_what_is_secret_and_the_others_are_t
         {"openlineage": "kafka://x/y"},
         {},
         {"prometheus": "x"},
+        {"webhook": ["http://SECRET@x/y"]},
+        {"openlineage": {"url": "http://SECRET@x/y"}},
+        "http://SECRET@x/y",
     ],
 )
-def test_what_is_wrong_is_told_before_anything_runs(tmp_path: Path, wrong: dict[str, str]) -> None:
+def test_what_is_wrong_is_told_before_anything_runs(tmp_path: Path, wrong: Any) -> None:
     project = Project(tmp_path)
     project.add("orders", state(1))
     project.more["signals"] = wrong
     project.write()
-    with pytest.raises(ConfigurationError, match="signals"):
+    with pytest.raises(ConfigurationError, match="signals") as caught:
         read_plan(str(tmp_path / "singerkit.json"))
+    assert "SECRET" not in str(caught.value)
