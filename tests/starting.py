@@ -28,6 +28,7 @@ from typing import Any
 __all__ = ["fork_executables", "really"]
 
 ENTRIES = {
+    "tap-postgres": "tap_postgres.tap",
     "tap-rest": "tap_rest.tap",
     "tap-sqlite": "tap_sqlite.tap",
     "target-postgres": "target_postgres.target",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
@@ -137,7 +136,7 @@ def stream_settings(table: Table, config: Mapping[str, Any]) -> StreamSettings:
     """
     said: dict[str, Any] = {}
     for entry in config.get("streams", ()):
-        if fnmatchcase(table.name, entry["name"]):
+        if table.is_meant_by(entry["name"]):
             said |= entry
     keys = said.get("primary_keys")
     key = said.get("replication_key")
@@ -164,9 +163,9 @@ def check_stream_settings(config: Mapping[str, Any], tables: Sequence[Table]) ->
     Raises:
         ConfigurationError: one is not.
     """
-    names = [table.name for table in tables]
+    names = [table.names[0] for table in tables]
     for number, entry in enumerate(config.get("streams", ())):
-        if not any(fnmatchcase(name, entry["name"]) for name in names):
+        if not any(table.is_meant_by(entry["name"]) for table in tables):
             near = nearest(entry["name"], names)
             hint = f"did you mean `{near}`?" if near else "see `tables`."
             raise ConfigurationError(
@@ -174,8 +173,8 @@ def check_stream_settings(config: Mapping[str, Any], tables: Sequence[Table]) ->
             )
 
 
-def check_key_settings(config: Mapping[str, Any], keys: Mapping[str, str | None]) -> None:
-    """See that what `streams` says of replication keys is about a stream with one; ``keys``: of each stream that is read.
+def check_key_settings(config: Mapping[str, Any], keys: Sequence[tuple[Table, str | None]]) -> None:
+    """See that what `streams` says of replication keys is about a stream with one; ``keys``: of each table that is read.
 
     Raises:
         ConfigurationError: no stream of an entry has one.
@@ -187,7 +186,7 @@ def check_key_settings(config: Mapping[str, Any], keys: Mapping[str, str | None]
         )
 
 
-def idle_key_settings(config: Mapping[str, Any], keys: Mapping[str, str | None]) -> list[str]:
+def idle_key_settings(config: Mapping[str, Any], keys: Sequence[tuple[Table, str | None]]) -> list[str]:
     """Return what a run would be refused for (`check_key_settings`) unless its catalog has a replication key, a sentence each."""
     return [
         f"{place} has no effect so far, since {streams} read as a whole: a run is refused (78) unless its catalog gives a replication "
@@ -197,12 +196,14 @@ def idle_key_settings(config: Mapping[str, Any], keys: Mapping[str, str | None])
 
 
 def _idle_key_settings(
-    config: Mapping[str, Any], keys: Mapping[str, str | None]
+    config: Mapping[str, Any], keys: Sequence[tuple[Table, str | None]]
 ) -> Iterator[tuple[str, str, str]]:
     """Yield where the setting stands, its name, and how the streams are read that it is about."""
     for number, entry in enumerate(config.get("streams", ())):
         settings = [name for name in ("lookback", "replication_key_format") if entry.get(name)]
-        met = [name for name in keys if fnmatchcase(name, entry["name"])]
-        if settings and met and not any(keys[name] for name in met):
-            streams = f"stream `{met[0]}` is" if len(met) == 1 else f"the {len(met)} streams it matches are"
+        met = [(table.name, key) for table, key in keys if table.is_meant_by(entry["name"])]
+        if settings and met and not any(key for _, key in met):
+            streams = (
+                f"stream `{met[0][0]}` is" if len(met) == 1 else f"the {len(met)} streams it matches are"
+            )
             yield f"`streams[{number}].{settings[0]}` (`{entry['name']}`)", settings[0], streams

@@ -38,6 +38,8 @@ class Database(Protocol):
 
     placeholder: str
     """What stands for a value in a statement."""
+    promises_types: bool
+    """Whether what is declared of a column holds for all its values, so that nothing has to be learned of them."""
 
     def tables(self) -> Sequence[Table]:
         """Return all tables and views, by few queries; called once per process."""

@@ -45,6 +45,7 @@ class SqlDatabase(ABC, Generic[_C]):
     """One database, with one connection, which is opened by the first call; ``place`` is shown in errors."""
 
     placeholder = "?"
+    promises_types = False
     quote = '"'
 
     def __init__(
@@ -145,7 +146,7 @@ class SqlDatabase(ABC, Generic[_C]):
         return quoted(name, self.quote)
 
     def source(self, table: Table) -> str:
-        return f"{self.quoted(table.schema_name)}.{self.quoted(table.name)} AS t"
+        return f"{self.quoted(table.schema_name)}.{self.quoted(table.relation or table.name)} AS t"
 
     def column(self, name: str) -> str:
         return f"t.{self.quoted(name)}"

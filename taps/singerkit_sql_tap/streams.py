@@ -75,7 +75,11 @@ class TableStream(BlockStream):
         super().__init__(
             tap,
             table.name,
-            {"type": "object", "properties": {column.name: column.schema for column in table.columns}},
+            {
+                "type": "object",
+                "properties": {column.name: column.schema for column in table.columns},
+                **({"description": table.comment} if table.comment else {}),
+            },
             key_properties=keys,
             replication_key=settings.replication_key,
             lookback=_whole(settings.lookback),
@@ -205,10 +209,15 @@ class TableStream(BlockStream):
             return
         self._has_learned = True
         names = self.table.column_names if every_column else self._selected
-        former = former_read(self.tap.start_state, self.name)
-        found = self._database.found_types(self.table, names, self._range_to_learn(former))
         if every_column:
             self._row_count = self._database.row_count(self.table)
+        if self._database.promises_types:
+            properties = self.schema["properties"]
+            keys = {name: _not_null(properties[name]) for name in self.primary_keys}
+            self.take_schema({**self.schema, "properties": {**properties, **keys}})
+            return
+        former = former_read(self.tap.start_state, self.name)
+        found = self._database.found_types(self.table, names, self._range_to_learn(former))
         properties = dict(self.schema["properties"])
         ever_sent = former.ever_sent
         for name in names:
@@ -292,8 +301,8 @@ class TableStream(BlockStream):
                 walk = self._full_walk()
                 walk.trail = self._trail if position and self._trail is not None else walk.trail
             else:
-                spool, _ = self._walkable(columns, self._mine)
-                walk = self._walk(spool, columns, spool.chunk_key)
+                spool, where = self._walkable(columns, self._mine)
+                walk = self._walk(spool, columns, spool.chunk_key, where)
             yield walk, position.get("after"), True
             return
         order = database.key_order(table, key, self._settings.replication_key_format)

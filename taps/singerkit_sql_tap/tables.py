@@ -11,7 +11,7 @@ from typing import Any
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import nearest
 
-__all__ = ["Column", "Table", "by_table", "chosen_tables", "is_declared_time"]
+__all__ = ["Column", "Table", "by_table", "check_names", "chosen_tables", "is_declared_time"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Table:
 
     ``primary_key``: in the order of the key; () where there is none. ``chunk_key``: expressions, over the alias ``t``, of
     a unique key whose index gives rows in its order; (): the table is read as a whole. ``indexed``: columns by which an
-    index gives rows in ascending order. ``only_by_name``: left out unless a rule names it.
+    index gives rows in ascending order. ``only_by_name``: left out unless a rule names it. ``name``: that of its stream.
+    ``relation``: its own within ``schema_name``; "": that of its stream.
     """
 
     name: str
@@ -49,6 +50,17 @@ class Table:
     """Whether a load that was cut off goes on only behind rows that are those it has read; see `is_followed`."""
     schema_name: str = ""
     database_name: str = ""
+    relation: str = ""
+    comment: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What rules may call it: its stream, or, where that is another name, the schema and the relation."""
+        return (f"{self.schema_name}.{self.relation}", self.name) if self.relation else (self.name,)
+
+    def is_meant_by(self, pattern: str) -> bool:
+        """Tell whether a glob, or a name, is about it."""
+        return any(name == pattern or fnmatchcase(name, pattern) for name in self.names)
 
     @property
     def is_followed(self) -> bool:
@@ -87,14 +99,14 @@ def chosen_tables(rules: Sequence[str], tables: Sequence[Table]) -> list[Table]:
     Raises:
         ConfigurationError: a rule matches no table, or nothing is chosen.
     """
-    names = [table.name for table in tables]
+    names = [table.names[0] for table in tables]
     chosen = dict.fromkeys(names, bool(rules) and rules[0].startswith("!"))
     for rule in rules:
         pattern = rule.removeprefix("!")
         matched = [
-            table.name
+            table.names[0]
             for table in tables
-            if table.name == pattern or (fnmatchcase(table.name, pattern) and not table.only_by_name)
+            if pattern in table.names or (table.is_meant_by(pattern) and not table.only_by_name)
         ]
         if not matched and pattern != "*":
             near = nearest(pattern, names)
@@ -102,13 +114,31 @@ def chosen_tables(rules: Sequence[str], tables: Sequence[Table]) -> list[Table]:
             raise ConfigurationError(f"The rule `{rule}` in `tables` matches no table or view; {known}")
         chosen.update(dict.fromkeys(matched, not rule.startswith("!")))
     found = [
-        table for table in tables if chosen[table.name] and (not table.only_by_name or table.name in rules)
+        table
+        for table in tables
+        if chosen[table.names[0]] and not (table.only_by_name and {*rules}.isdisjoint(table.names))
     ]
     if not found:
         raise ConfigurationError(
             f"No table is chosen by `tables`, so there is nothing to read; the tables are {_few(names)}."
         )
     return found
+
+
+def check_names(tables: Iterable[Table]) -> None:
+    """See that no two tables would be one stream.
+
+    Raises:
+        ConfigurationError: two would.
+    """
+    by_name: dict[str, Table] = {}
+    for table in tables:
+        other = by_name.setdefault(table.name, table)
+        if other is not table:
+            raise ConfigurationError(
+                f"The tables `{other.names[0]}` and `{table.names[0]}` would both be the stream `{table.name}`; leave one of them out in "
+                f'`tables` (`"!{table.names[0]}"`), and read it with another pipeline.'
+            )
 
 
 def _few(names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from singerkit_sql_tap.config import (
+    StreamSettings,
     check_key_settings,
     check_stream_settings,
     idle_key_settings,
@@ -16,7 +17,7 @@ from singerkit_sql_tap.config import (
 from singerkit_sql_tap.contract import Database
 from singerkit_sql_tap.promises import DELIVERIES
 from singerkit_sql_tap.streams import ReadingOptions, TableStream
-from singerkit_sql_tap.tables import chosen_tables
+from singerkit_sql_tap.tables import Table, check_names, chosen_tables
 from singerkit_state.delivery import Delivery
 from singerkit_tap.shell import SingerkitTap
 
@@ -53,16 +54,18 @@ class SqlTap(SingerkitTap):
         finally:
             self.database.close()
         check_stream_settings(self.config, tables)
+        check_names(tables)
         options = ReadingOptions(
             self.place(),
             str(self.config.get("infinity", "fail")),
             local_is_utc(self.config),
             bool(self.config.get("activate_version", True)),
         )
-        return [
-            TableStream(self, self.database, table, stream_settings(table, self.config), options)
-            for table in tables
-        ]
+        return [self.make_stream(table, stream_settings(table, self.config), options) for table in tables]
+
+    def make_stream(self, table: Table, settings: StreamSettings, options: ReadingOptions) -> TableStream:
+        """Return the stream of a table."""
+        return TableStream(self, self.database, table, settings, options)
 
     @property
     def table_streams(self) -> list[TableStream]:
@@ -74,7 +77,7 @@ class SqlTap(SingerkitTap):
         try:
             self.divide()
             selected = [stream for stream in self.table_streams if stream.selected]
-            check_key_settings(self.config, {stream.name: stream.bookmark_key for stream in selected})
+            check_key_settings(self.config, [(stream.table, stream.bookmark_key) for stream in selected])
             for stream in selected:
                 stream.check_columns()  # before a SCHEMA has a target make the column
             for stream in selected:
@@ -95,6 +98,6 @@ class SqlTap(SingerkitTap):
 
     def warn_without_catalog(self) -> None:
         """Tell of settings of a replication key beside none."""
-        keys = {stream.name: stream.bookmark_key for stream in self.table_streams}
+        keys = [(stream.table, stream.bookmark_key) for stream in self.table_streams]
         for sentence in idle_key_settings(self.config, keys):
             self.logger.warning("%s", sentence)

@@ -269,6 +269,7 @@ TAP: dict[str, Case] = {
         (0,),
     ),
 }
+AWAY = {"host": "127.0.0.1", "port": 9}
 TUNNEL = {"host": "127.0.0.1", "port": 9, "username": "us"}
 TARGET: dict[str, Case] = {
     "dsn": (lambda place: place.target(*REFUSED, dsn=place.database, on_type_conflict="fail"), (65,)),
@@ -347,6 +348,46 @@ TARGET: dict[str, Case] = {
         (0,),
     ),
 }
+TABLES: dict[str, Case] = {
+    "dsn": (lambda place: place.run("tap-postgres", {"dsn": place.database}), (78,)),
+    "dsn, to --discover": (
+        lambda place: place.run("tap-postgres", {"dsn": place.database}, "--discover"),
+        (78,),
+    ),
+    "password": (
+        lambda place: place.run("tap-postgres", AWAY | {"password": canary("password of tables")}),
+        (69,),
+    ),
+    "sslpassword": (
+        lambda place: place.run("tap-postgres", AWAY | {"sslpassword": canary("password of its key")}),
+        (69, 78),
+    ),
+    "ssh_tunnel.password": (
+        lambda place: place.run(
+            "tap-postgres",
+            {"host": "db", "ssh_tunnel": TUNNEL | {"password": canary("ssh password of tables")}},
+        ),
+        (69,),
+    ),
+    "ssh_tunnel.private_key": (
+        lambda place: place.run(
+            "tap-postgres",
+            {"host": "db", "ssh_tunnel": TUNNEL | {"private_key": canary("ssh key of tables")}},
+        ),
+        (78,),
+    ),
+    "ssh_tunnel.private_key_password": (
+        lambda place: place.run(
+            "tap-postgres",
+            {
+                "host": "db",
+                "ssh_tunnel": TUNNEL
+                | {"private_key": "no key", "private_key_password": canary("password of that key")},
+            },
+        ),
+        (78,),
+    ),
+}
 STATE: dict[str, Case] = {
     "the password of a location": (
         lambda place: run(
@@ -361,7 +402,12 @@ STATE: dict[str, Case] = {
 }
 CASES = {
     f"{name}: {case}": run_of
-    for name, cases in {"tap-rest": TAP, "target-postgres": TARGET, "singerkit-state": STATE}.items()
+    for name, cases in {
+        "tap-rest": TAP,
+        "tap-postgres": TABLES,
+        "target-postgres": TARGET,
+        "singerkit-state": STATE,
+    }.items()
     for case, run_of in cases.items()
 }
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn
 
 import pytest
@@ -67,6 +68,10 @@ class TapDriver:
     """Exit codes and the last line on stderr are those of DESIGN 7; for others non-zero is enough."""
     code_of_unreachable = 69
     """How ours ends when the source does not answer; a file that is not there is a matter of the config (78)."""
+    needs: ClassVar[Sequence[str]] = ()
+    """Names of the session's fixtures that `source` wants among its services."""
+    services: Services = MappingProxyType({})
+    """Those, given before `source` is called."""
 
     @contextmanager
     def source(self) -> Iterator[Source]:

@@ -10,7 +10,7 @@ import pytest
 pytest.register_assert_rewrite("singerkit_check.suite.tap_runs", "singerkit_check.suite.target_runs")
 
 from singerkit_check.rules import rules_of  # noqa: E402  after the registration
-from singerkit_check.suite.drivers import Executable  # noqa: E402
+from singerkit_check.suite.drivers import Executable, Services  # noqa: E402
 from singerkit_check.suite.tap_runs import TapRuns  # noqa: E402
 from singerkit_check.suite.target_runs import TargetRuns  # noqa: E402
 
@@ -56,6 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def tap(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TapRuns]:
     """A tap under test with its source; the runs that several rules look at are made once."""
     executable: Executable = request.param
+    executable.driver.services = _services(request, executable)
     with executable.driver.source() as source:
         yield TapRuns(executable, source, tmp_path_factory.mktemp(executable.name))
 
@@ -72,5 +73,8 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A target under test; the load that several rules look at is made once."""
     executable: Executable = request.param
     folder: Path = tmp_path_factory.mktemp(executable.name)
-    services = {name: request.getfixturevalue(name) for name in executable.driver.needs}
-    return TargetRuns(executable, folder, services)
+    return TargetRuns(executable, folder, _services(request, executable))
+
+
+def _services(request: pytest.FixtureRequest, executable: Executable) -> Services:
+    return {name: request.getfixturevalue(name) for name in executable.driver.needs}

@@ -1,0 +1,107 @@
+"""A table in chunks whose rows the database itself makes JSON of: ranges of its key, each asked for from its first row to its last.
+
+The last row of a chunk is found first, by the index alone; the rows up to it then need no order, and no count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from singerkit_sql_tap.contract import Database, Row
+from singerkit_sql_tap.queries import Condition, Query, above, top_query, up_to
+from singerkit_sql_tap.tables import Table
+from singerkit_sql_tap.trail import Trail
+
+__all__ = ["RawDatabase", "RawSize", "RawWalk"]
+
+_TARGET_BYTES = 16 * 1024 * 1024
+_FIRST_ROWS = 5_000
+_MOST_ROWS = 50_000
+
+
+class RawDatabase(Database, Protocol):
+    """A database that makes JSON of its rows."""
+
+    def last_of(self, table: Table, key: Sequence[str], where: Sequence[Condition], rows: int) -> Row | None:
+        """Return the ``key`` of the row that stands ``rows`` rows behind the beginning of what ``where`` leaves; None: there are fewer."""
+        ...
+
+    def raw_pages(
+        self, table: Table, columns: Sequence[str], where: Sequence[Condition], order: Sequence[str]
+    ) -> Iterator[list[bytes]]:
+        """Yield rows as JSON objects of ``columns``, of all that ``where`` leaves; ``order``: () for any."""
+        ...
+
+
+@dataclass
+class RawSize:
+    """How many rows the next chunk has."""
+
+    rows: int = _FIRST_ROWS
+
+    def follow(self, rows: int, weight: int) -> None:
+        """Learn what ``rows`` rows have weighed, in bytes."""
+        if rows:
+            self.rows = max(1, min(_TARGET_BYTES * rows // max(1, weight), 4 * self.rows, _MOST_ROWS))
+
+
+class RawWalk:
+    """The rows of a table that ``where`` leaves, chunk by chunk in the order of ``key``, which is unique; of none: all at once.
+
+    What was there when the walk began is read to its end, and not what is added behind it meanwhile.
+    """
+
+    trail: Trail | None = None
+    """Rows have no numbers of which others could have come."""
+
+    def __init__(
+        self,
+        database: RawDatabase,
+        table: Table,
+        columns: Sequence[str],
+        key: Sequence[str],
+        where: Sequence[Condition] = (),
+        *,
+        is_sorted: bool = False,
+    ) -> None:
+        """``is_sorted``: rows within a chunk come in the order of the key, too."""
+        self._database, self._table, self._columns = database, table, columns
+        self._key, self._where = tuple(key), list(where)
+        self._order = self._key if is_sorted else ()
+        self.size = RawSize()
+
+    def chunks(self, after: Sequence[object] | None = None) -> Iterator[tuple[list[bytes], Row | None]]:
+        """Yield rows, from behind ``after`` on; with the last of a chunk its key, by which a load goes on."""
+        if not self._key:
+            yield from (
+                (rows, None) for rows in self._database.raw_pages(self._table, self._columns, self._where, ())
+            )
+            return
+        mark = self._database.placeholder
+        top = self._top()
+        while top is not None and after != top:
+            behind = [] if after is None else [above(self._key, after, mark)]
+            where = [*self._where, *behind, up_to(self._key, top, mark)]
+            last = self._database.last_of(self._table, self._key, where, self.size.rows)
+            last = top if last is None else last
+            yield from self._chunk([*self._where, *behind, up_to(self._key, last, mark)], last)
+            after = last
+
+    def _top(self) -> Row | None:
+        query: Query = top_query(self._database.source(self._table), self._where, self._key)
+        found = self._database.fetch(query, 1, self._table)
+        return found[0] if found else None
+
+    def _chunk(self, where: Sequence[Condition], last: Row) -> Iterator[tuple[list[bytes], Row | None]]:
+        """Yield the rows of a chunk, each page as soon as it is known whether it is the last."""
+        held: list[bytes] = []
+        rows = weight = 0
+        for page in self._database.raw_pages(self._table, self._columns, where, self._order):
+            if held:
+                yield held, None
+            held = page
+            rows, weight = rows + len(page), weight + sum(map(len, page))
+        yield held, last
+        self.size.follow(rows, weight)

@@ -1,0 +1,77 @@
+"""The config of tap-postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from singerkit_postgres.settings import CONNECTION
+from singerkit_sql_tap.config import SQL_SETTINGS
+
+__all__ = ["CONFIG_SCHEMA", "admits_text", "local_is_utc"]
+
+_CONNECTION: dict[str, Any] = {
+    key: setting for key, setting in CONNECTION.items() if key != "statement_timeout_seconds"
+}
+"""`query_timeout` of every database tap says the same."""
+
+CONFIG_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "dsn": {
+            "type": "string",
+            "minLength": 1,
+            "secret": True,
+            "description": "libpq connection string or URL; the single settings below complete it.",
+        },
+        **_CONNECTION,
+        "user": {
+            **CONNECTION["user"],
+            "description": "Role to connect as; it needs CONNECT, USAGE and SELECT, and no more.",
+        },
+        "role": {
+            **CONNECTION["role"],
+            "description": "Role to be after connecting (`SET ROLE`); not behind a connection pooler.",
+        },
+        "application_name": {**CONNECTION["application_name"], "default": "tap-postgres"},
+        "lock_timeout_seconds": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 60,
+            "description": "Longest wait for a table that another session has locked for itself alone (`ALTER TABLE`, `TRUNCATE`); then the "
+            "run ends (69).",
+        },
+        **SQL_SETTINGS,
+        "tables": {
+            **SQL_SETTINGS["tables"],
+            "description": "Which tables and views are streams: globs over `schema.table` (`public.*`), `!` excludes (`!public.tmp_*`), "
+            "later rules win. Parts of partitioned tables come only by their full name.",
+        },
+        "infinity": {
+            "type": "string",
+            "enum": ["fail", "null", "text"],
+            "default": "fail",
+            "title": "Infinity",
+            "description": "What becomes of NaN and infinite numbers, which JSON does not have: the run ends (65); null is sent, with a "
+            "warning that counts them; or text, which the SCHEMA of all numbers but integers then admits. In a key the run ends in any case.",
+        },
+        "local_times": {
+            "type": "string",
+            "enum": ["text", "utc"],
+            "default": "utc",
+            "title": "Local times",
+            "description": "Columns of `timestamp without time zone`: declared as points in time of `utc`, or as `text`. The text is sent "
+            "as it is, without an offset, in either case.",
+        },
+    },
+}
+
+
+def admits_text(config: Mapping[str, Any]) -> bool:
+    """Tell whether numbers that JSON does not have are sent as text."""
+    return bool(config.get("infinity") == "text")
+
+
+def local_is_utc(config: Mapping[str, Any]) -> bool:
+    """Tell whether times without an offset are declared as points in time, of UTC."""
+    return bool(config.get("local_times", "utc") == "utc")

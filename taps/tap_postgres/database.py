@@ -1,0 +1,143 @@
+"""One PostgreSQL database: its connection, its tables, and rows that the server makes JSON of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from singerkit_postgres.address import dsn_of
+from singerkit_postgres.connect import Connection, Wishes, connect
+from singerkit_postgres.ssh import Tunnel, is_asked_for
+from singerkit_sql_tap.contract import KeyOrder
+from singerkit_sql_tap.database import SqlDatabase
+from singerkit_sql_tap.looks import AsStored
+from singerkit_sql_tap.queries import Condition, Query, page_query
+from singerkit_sql_tap.tables import Column, Table
+from singerkit_state.shards import Shard
+from tap_postgres import faults, keys, sharding
+from tap_postgres.catalog import PgColumn, Relation, read_relations
+from tap_postgres.config import admits_text, local_is_utc
+from tap_postgres.copying import copied
+
+__all__ = ["PostgresDatabase"]
+
+
+class PostgresDatabase(SqlDatabase[Connection]):
+    """See `singerkit_sql_tap.contract.Database` and `singerkit_sql_tap.rawchunks.RawDatabase`."""
+
+    placeholder = "%s"
+    promises_types = True
+
+    def __init__(self, place: str, config: Mapping[str, Any], logger: logging.Logger) -> None:
+        self._lock_timeout = config.get("lock_timeout_seconds", 60)
+        super().__init__(place, faults, config, logger)
+        self._tunnel: Tunnel | None = None
+
+    # The connection
+
+    def connected(self) -> Connection:
+        dsn = dsn_of(self.config, "tap-postgres")
+        if is_asked_for(self.config):
+            self._tunnel = self._tunnel or Tunnel(self.config["ssh_tunnel"], dsn, self.logger)
+            dsn = self._tunnel.dsn()
+        wishes = Wishes(self.config.get("role"), self.config.get("query_timeout"))
+        return connect(dsn, lock_timeout_seconds=self._lock_timeout, wishes=wishes)
+
+    def begin(self, connection: Connection) -> None:
+        """Have each query be a transaction of its own, which writes nothing."""
+        connection.autocommit = True
+        keys.give_texts(connection)
+        with connection.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only TO on")
+
+    def close(self) -> None:
+        super().close()
+        if self._tunnel is not None:
+            self._tunnel.close()
+            self._tunnel = None
+
+    # Names: `%` would begin a placeholder
+
+    def quoted(self, name: str) -> str:
+        return super().quoted(name).replace("%", "%%")
+
+    # Discovery
+
+    def listed_tables(self) -> list[Table]:
+        def ask(sql: str) -> Sequence[tuple[Any, ...]]:
+            return self.taken(
+                Query(sql), lambda batches: [row for rows in batches for row in rows], "looking for tables"
+            )
+
+        return [
+            *read_relations(ask, local_is_utc=local_is_utc(self.config), admits_text=admits_text(self.config))
+        ]
+
+    def row_count(self, table: Table) -> int | None:
+        """Return what the statistics say."""
+        return cast(Relation, table).estimate
+
+    # Replication keys
+
+    def compared(self, table: Table, name: str) -> str:
+        return keys.compared(self.column(name), cast(PgColumn, table.column(name)))
+
+    def key_order(self, table: Table, column: str, told: str | None) -> KeyOrder:  # noqa: ARG002  declared types tell
+        keys.check_order(table.name, cast(PgColumn, table.column(column)))
+        return AsStored()
+
+    # Shards
+
+    def parts(self, table: Table, keys: Sequence[str]) -> str:
+        return sharding.parts([cast(PgColumn, table.column(name)) for name in keys])
+
+    def in_shard(self, table: Table, keys: Sequence[str], shard: Shard) -> Condition:
+        columns = [cast(PgColumn, table.column(name)) for name in keys]
+        return sharding.in_shard([self.column(name) for name in keys], columns, shard)
+
+    # Rows
+
+    def last_of(
+        self, table: Table, key: Sequence[str], where: Sequence[Condition], rows: int
+    ) -> tuple[Any, ...] | None:
+        query = page_query(self.source(table), key, where, key, 1)
+        found = self.fetch(Query(f"{query.sql} OFFSET {int(rows) - 1}", query.parameters), 1, table)
+        return found[0] if found else None
+
+    def raw_pages(
+        self, table: Table, columns: Sequence[str], where: Sequence[Condition], order: Sequence[str]
+    ) -> Iterator[list[bytes]]:
+        made = [
+            f"{cast(PgColumn, table.column(name)).expression.replace('%', '%%')} AS {self.quoted(name)}"
+            for name in columns
+        ]
+        query = page_query(self.source(table), made, where, order, None)
+        doing = f"reading table `{table.name}`"
+        connection = self.connection
+        with connection.cursor() as cursor:
+            inner = cursor.mogrify(query.sql, query.parameters).decode()
+        statement = f"SELECT pg_catalog.row_to_json(x) FROM ({inner}) AS x"
+        pages = copied(connection, statement)
+        try:
+            while (rows := self.run(lambda: next(pages, None), doing)) is not None:
+                yield rows
+        finally:
+            pages.close()
+
+    # What databases are asked whose types, or whose numbers of rows, are no promise
+
+    def type_of(self, column: Column) -> str:
+        raise NotImplementedError
+
+    def is_utf8(self) -> bool:
+        return True
+
+    def fill_spool(self, name: str, key: str, columns: Sequence[str], query: Query, doing: str) -> str:
+        raise NotImplementedError
+
+    def fingerprint(self, table: Table) -> str:
+        return str(cast(Relation, table).oid)
+
+    def changes(self) -> object:
+        return None

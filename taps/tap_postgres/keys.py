@@ -1,0 +1,69 @@
+"""Values by which rows are asked for: as texts that PostgreSQL reads again as the same value, in the order of the engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg2 import extensions
+
+from singerkit_postgres.connect import Connection
+from singerkit_shell.errors import ConfigurationError
+from tap_postgres.catalog import PgColumn
+from tap_postgres.types import Kind
+
+__all__ = ["check_order", "compared", "give_texts"]
+
+_TEXTS = (17, 114, 1082, 1083, 1186, 1266, 3802)
+"""bytea, json, date, time, interval, timetz, jsonb: psycopg2 would make objects of them that say less."""
+_MOMENTS = (1114, 1184)
+_UNORDERED = (Kind.ARRAY, Kind.BOOLEAN, Kind.BYTES, Kind.COMPOSITE, Kind.HSTORE, Kind.JSON)
+_BY_VALUE = (
+    Kind.INTEGER,
+    Kind.NUMBER,
+    Kind.DOUBLE,
+    Kind.MONEY,
+    Kind.DATE,
+    Kind.INSTANT,
+    Kind.LOCAL,
+    Kind.TIME,
+    Kind.UUID,
+)
+
+
+def give_texts(connection: Connection) -> None:
+    """Have a connection give times and bytes as texts; those of moments as JSON has them."""
+    extensions.register_type(extensions.new_type(_TEXTS, "TEXTS", lambda value, _: value), connection)
+    extensions.register_type(extensions.new_type(_MOMENTS, "MOMENTS", _moment), connection)
+
+
+def _moment(value: str | bytes | None, _: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    whole = value.replace(" ", "T", 1)
+    return f"{whole}:00" if whole[-3:-2] in "+-" else whole
+
+
+def compared(column: str, of: PgColumn) -> str:
+    """Return how a column is compared and sorted, so that the order is that of `singerkit_state.order`."""
+    if of.kind in _BY_VALUE:
+        return column
+    if of.kind is Kind.TEXT and of.is_by_code_point:
+        return column
+    return (
+        f'{column} COLLATE "C"'
+        if of.has_collation and of.kind is Kind.TEXT
+        else f'{column}::pg_catalog.text COLLATE "C"'
+    )
+
+
+def check_order(stream: str, column: PgColumn) -> None:
+    """See that a column can be a replication key.
+
+    Raises:
+        ConfigurationError: its values have no order.
+    """
+    if column.kind in _UNORDERED:
+        raise ConfigurationError(
+            f"The replication key `{column.name}` of stream `{stream}` is of type {column.sql_type}, whose values have no order that a "
+            "bookmark could follow; no row was read. Choose another key, or read the stream as a whole."
+        )

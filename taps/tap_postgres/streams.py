@@ -1,0 +1,53 @@
+"""A table or view of PostgreSQL as a stream: the server makes JSON of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import cast
+
+from singerkit_sql_tap.queries import Condition
+from singerkit_sql_tap.rawchunks import RawWalk
+from singerkit_sql_tap.streams import TableStream
+from singerkit_sql_tap.tables import Table
+from singerkit_tap.contract import Context, Page, Start
+from tap_postgres.database import PostgresDatabase
+from tap_postgres.unusual import UnusualNumbers
+
+__all__ = ["PostgresStream"]
+
+
+class PostgresStream(TableStream):
+    """One table or view."""
+
+    def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:  # noqa: ARG002  tables have no contexts
+        """Yield the rows as the server gives them; see `singerkit_tap.contract`."""
+        columns = self._selected
+        load = self._load_of(columns)
+        exact = {*self.primary_keys, self.bookmark_key or ""}
+        numbers = UnusualNumbers(self.name, self.table, columns, self._options.infinite, exact)
+        try:
+            for walk, after, is_safe in self._walks(columns, start):
+                for rows, behind in cast(RawWalk, walk).chunks(after):
+                    position = None if behind is None else self._position(behind, load, None)
+                    yield Page(numbers.settled(rows), is_safe=is_safe, position=position)
+        finally:
+            numbers.tell(self.logger)
+
+    def _walk(  # type: ignore[override]  # the rows of this one are JSON already
+        self,
+        table: Table,
+        columns: Sequence[str],
+        key: Sequence[str],
+        where: Sequence[Condition] = (),
+        names: Collection[str] = (),  # noqa: ARG002  rows have no numbers here
+    ) -> RawWalk:
+        database = cast(PostgresDatabase, self._database)
+        return RawWalk(database, table, columns, key, where, is_sorted=self.bookmark_key is not None)
+
+    def _walkable(
+        self,
+        columns: Sequence[str],  # noqa: ARG002  nothing is copied
+        where: Sequence[Condition],
+    ) -> tuple[Table, Sequence[Condition]]:
+        """Return the table: one without a key is read at once."""
+        return self.table, where

@@ -1,0 +1,58 @@
+"""The executable `tap-postgres`: tables, partitioned and foreign ones, and views of one PostgreSQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from singerkit_sql_tap.config import StreamSettings
+from singerkit_sql_tap.contract import Database
+from singerkit_sql_tap.streams import ReadingOptions, TableStream
+from singerkit_sql_tap.tables import Table
+from singerkit_sql_tap.tap import SqlTap
+from tap_postgres.config import CONFIG_SCHEMA
+
+__all__ = ["TapPostgres", "main"]
+
+
+class TapPostgres(SqlTap):
+    """Reads the tables and views of a PostgreSQL database."""
+
+    name = "tap-postgres"
+    config_jsonschema: ClassVar[dict[str, Any]] = CONFIG_SCHEMA
+    first_config = '{"dsn": "postgresql://reader@localhost/shop"}'
+
+    def config_sentences(self, config: Mapping[str, Any]) -> list[str]:
+        """Return what is wrong with how the server is named."""
+        from singerkit_postgres.address import (  # --help needs no driver
+            address_problems,
+            certificate_problems,
+            dsn_of,
+            names_a_server,
+        )
+
+        if not names_a_server(config):
+            return [
+                "Expected `dsn`, `host` or `service`, which say where PostgreSQL is (or PGHOST or PGSERVICE in the environment)"
+            ]
+        return address_problems(config) or certificate_problems(dsn_of(config))
+
+    def connected(self) -> Database:
+        """Return the database of the config, not opened yet."""
+        from tap_postgres.database import PostgresDatabase
+
+        return PostgresDatabase(self.place(), self.config, self.logger)
+
+    def place(self) -> str:
+        """Return host, port and database."""
+        from singerkit_postgres.address import dsn_of, where
+
+        return where(dsn_of(self.config))
+
+    def make_stream(self, table: Table, settings: StreamSettings, options: ReadingOptions) -> TableStream:
+        from tap_postgres.streams import PostgresStream
+
+        return PostgresStream(self, self.database, table, settings, options)
+
+
+main = TapPostgres.cli_main

@@ -1,0 +1,141 @@
+"""Databases to read from, and tap-postgres on them: in this process, or as a process of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conformance.processes import Outcome, run
+from conftest import run_sql
+from taps.postgres.driver import fresh_database
+
+from singerkit_state.shards import Shard
+from singerkit_state.value import decode, encode
+from tap_postgres.tap import TapPostgres
+
+TAP = str(Path(sys.executable).with_name("tap-postgres"))
+
+
+@dataclass
+class Result:
+    """What a run has written."""
+
+    messages: list[dict[str, Any]]
+
+    def of_type(self, kind: str, stream: str | None = None) -> list[dict[str, Any]]:
+        return [one for one in self.messages if one["type"] == kind and stream in (None, one.get("stream"))]
+
+    def rows(self, stream: str = "public-t") -> list[dict[str, Any]]:
+        return [message["record"] for message in self.of_type("RECORD", stream)]
+
+    def column(self, name: str, stream: str = "public-t") -> list[Any]:
+        return [row[name] for row in self.rows(stream)]
+
+    def properties(self, stream: str = "public-t") -> dict[str, Any]:
+        return dict(self.of_type("SCHEMA", stream)[-1]["schema"]["properties"])
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return dict(self.of_type("STATE")[-1]["value"])
+
+
+@dataclass
+class Shop:
+    """A database, and a config for it."""
+
+    dsn: str
+    folder: Path
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def execute(self, *statements: str) -> None:
+        for statement in statements:
+            run_sql(self.dsn, statement)
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        return run_sql(self.dsn, statement)
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        return {"dsn": self.dsn, **self.config, **changes}
+
+    def by(self, key: str | None, **more: Any) -> None:
+        """Read streams incrementally by ``key`` from now on."""
+        self.config["streams"] = [{"name": "*", "replication_key": key, **more}]
+
+    def tap(
+        self, state: Any = None, catalog: Any = None, shard: Shard | None = None, **changes: Any
+    ) -> TapPostgres:
+        tap = TapPostgres(config=self.settings(**changes), state=state or {}, catalog=catalog)
+        if shard is not None:
+            tap.take_shard(shard)
+        return tap
+
+    def sync(self, state: Any = None, catalog: Any = None, **changes: Any) -> Result:
+        """Sync in this process; what was written stays in ``written``, also of a run that fails."""
+        return self.written_by(self.tap(state, catalog, **changes))
+
+    def written_by(self, tap: TapPostgres) -> Result:
+        self.written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+        with redirect_stdout(self.written):
+            tap.sync()
+        return self.result()
+
+    def result(self) -> Result:
+        lines = self.written.buffer.getvalue().splitlines()  # type: ignore[attr-defined]  it is a BytesIO
+        return Result([decode(line.decode()) for line in lines])
+
+    def discover(self, **changes: Any) -> dict[str, Any]:
+        return self.tap(**changes).catalog_dict
+
+    def names(self, **changes: Any) -> list[str]:
+        return [one["stream"] for one in self.discover(**changes)["streams"]]
+
+    def entry(self, stream: str = "public-t", **changes: Any) -> dict[str, Any]:
+        return next(one for one in self.discover(**changes)["streams"] if one["stream"] == stream)
+
+    def command(self, *options: str, **changes: Any) -> list[str]:
+        (self.folder / "config.json").write_text(json.dumps(self.settings(**changes)))
+        return [TAP, "--config", str(self.folder / "config.json"), *options]
+
+    def run(self, *options: str, **changes: Any) -> Outcome:
+        return run(self.command(*options, **changes))
+
+    def file(self, name: str, content: Any) -> str:
+        (self.folder / name).write_text(encode(content))
+        return str(self.folder / name)
+
+
+def root(entry: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of the stream itself in a catalog entry."""
+    return next(item["metadata"] for item in entry["metadata"] if not item["breadcrumb"])
+
+
+def of_column(entry: dict[str, Any], column: str) -> dict[str, Any]:
+    """The metadata of a column in a catalog entry."""
+    return next(
+        item["metadata"] for item in entry["metadata"] if item["breadcrumb"] == ["properties", column]
+    )
+
+
+@pytest.fixture(scope="session")
+def source(postgres_server: str) -> Iterator[str]:
+    """A database to read from, for all tests of a worker."""
+    with fresh_database(postgres_server) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def shop(source: str, tmp_path: Path) -> Shop:
+    """The same, with an empty schema `public` and no other."""
+    for (name,) in run_sql(
+        source, "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)'"
+    ):
+        run_sql(source, f'DROP SCHEMA "{name}" CASCADE')
+    run_sql(source, "CREATE SCHEMA public")
+    return Shop(source, tmp_path)

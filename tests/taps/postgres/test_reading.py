@@ -1,0 +1,108 @@
+"""What is read of tables, and how: the server makes the JSON, a chunk of the key at a time."""
+
+from __future__ import annotations
+
+import pytest
+
+from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_sql_tap import rawchunks
+from singerkit_state.shards import Shard
+
+TABLE = """
+    CREATE TABLE t (id bigint PRIMARY KEY, "say ""hi""; -- 100%s" text, n numeric);
+    INSERT INTO t SELECT i, 'row ' || i, i + 0.12345678901234567890 FROM generate_series(1, 250) AS i
+"""
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(rawchunks.RawSize.__init__, "__defaults__", (20,))
+
+
+def test_a_table_comes_in_chunks_of_its_key(shop, small_chunks):
+    shop.execute(TABLE)
+    found = shop.sync(state_every=30)
+    assert found.column("id") == [*range(1, 251)]
+    assert found.rows()[249] == {"id": 250, 'say "hi"; -- 100%s': "row 250", "n": found.rows()[249]["n"]}
+    assert str(found.rows()[249]["n"]) == "250.12345678901234567890"
+    assert len(found.of_type("ACTIVATE_VERSION")) == 1
+
+
+def test_a_load_that_was_cut_off_goes_on_behind_the_last_chunk(shop, small_chunks):
+    shop.execute(TABLE)
+    found = shop.sync(state_every=30)
+    states = [one["value"]["bookmarks"]["public-t"] for one in found.of_type("STATE")[1:]]
+    cut = next(one for one in states if "position" in one.get("_singerkit_load", {}))
+    rest = shop.sync({"bookmarks": {"public-t": cut}})
+    after = cut["_singerkit_load"]["position"]["after"][0]
+    assert rest.column("id") == [*range(after + 1, 251)]
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("a int, b text, PRIMARY KEY (b, a)", "i %% 7, 'x' || i"),
+        ("a timestamptz NOT NULL UNIQUE", "timestamptz '2024-01-01' + i * interval '1.5 s'"),
+        ("a numeric PRIMARY KEY", "i / 7.0"),
+        ("a uuid PRIMARY KEY", "md5(i::text)::uuid"),
+        ("a bytea PRIMARY KEY", "decode(md5(i::text), 'hex')"),
+        ("a float8 PRIMARY KEY", "i / 7.0::float8"),
+        ("a text, PRIMARY KEY (a)", "chr(64 + i)"),
+        ("a int", "i"),
+    ],
+)
+def test_keys_of_any_type_lead_through_all_rows(shop, small_chunks, key, values):
+    shop.execute(
+        f"CREATE TABLE t ({key})",
+        f"INSERT INTO t SELECT {values.replace('%%', '%')} FROM generate_series(1, 90) AS i",
+    )
+    rows = shop.sync().rows()
+    assert len({str(row) for row in rows}) == len(rows) == 90
+
+
+def test_only_what_is_selected_is_read(shop):
+    shop.execute("CREATE TABLE t (id int PRIMARY KEY, a int, b int)", "INSERT INTO t VALUES (1, 2, 3)")
+    # A generated column that cannot be evaluated would end the query.
+    shop.execute("CREATE VIEW v AS SELECT id, a, 1 / (b - 3) AS bad FROM t")
+    assert shop.sync(select=["!public-v.bad"]).rows("public-v") == [{"id": 1, "a": 2}]
+    with pytest.raises(BadDataError, match="division by zero"):
+        shop.sync()
+
+
+def test_incremental_rows_come_from_the_bookmark_on_and_each_once(shop, small_chunks):
+    shop.execute("CREATE TABLE t (id int PRIMARY KEY, at timestamptz)", "CREATE INDEX ON t (at)")
+    shop.execute(
+        "INSERT INTO t SELECT i, timestamptz '2024-01-01' + i / 3 * interval '0.1 s' FROM generate_series(1, 100) AS i"
+    )
+    shop.execute("INSERT INTO t VALUES (0, NULL)")
+    shop.by("at")
+    first = shop.sync()
+    assert sorted(first.column("id")) == [*range(101)]
+    bookmark = first.state["bookmarks"]["public-t"]["replication_key_value"]
+    assert bookmark == "2024-01-01T00:00:03.3+00:00"
+    shop.execute(
+        "INSERT INTO t VALUES (200, '2024-01-01 00:00:03.3+00'), (201, '2024-01-02 00:00+00'), (202, '2023-01-01')"
+    )
+    again = shop.sync(first.state)
+    assert again.column("id") == [200, 201]
+
+
+def test_a_key_without_an_order_is_refused(shop):
+    shop.execute("CREATE TABLE t (id int PRIMARY KEY, j jsonb)", "INSERT INTO t VALUES (1, '{}')")
+    shop.by("j")
+    with pytest.raises(ConfigurationError, match="is of type jsonb, whose values have no order"):
+        shop.sync()
+
+
+@pytest.mark.parametrize("key", ["id int", "id text"])
+def test_shards_read_each_row_once(shop, key):
+    shop.execute(
+        f"CREATE TABLE t ({key} PRIMARY KEY)",
+        "INSERT INTO t SELECT i * 1000 FROM generate_series(-50, 50) AS i",
+    )
+    found = []
+    for number in range(3):
+        tap = shop.tap(shard=Shard(number, 3))
+        found.append(shop.written_by(tap).column("id"))
+    assert sorted(str(one) for part in found for one in part) == sorted(str(i * 1000) for i in range(-50, 51))
+    assert all(0 < len(part) < 101 for part in found)
