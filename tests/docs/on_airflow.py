@@ -40,6 +40,14 @@ TAPS = {
 }
 AFTER = {"flaky": ["good"], "bad": ["good"], "behind-bad": ["bad"], "behind-held": ["held"]}
 
+SHARDED = f"""\
+case $1 in
+  1) touch bad-$(date +%N); exit 65;;
+  2) [ -e came ] || {{ touch came; exit 69; }};;
+esac
+printf '%s\\n' '{SCHEMA}' '{{"type": "RECORD", "stream": "a", "record": {{"id": '"$1"'}}}}' '{{"type": "STATE", "value": {{"n": 1}}}}'
+"""
+
 DAGS = """\
 from datetime import timedelta
 
@@ -121,6 +129,27 @@ def project(folder: Path, taps: dict[str, str]) -> Path:
     return folder / "singerkit.yaml"
 
 
+def sharded(folder: Path) -> str:
+    """Make a project whose pipeline is read by four shards, and return the example's DAG for it."""
+    file = project(folder, {"orders": SHARDED})
+    orders = json.loads(file.read_text())["pipelines"]["orders"]
+    orders["tap"]["args"] = ["${SHARD_INDEX}"]
+    orders["target"]["config"] = "out-${SHARD_INDEX}.json"
+    file.write_text(json.dumps({"pipelines": {"orders": orders}}))
+    for number in range(4):
+        (folder / f"out-{number}.json").write_text(json.dumps({"destination_path": f"out-{number}"}))
+    text = (PROJECT / "examples" / "shards" / "dag.py").read_text()
+    for said, here in {
+        '"/pipelines/singerkit.yaml", "orders", 8': f'{str(file)!r}, "orders", 4',
+        "timedelta(minutes=1)": "timedelta(seconds=1)",
+        '"@hourly"': "None",
+        '["singerkit", "run"': f'[{str(SINGERKIT)!r}, "run"',
+    }.items():
+        assert said in text
+        text = text.replace(said, here)
+    return text
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("airflow")
@@ -136,6 +165,7 @@ def airflow(folder: Path) -> Iterator[Airflow]:
     (home / "dags").mkdir(parents=True)
     shutil.copy(PROJECT / "examples" / "airflow" / "singerkit_airflow.py", home / "dags")
     places = {name: str(folder / name / "singerkit.yaml") for name in ("shop", "slow", "stopped")}
+    (home / "dags" / "sharded.py").write_text(sharded(folder / "sharded"))
     (home / "dags" / "all.py").write_text(DAGS.format(**places, command=str(SINGERKIT)))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -221,6 +251,26 @@ def test_a_task_that_is_stopped_commits_what_is_safe(airflow: Airflow, folder: P
     assert json.loads(state.read_text())["n"] == 1
     (file,) = (folder / "stopped" / "out-stopped").glob("a*.jsonl")
     assert file.read_text().count("\n") == 1
+
+
+def test_mapped_tasks_are_shards_each_with_an_end_of_its_own(airflow: Airflow, folder: Path) -> None:
+    place = folder / "sharded"
+    (place / "state").mkdir()
+    with StateFileLock(str(place / "state" / "orders.3-of-4.run"), "held"):
+        airflow.run("orders_in_shards")
+    tasks = airflow.query(
+        "select map_index, state, try_number from task_instance where dag_id = ? order by 1",
+        "orders_in_shards",
+    )
+    assert tasks == [(0, "success", 1), (1, "failed", 1), (2, "success", 2), (3, "skipped", 1)]
+    rows = {path.parent.parent.name: path.read_text() for path in place.glob("out-*/a/*.jsonl")} or {
+        path.parent.name: path.read_text() for path in place.glob("out-*/a*.jsonl")
+    }
+    assert {name: json.loads(text)["id"] for name, text in rows.items()} == {"out-0": 0, "out-2": 2}
+    assert sorted(path.name for path in (place / "state").glob("orders.*-of-4.json")) == [
+        "orders.0-of-4.json",
+        "orders.2-of-4.json",
+    ]
 
 
 def lives(project: Path) -> bool:

@@ -34,6 +34,11 @@ def test_the_job_numbers_its_pods_as_shards_are_numbered() -> None:
     # What `FailIndex` and `podFailurePolicy` ask for.
     assert "backoffLimitPerIndex" in spec
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
+    mounted = {mount["mountPath"]: mount.get("subPath") for mount in container["volumeMounts"]}
+    for path in ("singerkit.yaml", *(one.name for one in FOLDER.glob("*.json"))):
+        assert mounted[f"{container['workingDir']}/{path}"] == path
+    # Kubernetes makes folders where a mount lies in that of a ConfigMap, and a file goes into none.
+    assert not [path for path in mounted for other in mounted if path.startswith(f"{other}/")]
     named = {volume["name"] for volume in spec["template"]["spec"]["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == named
 

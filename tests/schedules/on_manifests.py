@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-MANIFEST = ROOT / "deploy/kubernetes/cronjob.yaml"
+MANIFESTS = (ROOT / "deploy/kubernetes/cronjob.yaml", ROOT / "examples/shards/job.yaml")
 VALIDATE = os.environ.get("KUBERNETES_VALIDATE", str(ROOT / ".envs/schedules/bin/kubernetes-validate"))
 UNITS = ROOT / "deploy/systemd"
 
@@ -21,11 +21,12 @@ def said(*command: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.name)
 @pytest.mark.parametrize("version", [["-k", "1.31"], []])
-def test_kubernetes_takes_the_job(tmp_path, version):
-    assert said(VALIDATE, "--strict", *version, str(MANIFEST))[0] == 0
+def test_kubernetes_takes_the_job(tmp_path, version, manifest):
+    assert said(VALIDATE, "--strict", *version, str(manifest))[0] == 0
     wrong = tmp_path / "wrong.yaml"
-    wrong.write_text(MANIFEST.read_text().replace("readOnlyRootFilesystem", "readOnlyRootFileSystem"))
+    wrong.write_text(manifest.read_text().replace("readOnlyRootFilesystem", "readOnlyRootFileSystem"))
     code, words = said(VALIDATE, "--strict", *version, str(wrong))
     assert code != 0
     assert "readOnlyRootFileSystem" in words
