@@ -48,8 +48,12 @@ class PostgresDatabase(SqlDatabase[Connection]):
         """Have each query be a transaction of its own, which writes nothing."""
         connection.autocommit = True
         keys.give_texts(connection)
-        with connection.cursor() as cursor:
-            cursor.execute("SET default_transaction_read_only TO on")
+
+        def have_it_read_only() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SET default_transaction_read_only TO on")
+
+        self.run(have_it_read_only, "preparing the session")
 
     def close(self) -> None:
         super().close()

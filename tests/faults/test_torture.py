@@ -23,6 +23,9 @@ from faults.torture.inject import NoCompilerError, library, rule
 from faults.torture.messages import run_messages
 from faults.torture.modes import METHODS, Mode
 from faults.torture.pipeline import Bench, Pipeline
+from faults.torture.postgres_cases import FromPostgresCase
+from faults.torture.postgres_source import PostgresSource
+from faults.torture.postgres_tables import TABLES
 from faults.torture.proxy import SqlFault
 from faults.torture.server import PASSWORD
 from faults.torture.source import TOKEN, HttpFault, Source
@@ -80,7 +83,7 @@ def test_random_faults_lose_nothing_and_double_nothing(bench: Bench, seed: str, 
     pytest.fail(f"seed {seed}: too few faults have struck: {report.struck}")
 
 
-@pytest.mark.parametrize("case_kind", [DuckCase, SqliteCase])
+@pytest.mark.parametrize("case_kind", [DuckCase, SqliteCase, FromPostgresCase])
 def test_random_faults_lose_nothing_and_double_nothing_in_others(
     bench: Bench, seed: str, case_kind: type[Case]
 ) -> None:
@@ -455,3 +458,35 @@ def test_the_checker_of_sqlite_sees_what_is_lost_doubled_and_wrong(bench: Bench)
                 connection.execute(statement)
             assert kind in kinds_found(checker.check, outcome), statement
             shutil.copy(copy, pipeline.folder / "lake" / "w.duckdb")
+
+
+def test_the_checker_of_a_source_in_postgres_sees_what_is_lost_doubled_and_wrong(bench: Bench) -> None:
+    source = PostgresSource(random.Random("spoiled"))
+    with bench.pipeline(source, FromPostgresCase.pipeline_kind) as pipeline:  # type: ignore[arg-type]  as the cases do
+        while any(not source.rows(table) for table in TABLES.values()):
+            source.emit(30)
+        outcome = pipeline.run()
+        assert outcome.codes == "0|0", outcome
+        edit(pipeline, "".join(f'CREATE TABLE {name}_ AS TABLE "public-{name}";' for name in TABLES))
+        for name, statement, kind in SPOILED_FROM_POSTGRES:
+            checker = FromPostgresCase.checker_kind(pipeline)
+            if kind == "state":
+                checker.check(outcome)
+            table = f'"public-{name}"'
+            edit(pipeline, statement.format(table))
+            assert kind in kinds_found(checker.check, outcome), statement
+            edit(pipeline, f"DELETE FROM {table}; INSERT INTO {table} TABLE {name}_")
+
+
+SPOILED_FROM_POSTGRES = (
+    ("items", "DELETE FROM {0} WHERE seq = (SELECT max(seq) FROM {0})", "lost"),
+    ("notes", "DELETE FROM {0} WHERE seq = (SELECT max(seq) FROM {0})", "lost"),
+    ("notes", "INSERT INTO {0} SELECT * FROM {0} LIMIT 1", "doubled"),
+    ("pairs", "UPDATE {} SET doc = '[]'", "wrong"),
+    ("docs", "UPDATE {} SET big = big || '.'", "wrong"),
+    ("wholes", "UPDATE {} SET big_of = big_of + 1", "wrong"),
+    ("parts", "UPDATE {} SET amount = amount + 1e-6, is_on = NOT is_on", "wrong"),
+    ("steps", "UPDATE {} SET at = at + interval '1 us'", "wrong"),
+    ("steps", "INSERT INTO {} (id, seq) VALUES (7777, 999999999)", "wrong"),
+    ("items", "UPDATE _singerkit_state SET sequence = sequence - 1", "state"),
+)

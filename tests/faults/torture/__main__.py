@@ -14,6 +14,7 @@ from faults.torture.inject import NoCompilerError, library
 from faults.torture.messages import MessagesFailedError, run_messages
 from faults.torture.modes import METHOD_HELP, UPSERT, Mode, named
 from faults.torture.pipeline import Bench
+from faults.torture.postgres_cases import FromPostgresCase, FromPostgresIntoDuckCase
 from faults.torture.sqlite_cases import SqliteCase
 from faults.torture.workers import run_workers, table
 
@@ -21,6 +22,8 @@ PIPES: dict[tuple[str, str], type[Case]] = {
     ("rest", "postgres"): Case,
     ("rest", "duckdb"): DuckCase,
     ("sqlite", "duckdb"): SqliteCase,
+    ("postgres", "postgres"): FromPostgresCase,
+    ("postgres", "duckdb"): FromPostgresIntoDuckCase,
 }
 
 
@@ -39,7 +42,7 @@ def main() -> int:
     parser.add_argument(
         "--from",
         dest="tap",
-        choices=("rest", "sqlite", "messages"),
+        choices=("rest", "sqlite", "postgres", "messages"),
         default="rest",
         help="the tap (default rest); or messages, without one, for what no source shows: newest_by, key_properties, column_types, partition_by",
     )
@@ -59,7 +62,7 @@ def main() -> int:
         parser.error("sqlite goes into duckdb")
     case_kind = PIPES[given.tap, given.into]
     mode: Mode = given.method
-    if mode != UPSERT and case_kind is SqliteCase:
+    if mode != UPSERT and given.tap != "rest":
         parser.error("methods are for what comes from rest")
     seed = given.seed or str(random.SystemRandom().randrange(10**9))
     try:

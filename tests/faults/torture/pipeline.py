@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -23,6 +24,13 @@ from faults.torture.source import HttpFault, Source, serving
 __all__ = ["Bench", "Outcome", "Pair", "Pipeline"]
 
 PIPELINE = "torture"
+SOURCE_SETTINGS = {
+    "wal_level": "logical",
+    "max_replication_slots": "20",
+    "max_wal_senders": "20",
+    "logical_decoding_work_mem": "64kB",
+}
+"""Of a server that is read from: its transactions are soon too large to be decoded in memory."""
 SECONDS = 60.0
 """How long a run may take before it counts as hung (I8)."""
 
@@ -116,6 +124,17 @@ class Bench:
             self.proxy.arm()
             shutil.rmtree(folder, ignore_errors=True)
 
+    @functools.cached_property
+    def source_server(self) -> Server:
+        """A second server, which is read from; it is started when it is asked for."""
+        (self.folder / "source").mkdir(mode=0o711)
+        return self._stack.enter_context(Server(self.folder / "source", SOURCE_SETTINGS))
+
+    @functools.cached_property
+    def source_proxy(self) -> Proxy:
+        """The proxy before `source_server`."""
+        return self._stack.enter_context(Proxy(self.source_server.socket_path))
+
     def close(self) -> None:
         self._stack.close()
 
@@ -134,6 +153,7 @@ class Pipeline:
     """
 
     is_in_server: ClassVar[bool] = True
+    tap, target = "tap-rest", "target-postgres"
 
     def __init__(
         self,
@@ -191,7 +211,7 @@ class Pipeline:
         start = self.bench.zygote.start
         try:
             target = start(
-                "target-postgres",
+                self.target,
                 target_arguments,
                 stdin=read_end,
                 stdout=printed,
@@ -202,7 +222,7 @@ class Pipeline:
                 forked=self.forked,
             )
             tap = start(
-                "tap-rest",
+                self.tap,
                 tap_arguments,
                 stdin=nothing,
                 stdout=write_end,
@@ -225,6 +245,10 @@ class Pipeline:
         config = self.source.config(self._url, pipeline=PIPELINE, schema_cache=str(self.folder / "schemas"))
         return self.mode.tap_config(config)
 
+    def target_settings(self) -> dict[str, Any]:
+        """Return what the target's config has besides."""
+        return {}
+
     def _write_configs(self, folder: Path, *, proxied: bool) -> None:
         server, proxy = self.bench.server, self.bench.proxy
         dsn = proxy.uri(self.database, PASSWORD) if proxied else server.uri(self.database)
@@ -237,6 +261,7 @@ class Pipeline:
             "lock_timeout_seconds": 5,
             "connect_timeout": 5,
             "reconnect_seconds": 1,
+            **self.target_settings(),
             **self.mode.settings,
         }
         (folder / "tap.json").write_text(json.dumps(tap))

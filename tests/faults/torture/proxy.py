@@ -25,7 +25,7 @@ class SqlFault:
     """What is done at the ``at``-th event (from 1) since `Proxy.arm`.
 
     ``event``: ``query`` (a simple query), ``commit`` (the queries that are COMMIT), ``message`` (any message of the
-    client after its start), ``connect`` (a new session).
+    client after its start), ``connect`` (a new session), ``answer`` (a piece of what the server says: half of it arrives).
     ``action``: ``cut`` (the message never arrives, the connection is reset), ``swallow`` (it arrives and is done, the
     answer is lost and the connection reset), ``stall`` (nothing passes for ``seconds``, then cut), ``slow`` (nothing
     passes for ``seconds``, then all goes on), ``call`` (``hook`` is called with the server's process id, then the
@@ -39,6 +39,10 @@ class SqlFault:
     seconds: float = 0.3
     hook: Callable[[int], None] | None = None
     persists: bool = False
+
+    @property
+    def kind(self) -> str:
+        return f"{self.event} {self.action}"
 
 
 class _Cut(Exception):
@@ -72,7 +76,7 @@ class Proxy:
         self._closing = threading.Event()
         with self._lock:
             self._faults = list(faults)
-            self.counts = {"query": 0, "commit": 0, "message": 0, "connect": 0}
+            self.counts = {"query": 0, "commit": 0, "message": 0, "connect": 0, "answer": 0}
             self.struck = 0
             self._is_down = False
 
@@ -162,13 +166,23 @@ class _Connection:
                     if not data:
                         return
                     self._note_backend(data)
-                    self._client.sendall(data)
+                    self._pass_answer(data)
                 else:
                     data = self._client.recv(1 << 18)
                     if not data:
                         return
                     self._from_client += data
                     self._pass_messages()
+
+    def _pass_answer(self, data: bytes) -> None:
+        """Pass on what the server says; of a piece that meets a fault the first half comes before it."""
+        fault = self._proxy.fault_at("answer")
+        if fault is not None:
+            half = len(data) // 2
+            self._client.sendall(data[:half])
+            data = data[half:]
+            self._do(fault)
+        self._client.sendall(data)
 
     def _pass_messages(self) -> None:
         """Pass on the whole messages that have come; the rest waits for its end."""
@@ -212,13 +226,17 @@ class _Connection:
                 return
 
     def _strike(self, fault: SqlFault, message: bytes) -> None:
+        if fault.action == "swallow":
+            self._server.sendall(message)
+            if message[:1] not in (b"d", b"X"):  # those have no answer
+                self._await_answer()
+            raise _Cut
+        self._do(fault)
+        self._server.sendall(message)
+
+    def _do(self, fault: SqlFault) -> None:
         match fault.action:
-            case "cut":
-                raise _Cut
-            case "swallow":
-                self._server.sendall(message)
-                if message[:1] not in (b"d", b"X"):  # those have no answer
-                    self._await_answer()
+            case "cut" | "swallow":
                 raise _Cut
             case "stall":
                 self._proxy.pause(fault.seconds)
@@ -228,7 +246,6 @@ class _Connection:
             case "call":
                 assert fault.hook is not None
                 fault.hook(self._backend_pid)
-        self._server.sendall(message)
 
     def _await_answer(self) -> None:
         """Read what the server says until it waits for the client again."""

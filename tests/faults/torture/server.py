@@ -11,8 +11,9 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -52,7 +53,7 @@ def scratch_folder() -> Path:
 class Server:
     """The server in ``folder/server``. Use as a context manager; a keeper stops it if this process is killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         from singerkit_embedded import server as embedded
 
         self.folder = folder
@@ -68,7 +69,7 @@ class Server:
         self._account = Path(f"/proc/{pid}").stat().st_uid
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
         self._command = [word.decode() for word in words]
-        for name, value in _SETTINGS.items():
+        for name, value in {**_SETTINGS, **settings}.items():
             self.sql(SQL("ALTER SYSTEM SET {} = %s").format(Identifier(name)), [value])
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None

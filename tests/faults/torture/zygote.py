@@ -31,6 +31,7 @@ import msgspec
 ENTRIES = {
     "tap-rest": "tap_rest.tap",
     "tap-sqlite": "tap_sqlite.tap",
+    "tap-postgres": "tap_postgres.tap",
     "target-postgres": "target_postgres.target",
     "target-jsonl": "target_jsonl.target",
     "target-duckdb": "target_duckdb.target",

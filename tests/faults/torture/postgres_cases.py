@@ -1,0 +1,222 @@
+"""Random cases from a PostgreSQL that others write to while it is read: what strikes processes, both servers, and what lies between."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, ClassVar
+
+from faults.torture.cases import STOPPED, TWICE, Case, Plan, Planner, Sizes, moment
+from faults.torture.checker import Checker
+from faults.torture.duckdb_cases import DuckCase
+from faults.torture.duckdb_checker import DuckPipeline
+from faults.torture.pipeline import PIPELINE, Outcome, Pipeline
+from faults.torture.postgres_checker import IntoDuck, IntoPostgres
+from faults.torture.postgres_source import PostgresSource
+from faults.torture.postgres_tables import TABLES
+from faults.torture.proxy import SqlFault
+
+__all__ = ["FromPostgresCase", "FromPostgresIntoDuckCase"]
+
+
+_MESSAGES = 45
+"""About so many messages a run sends to the source."""
+
+
+def source_restarts(case: Case, _sizes: Sizes, roll: random.Random) -> Plan:
+    server = case.pipeline.source.server  # type: ignore[attr-defined]  a PostgresSource has one
+    return _at_source(
+        SqlFault(_event(roll), moment(roll, _MESSAGES), "call", hook=lambda _: server.restart_immediately())
+    )
+
+
+def source_ends_session(case: Case, _sizes: Sizes, roll: random.Random) -> Plan:
+    server = case.pipeline.source.server  # type: ignore[attr-defined]  the same
+    hook = lambda pid: server.sql("SELECT pg_terminate_backend(%s)", [pid])  # noqa: E731
+    return _at_source(SqlFault(_event(roll), moment(roll, _MESSAGES), "call", hook=hook))
+
+
+def source_cut(_case: Case, _sizes: Sizes, roll: random.Random) -> Plan:
+    event = "connect" if roll.random() < 0.1 else _event(roll)
+    at = roll.choice([1, 2]) if event == "connect" else moment(roll, _MESSAGES)
+    return _at_source(
+        SqlFault(event, at, roll.choice(["cut", "cut", "swallow"]), persists=roll.random() < 0.3)
+    )
+
+
+def source_stalls(_case: Case, _sizes: Sizes, roll: random.Random) -> Plan:
+    return _at_source(
+        SqlFault(
+            _event(roll), moment(roll, _MESSAGES), roll.choice(["stall", "slow"]), roll.choice([0.05, 0.3])
+        )
+    )
+
+
+def _event(roll: random.Random) -> str:
+    return roll.choice(["answer", "answer", "query", "message"])
+
+
+def _at_source(fault: SqlFault) -> Plan:
+    plan = Plan()
+    plan.http.append(fault)  # type: ignore[arg-type]  what strikes a source strikes it there, whatever it speaks
+    return plan
+
+
+_AT_SOURCE: dict[str, Planner] = {
+    "immediate restart of the source": source_restarts,
+    "the source ends the session": source_ends_session,
+    "connection to the source cut": source_cut,
+    "connection to the source stalled": source_stalls,
+}
+
+
+def _planners(kind: type[Case]) -> dict[str, Planner]:
+    return {name: planner for name, planner in kind.planners.items() if name != "HTTP response"} | _AT_SOURCE
+
+
+def _sites(kind: type[Case]) -> dict[str, tuple[str, ...]]:
+    return {
+        side: tuple(name for name in names if name != "HTTP response") for side, names in kind.sites.items()
+    }
+
+
+class _Sizes(Sizes):
+    """So much a run of seven tables does: half of it is looking at tables, on both sides."""
+
+    @property
+    def tap(self) -> int:
+        return 80 + self.pages
+
+    @property
+    def target(self) -> int:
+        return 300 + 2 * self.pages
+
+    @property
+    def queries(self) -> int:
+        return 250 + 2 * self.pages
+
+    @property
+    def commits(self) -> int:
+        return 20
+
+
+class _Pipeline(Pipeline):
+    """From a `PostgresSource`."""
+
+    tap = "tap-postgres"
+    source: Any
+
+    def __init__(self, bench: Any, source: Any, *arguments: Any, **options: Any) -> None:
+        super().__init__(bench, source, *arguments, **options)
+        source.settle(bench.source_server, bench.source_proxy)
+
+    @staticmethod
+    def stream_of(name: str) -> str:
+        """Return what the stream of a table is called in messages and states."""
+        return f"public-{name}"
+
+    @staticmethod
+    def place_of(name: str) -> str:
+        """Return what the table is called in the target."""
+        return f"public-{name}"
+
+    def tap_config(self) -> dict[str, Any]:
+        keys = [
+            self.stream_of(name) for name, method in self.source.methods.items() if method == "incremental"
+        ]
+        return {
+            "dsn": self.source.uri(),
+            "pipeline": PIPELINE,
+            "state_every": 10,
+            "tables": [f"public.{name}" for name in TABLES],
+            "streams": [{"name": name, "replication_key": "seq"} for name in keys],
+        }
+
+    def run(self, **options: Any) -> Outcome:
+        with self.source.stirred():
+            return super().run(**options)
+
+
+class IntoPostgresPipeline(_Pipeline):
+    """From a `PostgresSource` into a database of another PostgreSQL."""
+
+    def target_settings(self) -> dict[str, Any]:
+        return {"add_record_metadata": True, "hard_delete": self.source.hard_delete}
+
+
+class IntoDuckPipeline(_Pipeline, DuckPipeline):
+    """From a `PostgresSource` into a file of DuckDB."""
+
+    def place(self) -> dict[str, Any]:
+        self.lake.mkdir(exist_ok=True)
+        return {
+            "database": str(self.file),
+            "add_record_metadata": True,
+            "hard_delete": self.source.hard_delete,
+        }
+
+
+class _Case(Case):
+    """A case that reads a PostgreSQL."""
+
+    may_refuse_both = True
+    source: Any
+
+    @staticmethod
+    def new_source(name: str, roll: random.Random, *, is_installed: bool) -> Any:
+        """Return the source of a case."""
+        return PostgresSource(random.Random(f"postgres {name} {roll.random()}"))
+
+    def emit(self) -> None:
+        """Let the source go on; no run is under way."""
+        self.emitted += 10
+        self.source.emit(self.roll.randrange(5, 40))
+
+    def recover(self) -> None:
+        """Run until one succeeds, and once more: it may have gone on with the load of a run that was cut off."""
+        super().recover()
+        super().recover()
+
+    def sizes(self) -> Sizes:
+        """Return about how much a run does."""
+        return _Sizes(20, self.pipeline.resume == "url")
+
+    def check(
+        self, plan: Plan, *outcomes: Outcome, complete: bool | None = None, overtaken: bool = False
+    ) -> None:
+        """Check as in each case; of two runs at once a tap, too, may find the other in its way."""
+        if len(outcomes) > 1 or overtaken:
+            plan.codes["tap"].add(75)
+        super().check(plan, *outcomes, complete=complete, overtaken=overtaken)
+
+    def end_sessions(self) -> None:
+        super().end_sessions()
+        self.source.end_sessions()
+
+
+class FromPostgresCase(_Case):
+    """A case into another PostgreSQL."""
+
+    pipeline_kind: ClassVar[type[Pipeline] | None] = IntoPostgresPipeline
+    checker_kind: ClassVar[type[Checker]] = IntoPostgres
+    planners: ClassVar[dict[str, Planner]] = _planners(Case)
+    kinds: ClassVar[tuple[str, ...]] = (*planners, STOPPED, TWICE)
+    sites: ClassVar[dict[str, tuple[str, ...]]] = _sites(Case)
+    arguments: ClassVar[tuple[str, ...]] = ("--from postgres",)
+
+
+class FromPostgresIntoDuckCase(_Case, DuckCase):
+    """A case into a file of DuckDB."""
+
+    pipeline_kind: ClassVar[type[Pipeline] | None] = IntoDuckPipeline
+    checker_kind: ClassVar[type[Checker]] = IntoDuck
+    planners: ClassVar[dict[str, Planner]] = _planners(DuckCase)
+    kinds: ClassVar[tuple[str, ...]] = (*planners, STOPPED, TWICE)
+    sites: ClassVar[dict[str, tuple[str, ...]]] = _sites(DuckCase)
+    arguments: ClassVar[tuple[str, ...]] = ("--from postgres", "--into duckdb")
+
+    def sizes(self) -> Sizes:
+        """Return about how much a run does: of DuckDB a process makes few calls."""
+        return Sizes(8, self.pipeline.resume == "url")
+
+    def end_sessions(self) -> None:
+        self.source.end_sessions()
