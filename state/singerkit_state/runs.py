@@ -10,11 +10,14 @@ No value of a row stands in it but the bookmarks, which are in the state as well
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from singerkit_shell.secrets import redactor
 
@@ -148,14 +151,22 @@ def from_json(text: str) -> Run:
         ValueError: it is none.
     """
     try:
-        said: Any = json.loads(text)
-        streams = {name: StreamRun(**_known(StreamRun, one)) for name, one in said.get("streams", {}).items()}
+        said: Any = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        streams = {name: _known(StreamRun, one) for name, one in said.get("streams", {}).items()}
         ended = said.get("ended") and _time(said["ended"])
         known = _known(Run, said) | {"streams": streams, "started": _time(said["started"]), "ended": ended}
-        listed = {name: tuple(one) for name, one in known.items() if isinstance(one, list)}
-        return Run(**known | listed)
-    except (TypeError, KeyError, AttributeError, ValueError):
+        run = msgspec.convert(known, Run)
+        listed: dict[str, Any] = {name: tuple(one) for name, one in known.items() if isinstance(one, list)}
+        return replace(run, **listed)
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError):
         raise ValueError("Expected a run, got something else") from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("Expected a number that ends")
+    return number
 
 
 def sentences(said: Iterable[str]) -> tuple[str, ...]:

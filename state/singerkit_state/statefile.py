@@ -57,6 +57,9 @@ _LOOKS, _LOOK_SECONDS = 3, 0.01
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 """Where others may write, too, a link that one of them has put there must not be written through."""
 
+_OF_STATES = ("state file", "manifest", "history")
+"""Files that a run goes on from."""
+
 _SIGNED = b'{"pid":'
 """What a lock file of ours begins with, as far as its holder has come."""
 
@@ -253,14 +256,15 @@ def replace_file(path: str | os.PathLike[str], data: bytes, what: str, *, follow
     path = os.fspath(path)
     target = os.path.realpath(path) if follow else _in_real_folder(path)
     try:
-        _replace(target, _existing(target) if follow else _no_link(target), data)
+        _replace(target, _existing(target, what) if follow else _no_link(target, what), data)
     except OSError as error:
         raise _cannot_write(path, what, error) from None
     try:
         sync_folder(os.path.dirname(target))
     except OSError as error:
+        holds = "holds the new state" if what in _OF_STATES else "is written"
         raise CannotWriteError(
-            f"The {what} {path} holds the new state, but its folder cannot be synced ({_reason(error)}): "
+            f"The {what} {path} {holds}, but its folder cannot be synced ({_reason(error)}): "
             "a power failure may bring the old one back; check the disk and run again."
         ) from None
 
@@ -282,9 +286,13 @@ def remove(path: str | os.PathLike[str]) -> None:
 
 
 def _cannot_write(path: str | os.PathLike[str], what: str, error: OSError) -> CannotWriteError:
+    if what in _OF_STATES:
+        return CannotWriteError(
+            f"The {what} {path} cannot be written ({_reason(error)}); it holds the state from before, "
+            "make room or check the permissions of its folder and run again to continue from there."
+        )
     return CannotWriteError(
-        f"The {what} {path} cannot be written ({_reason(error)}); it holds the state from before, "
-        "make room or check the permissions of its folder and run again to continue from there."
+        f"The {what} {path} cannot be written ({_reason(error)}); what was there before is unchanged: make room or check the permissions of its folder, then run again."
     )
 
 
@@ -292,13 +300,13 @@ def _reason(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
-def _existing(target: str) -> os.stat_result | None:
+def _existing(target: str, what: str = "state file") -> os.stat_result | None:
     try:
         found = os.stat(target)
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(found.st_mode):  # renaming over a device or a folder would destroy it
-        raise ConfigurationError(f"The state file {target} is not a regular file; name another path.")
+        raise ConfigurationError(f"The {what} {target} is not a regular file; name another path.")
     return found
 
 
@@ -306,9 +314,9 @@ def _in_real_folder(path: str) -> str:
     return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
 
-def _no_link(target: str) -> os.stat_result | None:
+def _no_link(target: str, what: str) -> os.stat_result | None:
     """As `_existing`; a link counts for nothing, not even its mode."""
-    return None if os.path.islink(target) else _existing(target)
+    return None if os.path.islink(target) else _existing(target, what)
 
 
 def _holds_empty_state(target: str) -> bool:

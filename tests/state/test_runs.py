@@ -50,7 +50,21 @@ def test_what_a_newer_version_says_is_passed_over_and_an_older_one_lacks_is_unkn
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", "null", '{"id": "r", "pipeline": "p", "started": 3}', '{"id":']
+    "text",
+    [
+        *("", "[]", "{}", "null", '{"id": "r", "pipeline": "p", "started": 3}', '{"id":'),
+        *(
+            f'{{"id": "r", "pipeline": "p", "started": "2026-11-28T23:00:00", {more}}}'
+            for more in (
+                '"seconds": 1e400',
+                '"seconds": NaN',
+                '"seconds": "x"',
+                '"warnings": [5]',
+                '"streams": {"s": {"rows": "x"}}',
+                '"dead_letters": []',
+            )
+        ),
+    ],
 )
 def test_what_is_no_run_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="Expected a run"):

@@ -125,7 +125,8 @@ def _of_file(ctx: click.Context, words: Sequence[str], since: datetime | None, l
     tries = 1 + max((plan.pipelines[name].retries.times for name in there), default=0)
     heard = ask(questions_of(plan, there, found), env, since, last and last * tries, stop_flag)
     of_targets = [run for one in heard for run in one.runs]
-    runs = joined(noted_by_runner(plan, names), of_pipelines(of_targets, plan, names))
-    problems = [Outcome(one.code, one.why) for one in heard if one.code]
+    noted, unread = noted_by_runner(plan, names)
+    runs = joined(noted, of_pipelines(of_targets, plan, names))
+    problems = [*unread, *(Outcome(one.code, one.why) for one in heard if one.code)]
     problems += [Outcome(78, f"{one}.") for one in missing]
     return Gathered(os.path.basename(path), names, runs, problems)

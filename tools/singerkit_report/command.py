@@ -9,7 +9,8 @@ import click
 
 from singerkit_history.gathering import gathered, tell, whose_runs
 from singerkit_report.page import page
-from singerkit_report.standing import standings
+from singerkit_report.standing import standings, up_to
+from singerkit_run.outcomes import Outcome
 from singerkit_shell.arguments import Command
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.words import counted
@@ -52,12 +53,14 @@ def report(
     now = datetime.now().astimezone()
     since = (now - timedelta(days=days - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
     asked = gathered(ctx, words, target, config, since, None)
-    found = standings(asked.names, asked.runs, now, days)
-    text = page(found, now, days, asked.of, [problem.why for problem in asked.problems])
+    runs, ahead = up_to(now, asked.runs)
+    problems = [*asked.problems, *(Outcome(0, why) for why in ahead)]
+    found = standings(asked.names, runs, now, days)
+    text = page(found, now, days, asked.of, [problem.why for problem in problems])
     if output == "-":
         click.echo(text, nl=False)
     else:
         replace_file(output, text.encode(), "report")
         bad = sum(one.needs_somebody for one in found)
         click.echo(f"{output}: {counted(len(found), 'pipeline')}, {bad or 'none'} in need of somebody.")
-    return tell(asked.problems)
+    return tell(problems)

@@ -10,13 +10,15 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 
 from singerkit_history.table import lag_seconds
+from singerkit_shell.words import counted
 from singerkit_state.runs import Run
 from singerkit_state.shards import WHOLE, pipeline_and_shard
 
-__all__ = ["Day", "Standing", "standings"]
+__all__ = ["Day", "Standing", "standings", "up_to"]
 
 _LATE = 3.0
 """A pipeline that has not run for so many times the usual while is late."""
+_CLOCKS_DIFFER = timedelta(minutes=5)
 _USUAL = 5
 """How many whiles between runs it takes to call one the usual."""
 
@@ -118,6 +120,20 @@ class Standing:
     @cached_property
     def schema_changes(self) -> Sequence[tuple[datetime, str]]:
         return [(run.started, one) for run in self.runs for one in run.schema_changes]
+
+
+def up_to(now: datetime, runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
+    """Return the runs that have begun by now, and a sentence for each pipeline with others: a clock was ahead, and what came since would hide behind them."""
+    known, ahead = list[Run](), Counter[str]()
+    for run in runs:
+        if run.started <= now + _CLOCKS_DIFFER:
+            known.append(run)
+        else:
+            ahead[run.pipeline] += 1
+    return known, [
+        f"{counted(count, 'run')} of `{name}` began in the future by the clock of this machine, and {'is' if count == 1 else 'are'} left out: a clock was ahead, or this one is behind."
+        for name, count in sorted(ahead.items())
+    ]
 
 
 def standings(names: Sequence[str], runs: Iterable[Run], now: datetime, days: int) -> list[Standing]:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from singerkit_run.children import run_alone
 from singerkit_run.commands import name_in
+from singerkit_run.outcomes import Outcome
 from singerkit_run.pipe import sentence_in
 from singerkit_run.planfile import Plan, Program
 from singerkit_run.programs import Found
-from singerkit_run.record import of_runner
+from singerkit_run.record import files_of_runner, runs_in
 from singerkit_shell.configfile import read_text
 from singerkit_shell.signals import StopFlag
 from singerkit_state.runs import Run, from_json
@@ -27,6 +28,7 @@ __all__ = ["Heard", "Question", "ask", "noted_by_runner", "of_pipelines", "quest
 _SECONDS = 120.0
 _AT_A_TIME = 4
 _PIPELINE = "SINGERKIT_PIPELINE"
+_NOT_READ = 78
 _LONGEST_CONFIG = 16 << 20
 
 
@@ -130,6 +132,14 @@ def _name_of(plan: Plan, name: str) -> str:
     return name_in(pipeline.tap) or name_in(pipeline.target) or name
 
 
-def noted_by_runner(plan: Plan, names: Sequence[str]) -> list[Run]:
-    """Return what runs of `singerkit run` have noted beside their state files."""
-    return [run for name in names for run in of_runner(Path(plan.pipelines[name].state_file))]
+def noted_by_runner(plan: Plan, names: Sequence[str]) -> tuple[list[Run], list[Outcome]]:
+    """Return what runs of `singerkit run` have noted beside their state files, and which of these cannot be read."""
+    runs, unread = list[Run](), list[Outcome]()
+    for name in names:
+        for file in files_of_runner(Path(plan.pipelines[name].state_file)):
+            try:
+                runs += runs_in(file)
+            except OSError as error:
+                why = f"What `singerkit run` has noted in {file} cannot be read ({error.strerror}), and is left out: see to its permissions, or move it away."
+                unread.append(Outcome(_NOT_READ, why))
+    return runs, unread

@@ -19,7 +19,7 @@ from singerkit_state.runids import new_run_id
 from singerkit_state.runs import Run, sentences, with_killed
 from singerkit_state.statefile import holder_of
 
-__all__ = ["Record", "lock_of", "of_runner"]
+__all__ = ["Record", "files_of_runner", "lock_of", "runs_in"]
 
 _ENDING = ".runs.jsonl"
 
@@ -90,15 +90,19 @@ def _result(outcome: Outcome, *, is_skipped: bool) -> str:
     return "failed" if outcome.code else "complete"
 
 
-def of_runner(state_file: Path) -> list[Run]:
-    """Return what is noted of the runs of a pipeline, and of its shards."""
+def files_of_runner(state_file: Path) -> list[Path]:
+    """Return where the runs of a pipeline, and of its shards, are noted."""
     stem = state_file.name.removesuffix(".json")
     parts = state_file.parent.glob(f"{glob.escape(stem)}.*-of-*{_ENDING}")
-    return [run for place in (_place(state_file), *sorted(parts)) for run in _runs_in(place)]
+    return [_place(state_file), *sorted(parts)]
 
 
-def _runs_in(place: Path) -> list[Run]:
-    """Return the runs of a file; the last one was killed where it has not told its end, and nobody holds its pipeline."""
+def runs_in(place: Path) -> list[Run]:
+    """Return the runs of a file; the last one was killed where it has not told its end, and nobody holds its pipeline.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     runs = RunFile(place).read()
     if not any(run.result == "running" for run in runs):
         return runs

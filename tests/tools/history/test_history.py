@@ -99,6 +99,12 @@ def test_a_history_that_cannot_be_written_is_told_of_and_changes_nothing(project
     code, said = project.run()
     assert (code, project.rows("orders")) == (0, [1])
     assert "is not noted in the history of runs" in said
+    shown = subprocess.run(
+        [str(BIN / "singerkit"), "history"], cwd=project.folder, capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 78
+    assert "complete" in shown.stdout
+    assert "orders.runs.jsonl cannot be read (Is a directory), and is left out" in shown.stderr
 
 
 def run_of(name: str, minutes: int = 0, **more: Any) -> Run:

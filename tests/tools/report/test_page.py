@@ -14,7 +14,7 @@ import pytest
 import singerkit_report
 from singerkit_report.advice import advice_for
 from singerkit_report.page import page
-from singerkit_report.standing import standings
+from singerkit_report.standing import standings, up_to
 from singerkit_shell.secrets import redactor
 from singerkit_state.runs import Run, StreamRun
 
@@ -182,6 +182,15 @@ def test_late_is_who_has_not_run_for_three_times_the_usual_while() -> None:
     assert standing.is_late
     [standing] = standings(["orders"], daily[:5], NOW + timedelta(days=90), 120)
     assert not standing.is_late, "four whiles are too few to tell"
+
+
+def test_a_run_of_the_future_hides_none_of_today() -> None:
+    ahead, failed = run(started=NOW + timedelta(days=365)), run(id="2", result="failed", exit_code=65)
+    runs, [said] = up_to(NOW, [ahead, failed])
+    [standing] = standings(["orders"], runs, NOW, 30)
+    assert standing.failures == 1
+    assert said.startswith("1 run of `orders` began in the future by the clock of this machine")
+    assert up_to(NOW, [run(started=NOW + timedelta(minutes=1))])[1] == []
 
 
 def test_200_pipelines_an_hour_each() -> None:
