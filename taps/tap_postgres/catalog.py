@@ -168,7 +168,7 @@ def _relation(
         f"{schema}-{name}",
         tuple(columns.values()),
         primary_key=key,
-        chunk_key=tuple(f"t.{quoted(column.name)}" for column in walked),
+        chunk_key=tuple(f"t.{quoted(column.name)}".replace("%", "%%") for column in walked),
         indexed=frozenset(column.name for column in first if _is_in_our_order(column)),
         is_view=kind in _VIEWS,
         only_by_name=is_partition,

@@ -55,6 +55,16 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "description": "What becomes of NaN and infinite numbers, which JSON does not have: the run ends (65); null is sent, with a "
             "warning that counts them; or text, which the SCHEMA of all numbers but integers then admits. In a key the run ends in any case.",
         },
+        "unusual_times": {
+            "type": "string",
+            "enum": ["text", "null", "fail"],
+            "default": "text",
+            "title": "Unusual times",
+            "description": "What becomes of dates and timestamps that are infinite, BC or beyond the year 9999, which `date` and `date-time` do "
+            "not have: the text of PostgreSQL (`infinity`, `0044-03-15 BC`) is sent, which a target sets aside or keeps beside the column; "
+            "null, with a warning that counts them; or the run ends (65). In a replication key it ends in any case, in a primary key where it "
+            "would be null.",
+        },
         "local_times": {
             "type": "string",
             "enum": ["text", "utc"],

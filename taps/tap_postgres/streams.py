@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
 from typing import cast
 
 from singerkit_sql_tap.queries import Condition
@@ -11,7 +12,7 @@ from singerkit_sql_tap.streams import TableStream
 from singerkit_sql_tap.tables import Table
 from singerkit_tap.contract import Context, Page, Start
 from tap_postgres.database import PostgresDatabase
-from tap_postgres.unusual import UnusualNumbers
+from tap_postgres.unusual import UnusualValues
 
 __all__ = ["PostgresStream"]
 
@@ -19,30 +20,42 @@ __all__ = ["PostgresStream"]
 class PostgresStream(TableStream):
     """One table or view."""
 
+    @cached_property
+    def _unusual(self) -> UnusualValues:
+        return UnusualValues(
+            self.name,
+            self.table,
+            self._selected,
+            self.config,
+            keys=self.primary_keys,
+            goes_on_by=self.bookmark_key,
+        )
+
     def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:  # noqa: ARG002  tables have no contexts
         """Yield the rows as the server gives them; see `singerkit_tap.contract`."""
         columns = self._selected
         load = self._load_of(columns)
-        exact = {*self.primary_keys, self.bookmark_key or ""}
-        numbers = UnusualNumbers(self.name, self.table, columns, self._options.infinite, exact)
+        unusual = self._unusual
         try:
             for walk, after, is_safe in self._walks(columns, start):
                 for rows, behind in cast(RawWalk, walk).chunks(after):
                     position = None if behind is None else self._position(behind, load, None)
-                    yield Page(numbers.settled(rows), is_safe=is_safe, position=position)
+                    yield Page(unusual.settled(rows), is_safe=is_safe, position=position)
         finally:
-            numbers.tell(self.logger)
+            unusual.tell(self.logger)
 
     def _walk(  # type: ignore[override]  # the rows of this one are JSON already
         self,
-        table: Table,
+        table: Table,  # noqa: ARG002  always that of the stream
         columns: Sequence[str],
         key: Sequence[str],
         where: Sequence[Condition] = (),
         names: Collection[str] = (),  # noqa: ARG002  rows have no numbers here
     ) -> RawWalk:
         database = cast(PostgresDatabase, self._database)
-        return RawWalk(database, table, columns, key, where, is_sorted=self.bookmark_key is not None)
+        return RawWalk(
+            database, self._unusual.table, columns, key, where, is_sorted=self.bookmark_key is not None
+        )
 
     def _walkable(
         self,

@@ -49,6 +49,8 @@ _BUILT_IN: Mapping[str, Kind] = {
     "uuid": Kind.UUID,
     "bytea": Kind.BYTES,
     **dict.fromkeys(("json", "jsonb"), Kind.JSON),
+    # Arrays to `row_to_json`, and texts to everybody else.
+    **dict.fromkeys(("int2vector", "oidvector"), Kind.FOREIGN),
 }
 """Of `pg_catalog`; whatever else stands there is text to `row_to_json`."""
 
@@ -93,9 +95,9 @@ class Types:
             return Kind.ARRAY
         if found.type == "c":
             return Kind.COMPOSITE
-        if found.schema == "pg_catalog":
+        if found.schema == "pg_catalog" and found.type != "p":
             return _BUILT_IN.get(found.name, Kind.TEXT)
-        if found.type != "b":
+        if found.type not in ("b", "p"):
             return Kind.TEXT
         return Kind.HSTORE if found.name == "hstore" else Kind.FOREIGN
 

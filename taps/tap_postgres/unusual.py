@@ -1,10 +1,11 @@
-"""NaN and infinite numbers, which JSON does not have, and of which `row_to_json` makes text."""
+"""Values that JSON, or the format that a SCHEMA declares, does not have: NaN and infinite numbers; times that are infinite, BC, or beyond the year 9999."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
-from typing import cast
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
 
 import msgspec
 
@@ -13,67 +14,124 @@ from singerkit_sql_tap.tables import Table
 from tap_postgres.catalog import PgColumn
 from tap_postgres.types import Kind
 
-__all__ = ["UnusualNumbers"]
+__all__ = ["UnusualValues"]
 
-_TEXTS = frozenset((b'"NaN"', b'"Infinity"', b'"-Infinity"'))
+_NUMBERS = frozenset((b'"NaN"', b'"Infinity"', b'"-Infinity"'))
+_SIGNS = (b'NaN"', b'nfinity"')
+"""What a page holds that has such a number, or a time that is marked."""
+_TYPES = {Kind.DATE: "date", Kind.INSTANT: "timestamptz", Kind.LOCAL: "timestamp"}
 _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder = msgspec.json.Encoder()
 
 
-class UnusualNumbers:
-    """What the config says of them (`infinity`), and how many were sent as null."""
+class UnusualValues:
+    """What the config says of them (`infinity` of numbers, `unusual_times`), and how many were sent as null."""
 
     def __init__(
-        self, stream: str, table: Table, columns: Sequence[str], policy: str, exact: Collection[str]
+        self,
+        stream: str,
+        table: Table,
+        columns: Sequence[str],
+        config: Mapping[str, Any],
+        *,
+        keys: Collection[str] = (),
+        goes_on_by: str | None = None,
     ) -> None:
-        """``exact``: columns that may hold none, whatever ``policy`` says."""
+        """``keys``: the primary key, in which null stands for nothing. ``goes_on_by``: the replication key, which has to have an order."""
+        self._stream, self._keys, self._goes_on_by = stream, frozenset(keys), goes_on_by
+        self._policies = {
+            "infinity": config.get("infinity", "fail"),
+            "unusual_times": config.get("unusual_times", "text"),
+        }
         found = [cast(PgColumn, table.column(name)) for name in columns]
-        numbers = [column.name for column in found if column.kind in (Kind.NUMBER, Kind.DOUBLE)]
-        self._stream, self._policy, self._exact = stream, policy, exact
-        self._columns = [name for name in numbers if policy != "text" or name in exact]
+        self._settings = {
+            column.name: setting
+            for column in found
+            if (setting := _setting_of(column))
+            and (self._policies[setting] != "text" or column.name == goes_on_by)
+        }
+        """The columns that are looked at, each with the setting that says what becomes of such a value."""
         self._nulled = 0
+        self.table = replace(
+            table,
+            columns=tuple(
+                replace(column, expression=_marked(column)) if column.name in self._settings else column
+                for column in cast("Sequence[PgColumn]", table.columns)
+            ),
+        )
+        """The table, of whose times the server makes `infinity` where they are to be settled."""
 
     def settled(self, rows: list[bytes]) -> list[bytes]:
-        """Return rows as they are to be sent.
+        """Return rows of `table` as they are to be sent.
 
         Raises:
-            BadDataError: one holds such a number, and may not.
+            BadDataError: one holds such a value, and may not.
         """
-        if not self._columns:
+        if not self._settings:
             return rows
         joined = b"".join(rows)
-        if b'NaN"' not in joined and b'Infinity"' not in joined:
-            return rows
-        return [self._settled(row) for row in rows]
+        return [*map(self.settled_row, rows)] if any(sign in joined for sign in _SIGNS) else rows
 
-    def _settled(self, row: bytes) -> bytes:
+    def settled_row(self, row: bytes) -> bytes:
+        """Return a row, of the log too, as it is to be sent; what it leaves out is no matter."""
         values = _decoder.decode(row)
-        found = [name for name in self._columns if bytes(values[name]) in _TEXTS]
-        if not found:
-            return row
-        self._refuse(found)
+        found = [
+            name
+            for name, setting in self._settings.items()
+            if name in values and _IS_UNUSUAL[setting](bytes(values[name]))
+        ]
+        for name in found:
+            self._refuse(name, self._settings[name])
         self._nulled += len(found)
-        return _encoder.encode({**values, **dict.fromkeys(found)})
+        return _encoder.encode({**values, **dict.fromkeys(found)}) if found else row
 
-    def _refuse(self, found: Sequence[str]) -> None:
-        in_keys = [name for name in found if name in self._exact]
-        if in_keys and self._policy != "fail":
+    def _refuse(self, name: str, setting: str) -> None:
+        """Let a value be null, or end the run."""
+        policy, what = self._policies[setting], _WORDS[setting]
+        if name in self._keys or name == self._goes_on_by:
+            key = "replication key" if name == self._goes_on_by else "primary key"
             raise BadDataError(
-                f"Column `{in_keys[0]}` of `{self._stream}`, which is of its primary key or its replication key, holds NaN or an infinite "
-                "number, which JSON does not have, whatever `infinity` says; what was confirmed by the target is safe: correct the value "
-                "at the source, or choose another key in `streams`."
+                f"Column `{name}` of `{self._stream}`, which is of its {key}, holds {what}, whatever `{setting}` says; what was confirmed by "
+                "the target is safe: correct the value at the source, or choose another key in `streams`."
             )
-        if self._policy == "fail":
+        if policy == "fail":
             raise BadDataError(
-                f"Column `{found[0]}` of `{self._stream}` holds NaN or an infinite number, which JSON does not have; what was confirmed by "
-                'the target is safe: correct the value at the source, set `"infinity": "null"` or `"text"`, or do not select the column.'
+                f"Column `{name}` of `{self._stream}` holds {what}; what was confirmed by the target is safe: correct the value at the "
+                f'source, set `"{setting}": "null"` or `"text"`, or do not select the column.'
             )
 
     def tell(self, logger: logging.Logger) -> None:
         """Warn of how many were sent as null."""
         if self._nulled:
             logger.warning(
-                "%d numbers of stream `%s` that are NaN or infinite were sent as null (`infinity`).",
+                "%d values of stream `%s` that JSON or the format of their column does not have were sent as null (`infinity`, "
+                "`unusual_times`).",
                 self._nulled,
                 self._stream,
             )
+
+
+_WORDS = {
+    "infinity": "NaN or an infinite number, which JSON does not have",
+    "unusual_times": "a time that is infinite, BC or beyond the year 9999, which the format of its column does not have",
+}
+
+
+def _setting_of(column: PgColumn) -> str | None:
+    if column.kind in (Kind.NUMBER, Kind.DOUBLE):
+        return "infinity"
+    return "unusual_times" if column.kind in _TYPES and "format" in column.schema else None
+
+
+def _marked(column: PgColumn) -> str:
+    if column.kind not in _TYPES:
+        return column.expression
+    time = f"{column.expression}::pg_catalog.{_TYPES[column.kind]}"  # a domain might refuse the mark
+    return f"CASE WHEN ({time} >= '0001-01-01' AND {time} < '10000-01-01') OR {time} IS NULL THEN {time} ELSE 'infinity' END"
+
+
+def _is_unusual_time(text: bytes) -> bool:
+    return text != b"null" and (text[5:6] != b"-" or text.endswith(b' BC"'))
+
+
+_IS_UNUSUAL = {"infinity": _NUMBERS.__contains__, "unusual_times": _is_unusual_time}
