@@ -109,6 +109,10 @@ class Database(Protocol):
         """
         ...
 
+    def below_open(self, table: Table, key: str, where: Sequence[Condition]) -> list[Condition]:
+        """Return what keeps a read of ``where`` below all that transactions which are open now may commit later; asked once its end is known."""
+        ...
+
     def spooled(self, table: Table, columns: Sequence[str], where: Sequence[Condition]) -> Table:
         """Return a copy of the rows of a table without a `Table.chunk_key`, which has one."""
         ...

@@ -194,6 +194,10 @@ class SqlDatabase(ABC, Generic[_C]):
             )
         return Look(looks, told)
 
+    def below_open(self, table: Table, key: str, where: Sequence[Condition]) -> list[Condition]:  # noqa: ARG002  for overriding
+        """Return nothing: of a database that lets one write at a time."""
+        return []
+
     # Tables without a key
 
     def spooled(self, table: Table, columns: Sequence[str], where: Sequence[Condition]) -> Table:

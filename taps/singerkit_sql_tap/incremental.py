@@ -7,15 +7,25 @@ the next run, so that the bookmark, the greatest value that was sent, passes no 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from logging import Logger
 from typing import Any
 
+from singerkit_shell.words import counted
 from singerkit_sql_tap.contract import Database, KeyOrder
 from singerkit_sql_tap.queries import Condition, page_query, top_query
 from singerkit_sql_tap.tables import Table
 from singerkit_state.order import UnorderableError, ValueKind, order_key
 from singerkit_tap.contract import BookmarkValue
 
-__all__ = ["below_ceiling", "below_value", "from_value", "has_rows", "is_below", "without_value"]
+__all__ = [
+    "NullKeys",
+    "below_ceiling",
+    "below_value",
+    "from_value",
+    "has_rows",
+    "is_below",
+    "without_value",
+]
 
 
 def from_value(database: Database, table: Table, key: str, order: KeyOrder, value: Any) -> list[Condition]:
@@ -66,3 +76,23 @@ def has_rows(database: Database, table: Table, where: Sequence[Condition]) -> bo
 def without_value(database: Database, key: str) -> list[Condition]:
     """Return the condition for rows without a replication key, which the first run sends."""
     return [Condition(f"{database.column(key)} IS NULL")]
+
+
+class NullKeys:
+    """Counts the rows without a replication key, which no later run asks for, and says so."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+
+    def count(self, rows: int) -> None:
+        self._rows += rows
+
+    def tell(self, logger: Logger, stream: str, key: str | None) -> None:
+        if self._rows:
+            logger.warning(
+                "%s of stream `%s` have no `%s`, and came with this first run only: what becomes of them, and others without one that are "
+                "added, no later run sees. Choose a key that each row has, or read the stream as a whole.",
+                counted(self._rows, "row"),
+                stream,
+                key,
+            )

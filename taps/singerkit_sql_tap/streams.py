@@ -15,6 +15,7 @@ from singerkit_sql_tap.chunks import Walk
 from singerkit_sql_tap.config import StreamSettings
 from singerkit_sql_tap.contract import Database, Row
 from singerkit_sql_tap.incremental import (
+    NullKeys,
     below_ceiling,
     below_value,
     from_value,
@@ -275,14 +276,17 @@ class TableStream(BlockStream):
         )
         maker = RowMaker(columns)
         load = self._load_of(columns)
+        nulls = NullKeys()
         try:
             for walk, after, is_safe in self._walks(columns, start):
                 for rows, behind in walk.chunks(after):
+                    nulls.count(0 if is_safe else len(rows))
                     checked = check.checked(rows)
                     position = self._position(behind, load, walk.trail)
                     yield Page(maker.rows(checked), is_safe=is_safe, position=position)
                     walk.size.follow(len(rows), check.bytes)
         finally:
+            nulls.tell(self.logger, self.name, self.bookmark_key)
             if check.nulled:
                 self.logger.warning(
                     "%d infinite numbers of stream `%s` were sent as null (`infinity`).",
@@ -316,8 +320,9 @@ class TableStream(BlockStream):
             # No bookmark says that these have come; one of the rows behind them does.
             yield self._walk(table, columns, table.chunk_key, where), None, False
         if ceiling is not None:
-            above = from_value(database, self.table, key, order, start.value)
-            table, where = self._walkable(columns, [*self._mine, *above, *ceiling])
+            above = [*self._mine, *from_value(database, self.table, key, order, start.value), *ceiling]
+            late = database.below_open(self.table, key, above)
+            table, where = self._walkable(columns, [*above, *late])
             yield self._walk(table, columns, self._walked_by(table, key), where), None, True
 
     def _tell_of_other_rows(self, key: str) -> None:

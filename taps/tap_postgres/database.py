@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from singerkit_postgres.address import dsn_of
@@ -19,6 +19,7 @@ from tap_postgres import faults, keys, sharding
 from tap_postgres.catalog import PgColumn, Relation, read_relations
 from tap_postgres.config import admits_text, local_is_utc
 from tap_postgres.copying import copied
+from tap_postgres.late import LateRows
 
 __all__ = ["PostgresDatabase"]
 
@@ -33,6 +34,7 @@ class PostgresDatabase(SqlDatabase[Connection]):
         self._lock_timeout = config.get("lock_timeout_seconds", 60)
         super().__init__(place, faults, config, logger)
         self._tunnel: Tunnel | None = None
+        self._late = LateRows(self._asked, logger)
 
     # The connection
 
@@ -66,13 +68,14 @@ class PostgresDatabase(SqlDatabase[Connection]):
     def quoted(self, name: str) -> str:
         return super().quoted(name).replace("%", "%%")
 
+    def _asked(self, query: Query) -> Sequence[Sequence[Any]]:
+        return self.taken(query, _all, "looking for open transactions")
+
     # Discovery
 
     def listed_tables(self) -> list[Table]:
         def ask(sql: str) -> Sequence[tuple[Any, ...]]:
-            return self.taken(
-                Query(sql), lambda batches: [row for rows in batches for row in rows], "looking for tables"
-            )
+            return self.taken(Query(sql), _all, "looking for tables")
 
         return [
             *read_relations(ask, local_is_utc=local_is_utc(self.config), admits_text=admits_text(self.config))
@@ -90,6 +93,9 @@ class PostgresDatabase(SqlDatabase[Connection]):
     def key_order(self, table: Table, column: str, told: str | None) -> KeyOrder:  # noqa: ARG002  declared types tell
         keys.check_order(table.name, cast(PgColumn, table.column(column)))
         return AsStored()
+
+    def below_open(self, table: Table, key: str, where: Sequence[Condition]) -> list[Condition]:
+        return self._late.conditions(table, key, self.compared(table, key), self.source(table), where)
 
     # Shards
 
@@ -148,3 +154,7 @@ class PostgresDatabase(SqlDatabase[Connection]):
 
     def changes(self) -> object:
         return None
+
+
+def _all(batches: Iterable[Sequence[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
+    return [row for rows in batches for row in rows]

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import cast
 
+from singerkit_sql_tap.incremental import NullKeys
 from singerkit_sql_tap.queries import Condition
 from singerkit_sql_tap.rawchunks import RawWalk
 from singerkit_sql_tap.streams import TableStream
@@ -35,14 +36,16 @@ class PostgresStream(TableStream):
         """Yield the rows as the server gives them; see `singerkit_tap.contract`."""
         columns = self._selected
         load = self._load_of(columns)
-        unusual = self._unusual
+        unusual, nulls = self._unusual, NullKeys()
         try:
             for walk, after, is_safe in self._walks(columns, start):
                 for rows, behind in cast(RawWalk, walk).chunks(after):
+                    nulls.count(0 if is_safe else len(rows))
                     position = None if behind is None else self._position(behind, load, None)
                     yield Page(unusual.settled(rows), is_safe=is_safe, position=position)
         finally:
             unusual.tell(self.logger)
+            nulls.tell(self.logger, self.name, self.bookmark_key)
 
     def _walk(  # type: ignore[override]  # the rows of this one are JSON already
         self,

@@ -69,7 +69,7 @@ def test_only_what_is_selected_is_read(shop):
         shop.sync()
 
 
-def test_incremental_rows_come_from_the_bookmark_on_and_each_once(shop, small_chunks):
+def test_incremental_rows_come_from_the_bookmark_on_and_each_once(shop, small_chunks, caplog):
     shop.execute("CREATE TABLE t (id int PRIMARY KEY, at timestamptz)", "CREATE INDEX ON t (at)")
     shop.execute(
         "INSERT INTO t SELECT i, timestamptz '2024-01-01' + i / 3 * interval '0.1 s' FROM generate_series(1, 100) AS i"
@@ -78,6 +78,7 @@ def test_incremental_rows_come_from_the_bookmark_on_and_each_once(shop, small_ch
     shop.by("at")
     first = shop.sync()
     assert sorted(first.column("id")) == [*range(101)]
+    assert "1 row of stream `public-t` have no `at`, and came with this first run only" in caplog.text
     bookmark = first.state["bookmarks"]["public-t"]["replication_key_value"]
     assert bookmark == "2024-01-01T00:00:03.3+00:00"
     shop.execute(
