@@ -24,6 +24,7 @@ _MESSAGES: tuple[tuple[str, type[SingerkitError]], ...] = (
     # libpq gives no SQLSTATE for a connection that was refused: its words have to do.
     (r"authentication failed|no password supplied|no pg_hba\.conf entry", NotAuthorisedError),
     (r"role \".*\" does not exist|is not permitted to log in|permission denied", NotAuthorisedError),
+    (r"must be superuser or replication role", NotAuthorisedError),
     (r"database \".*\" does not exist", ConfigurationError),
     (r"invalid (connection option|dsn|port|sslmode)|definition of service", ConfigurationError),
     (

@@ -17,6 +17,7 @@ __all__ = [
     "StateError",
     "bookmark_left",
     "bookmarks_of_others",
+    "check_no_log_of_others",
     "recognised_part",
     "unwrapped",
     "was_loaded_by_others",
@@ -149,7 +150,29 @@ def bookmark_left(part: Mapping[str, Any]) -> str | None:
     if part.get("replication_key_value") is None and not part.get("partitions"):
         others = bookmarks_of_others(part)
         return others[0][:60] if others else None
-    return str(part.get("replication_key"))
+    # MeltanoLabs' tap-postgres leaves the name out.
+    return str(part.get("replication_key") or "_sdc_lsn")
+
+
+def check_no_log_of_others(part: Any) -> None:
+    """Refuse a place in a log that another tap has read by a slot of its own.
+
+    Raises:
+        StateError: the part is one.
+    """
+    if isinstance(part, Mapping) and _is_log_of_others(part):
+        raise StateError(
+            "it is a place in the log up to which another tap has read it, by a slot of its own, and nothing tells which changes this "
+            "one would miss or repeat"
+        )
+
+
+def _is_log_of_others(part: Mapping[str, Any]) -> bool:
+    """Tell whether a part is a place in the log of PostgreSQL, up to which MeltanoLabs' or pipelinewise's tap has read it."""
+    if part.get("last_replication_method") == "LOG_BASED" and part.get("lsn") is not None:
+        return True
+    has_value = type(part.get("replication_key_value")) is int
+    return has_value and part.get("replication_key", "") in (None, "_sdc_lsn")
 
 
 def was_loaded_by_others(part: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.words import counted
 from singerkit_sql_tap.advice import ADVICE
+from singerkit_sql_tap.catalogs import declared, tell_of_redeclared
 from singerkit_sql_tap.chunks import Walk
 from singerkit_sql_tap.config import StreamSettings
 from singerkit_sql_tap.contract import Database, Row
@@ -69,6 +70,7 @@ class TableStream(BlockStream):
         self._database, self.table, self._settings, self._options = database, table, settings, options
         self._row_count: int | None = None
         self._has_learned = False
+        self._redeclared: list[str] = []
         self._trail: Trail | None = None
         self._passed: list[Condition] | None = None
         self._spelled: dict[str, Collection[Spelling]] = {}
@@ -207,6 +209,7 @@ class TableStream(BlockStream):
     def learn(self, *, every_column: bool = False) -> None:
         """Find out what the values of the columns are that are read, or of ``every_column``, unless a catalog says so."""
         if self._has_learned or (self._input_schema is not None and not every_column):
+            tell_of_redeclared(self._redeclared, self.name, self.logger)
             return
         self._has_learned = True
         names = self.table.column_names if every_column else self._selected
@@ -230,6 +233,13 @@ class TableStream(BlockStream):
             if _is_time(properties[name]) and len(self._spellings(name)) > 1:
                 del properties[name]["format"]  # as text they are as many keys as they are at the source
         self.take_schema({**self.schema, "properties": properties})
+
+    def with_catalog(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return the schema of a catalog, with the types of the database where the catalog has others."""
+        if not self._database.promises_types or self._schema is None:
+            return schema
+        made, self._redeclared = declared(schema, self._schema, self.primary_keys)
+        return made
 
     def _spellings(self, name: str) -> Collection[Spelling]:
         """Return how the times of a column of the key are written, in all rows: also those that this run does not read."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
+from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.secrets import redactor
+from singerkit_shell.validate import config_place
+from singerkit_shell.words import ended
 from singerkit_sql_tap.config import (
     StreamSettings,
     check_key_settings,
@@ -15,6 +19,7 @@ from singerkit_sql_tap.config import (
     stream_settings,
 )
 from singerkit_sql_tap.contract import Database
+from singerkit_sql_tap.otherconfigs import Other, taken_over
 from singerkit_sql_tap.promises import DELIVERIES
 from singerkit_sql_tap.streams import ReadingOptions, TableStream
 from singerkit_sql_tap.tables import Table, check_names, chosen_tables
@@ -28,6 +33,25 @@ class SqlTap(SingerkitTap):
     """What a database tap adds: `connected`, `place`, and its config with `SQL_SETTINGS` in it."""
 
     skips_unknown_entries: ClassVar[bool] = False
+    others: ClassVar[Sequence[Other]] = ()
+    """Other taps whose configs are taken, or refused by name."""
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        redactor.add_from_config(self._config)
+        made = taken_over(self._config, self.others, self.config_jsonschema)
+        if made is None:
+            return super()._validate_config(raise_errors=raise_errors)
+        self._config = made.config
+        problems = made.problems or super()._validate_config(raise_errors=raise_errors)
+        if made.problems and raise_errors:
+            raise ConfigurationError(
+                ended(
+                    f"The config{config_place()} is one of {made.whose}, of which not all is taken: {'; '.join(problems)}"
+                )
+            )
+        for note in made.told():
+            self.logger.warning("%s", note)
+        return problems
 
     @classmethod
     def deliveries(cls, config: Mapping[str, Any]) -> list[Delivery]:  # noqa: ARG003  the same for all configs

@@ -16,6 +16,7 @@ from singerkit_state.order import UnorderableError, starting_value
 from singerkit_state.others import (
     StateError,
     bookmark_left,
+    check_no_log_of_others,
     recognised_part,
     unwrapped,
     was_loaded_by_others,
@@ -148,6 +149,8 @@ def _is_read(stream: BlockStream) -> bool:
 def _checked_part(part: Any, stream: BlockStream, log: Any) -> Any:
     key = stream.bookmark_key
     try:
+        if stream.is_log_based or key is not None or not stream.primary_keys:
+            check_no_log_of_others(part)
         if stream.is_log_based:
             return check_part(part, log)
         part = recognised_part(part, key)

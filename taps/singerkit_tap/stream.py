@@ -539,7 +539,7 @@ class BlockStream(Stream):
         own = self._catalog_facts()
         own_method = own["replication_method"] or (INCREMENTAL if own["replication_key"] else FULL_TABLE)
         method = self._chosen_of(entry, root, "replication_method", own_method)
-        method = method or root.get("forced-replication-method")
+        method = method or root.get("forced-replication-method") or None
         named = self._own_replication_key
         if method in (None, INCREMENTAL):
             named = self._chosen_of(entry, root, "replication_key", named) or named

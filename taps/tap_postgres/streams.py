@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import cast
 
@@ -11,8 +11,11 @@ from singerkit_sql_tap.queries import Condition
 from singerkit_sql_tap.rawchunks import RawWalk
 from singerkit_sql_tap.streams import TableStream
 from singerkit_sql_tap.tables import Table
+from singerkit_tap.changes import reset_of
 from singerkit_tap.contract import Context, Page, Start
+from tap_postgres.catalog import PgColumn
 from tap_postgres.database import PostgresDatabase
+from tap_postgres.other_states import problem_of
 from tap_postgres.unusual import UnusualValues
 
 __all__ = ["PostgresStream"]
@@ -30,6 +33,18 @@ class PostgresStream(TableStream):
             self.config,
             keys=self.primary_keys,
             goes_on_by=self.bookmark_key,
+        )
+
+    def order_problem(self) -> str | None:
+        """Say why the bookmark of another tap cannot be gone on from."""
+        part = (self.tap.start_state.get("bookmarks") or {}).get(self.name)
+        column = cast(PgColumn, self.table.column(str(self.bookmark_key)))
+        problem = (
+            problem_of(part, column, has_key=bool(self.primary_keys)) if isinstance(part, Mapping) else None
+        )
+        return problem and (
+            f"The state of stream `{self.name}` is one of another tap, and cannot be continued: {problem}; nothing was read. "
+            f"Start the stream over: run {reset_of(self)}"
         )
 
     def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:  # noqa: ARG002  tables have no contexts

@@ -11,6 +11,7 @@ from singerkit_sql_tap.streams import ReadingOptions, TableStream
 from singerkit_sql_tap.tables import Table
 from singerkit_sql_tap.tap import SqlTap
 from tap_postgres.config import CONFIG_SCHEMA
+from tap_postgres.other_configs import OTHERS
 
 __all__ = ["TapPostgres", "main"]
 
@@ -20,6 +21,7 @@ class TapPostgres(SqlTap):
 
     name = "tap-postgres"
     config_jsonschema: ClassVar[dict[str, Any]] = CONFIG_SCHEMA
+    others = OTHERS
     first_config = '{"dsn": "postgresql://reader@localhost/shop"}'
 
     def config_sentences(self, config: Mapping[str, Any]) -> list[str]:
