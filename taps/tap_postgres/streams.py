@@ -6,6 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import cast
 
+from singerkit_catalog.discovery import FULL_TABLE, INCREMENTAL, LOG_BASED
+from singerkit_shell.errors import ConfigurationError
+from singerkit_sql_tap.config import StreamSettings
 from singerkit_sql_tap.incremental import NullKeys
 from singerkit_sql_tap.queries import Condition
 from singerkit_sql_tap.rawchunks import RawWalk
@@ -13,12 +16,14 @@ from singerkit_sql_tap.streams import TableStream
 from singerkit_sql_tap.tables import Table
 from singerkit_tap.changes import reset_of
 from singerkit_tap.contract import Context, Page, Start
-from tap_postgres.catalog import PgColumn
+from tap_postgres.catalog import PgColumn, Relation
 from tap_postgres.database import PostgresDatabase
 from tap_postgres.other_states import problem_of
 from tap_postgres.unusual import UnusualValues
 
 __all__ = ["PostgresStream"]
+
+_LOGGED = ("r", "p")
 
 
 class PostgresStream(TableStream):
@@ -46,6 +51,38 @@ class PostgresStream(TableStream):
             f"The state of stream `{self.name}` is one of another tap, and cannot be continued: {problem}; nothing was read. "
             f"Start the stream over: run {reset_of(self)}"
         )
+
+    @classmethod
+    def methods_of(cls, table: Table, settings: StreamSettings) -> Sequence[str]:
+        """Return how it can be read: from the log, too, where it is a table.
+
+        Raises:
+            ConfigurationError: the config says two things, or what cannot be.
+        """
+        said, key = settings.given.get("replication_method"), settings.replication_key
+        if said is not None and (said == INCREMENTAL) != (key is not None):
+            raise ConfigurationError(
+                f"Expected a `replication_key` at `streams` for `{table.names[0]}` beside `replication_method` `INCREMENTAL`, and none beside "
+                "another one; make both say the same."
+            )
+        is_logged = cast(Relation, table).kind in _LOGGED
+        if said == LOG_BASED and not is_logged:
+            raise ConfigurationError(
+                f"`{table.names[0]}` is no table of its own, so that the log does not tell of it; give it another `replication_method` in `streams`."
+            )
+        can = [FULL_TABLE, INCREMENTAL, *([LOG_BASED] if is_logged else [])]
+        first = said or (INCREMENTAL if key else FULL_TABLE)
+        return sorted(can, key=lambda method: method != first)
+
+    @property
+    def selected_columns(self) -> Sequence[str]:
+        """The columns that are sent."""
+        return self._selected
+
+    @property
+    def has_catalog(self) -> bool:
+        """Whether a catalog says which columns there are."""
+        return self._input_schema is not None
 
     def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:  # noqa: ARG002  tables have no contexts
         """Yield the rows as the server gives them; see `singerkit_tap.contract`."""

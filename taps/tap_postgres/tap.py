@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from singerkit_sql_tap.config import StreamSettings
@@ -10,6 +10,10 @@ from singerkit_sql_tap.contract import Database
 from singerkit_sql_tap.streams import ReadingOptions, TableStream
 from singerkit_sql_tap.tables import Table
 from singerkit_sql_tap.tap import SqlTap
+from singerkit_state.delivery import Delivery
+from singerkit_tap.delivery import log_delivery
+from singerkit_tap.log_contract import LogReader
+from singerkit_tap.stream import BlockStream
 from tap_postgres.config import CONFIG_SCHEMA
 from tap_postgres.other_configs import OTHERS
 
@@ -55,6 +59,15 @@ class TapPostgres(SqlTap):
         from tap_postgres.streams import PostgresStream
 
         return PostgresStream(self, self.database, table, settings, options)
+
+    def log_reader(self, streams: Sequence[BlockStream]) -> LogReader:
+        from tap_postgres.log.serving import log_reader
+
+        return log_reader(self, streams)
+
+    @classmethod
+    def deliveries(cls, config: Mapping[str, Any]) -> list[Delivery]:
+        return [*super().deliveries(config), log_delivery()]
 
 
 main = TapPostgres.cli_main

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
@@ -130,12 +131,44 @@ def source(postgres_server: str) -> Iterator[str]:
         yield dsn
 
 
+@pytest.fixture(scope="session")
+def logical_source(logical_server: str) -> Iterator[str]:
+    """A database whose log is read, for all tests of a worker."""
+    with fresh_database(logical_server) as dsn:
+        yield dsn
+
+
 @pytest.fixture
 def shop(source: str, tmp_path: Path) -> Shop:
     """The same, with an empty schema `public` and no other."""
+    return emptied(source, tmp_path)
+
+
+@pytest.fixture
+def logged(logical_source: str, tmp_path: Path) -> Iterator[Shop]:
+    """A database with an empty schema `public`, which is read from the log by a slot `test_...`; nobody else has one in it."""
+    shop = emptied(logical_source, tmp_path)
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    shop.config |= {
+        "streams": [{"name": "*", "replication_method": "LOG_BASED"}],
+        "log": {"slot": name},
+        "pipeline": name,
+    }
+    yield shop
+    shop.execute(
+        "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active AND database = current_database()"
+    )
+    shop.execute(
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()"
+    )
+    for (publication,) in shop.query("SELECT pubname FROM pg_publication"):
+        shop.execute('DROP PUBLICATION "{}"'.format(publication.replace('"', '""')))
+
+
+def emptied(dsn: str, folder: Path) -> Shop:
     for (name,) in run_sql(
-        source, "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)'"
+        dsn, "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)'"
     ):
-        run_sql(source, f'DROP SCHEMA "{name}" CASCADE')
-    run_sql(source, "CREATE SCHEMA public")
-    return Shop(source, tmp_path)
+        run_sql(dsn, f'DROP SCHEMA "{name}" CASCADE')
+    run_sql(dsn, "CREATE SCHEMA public")
+    return Shop(dsn, folder)

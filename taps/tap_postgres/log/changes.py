@@ -1,0 +1,221 @@
+"""From the messages of the log to pages of changes: whole transactions in their order, of the tables that are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from singerkit_shell.errors import BadDataError
+from singerkit_tap.log_contract import Change, LogPage
+from tap_postgres.log import pgoutput
+from tap_postgres.log.pgoutput import Relation, Tuple
+from tap_postgres.log.rows import Rows, Unusual, filled
+from tap_postgres.log.spool import Spool
+
+__all__ = ["Changes", "Hooks"]
+
+_DATA, _KEEPALIVE = b"wk"
+_CONTENTS = 25
+"""Where a message of pgoutput begins in one of the replication, behind two places of the log and a clock."""
+
+PAGE_CHANGES = 5_000
+PAGE_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What decoding asks of others.
+
+    ``rows``: what makes records of a table as the log describes it, or None for one that nobody reads; called before the
+    first change of it, and where its columns have changed. ``lacking``: the record of the row that is there now, of these columns and
+    by this key alone; empty if there is none.
+    """
+
+    rows: Callable[[Relation], Rows | None]
+    lacking: Callable[[Rows, Tuple, Sequence[str]], bytes]
+    passes_truncate: bool = True
+
+
+class Changes:
+    """Decodes what one connection sends.
+
+    ``position``: behind what has been decoded. ``reached``: the same, or further where the server says that nothing is to come up to there.
+    """
+
+    def __init__(self, position: int, spool: Spool, hooks: Hooks) -> None:
+        self.position = position
+        self._spool, self._hooks = spool, hooks
+        self._rows: dict[bytes, Rows | None] = {}
+        self._names: dict[bytes, str] = {}
+        self._changes: list[Change] = []
+        self._bytes = 0
+        self._xid = 0
+        self._at = 0
+        self._deleted_at: str | None = None
+        self._is_inside = False
+        self._block: int | None = None
+        """The transaction whose block is being read; it is still open."""
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether a part of a transaction has been given out."""
+        return self._is_inside
+
+    def pages(self, messages: Sequence[bytes]) -> Iterator[LogPage]:
+        """Yield the changes of messages of the replication; the last page may be empty."""
+        for message in messages:
+            if message[0] == _KEEPALIVE:
+                self._hear(int.from_bytes(message[1:9]))
+            elif self._block is not None:
+                self._take_of_block(message)
+            elif message[_CONTENTS] == pgoutput.STREAM_COMMIT:
+                yield from self._committed(message)
+            else:
+                self._take(message, _CONTENTS)
+            if self._is_full:
+                yield self._page()
+        if self._changes:
+            yield self._page()
+
+    def _hear(self, place: int) -> None:
+        """Take where the server has come to: whatever was committed before it has been sent."""
+        if not self._is_inside and place > self.position:
+            self.position = place
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._changes) >= PAGE_CHANGES or self._bytes >= PAGE_BYTES
+
+    def _page(self) -> LogPage:
+        changes, self._changes, self._bytes = self._changes, [], 0
+        return LogPage(changes, None if self._is_inside else self.position)
+
+    # Transactions that are still open
+
+    def _take_of_block(self, message: bytes) -> None:
+        assert self._block is not None  # noqa: S101  asked for by `pages`
+        kind = message[_CONTENTS]
+        if kind == pgoutput.STREAM_STOP:
+            self._block = None
+        else:
+            self._spool.keep(self._block, message[_CONTENTS:])
+
+    def _committed(self, message: bytes) -> Iterator[LogPage]:
+        said = pgoutput.stream_commit(message, _CONTENTS)
+        self._begin(said.xid, said.at)
+        for kept in self._spool.take(said.xid):
+            self._take(kept, 0)
+            if self._is_full:
+                yield self._page()
+        self._end(said.end)
+
+    # Messages of transactions that were committed
+
+    def _begin(self, xid: int, at: int) -> None:
+        self._xid, self._at, self._deleted_at, self._is_inside = xid, at, None, True
+
+    def _end(self, position: int) -> None:
+        self.position, self._is_inside = position, False
+
+    def _take(self, message: bytes, at: int) -> None:
+        kind = message[at]
+        if kind == pgoutput.INSERT:
+            rows = self._rows[message[at + 1 : at + 5]]
+            if rows is not None:
+                self._put(rows, message, at + 6)
+        elif kind == pgoutput.UPDATE:
+            rows = self._rows[message[at + 1 : at + 5]]
+            if rows is not None:
+                if message[at + 5] == 78 and rows.key:
+                    self._put(rows, message, at + 6)
+                else:
+                    self._update(rows, message, at)
+        elif kind == pgoutput.DELETE:
+            rows = self._rows[message[at + 1 : at + 5]]
+            if rows is not None:
+                self._delete(rows, pgoutput.tuple_at(message, at + 6)[0])
+        elif kind == pgoutput.BEGIN:
+            said = pgoutput.begin(message, at)
+            self._begin(said.xid, said.at)
+        elif kind == pgoutput.COMMIT:
+            self._end(pgoutput.commit_end(message, at))
+        elif kind == pgoutput.RELATION:
+            self._describe(pgoutput.relation(message, at))
+        elif kind == pgoutput.TRUNCATE:
+            for oid in pgoutput.truncated(message, at):
+                self._empty(oid)
+        elif kind == pgoutput.STREAM_START:
+            self._block = int.from_bytes(message[at + 1 : at + 5])
+        elif kind == pgoutput.STREAM_ABORT:
+            self._spool.undo(*pgoutput.stream_abort(message, at))
+        elif kind not in (pgoutput.TYPE, pgoutput.ORIGIN, pgoutput.MESSAGE):
+            raise BadDataError(
+                f"The log of PostgreSQL has a message of kind `{chr(kind)}`, which this tap does not know; what was confirmed by the target "
+                "is safe: update singerkit."
+            )
+
+    def _describe(self, relation: Relation) -> None:
+        former = self._rows.get(relation.oid)
+        self._names[relation.oid] = f"{relation.schema}.{relation.name}"
+        if former is None or former.relation != relation:
+            self._rows[relation.oid] = self._hooks.rows(relation)
+
+    # Changes
+
+    def _add(self, rows: Rows, record: bytes, deleted_at: str | None) -> None:
+        self._bytes += len(record)
+        self._changes.append(Change(rows.stream, record, deleted_at, self._xid))
+
+    def _put(self, rows: Rows, message: bytes, at: int) -> None:
+        try:
+            record = rows.quick(message, at)
+        except Unusual:
+            record = rows.record(pgoutput.tuple_at(message, at)[0])
+        self._bytes += len(record)
+        self._changes.append(Change(rows.stream, record, None, self._xid))
+
+    def _update(self, rows: Rows, message: bytes, at: int) -> None:
+        old, is_whole, new = pgoutput.old_and_new(message, at)
+        if old is None:
+            raise self._no_old_row(rows)
+        if is_whole:
+            new = filled(new, old)
+        if not rows.key or rows.has_new_key(old, new):
+            self._delete(rows, old)
+            absent = rows.absent(new)
+            if absent:
+                self._add(rows, joined(rows.record(new), self._hooks.lacking(rows, new, absent)), None)
+                return
+        self._add(rows, rows.record(new), None)
+
+    def _delete(self, rows: Rows, old: Tuple) -> None:
+        if self._deleted_at is None:
+            self._deleted_at = pgoutput.moment(self._at)
+        # Without a key, a row that goes is told by all that it was.
+        self._add(rows, rows.record(old, rows.key or None), self._deleted_at)
+
+    def _empty(self, oid: bytes) -> None:
+        rows = self._rows.get(oid)
+        if rows is None:
+            return
+        if not self._hooks.passes_truncate:
+            raise BadDataError(
+                f"Table `{self._names[oid]}` was emptied (TRUNCATE) at {pgoutput.moment(self._at)}, which `log.truncate` says is an error; "
+                f"what was confirmed by the target is safe: start stream `{rows.stream}` over, or set `log.truncate` to `new_version`."
+            )
+        self._changes.append(Change(rows.stream, None, None, self._xid))
+
+    def _no_old_row(self, rows: Rows) -> BadDataError:
+        return BadDataError(
+            f"A row of table `{self._names[rows.relation.oid]}`, which has no key, was changed, and the log does not have what it was; what was "
+            f"confirmed by the target is safe: have the log hold whole rows (ALTER TABLE {self._names[rows.relation.oid]} REPLICA IDENTITY FULL) "
+            f"and start stream `{rows.stream}` over."
+        )
+
+
+def joined(record: bytes, more: bytes) -> bytes:
+    """Return one object of two."""
+    inner = more.strip()[1:-1]
+    if not inner.strip():
+        return record
+    return b"%b,%b}" % (record[:-1], inner) if len(record) > 2 else b"{%b}" % inner

@@ -1,0 +1,222 @@
+"""The start of a stream: chunks of its table, by key, each read in a short transaction whose snapshot is told."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+from psycopg2.sql import SQL, Composable, Identifier, Literal
+
+from singerkit_shell.signals import stop_flag
+from singerkit_sql_tap.queries import quoted
+from singerkit_tap.log_contract import Chunk, SnapshotPage
+from tap_postgres.copying import copied
+from tap_postgres.log.orders import key_of
+from tap_postgres.log.queries import Queries, failure
+from tap_postgres.log.snapshots import Seen
+from tap_postgres.log.tables import LoggedTable
+from tap_postgres.log.wal import lsn_number
+
+__all__ = ["ChunkReader", "Expression", "KeyColumn", "end_of_log", "key_columns"]
+
+logger = logging.getLogger(__name__)
+
+Expression: TypeAlias = Callable[[int, str], str]
+"""What stands in SQL for a column of a type, so that `row_to_json` makes the JSON that is sent."""
+
+_PAUSE = 0.02
+_BLOCK_HEADERS = (24, 40)
+_KEYS = """
+    SELECT a.attname, CASE WHEN a.attcollation = 0 THEN format_type(a.atttypid, a.atttypmod)
+            ELSE format_type(a.atttypid, a.atttypmod) || ' COLLATE ' || quote_ident(cn.nspname) || '.' || quote_ident(l.collname) END,
+        a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+    FROM pg_catalog.pg_attribute AS a LEFT JOIN pg_catalog.pg_collation AS l ON l.oid = a.attcollation
+    LEFT JOIN pg_catalog.pg_namespace AS cn ON cn.oid = l.collnamespace
+    WHERE a.attrelid = %s::pg_catalog.regclass AND a.attname = ANY(%s)"""
+_END = """
+    SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_insert_lsn() END,
+        pg_catalog.current_setting('wal_block_size')::int"""
+_NOW = f"SELECT pg_catalog.pg_current_snapshot()::text, e.* FROM ({_END}) AS e"
+_WRITERS = """
+    WITH RECURSIVE parts AS (SELECT %s::pg_catalog.regclass::oid AS oid
+        UNION ALL SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN parts ON i.inhparent = parts.oid)
+    SELECT DISTINCT l.virtualtransaction, l.pid FROM pg_catalog.pg_locks AS l JOIN parts ON l.relation = parts.oid
+    JOIN pg_catalog.pg_database AS d ON d.oid = l.database AND d.datname = pg_catalog.current_database()
+    WHERE l.granted AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+        AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()"""
+
+
+@dataclass(frozen=True)
+class KeyColumn:
+    """A column of a key. ``type``: as SQL, with its collation."""
+
+    name: str
+    type: str
+    is_integer: bool
+
+
+def key_columns(queries: Queries, table: LoggedTable) -> list[KeyColumn]:
+    """Return the columns of the key of a table, in its order."""
+    name = Identifier(table.schema, table.name).as_string(queries.opened())
+    found = {
+        row[0]: KeyColumn(*row)
+        for row in queries.ask(_KEYS, [name, list(table.key)], doing=f"looking at table `{name}`")
+    }
+    return [found[column] for column in table.key]
+
+
+def end_of_log(queries: Queries) -> int:
+    """Return where the log ends."""
+    lsn, block = queries.ask(_END, doing="asking where its log ends")[0]
+    return _before_header(lsn_number(lsn), block)
+
+
+def _before_header(lsn: int, block: int) -> int:
+    """Return a place at which something may end: at the beginning of a block, what is written next stands behind its header."""
+    into = lsn % block
+    return lsn - into if into in _BLOCK_HEADERS else lsn
+
+
+class ChunkReader:
+    """Reads tables by chunks of ``rows``, on a connection of its own."""
+
+    def __init__(
+        self, connect: Callable[[], Connection], queries: Queries, expression: Expression, rows: int
+    ) -> None:
+        self._connect, self._queries, self._expression, self._rows = connect, queries, expression, rows
+
+    def wait_for_writers(self, table: LoggedTable) -> None:
+        """Wait until whoever has written to a table by now has ended.
+
+        The log may lack what a transaction wrote before the table was published, and a transaction that the log has told of is
+        not visible as long as its locks are held.
+        """
+        name = self._name(table)
+        found = set(self._queries.ask(_WRITERS, [name], doing="looking for open transactions"))
+        begin = time.monotonic()
+        has_told = False
+        while found and not stop_flag:
+            time.sleep(_PAUSE)
+            if not has_told and time.monotonic() - begin > 10:
+                has_told = True
+                pids = (
+                    ", ".join(sorted({str(pid) for _, pid in found if pid is not None})) or "a prepared one"
+                )
+                logger.warning(
+                    "The start of stream `%s` waits for transactions that have written to its table and are still open (process %s of the server).",
+                    table.stream,
+                    pids,
+                )
+            found &= set(self._queries.ask(_WRITERS, [name], doing="looking for open transactions"))
+
+    def _name(self, table: LoggedTable) -> str:
+        return Identifier(table.schema, table.name).as_string(self._queries.opened())
+
+    def chunk(
+        self,
+        table: LoggedTable,
+        keys: Sequence[KeyColumn],
+        after: Sequence[str] | None,
+        until: Callable[[int], Any],
+        seen: Callable[[Seen], bool],
+    ) -> Chunk:
+        """Read a table on from behind a key; all of it, where it has none.
+
+        ``seen`` tells whether a snapshot sees what it has to; else another one is taken. ``until`` makes the position of a place.
+        """
+        connection = self._connect()
+        lock = SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(Identifier(table.schema, table.name))
+        try:
+            connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+            while True:
+                with connection.cursor() as cursor:
+                    # A table that is rewritten or emptied looks empty to snapshots that were taken before: none is, under a lock.
+                    cursor.execute(lock)
+                    cursor.execute(_NOW)
+                    snapshot, end, block = cursor.fetchone() or ("", "", 0)
+                if seen(Seen.of(snapshot)):
+                    break
+                connection.rollback()
+                stop_flag.raise_if_set("what was confirmed by the target is safe, run again to continue.")
+                time.sleep(_PAUSE)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, psycopg2.Error):
+                raise failure(error, f"reading table `{table.schema}.{table.name}`") from None
+            raise
+        pages = self._pages(connection, table, keys, after)
+        return Chunk(pages, snapshot, until(_before_header(lsn_number(end), block)))
+
+    def _pages(
+        self,
+        connection: Connection,
+        table: LoggedTable,
+        keys: Sequence[KeyColumn],
+        after: Sequence[str] | None,
+    ) -> Iterator[SnapshotPage]:
+        doing = f"reading table `{table.schema}.{table.name}`"
+        query = self._query(table, keys, after).as_string(connection)
+        with contextlib.closing(connection):
+            try:
+                count = 0
+                with contextlib.closing(copied(connection, query)) as pages:
+                    for rows in pages:
+                        count += len(rows)
+                        yield SnapshotPage(rows, key_of(rows[-1], table.key) if keys else [])
+            except psycopg2.Error as error:
+                raise failure(error, doing) from None
+        if not keys or count < self._rows:
+            yield SnapshotPage((), None)
+
+    def _query(
+        self, table: LoggedTable, keys: Sequence[KeyColumn], after: Sequence[str] | None
+    ) -> Composable:
+        query = self._selected(table, table.columns)
+        if after is not None and keys:
+            query += SQL(" WHERE ({}) > ({})").format(_names(keys), _values(keys, after))
+        if keys:
+            query += SQL(" ORDER BY {} LIMIT {}").format(_names(keys), Literal(self._rows))
+        return _as_json(query)
+
+    def _selected(self, table: LoggedTable, columns: Mapping[str, int]) -> Composable:
+        parts = [
+            SQL(_plain(self._expression(oid, f"t.{quoted(name)}"))) + SQL(" AS {}").format(Identifier(name))
+            for name, oid in columns.items()
+        ]
+        return SQL("SELECT {} FROM {} AS t").format(
+            SQL(", ").join(parts), Identifier(table.schema, table.name)
+        )
+
+    def one(
+        self, table: LoggedTable, keys: Sequence[KeyColumn], key: Sequence[str], columns: Mapping[str, int]
+    ) -> bytes:
+        """Return some columns of the row that has a key now, as a record; empty: there is none."""
+        query = self._selected(table, columns)
+        query += SQL(" WHERE ({}) = ({})").format(_names(keys), _values(keys, key))
+        as_text = SQL("SELECT pg_catalog.row_to_json(q)::pg_catalog.text FROM ({}) AS q").format(query)
+        found = self._queries.ask(as_text, doing=f"reading table `{table.schema}.{table.name}`")
+        return found[0][0].encode() if found else b"{}"
+
+
+def _names(keys: Sequence[KeyColumn]) -> Composable:
+    return SQL(", ").join(SQL("t.") + Identifier(column.name) for column in keys)
+
+
+def _values(keys: Sequence[KeyColumn], values: Sequence[str]) -> Composable:
+    casts = [SQL("{}::" + _plain(column.type)) for column in keys]
+    return SQL(", ").join(cast.format(Literal(value)) for cast, value in zip(casts, values, strict=True))
+
+
+def _plain(text: str) -> str:
+    """Return a text that `SQL.format` leaves as it is."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _as_json(query: Composable) -> Composable:
+    return SQL("SELECT pg_catalog.row_to_json(q) FROM ({}) AS q").format(query)

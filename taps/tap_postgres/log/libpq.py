@@ -1,0 +1,142 @@
+"""Logical replication by libpq itself, on a connection that psycopg2 has made.
+
+psycopg2 has a cursor for it, which answers the server by itself, and tells it then that what came was stored ("we can safely
+forward flush_lsn"): a slot that is kept by it loses what no target has committed. libpq says what it is told to, and no more.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import select
+import struct
+import time
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+
+from singerkit_shell.errors import SingerkitError
+
+__all__ = ["Replication", "ReplicationError"]
+
+_COPY_BOTH = 8
+_SQLSTATE = ord("C")
+_STATUS = struct.Struct(">cqqqqB")
+_EPOCH = 946_684_800_000_000
+"""Microseconds from 1970 to 2000, where PostgreSQL begins to count."""
+
+
+class ReplicationError(Exception):
+    """The server or the connection has failed; ``code``: the SQLSTATE, empty where it is the connection."""
+
+    def __init__(self, text: str, code: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class _Libpq:
+    """The functions of the libpq that psycopg2 itself is linked with."""
+
+    def __init__(self) -> None:
+        try:
+            fast = ctypes.PyDLL(psycopg2._psycopg.__file__)
+            slow = ctypes.CDLL(psycopg2._psycopg.__file__)  # lets other threads run meanwhile
+            pointer, number = ctypes.c_void_p, ctypes.c_int
+            self.get = _function(fast.PQgetCopyData, number, pointer, ctypes.POINTER(ctypes.c_void_p), number)
+            self.free = _function(fast.PQfreemem, None, pointer)
+            self.consume = _function(slow.PQconsumeInput, number, pointer)
+            self.put = _function(slow.PQputCopyData, number, pointer, ctypes.c_char_p, number)
+            self.flush = _function(slow.PQflush, number, pointer)
+            self.exec = _function(slow.PQexec, pointer, pointer, ctypes.c_char_p)
+            self.result = _function(slow.PQgetResult, pointer, pointer)
+            self.status = _function(fast.PQresultStatus, number, pointer)
+            self.clear = _function(fast.PQclear, None, pointer)
+            self.field = _function(fast.PQresultErrorField, ctypes.c_char_p, pointer, number)
+            self.said = _function(fast.PQresultErrorMessage, ctypes.c_char_p, pointer)
+            self.failure = _function(fast.PQerrorMessage, ctypes.c_char_p, pointer)
+        except (AttributeError, OSError) as error:
+            raise SingerkitError(
+                f"The log of PostgreSQL is read by the libpq of psycopg2, which shows none of its functions here ({error}); nothing "
+                "is lost: install `psycopg2-binary`."
+            ) from None
+
+
+def _function(function: Any, result: Any, *arguments: Any) -> Any:
+    function.restype, function.argtypes = result, arguments
+    return function
+
+
+@functools.cache
+def _libpq() -> _Libpq:
+    return _Libpq()
+
+
+class Replication:
+    """A connection (`replication=database`) from the start of the replication on. Not for two threads at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._pg = _libpq()
+        self._conn = connection.pgconn_ptr
+        self._poll = select.poll()
+        self._poll.register(connection.fileno(), select.POLLIN)
+
+    def start(self, command: str) -> None:
+        """Begin with START_REPLICATION."""
+        result = self._pg.exec(self._conn, command.encode())
+        try:
+            if self._pg.status(result) != _COPY_BOTH:
+                raise self._error(result)
+        finally:
+            self._pg.clear(result)
+
+    def receive(self, seconds: float, most: int) -> list[bytes]:
+        """Return messages that have come, as many as ``most``; wait for the first."""
+        messages = self._messages(most)
+        if not messages:
+            self._poll.poll(max(0, int(seconds * 1000)))
+            if not self._pg.consume(self._conn):
+                raise ReplicationError(self._pg.failure(self._conn).decode("utf-8", "replace"), "")
+            messages = self._messages(most)
+        return messages
+
+    def _messages(self, most: int) -> list[bytes]:
+        get, free, conn = self._pg.get, self._pg.free, self._conn
+        found: list[bytes] = []
+        buffer = ctypes.c_void_p()
+        address, copied = ctypes.byref(buffer), ctypes.string_at
+        while len(found) < most:
+            size = get(conn, address, 1)
+            if size <= 0:
+                if size < 0:
+                    raise self._ended()
+                break
+            found.append(copied(buffer, size))
+            free(buffer)
+        return found
+
+    def tell(self, flushed: int, *, asks: bool = False) -> None:
+        """Say that somebody is there, and which place of the log is not needed any more; ``asks`` for where the log is read."""
+        now = time.time_ns() // 1000 - _EPOCH
+        status = _STATUS.pack(b"r", flushed, flushed, flushed, now, asks)
+        if self._pg.put(self._conn, status, len(status)) != 1 or self._pg.flush(self._conn) != 0:
+            raise ReplicationError(self._pg.failure(self._conn).decode("utf-8", "replace"), "")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _ended(self) -> ReplicationError:
+        result = self._pg.result(self._conn)
+        if not result:
+            return ReplicationError("the server has ended the replication", "")
+        try:
+            return self._error(result)
+        finally:
+            self._pg.clear(result)
+
+    def _error(self, result: Any) -> ReplicationError:
+        said = self._pg.said(result) or self._pg.failure(self._conn)
+        code = self._pg.field(result, _SQLSTATE) or b""
+        text = said.decode("utf-8", "replace").strip() or "the server has ended the replication"
+        return ReplicationError(text, code.decode())

@@ -1,0 +1,203 @@
+"""The publication: which tables the log tells of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from psycopg2.sql import SQL, Composable, Identifier
+
+from singerkit_shell.errors import ConfigurationError
+from singerkit_tap.log_contract import LogGone
+from tap_postgres.log.queries import Queries
+from tap_postgres.log.tables import LoggedTable
+
+__all__ = ["Publication"]
+
+_GENERATED = 180_000
+_FIND = "SELECT oid, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot FROM pg_catalog.pg_publication WHERE pubname = %s"
+_TABLES = "SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname = %s"
+_TABLES_15 = """
+    SELECT schemaname, tablename, attnames::text[], rowfilter IS NOT NULL FROM pg_catalog.pg_publication_tables WHERE pubname = %s"""
+_IDENTITY = """
+    SELECT n.nspname, c.relname, c.relkind, c.relreplident, (SELECT pg_catalog.array_agg(a.attname ORDER BY k.place)::text[]
+            FROM pg_catalog.pg_index AS i CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
+            JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.attnum
+            WHERE i.indrelid = c.oid AND k.place <= i.indnkeyatts
+                AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END),
+        (SELECT pg_catalog.array_agg(a.attname)::text[] FROM pg_catalog.pg_attribute AS a
+            WHERE a.attrelid = c.oid AND a.attgenerated <> '' AND a.attnum > 0 AND NOT a.attisdropped), c.relpersistence
+    FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = %s::pg_catalog.regclass"""
+
+
+@dataclass
+class Publication:
+    """A publication by its name, for some tables."""
+
+    queries: Queries
+    name: str
+    tables: Sequence[LoggedTable]
+    makes: bool = True
+    """Whether it is made, and tables are added to it, where they lack."""
+
+    def prepare(self, started: Collection[str]) -> bool:
+        """See to it that the log tells of all tables; tell whether the publication was made.
+
+        ``started``: streams that have been read before, of which the log must have told ever since.
+
+        Raises:
+            LogGone: it has not.
+            ConfigurationError: it cannot tell of them exactly.
+        """
+        for table in self.tables:
+            self._check_identity(table)
+        is_new = not self._is_there()
+        if is_new:
+            if started:
+                raise LogGone(f"the publication `{self.name}` was dropped")
+            self._make()
+        else:
+            self._add([table for table in self.missing() if self._is_new(table, started)])
+        self.check()
+        return is_new
+
+    def check(self) -> None:
+        """Hold the publication against what is needed of it; called again while the log is read.
+
+        Raises:
+            LogGone: it does not tell of a table any more.
+            ConfigurationError: it does not tell of all.
+        """
+        found = self.queries.ask(_FIND, [self.name], doing="looking for the publication")
+        if not found:
+            raise LogGone(f"the publication `{self.name}` was dropped")
+        _oid, *tells, is_via_root = found[0]
+        if not all(tells):
+            raise ConfigurationError(
+                f"The publication `{self.name}` does not tell of all changes; nothing was read: {self._way('SET (publish = ', self._ALL)}."
+            )
+        if not is_via_root:
+            raise ConfigurationError(
+                f"The publication `{self.name}` tells of the parts of partitioned tables by their own names; nothing was read: "
+                f"{self._way('SET (publish_via_partition_root = true)')}."
+            )
+        missing = self.missing()
+        if missing:
+            raise LogGone(
+                f"the publication `{self.name}` does not have table `{missing[0].schema}.{missing[0].name}`"
+            )
+        self._check_columns()
+
+    _ALL = "'insert, update, delete, truncate')"
+
+    def missing(self) -> list[LoggedTable]:
+        """Return the tables that the log does not tell of."""
+        rows = self.queries.ask(_TABLES, [self.name], doing="looking for the tables of the publication")
+        return [table for table in self.tables if (table.schema, table.name) not in rows]
+
+    @property
+    def oid(self) -> int:
+        """Its number, which another publication of the same name does not have; 0: there is none."""
+        found = self.queries.ask(_FIND, [self.name], doing="looking for the publication")
+        return int(found[0][0]) if found else 0
+
+    def _is_there(self) -> bool:
+        return bool(self.queries.ask(_FIND, [self.name], doing="looking for the publication"))
+
+    def _is_new(self, table: LoggedTable, started: Collection[str]) -> bool:
+        if table.stream in started:
+            raise LogGone(
+                f"table `{table.schema}.{table.name}` was taken out of the publication `{self.name}`"
+            )
+        return True
+
+    def _make(self) -> None:
+        if not self.makes:
+            raise ConfigurationError(
+                f"There is no publication `{self.name}`; nothing was read: {self._to_make()}"
+            )
+        self.queries.ask(self._to_make_sql(), doing=f"making the publication `{self.name}`")
+
+    def _to_make_sql(self) -> Composable:
+        options = "publish_via_partition_root = true"
+        if self.queries.version >= _GENERATED:
+            options += ", publish_generated_columns = stored"
+        return SQL("CREATE PUBLICATION {} FOR TABLE {} WITH ({})").format(
+            Identifier(self.name), self._names(self.tables), SQL(options)
+        )
+
+    def _to_make(self) -> str:
+        return self._to_make_sql().as_string(self.queries.opened())
+
+    def _add(self, tables: Sequence[LoggedTable]) -> None:
+        if not tables:
+            return
+        statement = SQL("ALTER PUBLICATION {} ADD TABLE {}").format(
+            Identifier(self.name), self._names(tables)
+        )
+        if not self.makes:
+            text = statement.as_string(self.queries.opened())
+            raise ConfigurationError(f"The publication `{self.name}` lacks tables; nothing was read: {text}")
+        self.queries.ask(statement, doing=f"adding tables to the publication `{self.name}`")
+
+    def _names(self, tables: Sequence[LoggedTable]) -> Composable:
+        return SQL(", ").join(Identifier(table.schema, table.name) for table in tables)
+
+    def _way(self, what: str, more: str = "") -> str:
+        name = Identifier(self.name).as_string(self.queries.opened())
+        return f"ALTER PUBLICATION {name} {what}{more}"
+
+    def _check_columns(self) -> None:
+        """See to it that the publication leaves no column and no row out."""
+        if self.queries.version < 150_000:
+            return
+        rows = self.queries.ask(_TABLES_15, [self.name], doing="looking for the tables of the publication")
+        told = {(schema, name): (columns, is_filtered) for schema, name, columns, is_filtered in rows}
+        for table in self.tables:
+            columns, is_filtered = told.get((table.schema, table.name), (None, False))
+            if is_filtered:
+                raise ConfigurationError(
+                    f"The publication `{self.name}` tells of some rows of table `{table.schema}.{table.name}` alone (WHERE), so that a row "
+                    "which leaves them would be told as a deleted one; nothing was read: remove the filter, or name another publication."
+                )
+            missing = [name for name in table.columns if columns is not None and name not in columns]
+            if missing:
+                raise ConfigurationError(
+                    f"The publication `{self.name}` does not tell of column `{missing[0]}` of table `{table.schema}.{table.name}`; nothing was "
+                    f"read: leave it out with `!{table.stream}.{missing[0]}` in `select`, or add it to the publication."
+                )
+
+    def _check_identity(self, table: LoggedTable) -> None:
+        """See to it that the log names each row that is changed or deleted: else PostgreSQL refuses the changes themselves."""
+        name = Identifier(table.schema, table.name).as_string(self.queries.opened())
+        found = self.queries.ask(_IDENTITY, [name], doing=f"looking at table `{table.schema}.{table.name}`")
+        _schema, _name, kind, identity, key, generated, persistence = found[0]
+        if kind not in "rp" or persistence != "p":
+            raise ConfigurationError(
+                f"Stream `{table.stream}` is no ordinary table, so that the log does not tell of it; choose another `replication-method`."
+            )
+        if generated and self.queries.version < _GENERATED:
+            of_log = [column for column in generated if column in table.columns]
+            if of_log:
+                raise ConfigurationError(
+                    f"Column `{of_log[0]}` of table `{table.schema}.{table.name}` is generated, and the log of this server does not have those "
+                    f"(PostgreSQL 18 has); nothing was read: leave it out with `!{table.stream}.{of_log[0]}` in `select`."
+                )
+        if identity == "f":
+            return
+        if not key:
+            raise ConfigurationError(
+                f"Table `{table.schema}.{table.name}` has no key that names its rows in the log, and with a publication PostgreSQL would refuse "
+                f"to change them; nothing was done: ALTER TABLE {name} REPLICA IDENTITY FULL, or give it a primary key."
+            )
+        outside = [column for column in table.key if column not in key]
+        if outside or not table.key:
+            what = (
+                f"the key column `{outside[0]}`"
+                if outside
+                else "whole rows, which a stream without a key needs"
+            )
+            raise ConfigurationError(
+                f"Of a row of table `{table.schema}.{table.name}` that is deleted, the log does not have {what}; nothing was read: choose the key "
+                f"`{', '.join(key)}` for stream `{table.stream}`, or ALTER TABLE {name} REPLICA IDENTITY FULL."
+            )

@@ -1,0 +1,366 @@
+"""The `LogReader` of PostgreSQL: what the engine asks of a log, answered by a slot, a publication and snapshots."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+from psycopg2.sql import Identifier, Literal
+
+from singerkit_postgres.errors import connection_error
+from singerkit_shell.errors import ConfigurationError, LockHeldError, RetryableError, SingerkitError
+from singerkit_tap.log_contract import Change, Chunk, Cursor, LogGone, LogPage, Position, Snapshot
+from tap_postgres.log.changes import Changes, Hooks
+from tap_postgres.log.chunks import ChunkReader, KeyColumn, end_of_log, key_columns
+from tap_postgres.log.libpq import Replication, ReplicationError
+from tap_postgres.log.orders import KeyOrder, key_of
+from tap_postgres.log.pgoutput import Relation, Tuple
+from tap_postgres.log.publications import Publication
+from tap_postgres.log.queries import Queries
+from tap_postgres.log.rows import Rows
+from tap_postgres.log.settings import PostgresLogSettings
+from tap_postgres.log.slots import check_is_free, create_slot, find_slot
+from tap_postgres.log.snapshots import Seen
+from tap_postgres.log.spool import Spool
+from tap_postgres.log.tables import LoggedTable
+from tap_postgres.log.values import maker
+from tap_postgres.log.wal import Place, lsn_text
+from tap_postgres.types import Types
+
+__all__ = ["Connect", "PostgresLogReader", "Renew"]
+
+logger = logging.getLogger(__name__)
+
+_SESSION = (
+    "-c datestyle=ISO,MDY -c timezone=UTC -c intervalstyle=iso_8601 -c bytea_output=hex -c extra_float_digits=3 -c lc_monetary=C "
+    "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c client_encoding=UTF8"
+)
+"""What a value looks like in the log is a matter of the session that reads it."""
+
+_MESSAGES = 2_000
+_WAIT = 0.2
+_CHECK_SECONDS = 60
+
+Connect = Callable[[Mapping[str, str]], Connection]
+"""Opens a connection; with parameters of libpq, those alone, without statements that set up a session."""
+
+Renew = Callable[[str, Mapping[str, int]], Mapping[str, int]]
+"""Told the columns of a stream that are new, or of another type than before (numbers of types), before the first change that has
+them; returns which are sent."""
+
+
+@dataclass
+class PostgresLogReader:
+    """See `singerkit_tap.log_contract.LogReader`.
+
+    ``known``: the streams that the state says were read from the log before. ``discovered``: all columns of each stream's table.
+    """
+
+    tables: Sequence[LoggedTable]
+    connect: Connect
+    types: Types
+    settings: PostgresLogSettings
+    discovered: Mapping[str, Collection[str]]
+    known: Collection[str] = ()
+    renew: Renew = lambda _stream, columns: columns
+    _consumed: dict[int, None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._discovered = {stream: set(columns) for stream, columns in self.discovered.items()}
+        self._by_stream = {table.stream: table for table in self.tables}
+        self._by_name = {(table.schema, table.name): table for table in self.tables}
+        self._queries = Queries(lambda: self.connect({}))
+        self._publication = Publication(
+            self._queries, self.settings.publication, self.tables, makes=self.settings.makes
+        )
+        self._chunks = ChunkReader(
+            lambda: self.connect({}), self._queries, self.types.expression, self.settings.chunk_rows
+        )
+        self._spool = Spool(self.settings.spool_folder, self.settings.memory_bytes, self.settings.spool_bytes)
+        self._replication: Replication | None = None
+        self._changes: Changes | None = None
+        self._timeline = 1
+        self._acknowledged = 0
+        self._keys: dict[str, list[KeyColumn]] = {}
+        self._orders: dict[str, KeyOrder] = {}
+        self._has_waited: set[str] = set()
+        self._checked = 0.0
+
+    # Where the log is, and where it is read from
+
+    @property
+    def source(self) -> str:
+        return self._identity()
+
+    def _identity(self) -> str:
+        system, database = self._queries.ask(
+            "SELECT s.system_identifier, d.oid FROM pg_catalog.pg_control_system() AS s, pg_catalog.pg_database AS d "
+            "WHERE d.datname = pg_catalog.current_database()",
+            doing="asking which server it is",
+        )[0]
+        self._timeline = int(
+            self._queries.ask(
+                "SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()", doing="asking for its timeline"
+            )[0][0]
+        )
+        return f"{system}/{database}"
+
+    def begin(self, position: Position | None) -> Position:
+        is_new = self._publication.prepare(self.known if position is not None else ())
+        name = self.settings.slot
+        slot = find_slot(self._queries, name)
+        self._checked = time.monotonic()
+        if position is not None:
+            at = _place(position)
+            if slot is None:
+                raise LogGone(f"the slot `{name}` was dropped")
+            check_is_free(slot)
+            if slot.confirmed > at.lsn:
+                raise LogGone(
+                    f"the slot `{name}` was told that the log before {lsn_text(slot.confirmed)} is not needed"
+                )
+            return position
+        if slot is None:
+            if not self.settings.makes:
+                raise ConfigurationError(f"There is no replication slot `{name}`")
+            return self._position(create_slot(self._queries, name))
+        check_is_free(slot)
+        if is_new:  # the log before it cannot be read by it
+            return self._position(max(slot.confirmed, end_of_log(self._queries)))
+        return self._position(slot.confirmed)
+
+    def end(self) -> Position:
+        return self._position(end_of_log(self._queries))
+
+    def _position(self, lsn: int) -> str:
+        return str(Place(lsn, self._timeline))
+
+    # The log
+
+    def read(self, position: Position, until: Position | None) -> Iterator[LogPage]:
+        stop = None if until is None else _place(until).lsn
+        changes = self._reading(_place(position).lsn)
+        told = time.monotonic()
+        asked = 0.0
+        while True:
+            messages = self._received(0 if stop is not None and changes.position >= stop else _WAIT)
+            for page in changes.pages(messages):
+                self._note(page)
+                told = time.monotonic()
+                yield self._of_engine(page)
+                if not changes.is_inside and stop is not None and changes.position >= stop:
+                    return
+            if changes.is_inside:
+                continue
+            now = time.monotonic()
+            if stop is not None and changes.position >= stop:
+                yield LogPage((), self._position(changes.position))
+                return
+            if not messages and now - asked >= _WAIT:
+                asked = now
+                self._tell(asks=True)
+            if now - told >= 0.5:
+                told = now
+                self._check()
+                yield LogPage((), self._position(changes.position))
+
+    def _of_engine(self, page: LogPage) -> LogPage:
+        return LogPage(page.changes, None if page.position is None else self._position(page.position))
+
+    def _note(self, page: LogPage) -> None:
+        """Remember which transactions were consumed, until a snapshot has seen them."""
+        self._consumed.update(dict.fromkeys({change.transaction for change in page.changes}))
+
+    def _reading(self, lsn: int) -> Changes:
+        """Return what decodes the log from a place on: what does so already, if it stands there."""
+        changes = self._changes
+        if changes is None or changes.position != lsn or changes.is_inside:
+            self._stop()
+            self._start(lsn)
+            hooks = Hooks(self._rows_of, self._lacking, self.settings.passes_truncate)
+            changes = self._changes = Changes(lsn, self._spool, hooks)
+        return changes
+
+    def _start(self, lsn: int) -> None:
+        version = self._queries.version
+        protocol = 4 if version >= 160_000 else 3 if version >= 150_000 else 2 if version >= 140_000 else 1
+        options = {
+            "proto_version": str(protocol),
+            "publication_names": self._quoted(self.settings.publication),
+        }
+        if protocol > 1:
+            options["streaming"] = "on"
+        listed = ", ".join(
+            f"{name} {Literal(value).as_string(self._queries.opened())}" for name, value in options.items()
+        )
+        slot = self._quoted(self.settings.slot)
+        command = f"START_REPLICATION SLOT {slot} LOGICAL {lsn_text(lsn)} ({listed})"
+        try:
+            connection = self.connect({"replication": "database", "options": _SESSION})
+        except psycopg2.Error as error:
+            raise connection_error(error, "PostgreSQL") from None
+        self._replication = Replication(connection)
+        try:
+            self._replication.start(command)
+            self._tell()
+        except ReplicationError as error:
+            self._stop()
+            raise self._failed(error) from None
+
+    def _quoted(self, name: str) -> str:
+        return Identifier(name).as_string(self._queries.opened())
+
+    def _received(self, seconds: float) -> list[bytes]:
+        assert self._replication is not None  # noqa: S101  `_start` makes it
+        try:
+            return self._replication.receive(seconds, _MESSAGES)
+        except ReplicationError as error:
+            self._stop()
+            raise self._failed(error) from None
+
+    def _tell(self, *, asks: bool = False) -> None:
+        if self._replication is None:
+            return
+        try:
+            self._replication.tell(self._acknowledged, asks=asks)
+        except ReplicationError as error:
+            self._stop()
+            raise self._failed(error) from None
+
+    def _stop(self) -> None:
+        if self._replication is not None:
+            self._replication.close()
+        self._replication = self._changes = None
+        self._spool.clear()
+
+    def _failed(self, error: ReplicationError) -> Exception:
+        """Return what a failure of the replication is: often the slot or the publication is gone, and says so itself."""
+        text = " ".join(str(error).split()).removeprefix("ERROR: ").strip()
+        if error.code == "55006":
+            return LockHeldError(
+                f"The replication slot `{self.settings.slot}` is read by another session; what was confirmed by the target is safe: wait until "
+                "it ends, or name another slot at `log.slot`, one for each pipeline."
+            )
+        if error.code:
+            try:
+                if find_slot(self._queries, self.settings.slot) is None:
+                    return LogGone(f"the slot `{self.settings.slot}` was dropped")
+                self._publication.check()
+            except (LogGone, SingerkitError) as found:
+                return found
+        return RetryableError(
+            f"The replication from PostgreSQL has ended ({text.rstrip('.')}); what was confirmed by the target is safe: run again to continue."
+        )
+
+    def _check(self) -> None:
+        """See now and then whether the publication still tells of all tables: PostgreSQL 18 is silent else."""
+        if time.monotonic() - self._checked >= _CHECK_SECONDS:
+            self._checked = time.monotonic()
+            self._publication.check()
+
+    # Rows
+
+    def _rows_of(self, relation: Relation) -> Rows | None:
+        table = self._by_name.get((relation.schema, relation.name))
+        if table is None:
+            return None
+        table = self._by_stream[table.stream] = self._renewed(self._by_stream[table.stream], relation)
+        types = {one.name: one.type_oid for one in relation.attributes if one.name in table.columns}
+        return Rows(table, relation, {name: maker(self.types, oid) for name, oid in types.items()})
+
+    def _renewed(self, table: LoggedTable, relation: Relation) -> LoggedTable:
+        """Return a table with the columns that it has in the log from here on."""
+        told = {one.name: one.type_oid for one in relation.attributes}
+        other = {
+            name: oid
+            for name, oid in told.items()
+            if name in table.columns and self.types.schema(oid) != self.types.schema(table.columns[name])
+        }
+        # A column that is unknown has been dropped since, or was added in this run.
+        unknown = told.keys() - self._discovered[table.stream]
+        added = {name: told[name] for name in unknown & self._columns_now(table)} if unknown else {}
+        self._discovered[table.stream] |= added.keys()
+        if not other and not added:
+            return table
+        sent = self.renew(table.stream, {**other, **added})
+        return replace(table, columns={**table.columns, **other, **sent})
+
+    def _columns_now(self, table: LoggedTable) -> set[str]:
+        name = Identifier(table.schema, table.name).as_string(self._queries.opened())
+        rows = self._queries.ask(
+            "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
+            [name],
+            doing=f"looking at table {name}",
+        )
+        return {column for (column,) in rows}
+
+    def _lacking(self, rows: Rows, new: Tuple, columns: Sequence[str]) -> bytes:
+        """Return what the log does not have of a row whose key has changed: the value that it has now, if it is still there.
+
+        A later change of it, or its end, stands further on in the log.
+        """
+        key = [bytes(cast(bytes, new[number])).decode() for number in rows.key]
+        types = {name: rows.table.columns[name] for name in columns}
+        return self._chunks.one(rows.table, self._key(rows.table), key, types)
+
+    # The start of a stream
+
+    def read_chunk(self, stream: str, after: Cursor | None, position: Position | None) -> Chunk:  # noqa: ARG002  what was consumed is known
+        table = self._by_stream[stream]
+        if stream not in self._has_waited:
+            self._chunks.wait_for_writers(table)
+            self._has_waited.add(stream)
+        return self._chunks.chunk(table, self._key(table), after, self._position, self._is_enough)
+
+    def _is_enough(self, seen: Seen) -> bool:
+        """Tell whether a snapshot sees what the log has told of."""
+        for xid in [xid for xid in self._consumed if seen.sees(xid)]:
+            del self._consumed[xid]
+        return not self._consumed
+
+    def _key(self, table: LoggedTable) -> list[KeyColumn]:
+        if table.stream not in self._keys:
+            self._keys[table.stream] = key_columns(self._queries, table)
+        return self._keys[table.stream]
+
+    def is_behind(self, change: Change, cursor: Cursor) -> bool:
+        table = self._by_stream[change.stream]
+        if not table.key:
+            return True
+        if change.stream not in self._orders:
+            columns = self._key(table)
+            self._orders[change.stream] = KeyOrder(
+                self._queries,
+                table,
+                [column.type for column in columns],
+                are_numbers=all(column.is_integer for column in columns),
+            )
+        return self._orders[change.stream].is_behind(key_of(change.record, table.key), cursor)
+
+    def sees(self, snapshot: Snapshot, change: Change) -> bool:
+        return Seen.of(snapshot).sees(change.transaction)
+
+    # What the source is told
+
+    def acknowledge(self, position: Position) -> None:
+        self._acknowledged = max(self._acknowledged, _place(position).lsn)
+        self._tell()
+
+    def keep_alive(self) -> None:
+        self._tell()
+
+    def close(self) -> None:
+        self._stop()
+        self._queries.close()
+
+
+def _place(position: Position) -> Place:
+    try:
+        return Place.of(position)
+    except ValueError:
+        raise LogGone("the state holds no position of PostgreSQL's log") from None

@@ -1,0 +1,88 @@
+"""The log for the streams of one run of the tap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import make_dsn
+
+from singerkit_sql_tap.tap import SqlTap
+from singerkit_tap.log_state import Progress
+from singerkit_tap.stream import BlockStream
+from tap_postgres.catalog import PgColumn, Relation, read_types
+from tap_postgres.config import admits_text, local_is_utc
+from tap_postgres.database import PostgresDatabase
+from tap_postgres.log.queries import Queries
+from tap_postgres.log.reader import PostgresLogReader
+from tap_postgres.log.settings import PostgresLogSettings
+from tap_postgres.log.tables import LoggedTable
+from tap_postgres.streams import PostgresStream
+from tap_postgres.types import Types
+
+__all__ = ["log_reader"]
+
+
+def log_reader(tap: SqlTap, streams: Sequence[BlockStream]) -> PostgresLogReader:
+    """Return what reads the log for ``streams``."""
+    database = cast(PostgresDatabase, tap.database)
+    chosen = [cast(PostgresStream, stream) for stream in streams]
+    types = _types(tap, database)
+
+    def connect(parameters: Mapping[str, str]) -> Connection:
+        return (
+            psycopg2.connect(make_dsn(database.dsn(), **parameters)) if parameters else database.connected()
+        )
+
+    return PostgresLogReader(
+        [_logged(stream) for stream in chosen],
+        connect,
+        types,
+        PostgresLogSettings.of(tap.config, tap.pipeline),
+        {stream.name: stream.table.column_names for stream in chosen},
+        [
+            name
+            for name, part in tap.start_state.get("bookmarks", {}).items()
+            if Progress.of(part) is not None
+        ],
+        Renewal(tap, chosen, types),
+    )
+
+
+def _types(tap: SqlTap, database: PostgresDatabase) -> Types:
+    queries = Queries(database.connected)
+    try:
+        return read_types(
+            lambda statement: queries.ask(statement, doing="looking for types"),
+            local_is_utc=local_is_utc(tap.config),
+            admits_text=admits_text(tap.config),
+        )
+    finally:
+        queries.close()
+
+
+def _logged(stream: PostgresStream) -> LoggedTable:
+    table = cast(Relation, stream.table)
+    columns = {name: cast(PgColumn, table.column(name)).type_oid for name in stream.selected_columns}
+    return LoggedTable(stream.name, table.schema_name, table.relation, tuple(stream.primary_keys), columns)
+
+
+class Renewal:
+    """Goes on with other columns in mid-log; see `tap_postgres.log.reader.Renew`."""
+
+    def __init__(self, tap: SqlTap, streams: Sequence[PostgresStream], types: Types) -> None:
+        self._tap, self._types = tap, types
+        self._streams = {stream.name: stream for stream in streams}
+
+    def __call__(self, name: str, columns: Mapping[str, int]) -> Mapping[str, int]:
+        stream = self._streams[name]
+        properties: dict[str, Any] = dict(stream.effective_schema.get("properties") or {})
+        for column, oid in columns.items():
+            if column in properties or not stream.has_catalog:
+                properties[column] = self._types.schema(oid)
+        stream.grow_schema({**stream.effective_schema, "properties": properties})
+        self._tap.apply_rules(self._tap.streams)
+        self._tap.sync_run.renew_schema(stream)
+        return {column: oid for column, oid in columns.items() if column in stream.selected_columns}

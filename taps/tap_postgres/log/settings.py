@@ -1,0 +1,93 @@
+"""The settings of the log of PostgreSQL, beside those of every log (`singerkit_tap.log_settings`)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from singerkit_tap.log_settings import LOG_SETTINGS
+
+__all__ = ["POSTGRES_LOG_SETTINGS", "PostgresLogSettings"]
+
+_NAME: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 63}
+
+_OWN: dict[str, Any] = {
+    "slot": {
+        **_NAME,
+        "pattern": "^[a-z0-9_]+$",
+        "title": "Slot",
+        "description": "Name of the replication slot, one for each pipeline: it keeps the log for this one until a run has confirmed it. "
+        "Default: `singerkit_` and the pipeline's name.",
+    },
+    "publication": {
+        **_NAME,
+        "title": "Publication",
+        "description": "Name of the publication, which says what tables the log tells of. Default: as that of the slot.",
+    },
+    "create": {
+        "type": "boolean",
+        "default": True,
+        "title": "Create",
+        "description": "Make slot and publication where they lack, and add tables to the publication, which their owner can; or refuse the run.",
+    },
+    "truncate": {
+        "type": "string",
+        "enum": ["new_version", "fail"],
+        "default": "new_version",
+        "title": "Truncate",
+        "description": "What TRUNCATE of a table becomes: a new version of its stream, without the rows, or an error (65).",
+    },
+    "chunk_rows": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 50_000,
+        "title": "Rows of a chunk",
+        "description": "How many rows of a table are read at once when its stream starts, in one short transaction.",
+    },
+    "spool_folder": {
+        "type": "string",
+        "minLength": 1,
+        "title": "Spool folder",
+        "description": "Folder for transactions that do not fit into memory before they are committed. Default: that of the system.",
+    },
+    "spool_bytes": {
+        "type": "integer",
+        "minimum": 1,
+        "title": "Largest spool",
+        "description": "How many bytes of that folder may be used; a larger transaction ends the run (74). Default: any.",
+    },
+}
+
+POSTGRES_LOG_SETTINGS: dict[str, Any] = copy.deepcopy(LOG_SETTINGS)
+POSTGRES_LOG_SETTINGS["log"]["properties"].update(_OWN)
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresLogSettings:
+    """`POSTGRES_LOG_SETTINGS` of a config, beyond those of `LogSettings`."""
+
+    slot: str
+    publication: str
+    makes: bool = True
+    passes_truncate: bool = True
+    chunk_rows: int = 50_000
+    spool_folder: str | None = None
+    spool_bytes: int | None = None
+    memory_bytes: int = 32 << 20
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], pipeline: str) -> PostgresLogSettings:
+        said = config.get("log") or {}
+        own = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in pipeline.lower())
+        slot = said.get("slot") or f"singerkit_{own}"[:63]
+        return cls(
+            slot,
+            said.get("publication") or slot,
+            bool(said.get("create", True)),
+            said.get("truncate", "new_version") == "new_version",
+            int(said.get("chunk_rows", 50_000)),
+            said.get("spool_folder"),
+            said.get("spool_bytes"),
+        )

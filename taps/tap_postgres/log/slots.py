@@ -1,0 +1,90 @@
+"""The replication slot: what has PostgreSQL keep its log until it is told that a place of it is not needed any more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from singerkit_shell.errors import ConfigurationError, LockHeldError
+from singerkit_tap.log_contract import LogGone
+from tap_postgres.log.queries import Queries
+from tap_postgres.log.wal import lsn_number
+
+__all__ = ["PLUGIN", "Slot", "create_slot", "find_slot"]
+
+PLUGIN = "pgoutput"
+_FAILOVER = 170_000
+_FIND = """
+    SELECT plugin, slot_type, database, database = pg_catalog.current_database(), active, active_pid, confirmed_flush_lsn, wal_status,
+        pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+            ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn)::bigint, safe_wal_size, temporary
+    FROM pg_catalog.pg_replication_slots WHERE slot_name = %s"""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A slot as it is. ``held``: bytes of the log that are kept for it; ``room``: how many more may be, None: any."""
+
+    name: str
+    confirmed: int
+    active_pid: int | None
+    held: int
+    room: int | None
+
+
+def find_slot(queries: Queries, name: str) -> Slot | None:
+    """Return a slot that the log can be read by; None: there is none of that name.
+
+    Raises:
+        LogGone: it has lost its log.
+        ConfigurationError: it is of another kind.
+    """
+    found = queries.ask(_FIND, [name], doing="looking for the replication slot")
+    if not found:
+        return None
+    plugin, kind, database, is_ours, _active, pid, confirmed, status, held, room, temporary = found[0]
+    if kind != "logical" or plugin != PLUGIN or not is_ours or temporary:
+        what = f"the database `{database}`" if kind == "logical" and not is_ours else f"the plugin `{plugin}`"
+        raise ConfigurationError(
+            f"The replication slot `{name}` is a {kind} one of {what}, and a permanent one of this database and of `{PLUGIN}` is needed; "
+            "nothing was read: name another one at `log.slot`."
+        )
+    if confirmed is None or status == "lost":
+        raise LogGone(
+            f"the slot `{name}` is lost: more log was written than `max_slot_wal_keep_size` lets it keep"
+        )
+    return Slot(name, lsn_number(confirmed), pid, int(held or 0), None if room is None else int(room))
+
+
+def create_slot(queries: Queries, name: str) -> int:
+    """Make a slot, and return from where on it has the log.
+
+    The server waits for the transactions that are open, since it can tell of no changes that were made before.
+    """
+    extra = ", false, false, true" if queries.version >= _FAILOVER else ""
+    if (
+        queries.ask("SELECT pg_catalog.current_setting('wal_level')", doing="asking for a setting")[0][0]
+        != "logical"
+    ):
+        raise ConfigurationError(
+            "The server does not write a log that changes can be read from (`wal_level` is not `logical`); nothing was read: set it "
+            "(ALTER SYSTEM SET wal_level = 'logical') and restart the server, or choose another `replication-method` in the catalog."
+        )
+    made = queries.ask(
+        f"SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot(%s, '{PLUGIN}'{extra})",
+        [name],
+        doing=f"making the replication slot `{name}`",
+    )
+    return lsn_number(made[0][0])
+
+
+def check_is_free(slot: Slot) -> None:
+    """See to it that nobody else reads by a slot.
+
+    Raises:
+        LockHeldError: somebody does.
+    """
+    if slot.active_pid is not None:
+        raise LockHeldError(
+            f"The replication slot `{slot.name}` is read by another session (process {slot.active_pid} of the server); nothing was read: "
+            "wait until it ends, or name another slot at `log.slot`, one for each pipeline."
+        )
