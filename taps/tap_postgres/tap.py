@@ -65,6 +65,19 @@ class TapPostgres(SqlTap):
 
         return log_reader(self, streams)
 
+    def sync(self) -> None:
+        """See that nothing is missing for a run, then sync."""
+        from tap_postgres.readiness.judging import check
+
+        check(self)
+        super().sync()
+
+    def show_streams(self) -> None:
+        """Print what is missing, with the statements that mend it."""
+        from tap_postgres.readiness.judging import show
+
+        show(self)
+
     @classmethod
     def deliveries(cls, config: Mapping[str, Any]) -> list[Delivery]:
         return [*super().deliveries(config), log_delivery()]

@@ -1,0 +1,169 @@
+"""What is missing for a run, and that the statement which is printed for it mends it: each one is run, and then nothing is missing."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+import pytest
+from conftest import run_sql, uri_of
+from taps.postgres.conftest import Shop
+
+from singerkit_shell.errors import SingerkitError
+from tap_postgres.readiness.facts import Asked, Server, facts_of, with_log
+from tap_postgres.readiness.findings import _of_log, of_reading
+
+MADE = """
+CREATE SCHEMA "a b"; CREATE TABLE "a b"."T""x" (id integer PRIMARY KEY, "sa y" text);
+CREATE TABLE keyless (a integer, b integer); CREATE UNLOGGED TABLE fleeting (id integer PRIMARY KEY);
+CREATE TABLE indexed (a integer NOT NULL, b integer); CREATE UNIQUE INDEX of_a ON indexed (a);
+CREATE TABLE parted (id integer, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE TABLE part_1 PARTITION OF parted FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+CREATE TABLE part_2 PARTITION OF parted FOR VALUES FROM ('2021-01-01') TO ('2022-01-01');
+ALTER TABLE part_2 REPLICA IDENTITY NOTHING;
+CREATE TABLE secured (id integer PRIMARY KEY); ALTER TABLE secured ENABLE ROW LEVEL SECURITY;
+CREATE TABLE columns (id integer PRIMARY KEY, a integer, b integer);
+CREATE MATERIALIZED VIEW unfilled AS SELECT 1 AS x WITH NO DATA;
+"""
+
+
+@pytest.fixture
+def reader(logged: Shop) -> Iterator[str]:
+    """A role that may do nothing yet; the tap connects as it."""
+    name = f"re'ad \"er {uuid.uuid4().hex[:6]}"
+    quoted = '"' + name.replace('"', '""') + '"'
+    logged.execute(f"CREATE ROLE {quoted} LOGIN", MADE, f"GRANT SELECT (id, a) ON columns TO {quoted}")
+    owner = logged.dsn
+    logged.dsn = uri_of(owner, user=name)
+    yield owner
+    run_sql(owner, f"DROP OWNED BY {quoted}; DROP ROLE {quoted}")
+    logged.dsn = owner
+
+
+def missing_of(shop: Shop, **changes: Any) -> tuple[int, list[str], str]:
+    """What --test prints of what is missing: the exit code, the statements, all of it."""
+    done = shop.run("--test", **changes)
+    lines = done.stderr.splitlines()
+    return (
+        done.code,
+        [line for line in lines if line.endswith(";") and not line.startswith(("--", "CRITICAL"))],
+        done.stderr,
+    )
+
+
+def test_each_statement_mends_what_it_is_printed_for(logged: Shop, reader: str) -> None:
+    logged.config["streams"] = [
+        *({"name": name, "replication_method": "LOG_BASED"} for name in ("a b.*", "public.[!csu]*")),
+        {"name": "public.indexed", "primary_keys": ["a"]},
+        {"name": "public.columns", "replication_key": "id"},
+    ]
+    logged.config["log"]["publication"] = 'told "here"'
+    code, statements, said = missing_of(logged)
+    assert code == 77, said
+    assert len(statements) == 19, said
+    for statement in statements:
+        run_sql(reader, statement)
+    code, statements, said = missing_of(logged)
+    assert (code, statements) == (0, []), said
+
+
+def test_a_publication_that_says_less_is_mended(logged: Shop, reader: str) -> None:
+    run_sql(reader, f"ALTER ROLE {_role(logged)} SUPERUSER")
+    logged.config |= {"tables": ["public.columns", "public.parted"]}
+    logged.config["log"]["publication"] = "less"
+    run_sql(reader, "CREATE PUBLICATION less FOR TABLE columns (id) WITH (publish = 'insert')")
+    logged.config["log"]["create"] = False
+    run_sql(reader, "ALTER TABLE part_2 REPLICA IDENTITY DEFAULT")
+    code, statements, said = missing_of(logged)
+    assert code == 78, said
+    assert len(statements) == 4, said
+    for statement in statements:
+        run_sql(reader, statement)
+    code, statements, said = missing_of(logged)
+    assert (code, statements) == (0, []), said
+
+
+def _role(shop: Shop) -> str:
+    from psycopg2.extensions import parse_dsn
+
+    return '"' + parse_dsn(shop.dsn)["user"].replace('"', '""') + '"'
+
+
+def test_what_the_run_makes_by_itself_is_not_missing(logged: Shop) -> None:
+    logged.execute("CREATE TABLE t (id integer PRIMARY KEY)")
+    assert missing_of(logged)[:2] == (0, [])
+    logged.config["log"]["create"] = False
+    code, statements, _ = missing_of(logged)
+    assert (code, len(statements)) == (78, 1)
+    assert statements[0].startswith("CREATE PUBLICATION ")
+
+
+def test_a_run_says_the_first_thing_before_it_writes_anything(logged: Shop, reader: str) -> None:
+    run_sql(reader, f"GRANT USAGE ON SCHEMA public TO {_role(logged)}")
+    logged.config |= {"tables": ["public.columns"], "streams": []}
+    with pytest.raises(
+        SingerkitError,
+        match=r"public.columns: the role .* may not read `b` of it. Nothing was read. Run: GRANT SELECT",
+    ) as found:
+        logged.sync()
+    assert found.value.exit_code == 77
+    assert logged.result().messages == []
+    logged.config["select"] = ["*.*", "!*.b"]
+    assert logged.sync().rows("public-columns") == []
+
+
+def test_rows_that_row_security_hides_are_not_passed_over(logged: Shop, reader: str) -> None:
+    run_sql(reader, f"GRANT USAGE ON SCHEMA public TO {_role(logged)}")
+    run_sql(reader, f"GRANT SELECT ON secured TO {_role(logged)}")
+    logged.config |= {"tables": ["public.secured"], "streams": []}
+    with pytest.raises(
+        SingerkitError, match=r"row security keeps rows .* Run: ALTER ROLE .* BYPASSRLS;"
+    ) as found:
+        logged.sync()
+    assert found.value.exit_code == 77
+
+
+def test_many_tables_are_looked_at_in_few_queries(logged: Shop) -> None:
+    logged.execute("; ".join(f"CREATE TABLE m{number} (a integer, b integer)" for number in range(100)))
+    asked = [Asked("public", f"m{number}", ("a", "b"), is_log_based=True) for number in range(100)]
+    with closing(psycopg2.connect(logged.dsn)) as connection:
+        counting = CountingConnection(connection)
+        facts = with_log(counting, facts_of(counting, asked), asked, "p", "s")  # type: ignore[arg-type]
+    assert len([*of_reading(facts, asked)]) == 100
+    assert counting.queries <= 6
+
+
+class CountingConnection:
+    """Counts what is asked over a connection: a cursor a query."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection, self.queries = connection, 0
+        self.server_version = connection.server_version
+
+    def cursor(self) -> Any:
+        self.queries += 1
+        return self._connection.cursor()
+
+
+@pytest.mark.parametrize(
+    ("changes", "statement"),
+    [
+        ({"wal_level": "replica"}, "ALTER SYSTEM SET wal_level = 'logical';"),
+        ({"wal_level": "replica", "waits_for_restart": True}, ""),
+        ({"may_replicate": False}, 'ALTER ROLE "ann" REPLICATION;'),
+        ({"may_replicate": False, "has_rds": True}, 'GRANT rds_replication TO "ann";'),
+        ({"senders_taken": 10}, "ALTER SYSTEM SET max_wal_senders = 14;"),
+        ({"is_standby": True}, ""),
+    ],
+)
+def test_a_setting_of_the_server(changes: dict[str, Any], statement: str) -> None:
+    fine: dict[str, Any] = {
+        **{"version": 150000, "role": "ann", "login": "ann", "database": "d", "may_replicate": True, "has_rds": False, "may_make": False},
+        **{"sees_sessions": True, "is_standby": False, "wal_level": "logical", "waits_for_restart": False},
+        **{"slots": 10, "slots_taken": 1, "senders": 10, "senders_taken": 1},
+    }  # fmt: skip
+    assert [*_of_log(Server(**fine))] == []
+    assert [one.statement for one in _of_log(Server(**fine | changes))] == [statement]
