@@ -173,8 +173,8 @@ def _take_method(made: TakenOver, said: Mapping[str, Any]) -> None:
     match said.get("default_replication_method"):
         case "LOG_BASED":
             made.problems.append(
-                "`default_replication_method` is said by the catalog here, stream by stream (`replication-method`: `LOG_BASED`); write it "
-                "there, and remove it"
+                '`default_replication_method` is said of streams here: write `"streams": [{"name": "*", "replication_method": "LOG_BASED"}]` '
+                "(views by their names with another one), and remove it"
             )
         case "INCREMENTAL":
             made.problems.append(
