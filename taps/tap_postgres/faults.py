@@ -124,7 +124,7 @@ _CONNECTIONS = _Meaning(
 _SLOTS = _Meaning(
     ConfigurationError,
     "All replication slots of the server are taken, met while {doing} at {place} ({text})",
-    "drop one that nobody needs (`tap-postgres slot list`), or raise `max_replication_slots` and restart the server.",
+    "drop one that nobody needs (`SELECT pg_drop_replication_slot(...)`), or raise `max_replication_slots` and restart the server.",
 )
 _SLOT_EXISTS = _Meaning(
     LockHeldError,
@@ -154,7 +154,7 @@ _STATE = _Meaning(
 _NAMED = _Meaning(
     ConfigurationError,
     "Something that the config names is not at {place}, met while {doing} ({text})",
-    "correct the config, or make it (`tap-postgres slot create` makes slot and publication).",
+    "correct the config, or make it at the source.",
 )
 _UNSUPPORTED = _Meaning(
     ConfigurationError,

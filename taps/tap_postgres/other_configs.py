@@ -61,7 +61,7 @@ def _take_meltano(made: TakenOver, said: Mapping[str, Any]) -> None:
 def _their_slot(named: str) -> str:
     return (
         f"{named} has no effect: a slot of theirs writes `wal2json`, and this tap reads `pgoutput` by one of its own (`log.slot`); drop "
-        "theirs when it is not needed any more (`tap-postgres slot drop`), else it keeps the log for ever"
+        "theirs when it is not needed any more (`SELECT pg_drop_replication_slot(...)`), else it keeps the log for ever"
     )
 
 

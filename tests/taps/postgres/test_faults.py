@@ -38,7 +38,7 @@ SET default_transaction_read_only = on;
         ("SELECT * FROM writing", 78, "a replica and this session do not do"),
         ("SET statement_timeout = 1; SELECT pg_sleep(9)", 69, "a longer `query_timeout`"),
         ("SELECT pg_terminate_backend(pg_backend_pid())", 69, "The connection to h:1/d was lost while reading table `t`"),
-        ("SELECT pg_replication_slot_advance('none', '0/1')", 78, "`tap-postgres slot create`"),
+        ("SELECT pg_replication_slot_advance('none', '0/1')", 78, "correct the config, or make it at the source"),
     ],
 )  # fmt: skip
 def test_an_error_is_one_sentence_with_a_way_out(shop: Shop, statements: str, code: int, words: str) -> None:
