@@ -45,7 +45,7 @@ class _Meaning(NamedTuple):
 
 _LOST = _Meaning(
     RetryableError,
-    "The connection to {place} was lost while {doing} ({text})",
+    "PostgreSQL at {place}: the connection was lost while {doing} ({text})",
     "run again to continue.",
 )
 _RIGHTS = _Meaning(

@@ -37,7 +37,7 @@ SET default_transaction_read_only = on;
         ("SELECT * FROM unfilled", 78, "has not been populated"),
         ("SELECT * FROM writing", 78, "a replica and this session do not do"),
         ("SET statement_timeout = 1; SELECT pg_sleep(9)", 69, "a longer `query_timeout`"),
-        ("SELECT pg_terminate_backend(pg_backend_pid())", 69, "The connection to h:1/d was lost while reading table `t`"),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", 69, "the connection was lost while reading table `t`"),
         ("SELECT pg_replication_slot_advance('none', '0/1')", 78, "correct the config, or make it at the source"),
     ],
 )  # fmt: skip
