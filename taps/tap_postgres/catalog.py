@@ -92,13 +92,13 @@ def _by_first(rows: Iterable[tuple[Any, ...]]) -> dict[Any, list[tuple[Any, ...]
     return found
 
 
-def read_types(ask: Ask, *, local_is_utc: bool, admits_text: bool) -> Types:
-    """Return the types of a database."""
+def read_types(ask: Ask, *, local_is_utc: bool, admits_text: bool, money_digits: int = 2) -> Types:
+    """Return the types of a database; ``money_digits``: see `Types`."""
     attributes = _by_first(ask(_ATTRIBUTES))
     named = ("oid", "name", "schema", "type", "element", "base")
     rows = [dict(zip(named, row, strict=True)) for row in ask(_TYPES)]
     found = {one["oid"]: PgType(**one, attributes=tuple(attributes.get(one["oid"], ()))) for one in rows}
-    return Types(found, local_is_utc=local_is_utc, admits_text=admits_text)
+    return Types(found, local_is_utc=local_is_utc, admits_text=admits_text, money_digits=money_digits)
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], types: Types) -> dict[int, PgColumn]:

@@ -131,10 +131,8 @@ class PostgresDatabase(SqlDatabase[Connection]):
         connection = self.connection
         with connection.cursor() as cursor:
             inner = cursor.mogrify(query.sql, query.parameters).decode()
-        row = "x"
-        while row in columns:  # it would be the column
-            row += "_"
-        statement = f"SELECT pg_catalog.row_to_json({row}) FROM ({inner}) AS {row}"
+        # Without `.*` a column of that name would stand in its place.
+        statement = f"SELECT pg_catalog.row_to_json(x.*) FROM ({inner}) AS x"
         pages = copied(connection, statement)
         try:
             while (rows := self.run(lambda: next(pages, None), doing)) is not None:

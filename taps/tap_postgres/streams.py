@@ -19,7 +19,7 @@ from singerkit_tap.contract import Context, Page, Start
 from tap_postgres.catalog import PgColumn, Relation
 from tap_postgres.database import PostgresDatabase
 from tap_postgres.other_states import problem_of
-from tap_postgres.unusual import UnusualValues
+from tap_postgres.unusual import UnusualValues, settings_of
 
 __all__ = ["PostgresStream"]
 
@@ -31,10 +31,10 @@ class PostgresStream(TableStream):
 
     @cached_property
     def _unusual(self) -> UnusualValues:
+        columns = [cast(PgColumn, self.table.column(name)) for name in self._selected]
         return UnusualValues(
             self.name,
-            self.table,
-            self._selected,
+            settings_of(columns),
             self.config,
             keys=self.primary_keys,
             goes_on_by=self.bookmark_key,
@@ -101,7 +101,7 @@ class PostgresStream(TableStream):
 
     def _walk(  # type: ignore[override]  # the rows of this one are JSON already
         self,
-        table: Table,  # noqa: ARG002  always that of the stream
+        table: Table,
         columns: Sequence[str],
         key: Sequence[str],
         where: Sequence[Condition] = (),
@@ -109,7 +109,12 @@ class PostgresStream(TableStream):
     ) -> RawWalk:
         database = cast(PostgresDatabase, self._database)
         return RawWalk(
-            database, self._unusual.table, columns, key, where, is_sorted=self.bookmark_key is not None
+            database,
+            self._unusual.marking(table),
+            columns,
+            key,
+            where,
+            is_sorted=self.bookmark_key is not None,
         )
 
     def _walkable(

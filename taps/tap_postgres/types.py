@@ -76,8 +76,11 @@ class PgType:
 class Types:
     """The types of one database."""
 
-    def __init__(self, found: Mapping[int, PgType], *, local_is_utc: bool, admits_text: bool) -> None:
-        """``admits_text``: numbers that JSON does not have are sent as text."""
+    def __init__(
+        self, found: Mapping[int, PgType], *, local_is_utc: bool, admits_text: bool, money_digits: int = 2
+    ) -> None:
+        """``admits_text``: numbers that JSON does not have are sent as text. ``money_digits``: behind the point, in this database."""
+        self.money_digits = money_digits
         self._found = found
         self._local_is_utc, self._admits_text = local_is_utc, admits_text
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from singerkit_sql_tap.tables import Table
 from tap_postgres.catalog import PgColumn
 from tap_postgres.types import Kind
 
-__all__ = ["UnusualValues"]
+__all__ = ["UnusualValues", "setting_of", "settings_of"]
 
 _NUMBERS = frozenset((b'"NaN"', b'"Infinity"', b'"-Infinity"'))
 _SIGNS = (b'NaN"', b'nfinity"')
@@ -30,39 +30,48 @@ class UnusualValues:
     def __init__(
         self,
         stream: str,
-        table: Table,
-        columns: Sequence[str],
+        columns: Mapping[str, str],
         config: Mapping[str, Any],
         *,
         keys: Collection[str] = (),
         goes_on_by: str | None = None,
     ) -> None:
-        """``keys``: the primary key, in which null stands for nothing. ``goes_on_by``: the replication key, which has to have an order."""
+        """``columns``: the setting of each that may hold such a value (`settings_of`). ``keys``: the primary key, in which null stands for nothing.
+
+        ``goes_on_by``: the replication key, which has to have an order.
+        """
         self._stream, self._keys, self._goes_on_by = stream, frozenset(keys), goes_on_by
         self._policies = {
             "infinity": config.get("infinity", "fail"),
             "unusual_times": config.get("unusual_times", "text"),
         }
-        found = [cast(PgColumn, table.column(name)) for name in columns]
         self._settings = {
-            column.name: setting
-            for column in found
-            if (setting := _setting_of(column))
-            and (self._policies[setting] != "text" or column.name == goes_on_by)
+            name: setting
+            for name, setting in columns.items()
+            if self._policies[setting] != "text" or name == goes_on_by
         }
-        """The columns that are looked at, each with the setting that says what becomes of such a value."""
+        """The columns that are looked at."""
+        self._looks_at_times = "unusual_times" in self._settings.values()
         self._nulled = 0
-        self.table = replace(
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether rows have to be looked at."""
+        return bool(self._settings)
+
+    def marking(self, table: Table) -> Table:
+        """Return a table of whose times the server makes `infinity` where they are to be settled."""
+        columns = cast("Sequence[PgColumn]", table.columns)
+        return replace(
             table,
             columns=tuple(
                 replace(column, expression=_marked(column)) if column.name in self._settings else column
-                for column in cast("Sequence[PgColumn]", table.columns)
+                for column in columns
             ),
         )
-        """The table, of whose times the server makes `infinity` where they are to be settled."""
 
     def settled(self, rows: list[bytes]) -> list[bytes]:
-        """Return rows of `table` as they are to be sent.
+        """Return rows of what is `marking` as they are to be sent.
 
         Raises:
             BadDataError: one holds such a value, and may not.
@@ -72,8 +81,14 @@ class UnusualValues:
         joined = b"".join(rows)
         return [*map(self.settled_row, rows)] if any(sign in joined for sign in _SIGNS) else rows
 
+    def settled_unmarked(self, rows: Sequence[bytes]) -> Sequence[bytes]:
+        """Return rows of the log, or of a table that is not `marking`, as they are to be sent."""
+        if not self._looks_at_times:
+            return self.settled([*rows])
+        return [*map(self.settled_row, rows)]
+
     def settled_row(self, row: bytes) -> bytes:
-        """Return a row, of the log too, as it is to be sent; what it leaves out is no matter."""
+        """Return a row as it is to be sent; what it leaves out is no matter."""
         values = _decoder.decode(row)
         found = [
             name
@@ -117,10 +132,17 @@ _WORDS = {
 }
 
 
-def _setting_of(column: PgColumn) -> str | None:
-    if column.kind in (Kind.NUMBER, Kind.DOUBLE):
+def setting_of(kind: Kind, schema: Mapping[str, Any]) -> str | None:
+    """Return the setting that says what becomes of such a value of a column; None: it has none."""
+    if kind in (Kind.NUMBER, Kind.DOUBLE):
         return "infinity"
-    return "unusual_times" if column.kind in _TYPES and "format" in column.schema else None
+    return "unusual_times" if kind in _TYPES and "format" in schema else None
+
+
+def settings_of(columns: Iterable[PgColumn]) -> dict[str, str]:
+    """Return the setting of each column that may hold such a value."""
+    found = {column.name: setting_of(column.kind, column.schema) for column in columns}
+    return {name: setting for name, setting in found.items() if setting is not None}
 
 
 def _marked(column: PgColumn) -> str:

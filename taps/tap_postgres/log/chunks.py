@@ -199,7 +199,7 @@ class ChunkReader:
         """Return some columns of the row that has a key now, as a record; empty: there is none."""
         query = self._selected(table, columns)
         query += SQL(" WHERE ({}) = ({})").format(_names(keys), _values(keys, key))
-        as_text = SQL("SELECT pg_catalog.row_to_json(q)::pg_catalog.text FROM ({}) AS q").format(query)
+        as_text = SQL("SELECT pg_catalog.row_to_json(q.*)::pg_catalog.text FROM ({}) AS q").format(query)
         found = self._queries.ask(as_text, doing=f"reading table `{table.schema}.{table.name}`")
         return found[0][0].encode() if found else b"{}"
 
@@ -219,4 +219,5 @@ def _plain(text: str) -> str:
 
 
 def _as_json(query: Composable) -> Composable:
-    return SQL("SELECT pg_catalog.row_to_json(q) FROM ({}) AS q").format(query)
+    # Without `.*` a column of that name would stand in its place.
+    return SQL("SELECT pg_catalog.row_to_json(q.*) FROM ({}) AS q").format(query)

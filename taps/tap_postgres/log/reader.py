@@ -24,6 +24,7 @@ from tap_postgres.log.publications import Publication
 from tap_postgres.log.queries import Queries
 from tap_postgres.log.rows import Rows
 from tap_postgres.log.settings import PostgresLogSettings
+from tap_postgres.log.settling import Settling
 from tap_postgres.log.slots import check_is_free, create_slot, find_slot
 from tap_postgres.log.snapshots import Seen
 from tap_postgres.log.spool import Spool
@@ -31,8 +32,9 @@ from tap_postgres.log.tables import LoggedTable
 from tap_postgres.log.values import maker
 from tap_postgres.log.wal import Place, lsn_text
 from tap_postgres.types import Types
+from tap_postgres.unusual import UnusualValues
 
-__all__ = ["Connect", "PostgresLogReader", "Renew"]
+__all__ = ["Connect", "PostgresLogReader", "Renew", "Unusual"]
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,9 @@ Renew = Callable[[str, Mapping[str, int]], Mapping[str, int]]
 """Told the columns of a stream that are new, or of another type than before (numbers of types), before the first change that has
 them; returns which are sent."""
 
+Unusual = Callable[[str, Mapping[str, int]], UnusualValues]
+"""Returns what becomes of values of a stream that JSON does not have; asked again where its columns have changed."""
+
 
 @dataclass
 class PostgresLogReader:
@@ -68,11 +73,13 @@ class PostgresLogReader:
     discovered: Mapping[str, Collection[str]]
     known: Collection[str] = ()
     renew: Renew = lambda _stream, columns: columns
+    unusual: Unusual = lambda stream, _columns: UnusualValues(stream, {}, {})
     _consumed: dict[int, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._discovered = {stream: set(columns) for stream, columns in self.discovered.items()}
         self._by_stream = {table.stream: table for table in self.tables}
+        self._settling = Settling(self.unusual, self.tables)
         self._by_name = {(table.schema, table.name): table for table in self.tables}
         self._queries = Queries(lambda: self.connect({}))
         self._publication = Publication(
@@ -170,7 +177,8 @@ class PostgresLogReader:
                 yield LogPage((), self._position(changes.position))
 
     def _of_engine(self, page: LogPage) -> LogPage:
-        return LogPage(page.changes, None if page.position is None else self._position(page.position))
+        changes = self._settling.changes(page.changes)
+        return LogPage(changes, None if page.position is None else self._position(page.position))
 
     def _note(self, page: LogPage) -> None:
         """Remember which transactions were consumed, until a snapshot has seen them."""
@@ -288,7 +296,9 @@ class PostgresLogReader:
         if not other and not added:
             return table
         sent = self.renew(table.stream, {**other, **added})
-        return replace(table, columns={**table.columns, **other, **sent})
+        table = replace(table, columns={**table.columns, **other, **sent})
+        self._settling.renew(table)
+        return table
 
     def _columns_now(self, table: LoggedTable) -> set[str]:
         name = Identifier(table.schema, table.name).as_string(self._queries.opened())
@@ -315,7 +325,8 @@ class PostgresLogReader:
         if stream not in self._has_waited:
             self._chunks.wait_for_writers(table)
             self._has_waited.add(stream)
-        return self._chunks.chunk(table, self._key(table), after, self._position, self._is_enough)
+        chunk = self._chunks.chunk(table, self._key(table), after, self._position, self._is_enough)
+        return replace(chunk, pages=self._settling.pages(stream, chunk.pages))
 
     def _is_enough(self, seen: Seen) -> bool:
         """Tell whether a snapshot sees what the log has told of."""
@@ -355,6 +366,7 @@ class PostgresLogReader:
         self._tell()
 
     def close(self) -> None:
+        self._settling.tell(logger)
         self._stop()
         self._queries.close()
 

@@ -21,8 +21,12 @@ from tap_postgres.log.settings import PostgresLogSettings
 from tap_postgres.log.tables import LoggedTable
 from tap_postgres.streams import PostgresStream
 from tap_postgres.types import Types
+from tap_postgres.unusual import UnusualValues, setting_of
 
 __all__ = ["log_reader"]
+
+_MONEY_DIGITS = "SELECT pg_catalog.scale('1'::pg_catalog.money::pg_catalog.numeric)"
+"""`lc_monetary` of the database says where the point of its amounts stands."""
 
 
 def log_reader(tap: SqlTap, streams: Sequence[BlockStream]) -> PostgresLogReader:
@@ -36,6 +40,13 @@ def log_reader(tap: SqlTap, streams: Sequence[BlockStream]) -> PostgresLogReader
             psycopg2.connect(make_dsn(database.dsn(), **parameters)) if parameters else database.connected()
         )
 
+    keys = {stream.name: stream.primary_keys for stream in chosen}
+
+    def unusual(stream: str, columns: Mapping[str, int]) -> UnusualValues:
+        said = {name: setting_of(types.kind(oid), types.schema(oid)) for name, oid in columns.items()}
+        settings = {name: setting for name, setting in said.items() if setting is not None}
+        return UnusualValues(stream, settings, tap.config, keys=keys[stream])
+
     return PostgresLogReader(
         [_logged(stream) for stream in chosen],
         connect,
@@ -48,16 +59,19 @@ def log_reader(tap: SqlTap, streams: Sequence[BlockStream]) -> PostgresLogReader
             if Progress.of(part) is not None
         ],
         Renewal(tap, chosen, types),
+        unusual,
     )
 
 
 def _types(tap: SqlTap, database: PostgresDatabase) -> Types:
     queries = Queries(database.connected)
     try:
+        ((digits,),) = queries.ask(_MONEY_DIGITS, doing="looking for types")
         return read_types(
             lambda statement: queries.ask(statement, doing="looking for types"),
             local_is_utc=local_is_utc(tap.config),
             admits_text=admits_text(tap.config),
+            money_digits=digits,
         )
     finally:
         queries.close()

@@ -20,10 +20,15 @@ __all__ = ["Make", "as_it_is", "maker"]
 Make: TypeAlias = Callable[[bytes], bytes]
 """From the text of a value, in UTF-8, to its JSON."""
 
+_DIGITS_OF_C = 2
+
 
 def maker(types: Types, oid: int) -> Make:
     """Return what makes JSON of the values of a column of a type."""
-    made = _MAKERS.get(types.kind(oid))
+    kind = types.kind(oid)
+    if kind is Kind.MONEY:
+        return partial(_money, types.money_digits)
+    made = _MAKERS.get(kind)
     return _inner(types, oid) if made is None else made
 
 
@@ -36,7 +41,7 @@ def _inner(types: Types, oid: int) -> Make:
     if kind is Kind.COMPOSITE:
         attributes = types.of(oid).attributes
         return partial(_composite, [(encode(name), _inner(types, of)) for name, of in attributes])
-    return _text if kind in (Kind.BYTES, Kind.MONEY) else _MAKERS.get(kind, _text)
+    return _text if kind is Kind.BYTES else _MAKERS.get(kind, _text)
 
 
 def _delimiter(types: Types, element: int) -> bytes:
@@ -82,9 +87,14 @@ def _bytes(text: bytes) -> bytes:
     return _plain(base64.b64encode(bytes.fromhex(text[2:].decode())))
 
 
-def _money(text: bytes) -> bytes:
-    """Of `lc_monetary = C`: -$1,234.50."""
-    return text.replace(b"$", b"").replace(b",", b"")
+def _money(digits: int, text: bytes) -> bytes:
+    """Of `lc_monetary = C`, `-$1,234.50`: the point stands where that of the database does."""
+    number = text.replace(b"$", b"").replace(b",", b"")
+    if digits == _DIGITS_OF_C:
+        return number
+    sign = b"-" * number.startswith(b"-")
+    units = number.lstrip(b"-").replace(b".", b"").lstrip(b"0").rjust(digits + 1, b"0")
+    return sign + (units[:-digits] + b"." + units[-digits:] if digits else units)
 
 
 # Texts of several values
@@ -163,7 +173,6 @@ _MAKERS: Mapping[Kind, Make] = {
     Kind.INTEGER: as_it_is,
     Kind.NUMBER: _number,
     Kind.DOUBLE: _number,
-    Kind.MONEY: _money,
     Kind.BOOLEAN: _boolean,
     Kind.DATE: _plain,
     Kind.INSTANT: _instant,

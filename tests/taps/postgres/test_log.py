@@ -7,7 +7,10 @@ import json
 import pytest
 from taps.postgres.log_target import Tables
 
+from singerkit_shell.errors import BadDataError
 from singerkit_state.value import decode
+from tap_postgres.log.values import maker
+from tap_postgres.types import PgType, Types
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text, n numeric); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 10) AS i"
 
@@ -44,6 +47,38 @@ def follow(logged):
     return lambda **keys: Follower(logged, **keys)
 
 
+@pytest.mark.parametrize(
+    ("setting", "kind", "values", "told"),
+    [
+        ("infinity", "numeric", "(1, 'NaN'), (2, 1.50)", "holds NaN"),
+        ("infinity", "float8", "(1, '-Infinity'), (2, 1.5)", "holds NaN"),
+        ("unusual_times", "timestamptz", "(1, 'infinity'), (2, '2024-01-01')", "holds a time"),
+        ("unusual_times", "date", "(1, '0044-03-15 BC'), (2, '2024-01-01')", "holds a time"),
+    ],
+)
+def test_values_that_json_does_not_have_are_those_of_the_settings(
+    logged, follow, setting, kind, values, told
+):
+    """At the start as in the log, in a column that comes in mid-log, too."""
+    logged.execute(f"CREATE TABLE t (id int PRIMARY KEY, v {kind}, q text)", f"INSERT INTO t VALUES {values}")
+    null, text = {setting: "null"}, {setting: "text"}
+    first = follow(t=["id"]).run(**null)
+    assert [row["v"] is None for row in first.rows()] == [True, False]
+    for statement in ("UPDATE t SET q = 'x'", f"ALTER TABLE t ADD w {kind}", "UPDATE t SET w = v"):
+        logged.execute(statement)
+    with pytest.raises(BadDataError, match=f"`v` of `public-t` {told}"):
+        logged.sync(first.state, **{setting: "fail"})
+    nulled = logged.sync(first.state, **null).rows()
+    assert [(row["v"] is None, row.get("w", row["v"]) is None) for row in nulled] == 2 * [
+        (True, True),
+        (False, False),
+    ]
+    as_text = logged.sync(first.state, **text)
+    assert as_text.rows()[0]["v"] == json.loads(
+        logged.query("SELECT to_json(v)::text FROM t WHERE id = 1")[0][0]
+    )
+
+
 def test_changes_come_as_they_were_made(logged, follow):
     logged.execute(TABLE)
     run = follow(t=["id"])
@@ -67,3 +102,19 @@ def test_changes_come_as_they_were_made(logged, follow):
     assert str(found.rows()[0]["n"]) == "1.50"
     run.check()
     assert run.run().rows() == []
+
+
+@pytest.mark.parametrize(
+    ("digits", "text", "json_"),
+    [
+        (2, b"-$1,234.50", b"-1234.50"),
+        (0, b"$1,234.50", b"123450"),
+        (3, b"-$0.07", b"-0.007"),
+        (0, b"$0.00", b"0"),
+    ],
+)
+def test_money_has_the_point_of_its_database(digits, text, json_):
+    """`lc_monetary` of a database says how many digits stand behind it; the session of the log has that of C."""
+    money = PgType(790, "money", "pg_catalog", "b", 0, 0)
+    types = Types({790: money}, local_is_utc=True, admits_text=False, money_digits=digits)
+    assert maker(types, 790)(text) == json_
