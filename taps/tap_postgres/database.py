@@ -11,7 +11,6 @@ from singerkit_postgres.connect import Connection, Wishes, connect
 from singerkit_postgres.ssh import Tunnel, is_asked_for
 from singerkit_sql_tap.contract import KeyOrder
 from singerkit_sql_tap.database import SqlDatabase
-from singerkit_sql_tap.looks import AsStored
 from singerkit_sql_tap.queries import Condition, Query, page_query
 from singerkit_sql_tap.tables import Column, Table
 from singerkit_state.shards import Shard
@@ -95,8 +94,7 @@ class PostgresDatabase(SqlDatabase[Connection]):
         return keys.compared(self.column(name), cast(PgColumn, table.column(name)))
 
     def key_order(self, table: Table, column: str, told: str | None) -> KeyOrder:  # noqa: ARG002  declared types tell
-        keys.check_order(table.name, cast(PgColumn, table.column(column)))
-        return AsStored()
+        return keys.order_of(table.name, cast(PgColumn, table.column(column)))
 
     def below_open(self, table: Table, key: str, where: Sequence[Condition]) -> list[Condition]:
         return self._late.conditions(table, key, self.compared(table, key), self.source(table), where)

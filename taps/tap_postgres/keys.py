@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg2 import extensions
 
 from singerkit_postgres.connect import Connection
 from singerkit_shell.errors import ConfigurationError
+from singerkit_sql_tap.contract import KeyOrder
+from singerkit_sql_tap.looks import AsStored
 from tap_postgres.catalog import PgColumn
 from tap_postgres.types import Kind
 
-__all__ = ["check_order", "compared", "give_texts"]
+__all__ = ["InUtc", "check_order", "compared", "give_texts", "order_of"]
 
 _TEXTS = (17, 114, 1082, 1083, 1186, 1266, 3802)
 """bytea, json, date, time, interval, timetz, jsonb: psycopg2 would make objects of them that say less."""
@@ -54,6 +57,28 @@ def compared(column: str, of: PgColumn) -> str:
         if of.has_collation and of.kind is Kind.TEXT
         else f'{column}::pg_catalog.text COLLATE "C"'
     )
+
+
+class InUtc:
+    """The order of times without an offset, of which PostgreSQL would pass over one that it is asked for (`singerkit_sql_tap.contract.KeyOrder`)."""
+
+    def asked(self, value: Any) -> Any:
+        """Return a moment as it is written in UTC, without an offset."""
+        try:
+            moment = datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            return value
+        return value if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None).isoformat()
+
+
+def order_of(stream: str, column: PgColumn) -> KeyOrder:
+    """Return how a replication key compares.
+
+    Raises:
+        ConfigurationError: see `check_order`.
+    """
+    check_order(stream, column)
+    return InUtc() if column.kind is Kind.LOCAL else AsStored()
 
 
 def check_order(stream: str, column: PgColumn) -> None:

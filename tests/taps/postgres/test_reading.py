@@ -88,6 +88,17 @@ def test_incremental_rows_come_from_the_bookmark_on_and_each_once(shop, small_ch
     assert again.column("id") == [200, 201]
 
 
+@pytest.mark.parametrize("kind", ["timestamp", "timestamptz", "date"])
+def test_a_start_date_with_an_offset_is_that_moment(shop, kind):
+    shop.execute(f"CREATE TABLE t (id int PRIMARY KEY, at {kind})")
+    shop.execute(
+        "INSERT INTO t VALUES (1, '2023-12-31 18:00'), (2, '2023-12-31 20:00'), (3, '2024-01-01 06:00')"
+    )
+    shop.by("at")
+    found = shop.sync(start_date="2024-01-01T00:00:00+05:00").column("id")
+    assert sorted(found) == ([1, 2, 3] if kind == "date" else [2, 3])
+
+
 def test_a_key_without_an_order_is_refused(shop):
     shop.execute("CREATE TABLE t (id int PRIMARY KEY, j jsonb)", "INSERT INTO t VALUES (1, '{}')")
     shop.by("j")
