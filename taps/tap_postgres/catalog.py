@@ -11,7 +11,7 @@ from singerkit_sql_tap.queries import quoted
 from singerkit_sql_tap.tables import Column, Table
 from tap_postgres.types import Kind, PgType, Types
 
-__all__ = ["PgColumn", "Relation", "read_relations", "read_types"]
+__all__ = ["PARTITIONED", "TABLE", "PgColumn", "Relation", "read_relations", "read_types"]
 
 Ask = Callable[[str], Sequence[tuple[Any, ...]]]
 
@@ -48,7 +48,7 @@ _ATTRIBUTES = """
     SELECT t.oid, a.attname, a.atttypid FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.typrelid
     WHERE t.typtype = 'c' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY t.oid, a.attnum"""
 
-_PARTITIONED, _VIEWS = "p", ("v", "m")
+TABLE, PARTITIONED, _VIEWS = "r", "p", ("v", "m")
 _DESCENDS = 1
 
 

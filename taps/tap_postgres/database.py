@@ -15,7 +15,7 @@ from singerkit_sql_tap.queries import Condition, Query, page_query
 from singerkit_sql_tap.tables import Column, Table
 from singerkit_state.shards import Shard
 from tap_postgres import faults, keys, sharding
-from tap_postgres.catalog import PgColumn, Relation, read_relations
+from tap_postgres.catalog import TABLE, PgColumn, Relation, read_relations
 from tap_postgres.config import admits_text, local_is_utc
 from tap_postgres.copying import copied
 from tap_postgres.late import LateRows
@@ -73,6 +73,11 @@ class PostgresDatabase(SqlDatabase[Connection]):
 
     def _asked(self, query: Query) -> Sequence[Sequence[Any]]:
         return self.taken(query, _all, "looking for open transactions")
+
+    def source(self, table: Table) -> str:
+        """Return a table without those that inherit from it: these are streams of their own, and may have rows with the same keys."""
+        of = super().source(table)
+        return f"ONLY {of}" if cast(Relation, table).kind == TABLE else of
 
     # Discovery
 

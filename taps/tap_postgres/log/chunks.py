@@ -189,9 +189,9 @@ class ChunkReader:
             SQL(_plain(self._expression(oid, f"t.{quoted(name)}"))) + SQL(" AS {}").format(Identifier(name))
             for name, oid in columns.items()
         ]
-        return SQL("SELECT {} FROM {} AS t").format(
-            SQL(", ").join(parts), Identifier(table.schema, table.name)
-        )
+        # Rows of tables that inherit from it are those of their own streams, in the log, too.
+        whole = SQL("SELECT {} FROM {} AS t" if table.is_partitioned else "SELECT {} FROM ONLY {} AS t")
+        return whole.format(SQL(", ").join(parts), Identifier(table.schema, table.name))
 
     def one(
         self, table: LoggedTable, keys: Sequence[KeyColumn], key: Sequence[str], columns: Mapping[str, int]

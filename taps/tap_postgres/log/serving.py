@@ -12,7 +12,7 @@ from psycopg2.extensions import make_dsn
 from singerkit_sql_tap.tap import SqlTap
 from singerkit_tap.log_state import Progress
 from singerkit_tap.stream import BlockStream
-from tap_postgres.catalog import PgColumn, Relation, read_types
+from tap_postgres.catalog import PARTITIONED, PgColumn, Relation, read_types
 from tap_postgres.config import admits_text, local_is_utc
 from tap_postgres.database import PostgresDatabase
 from tap_postgres.log.queries import Queries
@@ -80,7 +80,8 @@ def _types(tap: SqlTap, database: PostgresDatabase) -> Types:
 def _logged(stream: PostgresStream) -> LoggedTable:
     table = cast(Relation, stream.table)
     columns = {name: cast(PgColumn, table.column(name)).type_oid for name in stream.selected_columns}
-    return LoggedTable(stream.name, table.schema_name, table.relation, tuple(stream.primary_keys), columns)
+    key, is_partitioned = tuple(stream.primary_keys), table.kind == PARTITIONED
+    return LoggedTable(stream.name, table.schema_name, table.relation, key, columns, is_partitioned)
 
 
 class Renewal:

@@ -20,3 +20,4 @@ class LoggedTable:
     name: str
     key: tuple[str, ...]
     columns: Mapping[str, int]
+    is_partitioned: bool = False

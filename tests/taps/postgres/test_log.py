@@ -118,3 +118,16 @@ def test_money_has_the_point_of_its_database(digits, text, json_):
     money = PgType(790, "money", "pg_catalog", "b", 0, 0)
     types = Types({790: money}, local_is_utc=True, admits_text=False, money_digits=digits)
     assert maker(types, 790)(text) == json_
+
+
+def test_rows_of_a_table_that_inherits_are_those_of_its_own_stream(logged, follow):
+    logged.execute(
+        "CREATE TABLE p (id int PRIMARY KEY)", "CREATE TABLE c (w int, PRIMARY KEY (id)) INHERITS (p)"
+    )
+    logged.execute("INSERT INTO p VALUES (1), (2)", "INSERT INTO c VALUES (1, 7), (3, 7)")
+    run = follow(p=["id"], c=["id"])
+    first = run.run()
+    assert (first.column("id", "public-p"), first.column("id", "public-c")) == ([1, 2], [1, 3])
+    logged.execute("INSERT INTO c VALUES (4, 7)", "DELETE FROM ONLY p WHERE id = 1")
+    second = run.run()
+    assert (second.column("id", "public-p"), second.column("id", "public-c")) == ([1], [4])
