@@ -139,6 +139,7 @@ def run_sql(dsn: str, statement: str | sql.Composable, parameters: Any = None) -
 
 
 _LOGICAL = {
+    "max_prepared_transactions": "8",
     "wal_level": "logical",
     "max_replication_slots": "40",
     "max_wal_senders": "40",

@@ -53,6 +53,22 @@ def test_rows_of_an_older_transaction_are_read_though_a_newer_one_is_open(shop: 
         assert shop.sync().column("id") == [1]
 
 
+def test_a_prepared_transaction_is_open_still(logged: Shop) -> None:
+    logged.config = {}
+    logged.execute(*MADE, "INSERT INTO t VALUES (1)")
+    logged.by("id")
+    with writer(logged.dsn) as (_, execute):
+        execute("INSERT INTO t VALUES (2)")
+        execute("PREPARE TRANSACTION 'it''s late'")
+    try:
+        logged.execute("INSERT INTO t VALUES (3)")
+        first = logged.sync()
+        assert first.column("id") == [1]
+    finally:
+        logged.execute("COMMIT PREPARED 'it''s late'")
+    assert logged.sync(first.state).column("id") == [2, 3]
+
+
 @pytest.mark.parametrize("first_statement", ["INSERT INTO other VALUES (1)", "SELECT 1"])
 def test_times_reach_no_further_than_the_oldest_transaction_that_may_write(
     shop: Shop, first_statement: str
