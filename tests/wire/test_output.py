@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -117,6 +118,31 @@ def test_a_full_disk():
     no_space = pytest.raises(CannotWriteError, match="No space left")
     with open("/dev/full", "wb", buffering=0) as raw, stdout_as(raw), no_space:
         Output().state({})
+
+
+class _FailsOnce(io.RawIOBase):
+    def __init__(self, error: BaseException) -> None:
+        self.error: BaseException | None = error
+        self.written = b""
+
+    def write(self, data: bytes) -> int:
+        error, self.error = self.error, None
+        self.written += bytes(data[:3] if error else data)
+        if error:
+            raise error
+        return len(data)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()], ids=repr)
+def test_nothing_follows_what_could_not_be_written(error):
+    raw, output = _FailsOnce(error), Output()
+    with stdout_as(raw):
+        output.records(b"a record\n")
+        with pytest.raises((CannotWriteError, KeyboardInterrupt)):
+            output.flush()
+        with pytest.raises(CannotWriteError, match="what the reader has confirmed is safe"):
+            output.state({})
+    assert raw.written == b"a r"
 
 
 class _Through(io.RawIOBase):

@@ -28,6 +28,7 @@ __all__ = ["CHUNK_BYTES", "MAX_QUIET_SECONDS", "Output", "reader_watched"]
 
 CHUNK_BYTES = 256 * 1024
 MAX_QUIET_SECONDS = 1.0
+_CUT_OFF = "Output was cut off; what the reader has confirmed is safe, run again."
 _LOOK_EVERY = 0.2  # seconds between two looks at the reader
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
@@ -39,7 +40,9 @@ class Output:
     Usable at once; inside ``with output:`` the timer runs too. Every method raises
 
     * `ReaderGone` when the reader of the pipe has gone,
-    * `CannotWriteError` when stdout cannot be written for another reason.
+    * `CannotWriteError` when stdout cannot be written for another reason,
+
+    and from then on always: after what could not be written nothing is.
     """
 
     def __init__(self) -> None:
@@ -109,8 +112,17 @@ class Output:
             if self._failure is not None:
                 raise self._failure
             lines, self._lines, self._size = self._lines, [], 0
-            if lines:
+            if not lines:
+                return
+            try:
                 _write(b"".join(lines))
+            # What has gone missing here no later message may cover, a STATE least of all.
+            except (ReaderGone, CannotWriteError) as error:
+                self._failure = error
+                raise
+            except BaseException:
+                self._failure = CannotWriteError(_CUT_OFF)
+                raise
 
     def _put(self, lines: bytes) -> None:
         with self._lock:
