@@ -144,6 +144,7 @@ _LOGICAL = {
     "max_replication_slots": "40",
     "max_wal_senders": "40",
     "logical_decoding_work_mem": "64kB",  # a transaction with a few rows is large
+    "wal_writer_delay": "10s",  # whoever waits for the log to be written out by itself is seen to wait
     "fsync": "off",
 }
 

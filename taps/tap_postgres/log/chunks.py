@@ -21,9 +21,9 @@ from tap_postgres.log.orders import key_of
 from tap_postgres.log.queries import Queries, failure
 from tap_postgres.log.snapshots import Seen
 from tap_postgres.log.tables import LoggedTable
-from tap_postgres.log.wal import lsn_number
+from tap_postgres.log.wal import lsn_number, lsn_text
 
-__all__ = ["ChunkReader", "Expression", "KeyColumn", "end_of_log", "key_columns"]
+__all__ = ["ChunkReader", "Expression", "KeyColumn", "end_of_log", "have_log_written", "key_columns"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,10 @@ _KEYS = """
 _END = """
     SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_insert_lsn() END,
         pg_catalog.current_setting('wal_block_size')::int"""
+_WRITE_OUT = """
+    SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN false WHEN pg_catalog.pg_current_wal_flush_lsn() < %s::pg_catalog.pg_lsn
+        THEN pg_catalog.set_config('synchronous_commit', 'local', true) IS NOT NULL
+            AND pg_catalog.pg_logical_emit_message(true, 'singerkit', '') IS NOT NULL END"""
 _NOW = f"SELECT pg_catalog.pg_current_snapshot()::text, e.* FROM ({_END}) AS e"
 _WRITERS = """
     WITH RECURSIVE parts AS (SELECT %s::pg_catalog.regclass::oid AS oid
@@ -75,6 +79,14 @@ def end_of_log(queries: Queries) -> int:
     """Return where the log ends."""
     lsn, block = queries.ask(_END, doing="asking where its log ends")[0]
     return _before_header(lsn_number(lsn), block)
+
+
+def have_log_written(queries: Queries, lsn: int) -> None:
+    """Have the server write its log out up to a place: on a quiet one that takes five seconds else, after each chunk.
+
+    Reading a table may leave something in the log, which no commit writes out. A message that nobody reads is committed for that.
+    """
+    queries.ask(_WRITE_OUT, [lsn_text(lsn)], doing="having its log written")
 
 
 def _before_header(lsn: int, block: int) -> int:

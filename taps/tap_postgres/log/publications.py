@@ -161,7 +161,9 @@ class Publication:
                     "which leaves them would be told as a deleted one; nothing was read: remove the filter, or name another publication."
                 )
             missing = [name for name in table.columns if columns is not None and name not in columns]
-            if missing:
+            if missing and missing[0] in self.queries.columns(
+                table.schema, table.name
+            ):  # not dropped just now
                 raise ConfigurationError(
                     f"The publication `{self.name}` does not tell of column `{missing[0]}` of table `{table.schema}.{table.name}`; nothing was "
                     f"read: leave it out with `!{table.stream}.{missing[0]}` in `select`, or add it to the publication."

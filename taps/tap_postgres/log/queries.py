@@ -15,6 +15,7 @@ from singerkit_shell.errors import NotAuthorisedError, RetryableError, Singerkit
 __all__ = ["Queries", "Statement"]
 
 Statement = str | sql.Composable
+_COLUMNS = "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
 _SAFE = "what was confirmed by the target is safe"
 
 
@@ -48,6 +49,13 @@ class Queries:
         with self.opened().cursor() as cursor:
             cursor.execute(statement, parameters or None)
             return cursor.fetchall() if cursor.description else []
+
+    def columns(self, schema: str, table: str) -> set[str]:
+        """Return the columns that a table has now."""
+        name = sql.Identifier(schema, table).as_string(self.opened())
+        return {
+            column for (column,) in self.ask(_COLUMNS, [name], doing=f"looking at table `{schema}.{table}`")
+        }
 
     def opened(self) -> Connection:
         """Return the connection, on which each statement is a transaction."""

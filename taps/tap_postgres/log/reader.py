@@ -16,7 +16,7 @@ from singerkit_postgres.errors import connection_error
 from singerkit_shell.errors import ConfigurationError, LockHeldError, RetryableError, SingerkitError
 from singerkit_tap.log_contract import Change, Chunk, Cursor, LogGone, LogPage, Position, Snapshot
 from tap_postgres.log.changes import Changes, Hooks
-from tap_postgres.log.chunks import ChunkReader, KeyColumn, end_of_log, key_columns
+from tap_postgres.log.chunks import ChunkReader, KeyColumn, end_of_log, have_log_written, key_columns
 from tap_postgres.log.libpq import Replication, ReplicationError
 from tap_postgres.log.orders import KeyOrder, key_of
 from tap_postgres.log.pgoutput import Relation, Tuple
@@ -154,6 +154,8 @@ class PostgresLogReader:
         changes = self._reading(_place(position).lsn)
         told = time.monotonic()
         asked = 0.0
+        if stop is not None and changes.position < stop:
+            have_log_written(self._queries, stop)
         while True:
             messages = self._received(0 if stop is not None and changes.position >= stop else _WAIT)
             for page in changes.pages(messages):
@@ -291,7 +293,11 @@ class PostgresLogReader:
         }
         # A column that is unknown has been dropped since, or was added in this run.
         unknown = told.keys() - self._discovered[table.stream]
-        added = {name: told[name] for name in unknown & self._columns_now(table)} if unknown else {}
+        added = (
+            {name: told[name] for name in unknown & self._queries.columns(table.schema, table.name)}
+            if unknown
+            else {}
+        )
         self._discovered[table.stream] |= added.keys()
         if not other and not added:
             return table
@@ -299,15 +305,6 @@ class PostgresLogReader:
         table = replace(table, columns={**table.columns, **other, **sent})
         self._settling.renew(table)
         return table
-
-    def _columns_now(self, table: LoggedTable) -> set[str]:
-        name = Identifier(table.schema, table.name).as_string(self._queries.opened())
-        rows = self._queries.ask(
-            "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
-            [name],
-            doing=f"looking at table {name}",
-        )
-        return {column for (column,) in rows}
 
     def _lacking(self, rows: Rows, new: Tuple, columns: Sequence[str]) -> bytes:
         """Return what the log does not have of a row whose key has changed: the value that it has now, if it is still there.
