@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import Any, cast
+
+import psycopg2
 
 from singerkit_postgres.address import dsn_of
 from singerkit_postgres.connect import Connection, Wishes, connect
@@ -136,12 +139,33 @@ class PostgresDatabase(SqlDatabase[Connection]):
             inner = cursor.mogrify(query.sql, query.parameters).decode()
         # Without `.*` a column of that name would stand in its place.
         statement = f"SELECT pg_catalog.row_to_json(x.*) FROM ({inner}) AS x"
-        pages = copied(connection, statement)
-        try:
+        with self._kept_as_it_is(table, doing), closing(copied(connection, statement)) as pages:
             while (rows := self.run(lambda: next(pages, None), doing)) is not None:
                 yield rows
-        finally:
-            pages.close()
+
+    @contextmanager
+    def _kept_as_it_is(self, table: Table, doing: str) -> Iterator[None]:
+        """Let nobody alter or empty a table meanwhile.
+
+        COPY takes its snapshot before it waits for whoever does: to that, a table that was written anew is empty.
+        """
+        connection = self.connection
+        with connection.cursor() as cursor:
+            seen = cursor.mogrify(f"SELECT 1 FROM {self.source(table)} LIMIT %s", [0]).decode()
+        # Not LOCK, which knows tables alone.
+        self.run(lambda: self._execute(connection, f"BEGIN; {seen}"), doing)
+        try:
+            yield
+        except BaseException:
+            with suppress(psycopg2.Error):
+                self._execute(connection, "ROLLBACK")
+            raise
+        self.run(lambda: self._execute(connection, "COMMIT"), doing)
+
+    @staticmethod
+    def _execute(connection: Connection, statement: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
 
     # What databases are asked whose types, or whose numbers of rows, are no promise
 
