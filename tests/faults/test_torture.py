@@ -462,6 +462,7 @@ def test_the_checker_of_sqlite_sees_what_is_lost_doubled_and_wrong(bench: Bench)
 
 def test_the_checker_of_a_source_in_postgres_sees_what_is_lost_doubled_and_wrong(bench: Bench) -> None:
     source = PostgresSource(random.Random("spoiled"))
+    source.methods |= {"items": "log", "notes": "log", "docs": "log", "pairs": "full", "wholes": "full"}
     with bench.pipeline(source, FromPostgresCase.pipeline_kind) as pipeline:  # type: ignore[arg-type]  as the cases do
         while any(not source.rows(table) for table in TABLES.values()):
             source.emit(30)
@@ -476,12 +477,18 @@ def test_the_checker_of_a_source_in_postgres_sees_what_is_lost_doubled_and_wrong
             edit(pipeline, statement.format(table))
             assert kind in kinds_found(checker.check, outcome), statement
             edit(pipeline, f"DELETE FROM {table}; INSERT INTO {table} TABLE {name}_")
+        checker = FromPostgresCase.checker_kind(pipeline)
+        source.emit(5)
+        advance = "SELECT pg_replication_slot_advance('singerkit_torture', pg_current_wal_lsn())"
+        source.server.sql(advance, database=source.database)
+        assert "state" in kinds_found(checker.check)  # a slot that has been told of more than is committed
 
 
 SPOILED_FROM_POSTGRES = (
     ("items", "DELETE FROM {0} WHERE seq = (SELECT max(seq) FROM {0})", "lost"),
     ("notes", "DELETE FROM {0} WHERE seq = (SELECT max(seq) FROM {0})", "lost"),
     ("notes", "INSERT INTO {0} SELECT * FROM {0} LIMIT 1", "doubled"),
+    ("wholes", "DELETE FROM {0} WHERE seq = (SELECT max(seq) FROM {0})", "lost"),
     ("pairs", "UPDATE {} SET doc = '[]'", "wrong"),
     ("docs", "UPDATE {} SET big = big || '.'", "wrong"),
     ("wholes", "UPDATE {} SET big_of = big_of + 1", "wrong"),

@@ -29,8 +29,10 @@ SOURCE_SETTINGS = {
     "max_replication_slots": "20",
     "max_wal_senders": "20",
     "logical_decoding_work_mem": "64kB",
+    "wal_writer_delay": "10s",
 }
-"""Of a server that is read from: its transactions are soon too large to be decoded in memory."""
+"""Of a server that is read from: its transactions are soon too large to be decoded in memory, and whoever waits for its log to be
+written out by itself waits too long."""
 SECONDS = 60.0
 """How long a run may take before it counts as hung (I8)."""
 

@@ -120,15 +120,20 @@ class _Pipeline(Pipeline):
         return f"public-{name}"
 
     def tap_config(self) -> dict[str, Any]:
-        keys = [
-            self.stream_of(name) for name, method in self.source.methods.items() if method == "incremental"
-        ]
+        ways = {
+            "incremental": {"replication_key": "seq"},
+            "log": {"replication_method": "LOG_BASED"},
+            "full": {},
+        }
         return {
             "dsn": self.source.uri(),
             "pipeline": PIPELINE,
             "state_every": 10,
             "tables": [f"public.{name}" for name in TABLES],
-            "streams": [{"name": name, "replication_key": "seq"} for name in keys],
+            "streams": [
+                {"name": self.stream_of(name), **ways[method]} for name, method in self.source.methods.items()
+            ],
+            "log": {"chunk_rows": 25},
         }
 
     def run(self, **options: Any) -> Outcome:
@@ -187,6 +192,10 @@ class _Case(Case):
         if len(outcomes) > 1 or overtaken:
             plan.codes["tap"].add(75)
         super().check(plan, *outcomes, complete=complete, overtaken=overtaken)
+
+    def expect_success(self, outcome: Outcome) -> bool:
+        """See that a run without a fault succeeded; one may find that a column has just been dropped or renamed."""
+        return "is not there any more" not in outcome.tap_words and super().expect_success(outcome)
 
     def end_sessions(self) -> None:
         super().end_sessions()

@@ -25,8 +25,8 @@ from psycopg2.sql import SQL, Identifier
 __all__ = ["PostgresSource"]
 
 WRITERS = 3
-METHODS = ("full",)
-STEPS_METHODS = ("incremental", "full")
+METHODS = ("full", "log", "log")
+STEPS_METHODS = ("incremental", "incremental", "full", "log")
 SETUP = "".join(f"{statement}; " for table in TABLES.values() for statement in table.setup)
 
 
