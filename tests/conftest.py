@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import signal
 import subprocess
@@ -199,10 +200,18 @@ def search_tables(database: str) -> None:
                 canaries.must_not_hold(repr(cursor.fetchall()).encode(), f"the table {table_}", database)
 
 
+@functools.cache
+def _copying(server: str) -> str:
+    """How the files of a new database are made: copying them takes half of what it takes to log them, from PostgreSQL 15."""
+    [(version,)] = run_sql(server, "SELECT current_setting('server_version_num')::int")
+    return " STRATEGY file_copy" if version >= 150000 else ""
+
+
 @contextlib.contextmanager
 def _fresh_database(server: str) -> Iterator[str]:
     name = f"singerkit_test_{uuid.uuid4().hex[:12]}"
-    run_sql(server, sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    make = "CREATE DATABASE {} TEMPLATE template0" + _copying(server)
+    run_sql(server, sql.SQL(make).format(sql.Identifier(name)))
     uri = uri_of(server, dbname=name)
     if not psycopg2.extensions.parse_dsn(uri).get("password"):  # a server that asks for none takes any
         uri = uri_of(uri, password=canaries.canary("dsn password", awkward=True))
