@@ -131,6 +131,8 @@ class SqlLoader:
         """See that the store can be opened and written."""
         self._open = self._connect()
         self._guarded(self._states.ensure, "preparing the state table")
+
+    def give_way(self) -> None:
         if self._dialect.one_writer:
             self._leave()
 

@@ -34,6 +34,7 @@ from singerkit_wire.stream import Stream
 __all__ = [
     "CommitsBeside",
     "Edit",
+    "GivesWay",
     "KeepsLists",
     "Loader",
     "RowsChanged",
@@ -147,6 +148,15 @@ class CommitsBeside(Protocol):
 
     def is_enough(self, rows: int) -> bool:
         """Whether the unit in hand, of so many rows, had better be committed at once, beside those behind it. At a STATE."""
+        ...
+
+
+@runtime_checkable
+class GivesWay(Protocol):
+    """What a loader has besides `Loader` that may have its store for itself."""
+
+    def give_way(self) -> None:
+        """Let others have the store until `begin`. Right behind `open`, where the input is still awaited."""
         ...
 
 

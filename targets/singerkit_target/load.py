@@ -29,6 +29,7 @@ from singerkit_state.value import Mark, decode, encode, is_empty, is_utf8, read_
 from singerkit_target.along import Along
 from singerkit_target.contract import (
     CommitsBeside,
+    GivesWay,
     KeepsLists,
     Loader,
     RowsGone,
@@ -57,7 +58,7 @@ from singerkit_wire.batchfiles import batch_files
 from singerkit_wire.blocks import BlockDecoder, Judgement, MalformedLine
 from singerkit_wire.declarations import declared_stream, read_declaration
 from singerkit_wire.fit import DoesNotFit
-from singerkit_wire.lines import Chunk, read_chunks
+from singerkit_wire.lines import Chunk, has_come, read_chunks
 from singerkit_wire.messages import Message, Run, Splitter, as_version, decoded, state_text
 from singerkit_wire.stream import DELETED_AT, Stream
 
@@ -246,6 +247,8 @@ class Load:
     def _run(self, source: IO[Any]) -> None:
         try:
             self._loader.open()
+            if isinstance(self._loader, GivesWay) and not has_come(source):
+                self._loader.give_way()
             self._notes.is_open = True
             try:
                 self._read(source)

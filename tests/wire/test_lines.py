@@ -14,7 +14,7 @@ from conformance.singer import RECORD, SCHEMA, STATE, lines
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.signals import StopFlag
 from singerkit_target.units import in_load_order, segments
-from singerkit_wire.lines import Chunk, read_chunks
+from singerkit_wire.lines import Chunk, has_come, read_chunks
 from singerkit_wire.messages import Message, Run, Splitter
 
 Parts = list[tuple[str, Any]]
@@ -153,6 +153,19 @@ def test_a_silent_pipe_gives_empty_chunks() -> None:
         os.write(write_end, b": 2}\n")
         os.close(write_end)
         assert b"".join(chunk.data for chunk in found) == b'{"b": 2}\n'
+
+
+def test_what_has_come_is_told_without_waiting() -> None:
+    read_end, write_end = os.pipe()
+    with open(read_end, "rb") as source:
+        assert not has_come(source)
+        os.write(write_end, b"{")
+        assert has_come(source)
+        assert source.read1() == b"{", "nothing of it is taken"
+        assert not has_come(source)
+        os.close(write_end)
+        assert has_come(source), "the end"
+    assert has_come(io.BytesIO())
 
 
 # --- runs and messages --------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import IO, Any
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.signals import StopFlag
 
-__all__ = ["Chunk", "read_chunks"]
+__all__ = ["Chunk", "has_come", "read_chunks"]
 
 _MARK = b"\xef\xbb\xbf"
 _READ_SIZE = 1 << 20
@@ -144,6 +144,14 @@ def _gather(
         parts.append(data)
         size += len(data)
     return parts, False
+
+
+def has_come(source: IO[Any]) -> bool:
+    """Tell whether the input, its end included, can be read without waiting for it."""
+    try:
+        return bool(select.select([source.fileno()], [], [], 0)[0])
+    except (io.UnsupportedOperation, AttributeError, OSError):
+        return True
 
 
 def _reader(source: IO[Any], stop: StopFlag) -> Callable[[float], bytes | None]:

@@ -28,6 +28,7 @@ from singerkit_sql_target.beside import Beside
 from singerkit_sql_target.loader import SqlLoader
 from singerkit_sql_target.settings import Settings
 from singerkit_state.lineage import WaysOut
+from singerkit_target import load as loads
 from singerkit_target.load import Limits, Load
 from singerkit_target.publish import Publisher
 from singerkit_wire.blocks import Judgement
@@ -430,3 +431,21 @@ def test_what_is_stored_told_and_raised_is_the_same_as_one_after_the_other(
         run = Run(file, *pieces, beside=beside, limits=limits, judgement=judgement, before=stop)
         came.append((run.printed, content(file), type(run.error), str(run.error).replace(str(file), "FILE")))
     assert came[0] == came[1]
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["there", "awaited"])
+def test_the_file_is_opened_once_where_the_input_is_there(
+    tmp_path: Path, is_there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To open and close it takes as long as a short run else does; who waits for input leaves the file to others."""
+    opened: list[DuckDialect] = []
+    connect = DuckDialect.connect
+
+    def counted(dialect: DuckDialect) -> Any:
+        opened.append(dialect)
+        return connect(dialect)
+
+    monkeypatch.setattr(DuckDialect, "connect", counted)
+    monkeypatch.setattr(loads, "has_come", lambda _source: is_there)
+    run = Run(tmp_path / "w.duckdb", piece(schema(), record(1), state(1)))
+    assert (run.error, len(opened)) == (None, 1 if is_there else 2)
