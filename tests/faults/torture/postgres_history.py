@@ -68,6 +68,8 @@ class History:
         self._ends: list[int] = []
         self._changes: list[list[Change]] = []
         self._at, self._tables = 0, Tables()
+        self.now = Tables()
+        """What the tables hold now."""
         self.ever: dict[str, dict[tuple[Key, int], int]] = {name: {} for name in TABLES}
         self.touched: dict[str, set[Key]] = {name: set() for name in TABLES}
         """Keys of rows that came, changed or went since this was cleared."""
@@ -102,6 +104,7 @@ class History:
 
     def _note(self, changes: list[Change]) -> None:
         for change in changes:
+            self.now.take(change)
             ever, touched = self.ever[change.table], self.touched[change.table]
             touched |= {key for key, _ in ever} if change.op == "empty" else {change.key}
             if change.op == "put":

@@ -31,6 +31,8 @@ class Table:
     setup: tuple[str, ...]
     has_big: bool = False
     leaves: tuple[str, ...] = ()
+    is_whole_in_log: bool = False
+    """Whether the log has of each change the whole row that was before."""
     only_grows: bool = False
     """Rows are never deleted and keep their keys: what is read by a replication key sees all that becomes of it."""
 
@@ -93,6 +95,7 @@ TABLES: dict[str, Table] = {
             {"id": "integer"},
             (_ddl("wholes", f"{_ID} PRIMARY KEY", _BIG), "ALTER TABLE wholes REPLICA IDENTITY FULL"),
             has_big=True,
+            is_whole_in_log=True,
         ),
         Table(
             "steps",

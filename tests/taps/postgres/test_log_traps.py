@@ -1,0 +1,289 @@
+"""The traps of a log that is read: what PostgreSQL does not say, says otherwise, or forgets (P1 to P14, P17)."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+import pytest
+from conformance.processes import Running
+from taps.postgres.conftest import Result, Shop
+from waiting import wait_until
+
+from singerkit_shell.errors import SingerkitError
+
+TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT n, 'v' || n FROM generate_series(1, 5) n"
+BIG = "string_agg(md5(n::text), '') FROM generate_series(1, 300) n"
+"""About 10,000 characters that cannot be pressed into a row."""
+
+
+def refused(shop: Shop, state: Any, code: int, *words: str, **changes: Any) -> None:
+    with pytest.raises(SingerkitError) as caught:
+        shop.sync(state, **changes)
+    assert caught.value.exit_code == code, caught.value
+    for word in words:
+        assert word in str(caught.value)
+    assert not shop.result().of_type("RECORD")
+
+
+def told(result: Result, stream: str = "public-t", *names: str) -> list[Any]:
+    """Return what came: the values of columns, `absent` where one was left out, and whether it is a deleted row."""
+    return [
+        (*(row.get(name, "absent") for name in names or ("id", "v")), row["_sdc_deleted_at"] is not None)
+        for row in result.rows(stream)
+    ]
+
+
+# --- before anything is read ------------------------------------------------------------------------------------
+
+
+def test_p01_a_table_whose_rows_have_no_name_in_the_log_is_never_published(logged: Shop) -> None:
+    """PostgreSQL would refuse the application's own UPDATE then."""
+    logged.execute(TABLE, "CREATE TABLE k (v text); INSERT INTO k VALUES ('x')")
+    refused(logged, None, 78, "public.k", "REPLICA IDENTITY FULL")
+    logged.execute("UPDATE k SET v = 'y'", "DELETE FROM k", "UPDATE t SET v = 'y'")
+    logged.execute("ALTER TABLE k REPLICA IDENTITY FULL")
+    assert logged.sync().rows("public-k") == []
+
+
+LOST: Sequence[tuple[str, str]] = (
+    ("DROP PUBLICATION {name}", "was dropped"),
+    ("ALTER PUBLICATION {name} DROP TABLE t", "was taken out of the publication"),
+    ("SELECT pg_drop_replication_slot('{name}')", "was dropped"),
+    ("SELECT pg_replication_slot_advance('{name}', pg_current_wal_lsn())", "is not needed"),
+)
+
+
+@pytest.mark.parametrize(("statement", "words"), LOST, ids=["publication", "table", "slot", "confirmed"])
+def test_p02_p03_p10_changes_that_are_missing_are_never_passed_over(
+    logged: Shop, statement: str, words: str
+) -> None:
+    logged.execute(TABLE, "CREATE TABLE u (id int PRIMARY KEY)")
+    state = logged.sync().state
+    logged.execute("INSERT INTO t VALUES (6)")
+    logged.execute(statement.format(name=logged.config["log"]["slot"]))
+    logged.execute("INSERT INTO t VALUES (7)")
+    refused(logged, state, 78, words, "start over")
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("SET (publish = 'insert')", "does not tell of all changes"),
+        ("SET (publish_via_partition_root = false)", "parts of partitioned tables"),
+        ("SET TABLE t WHERE (id > 3)", "tells of some rows"),
+        ("SET TABLE t (id)", "does not tell of column `v`"),
+    ],
+)
+def test_p02_a_publication_that_tells_of_less_is_refused(logged: Shop, statement: str, words: str) -> None:
+    logged.execute(TABLE)
+    state = logged.sync().state
+    logged.execute(f"ALTER PUBLICATION {logged.config['log']['slot']} {statement}")
+    refused(logged, state, 78, words)
+
+
+def test_p17_the_log_of_another_server_is_not_gone_on_with(logged: Shop) -> None:
+    logged.execute(TABLE)
+    state = logged.sync().state
+    state["_singerkit_log"]["source"] = "7000000000000000000/5"
+    refused(logged, state, 78, "7000000000000000000/5", "start over")
+
+
+def test_two_taps_on_one_slot(logged: Shop) -> None:
+    logged.execute(TABLE)
+    state = logged.file("state.json", logged.sync().state)
+    follows = {**logged.config["log"], "end": "follow"}
+    with Running(logged.command("--state", state, log=follows)):
+        active = "SELECT 1 FROM pg_replication_slots WHERE active AND database = current_database()"
+        wait_until(lambda: logged.query(active), "the first run to read the log")
+        second = logged.run("--state", state)
+        assert second.code == 75
+        assert "is read by another session" in second.stderr
+
+
+# --- changes ----------------------------------------------------------------------------------------------------
+
+
+def test_p04_a_key_that_changes_keeps_a_value_that_the_log_does_not_have(logged: Shop) -> None:
+    logged.execute("CREATE TABLE t (id int PRIMARY KEY, v text, n int)", f"INSERT INTO t SELECT 1, {BIG}")
+    first = logged.sync()
+    logged.execute("UPDATE t SET n = 1", "UPDATE t SET id = 2")
+    changed, deleted, new = told(logged.sync(first.state), "public-t", "id", "v", "n")
+    assert changed == (1, "absent", 1, False)
+    assert deleted[0] == 1
+    assert deleted[-1] is True
+    assert new == (2, first.rows()[0]["v"], 1, False)
+
+
+def test_p05_generated_columns_are_in_the_log_as_in_the_snapshot(logged: Shop) -> None:
+    logged.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, v int GENERATED ALWAYS AS (id * 2) STORED)",
+        "INSERT INTO t VALUES (1)",
+    )
+    first = logged.sync()
+    assert told(first) == [(1, 2, False)]
+    logged.execute("INSERT INTO t VALUES (2)")
+    assert told(logged.sync(first.state)) == [(2, 4, False)]
+
+
+def test_p06_settings_of_a_database_change_no_value_of_the_log(logged: Shop) -> None:
+    logged.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, a timestamptz, b bytea, c interval, d float8, e date)"
+    )
+    database = "ALTER DATABASE {} SET".format(logged.query("SELECT current_database()")[0][0])
+    for setting in (
+        "datestyle = 'German'",
+        "timezone = 'Asia/Kolkata'",
+        "bytea_output = 'escape'",
+        "intervalstyle = 'postgres_verbose'",
+        "extra_float_digits = -15",
+    ):
+        logged.execute(f"{database} {setting}")
+    try:
+        values = "'2026-03-04 05:06:07.5+02', '\\x00ff', '1 year -2 days', 0.1::float8 + 0.2, '2026-03-04'"
+        logged.execute(f"INSERT INTO t VALUES (1, {values})")
+        first = logged.sync()
+        logged.execute("INSERT INTO t SELECT 2, a, b, c, d, e FROM t")
+        second = logged.sync(first.state)
+    finally:
+        logged.execute(database.removesuffix("SET") + "RESET ALL")
+    (snapshot,), (log,) = first.rows(), second.rows()
+    assert {**log, "id": 1} == snapshot
+    assert [snapshot[name] for name in "abce"] == [
+        "2026-03-04T03:06:07.5+00:00",
+        "AP8=",
+        "P1Y-2D",
+        "2026-03-04",
+    ]
+    assert str(snapshot["d"]) == "0.30000000000000004"
+
+
+def test_p07_a_pipe_that_takes_nothing_for_long_costs_no_connection(logged: Shop) -> None:
+    logged.execute(TABLE)
+    state = logged.file("state.json", logged.sync().state)
+    database = "ALTER DATABASE {}".format(logged.query("SELECT current_database()")[0][0])
+    logged.execute("INSERT INTO t SELECT n, repeat('x', 1000) FROM generate_series(10, 2000) n")
+    logged.execute(f"{database} SET wal_sender_timeout = '400ms'")
+    try:
+        log = {**logged.config["log"], "keep_alive_seconds": 0.1}
+        command = logged.command("--state", state, log=log)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tap:
+            # Three times as long as the server waits for an answer; what the tap writes fills the pipe at once.
+            threading.Event().wait(1.2)
+            output, errors = tap.communicate()
+        assert tap.returncode == 0, errors
+        assert output.count(b'"RECORD"') == 1991
+    finally:
+        logged.execute(f"{database} RESET wal_sender_timeout")
+
+
+def test_p09_a_large_transaction_comes_whole_without_what_was_undone(logged: Shop) -> None:
+    """The server sends it before it is committed, parts of it that are rolled back among them."""
+    logged.execute(TABLE)
+    state = logged.sync().state
+    rows = "SELECT n, repeat('x', 100) FROM generate_series({}, {}) n"
+    with closing(psycopg2.connect(logged.dsn)) as connection, connection.cursor() as cursor:
+        for statement in (
+            f"INSERT INTO t {rows.format(1001, 3000)}",
+            "SAVEPOINT a",
+            f"INSERT INTO t {rows.format(3001, 4000)}",
+            "ROLLBACK TO a",
+            f"INSERT INTO t {rows.format(4001, 5000)}",
+        ):
+            cursor.execute(statement)
+        logged.execute("INSERT INTO t VALUES (6, 'between')")
+        connection.commit()
+        cursor.execute(f"INSERT INTO t {rows.format(6001, 8000)}")
+        connection.rollback()
+    read = logged.sync(state)
+    assert read.column("id") == [6, *range(1001, 3001), *range(4001, 5001)]
+    assert read.state["_singerkit"]["complete"] is True
+
+
+def test_p12_columns_come_go_and_change_in_mid_log(logged: Shop) -> None:
+    logged.execute(TABLE)
+    state = logged.sync().state
+    logged.execute(
+        "INSERT INTO t VALUES (6, 'six')",
+        "ALTER TABLE t ADD n int",
+        "INSERT INTO t VALUES (7, 'seven', 7)",
+        "ALTER TABLE t ALTER n TYPE text",
+        "INSERT INTO t VALUES (8, 'eight', 'of another type')",
+        "ALTER TABLE t DROP v",
+        "INSERT INTO t VALUES (9, 'nine')",
+    )
+    read = logged.sync(state)
+    # What a column held that is not there any more is not sent.
+    assert told(read, "public-t", "id", "v", "n") == [
+        (6, "absent", "absent", False),
+        (7, "absent", 7, False),
+        (8, "absent", "of another type", False),
+        (9, "absent", "nine", False),
+    ]
+    logged.execute("ALTER TABLE t RENAME n TO m", "INSERT INTO t VALUES (10, 'ten')")
+    assert told(logged.sync(read.state), "public-t", "id", "n", "m") == [(10, "absent", "ten", False)]
+
+
+def test_p13_a_row_that_moves_to_another_part_stays_in_its_stream(logged: Shop) -> None:
+    logged.execute(
+        "CREATE TABLE t (id int, v text, PRIMARY KEY (id, v)) PARTITION BY LIST (v)",
+        "CREATE TABLE t_a PARTITION OF t FOR VALUES IN ('a')",
+        "CREATE TABLE t_b PARTITION OF t DEFAULT",
+        "INSERT INTO t VALUES (1, 'a')",
+    )
+    first = logged.sync()
+    logged.execute("UPDATE t SET v = 'b'")
+    second = logged.sync(first.state)
+    assert told(first) == [(1, "a", False)]
+    assert told(second) == [(1, "a", True), (1, "b", False)]
+
+
+def test_p14_a_table_that_is_added_later_starts_while_others_go_on(logged: Shop) -> None:
+    logged.execute(TABLE)
+    state = logged.sync().state
+    logged.execute(
+        "CREATE TABLE u (id int PRIMARY KEY, v text)",
+        "INSERT INTO u VALUES (1, 'old')",
+        "INSERT INTO t VALUES (6, 'six')",
+    )
+    second = logged.sync(state)
+    assert (told(second), told(second, "public-u")) == ([(6, "six", False)], [(1, "old", False)])
+    logged.execute("UPDATE u SET v = 'new'", "DELETE FROM t WHERE id = 6")
+    third = logged.sync(second.state)
+    assert [row[0] for row in told(third)] == [6]
+    assert told(third, "public-u") == [(1, "new", False)]
+
+
+@pytest.mark.parametrize("policy", ["new_version", "fail"])
+def test_a_table_that_is_emptied(logged: Shop, policy: str) -> None:
+    logged.execute(TABLE)
+    logged.config["log"]["truncate"] = policy
+    first = logged.sync()
+    logged.execute("TRUNCATE t; INSERT INTO t VALUES (9, 'nine')")
+    if policy == "fail":
+        with pytest.raises(SingerkitError, match="emptied") as caught:
+            logged.sync(first.state)
+        assert caught.value.exit_code == 65
+        return
+    second = logged.sync(first.state)
+    (record,) = second.of_type("RECORD")
+    assert record["version"] > first.of_type("RECORD")[0]["version"]
+    assert second.of_type("ACTIVATE_VERSION")[-1]["version"] == record["version"]
+
+
+def test_the_server_forgets_only_what_the_state_of_the_next_run_has(logged: Shop) -> None:
+    logged.execute(TABLE)
+    confirmed = f"SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{logged.config['log']['slot']}'"
+    first = logged.sync()
+    begun = logged.query(confirmed)
+    logged.execute("INSERT INTO t VALUES (6, 'six')")
+    second = logged.sync(first.state)
+    told_of = logged.query(confirmed)
+    assert told_of <= [(first.state["_singerkit_log"]["position"].partition("@")[0],)]
+    again = logged.sync(first.state)  # the target was killed: its state is the one before
+    assert told(again) == told(second) == [(6, "six", False)]
+    assert begun <= told_of
