@@ -29,6 +29,7 @@ from tap_postgres.log.slots import check_is_free, create_slot, find_slot
 from tap_postgres.log.snapshots import Seen
 from tap_postgres.log.spool import Spool
 from tap_postgres.log.tables import LoggedTable
+from tap_postgres.log.timelines import check_is_on_way, timeline_now
 from tap_postgres.log.values import maker
 from tap_postgres.log.wal import Place, lsn_text
 from tap_postgres.types import Types
@@ -110,11 +111,7 @@ class PostgresLogReader:
             "WHERE d.datname = pg_catalog.current_database()",
             doing="asking which server it is",
         )[0]
-        self._timeline = int(
-            self._queries.ask(
-                "SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()", doing="asking for its timeline"
-            )[0][0]
-        )
+        self._timeline = timeline_now(self._queries, self.connect)
         return f"{system}/{database}"
 
     def begin(self, position: Position | None) -> Position:
@@ -124,6 +121,7 @@ class PostgresLogReader:
         self._checked = time.monotonic()
         if position is not None:
             at = _place(position)
+            check_is_on_way(at, self._timeline, self.connect)
             if slot is None:
                 raise LogGone(f"the slot `{name}` was dropped")
             check_is_free(slot)

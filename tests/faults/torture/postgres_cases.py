@@ -104,6 +104,8 @@ class _Pipeline(Pipeline):
 
     tap = "tap-postgres"
     source: Any
+    is_following = False
+    """Whether the next run goes on with the log until its time is over."""
 
     def __init__(self, bench: Any, source: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(bench, source, *arguments, **options)
@@ -133,10 +135,20 @@ class _Pipeline(Pipeline):
             "streams": [
                 {"name": self.stream_of(name), **ways[method]} for name, method in self.source.methods.items()
             ],
-            "log": {"chunk_rows": 25},
+            "log": {"chunk_rows": 25, **self._follows()},
         }
 
+    def _follows(self) -> dict[str, Any]:
+        if not self.is_following:
+            return {}
+        ends = {"end": "follow", "max_seconds": 1}
+        is_read_back = self.resume == "url"
+        return ends | ({"acknowledge": "while_running", "keep_alive_seconds": 0.05} if is_read_back else {})
+
     def run(self, **options: Any) -> Outcome:
+        """Run once; some runs while others write go on with them for a second, and tell the source what is committed meanwhile."""
+        stirs = self.source.stirring
+        self.is_following = bool(stirs) and random.Random(stirs * 1009 + self._runs).random() < 0.3
         with self.source.stirred():
             return super().run(**options)
 

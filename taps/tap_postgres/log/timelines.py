@@ -1,0 +1,67 @@
+"""The timeline of a server, which is a new one after each promotion and each recovery, and where it has left those before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+
+from singerkit_tap.log_contract import LogGone
+from tap_postgres.log.queries import Queries, failure
+from tap_postgres.log.wal import Place, lsn_number, lsn_text
+
+__all__ = ["check_is_on_way", "timeline_now"]
+
+_OF_PRIMARY = """
+    SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery()
+        THEN ('x' || pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int END"""
+
+Connect = Callable[[Mapping[str, str]], Connection]
+
+
+def timeline_now(queries: Queries, connect: Connect) -> int:
+    """Return the timeline on which a server writes or replays its log; its checkpoints would tell of it too late."""
+    doing = "asking for its timeline"
+    found = queries.ask(_OF_PRIMARY, doing=doing)[0][0]
+    return int(str(_replicated(connect, "IDENTIFY_SYSTEM", doing)[1])) if found is None else int(found)
+
+
+def check_is_on_way(at: Place, now: int, connect: Connect) -> None:
+    """See to it that the log of timeline ``now`` comes by a place on another one.
+
+    Raises:
+        LogGone: it has left that timeline before; what was read behind there, this server never had, and what it has had since is unknown.
+    """
+    if at.timeline == now:
+        return
+    ends = _ends(connect, now) if now > at.timeline else {}
+    if at.timeline not in ends:
+        raise LogGone(
+            f"the server is on timeline {now}, and the state on {at.timeline}, which it does not come from"
+        )
+    if at.lsn > ends[at.timeline]:
+        raise LogGone(
+            f"the server was promoted or restored at {lsn_text(ends[at.timeline])}, and never had what was read up to {lsn_text(at.lsn)}"
+        )
+
+
+def _ends(connect: Connect, timeline: int) -> dict[int, int]:
+    """Return where each timeline was left on the way to one."""
+    text = _replicated(connect, f"TIMELINE_HISTORY {timeline}", "asking for the timelines before its own")[1]
+    content = bytes(text).decode() if isinstance(text, bytes | memoryview) else str(text)
+    lines = [line.split("\t") for line in content.splitlines() if line.strip() and not line.startswith("#")]
+    return {int(number): lsn_number(end) for number, end, *_ in lines}
+
+
+def _replicated(connect: Connect, command: str, doing: str) -> tuple[object, ...]:
+    """Return the one row that a command of the replication protocol gives."""
+    try:
+        with closing(connect({"replication": "database"})) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(command)
+                return tuple(cursor.fetchall()[0])
+    except psycopg2.Error as error:
+        raise failure(error, doing) from None
