@@ -48,8 +48,8 @@ test-container: $(READY) ## build deploy/Containerfile and run it: not as root, 
 	@[ "$$(which podman buildah runc debootstrap | wc -l)" = 4 ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends podman buildah runc debootstrap; }
 	$(BIN)/pytest -q -o python_files='on_containers.py' tests/deploy $(ARGS)
 
-test-postgres: $(READY) ## run the tests of target-postgres against servers of other versions; VERSIONS='13 14 15 16 17 18'
-	$(BIN)/python tests/servers/postgres_versions.py $(VERSIONS) -- tests/targets/postgres -n 2 --dist worksteal $(ARGS)
+test-postgres: $(READY) ## run the tests of target-postgres and tap-postgres against servers of other versions; VERSIONS='13 14 15 16 17 18'
+	$(BIN)/python tests/servers/postgres_versions.py $(VERSIONS) -- -n 2 --dist worksteal $(ARGS)
 
 faults: $(READY) ## make docs/faults.md anew from the tests of the faults
 	$(BIN)/pytest -q -n 2 --dist worksteal -m fault --write-faults=docs/faults.md $(ARGS)

@@ -16,6 +16,7 @@ import pytest
 from conformance.processes import Outcome, run
 from conftest import run_sql
 from taps.postgres.driver import fresh_database
+from waiting import wait_until
 
 from singerkit_state.shards import Shard
 from singerkit_state.value import decode, encode
@@ -158,6 +159,8 @@ def logged(logical_source: str, tmp_path: Path) -> Iterator[Shop]:
     shop.execute(
         "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active AND database = current_database()"
     )
+    active = "SELECT 1 FROM pg_replication_slots WHERE active AND database = current_database()"
+    wait_until(lambda: not shop.query(active), "the end of whoever reads the log")
     shop.execute(
         "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()"
     )
