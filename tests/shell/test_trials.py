@@ -20,6 +20,7 @@ CONNECTORS = sorted(
 )
 GOOD = {
     "tap-rest": {"base_url": "http://127.0.0.1:9", "streams": [{"name": "a", "path": "/a"}]},
+    "tap-postgres": {"dsn": "postgresql://nobody@127.0.0.1:9/nothing"},
     "tap-sqlite": {"path": "gone.db"},
     "target-jsonl": {"destination_path": "rows"},
     "target-duckdb": {"database": "rows.duckdb"},

@@ -109,7 +109,7 @@ def test_runs_are_kept_for_as_long_as_is_said(target: Target) -> None:
     target.load(OWN, bookmark("2026-01-01")).expect(0)
     target.load(OWN, bookmark("2026-01-02"), run_history_days=0).expect(0)
     assert [one["streams"]["s"]["bookmark_after"] for one in target.history()] == ["2026-01-01"]
-    target.load(OWN, bookmark("2026-01-03"), run_history_days=1e-6).expect(0)
+    target.load(OWN, bookmark("2026-01-03"), run_history_days=1e-9).expect(0)
     assert [one["streams"]["s"]["bookmark_after"] for one in target.history()] == ["2026-01-03"]
 
 
