@@ -11,7 +11,7 @@ from singerkit_sql_tap.queries import quoted
 from singerkit_sql_tap.tables import Column, Table
 from tap_postgres.types import Kind, PgType, Types
 
-__all__ = ["PARTITIONED", "TABLE", "PgColumn", "Relation", "read_relations", "read_types"]
+__all__ = ["PARTITIONED", "TABLE", "PgColumn", "Relation", "found_types", "read_relations"]
 
 Ask = Callable[[str], Sequence[tuple[Any, ...]]]
 
@@ -79,7 +79,12 @@ class Relation(Table):
 
 def read_relations(ask: Ask, *, local_is_utc: bool, admits_text: bool) -> list[Relation]:
     """Return all tables and views; ``ask`` runs a query."""
-    types = read_types(ask, local_is_utc=local_is_utc, admits_text=admits_text)
+    types = Types(
+        found_types(ask),
+        local_is_utc=local_is_utc,
+        admits_text=admits_text,
+        again=lambda: found_types(ask),
+    )
     columns = {oid: _columns(rows, types) for oid, rows in _by_first(ask(_COLUMNS)).items()}
     indexes = _by_first(ask(_INDEXES))
     return [_relation(row, columns.get(row[0], {}), indexes[row[0]]) for row in ask(_RELATIONS)]
@@ -92,13 +97,12 @@ def _by_first(rows: Iterable[tuple[Any, ...]]) -> dict[Any, list[tuple[Any, ...]
     return found
 
 
-def read_types(ask: Ask, *, local_is_utc: bool, admits_text: bool, money_digits: int = 2) -> Types:
-    """Return the types of a database; ``money_digits``: see `Types`."""
+def found_types(ask: Ask) -> dict[int, PgType]:
+    """Return the types of a database by their numbers."""
     attributes = _by_first(ask(_ATTRIBUTES))
     named = ("oid", "name", "schema", "type", "element", "base")
     rows = [dict(zip(named, row, strict=True)) for row in ask(_TYPES)]
-    found = {one["oid"]: PgType(**one, attributes=tuple(attributes.get(one["oid"], ()))) for one in rows}
-    return Types(found, local_is_utc=local_is_utc, admits_text=admits_text, money_digits=money_digits)
+    return {one["oid"]: PgType(**one, attributes=tuple(attributes.get(one["oid"], ()))) for one in rows}
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], types: Types) -> dict[int, PgColumn]:

@@ -77,19 +77,34 @@ class Types:
     """The types of one database."""
 
     def __init__(
-        self, found: Mapping[int, PgType], *, local_is_utc: bool, admits_text: bool, money_digits: int = 2
+        self,
+        found: Mapping[int, PgType],
+        *,
+        local_is_utc: bool,
+        admits_text: bool,
+        money_digits: int = 2,
+        again: Callable[[], Mapping[int, PgType]] = dict,
     ) -> None:
-        """``admits_text``: numbers that JSON does not have are sent as text. ``money_digits``: behind the point, in this database."""
+        """``admits_text``: numbers that JSON does not have are sent as text. ``money_digits``: behind the point, in this database.
+
+        ``again`` returns the types that there are now; called where one is met that was made meanwhile.
+        """
         self.money_digits = money_digits
-        self._found = found
+        self._found, self._again = dict(found), again
         self._local_is_utc, self._admits_text = local_is_utc, admits_text
 
     def of(self, oid: int) -> PgType:
         """Return a type, of a domain that which it stands for."""
-        found = self._found[oid]
+        found = self._known(oid)
         while found.type == "d":
-            found = self._found[found.base]
+            found = self._known(found.base)
         return found
+
+    def _known(self, oid: int) -> PgType:
+        """Return a type as it stands in the catalog; one that the log tells of, and that was dropped since, has texts alone."""
+        if oid not in self._found:
+            self._found |= self._again()
+        return self._found.setdefault(oid, PgType(oid, "", "", "b", 0, 0))
 
     def kind(self, oid: int) -> Kind:
         """Return what becomes of the values of a type."""

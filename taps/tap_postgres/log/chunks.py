@@ -47,6 +47,7 @@ _WRITE_OUT = """
         THEN pg_catalog.set_config('synchronous_commit', 'local', true) IS NOT NULL
             AND pg_catalog.pg_logical_emit_message(true, 'singerkit', '') IS NOT NULL END"""
 _NOW = f"SELECT pg_catalog.pg_current_snapshot()::text, e.* FROM ({_END}) AS e"
+_COLUMNS = "SELECT attname, atttypid FROM pg_catalog.pg_attribute WHERE attrelid = %s::pg_catalog.regclass AND attnum > 0 AND NOT attisdropped"
 _WRITERS = """
     WITH RECURSIVE parts AS (SELECT %s::pg_catalog.regclass::oid AS oid
         UNION ALL SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN parts ON i.inhparent = parts.oid)
@@ -137,10 +138,13 @@ class ChunkReader:
         after: Sequence[str] | None,
         until: Callable[[int], Any],
         seen: Callable[[Seen], bool],
+        as_it_is: Callable[[Mapping[str, int]], LoggedTable],
     ) -> Chunk:
         """Read a table on from behind a key; all of it, where it has none.
 
         ``seen`` tells whether a snapshot sees what it has to; else another one is taken. ``until`` makes the position of a place.
+        ``as_it_is`` returns the table with what is sent of the columns that it has in that snapshot (numbers of types): of rows that are
+        read here, the log does not tell again what a column holds that has come since the table was discovered.
         """
         connection = self._connect()
         lock = SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(Identifier(table.schema, table.name))
@@ -153,6 +157,9 @@ class ChunkReader:
                     cursor.execute(_NOW)
                     snapshot, end, block = cursor.fetchone() or ("", "", 0)
                 if seen(Seen.of(snapshot)):
+                    with connection.cursor() as cursor:
+                        cursor.execute(_COLUMNS, [self._name(table)])
+                        table = as_it_is(dict(cursor.fetchall()))
                     break
                 connection.rollback()
                 stop_flag.raise_if_set("what was confirmed by the target is safe, run again to continue.")

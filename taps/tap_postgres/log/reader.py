@@ -277,30 +277,31 @@ class PostgresLogReader:
         table = self._by_name.get((relation.schema, relation.name))
         if table is None:
             return None
-        table = self._by_stream[table.stream] = self._renewed(self._by_stream[table.stream], relation)
+        told = {one.name: one.type_oid for one in relation.attributes}
+        table = self._renewed(
+            table.stream, told, lambda: self._queries.columns(relation.schema, relation.name)
+        )
         types = {one.name: one.type_oid for one in relation.attributes if one.name in table.columns}
         return Rows(table, relation, {name: maker(self.types, oid) for name, oid in types.items()})
 
-    def _renewed(self, table: LoggedTable, relation: Relation) -> LoggedTable:
-        """Return a table with the columns that it has in the log from here on."""
-        told = {one.name: one.type_oid for one in relation.attributes}
+    def _renewed(
+        self, stream: str, told: Mapping[str, int], there: Callable[[], Collection[str]]
+    ) -> LoggedTable:
+        """Return a table with the columns that it has in the log, or in a snapshot, from here on; ``there``: those that it has now."""
+        table = self._by_stream[stream]
         other = {
             name: oid
             for name, oid in told.items()
             if name in table.columns and self.types.schema(oid) != self.types.schema(table.columns[name])
         }
         # A column that is unknown has been dropped since, or was added in this run.
-        unknown = told.keys() - self._discovered[table.stream]
-        added = (
-            {name: told[name] for name in unknown & self._queries.columns(table.schema, table.name)}
-            if unknown
-            else {}
-        )
-        self._discovered[table.stream] |= added.keys()
+        unknown = told.keys() - self._discovered[stream]
+        added = {name: told[name] for name in unknown.intersection(there())} if unknown else {}
+        self._discovered[stream] |= added.keys()
         if not other and not added:
             return table
-        sent = self.renew(table.stream, {**other, **added})
-        table = replace(table, columns={**table.columns, **other, **sent})
+        sent = self.renew(stream, {**other, **added})
+        table = self._by_stream[stream] = replace(table, columns={**table.columns, **other, **sent})
         self._settling.renew(table)
         return table
 
@@ -320,7 +321,14 @@ class PostgresLogReader:
         if stream not in self._has_waited:
             self._chunks.wait_for_writers(table)
             self._has_waited.add(stream)
-        chunk = self._chunks.chunk(table, self._key(table), after, self._position, self._is_enough)
+        chunk = self._chunks.chunk(
+            table,
+            self._key(table),
+            after,
+            self._position,
+            self._is_enough,
+            lambda columns: self._renewed(stream, columns, lambda: columns),
+        )
         return replace(chunk, pages=self._settling.pages(stream, chunk.pages))
 
     def _is_enough(self, seen: Seen) -> bool:

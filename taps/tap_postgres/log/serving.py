@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any, cast
 
 import psycopg2
@@ -12,7 +13,7 @@ from psycopg2.extensions import make_dsn
 from singerkit_sql_tap.tap import SqlTap
 from singerkit_tap.log_state import Progress
 from singerkit_tap.stream import BlockStream
-from tap_postgres.catalog import PARTITIONED, PgColumn, Relation, read_types
+from tap_postgres.catalog import PARTITIONED, PgColumn, Relation, found_types
 from tap_postgres.config import admits_text, local_is_utc
 from tap_postgres.database import PostgresDatabase
 from tap_postgres.log.queries import Queries
@@ -20,7 +21,7 @@ from tap_postgres.log.reader import PostgresLogReader
 from tap_postgres.log.settings import PostgresLogSettings
 from tap_postgres.log.tables import LoggedTable
 from tap_postgres.streams import PostgresStream
-from tap_postgres.types import Types
+from tap_postgres.types import PgType, Types
 from tap_postgres.unusual import UnusualValues, setting_of
 
 __all__ = ["log_reader"]
@@ -64,17 +65,22 @@ def log_reader(tap: SqlTap, streams: Sequence[BlockStream]) -> PostgresLogReader
 
 
 def _types(tap: SqlTap, database: PostgresDatabase) -> Types:
-    queries = Queries(database.connected)
-    try:
-        ((digits,),) = queries.ask(_MONEY_DIGITS, doing="looking for types")
-        return read_types(
-            lambda statement: queries.ask(statement, doing="looking for types"),
-            local_is_utc=local_is_utc(tap.config),
-            admits_text=admits_text(tap.config),
-            money_digits=digits,
-        )
-    finally:
-        queries.close()
+    found, digits = _asked(database)
+    return Types(
+        found,
+        local_is_utc=local_is_utc(tap.config),
+        admits_text=admits_text(tap.config),
+        money_digits=digits,
+        again=lambda: _asked(database)[0],
+    )
+
+
+def _asked(database: PostgresDatabase) -> tuple[Mapping[int, PgType], int]:
+    """Return the types of a database, and how many digits its `money` has behind the point."""
+    with closing(Queries(database.connected)) as queries:
+        doing = "looking for types"
+        ((digits,),) = queries.ask(_MONEY_DIGITS, doing=doing)
+        return found_types(lambda statement: queries.ask(statement, doing=doing)), int(digits)
 
 
 def _logged(stream: PostgresStream) -> LoggedTable:

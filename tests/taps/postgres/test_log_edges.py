@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from taps.postgres.conftest import Shop
 from tap_postgres.log.chunks import ChunkReader
 from tap_postgres.log.libpq import Replication
 from tap_postgres.log.publications import Publication
+from tap_postgres.log.tables import LoggedTable
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text, w text); INSERT INTO t SELECT n, 'v', 'w' FROM generate_series(1, 40) n"
 
@@ -52,3 +54,54 @@ def test_a_column_that_is_dropped_while_a_run_begins_is_not_missed_in_the_public
     monkeypatch.setattr(Publication, "prepare", after_others)
     (row,) = logged.sync(state).rows()
     assert (row["id"], row["w"]) == (50, "new")
+
+
+@pytest.fixture
+def altered(logged: Shop, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Run statements after a table was discovered, and before the first chunk of it is read."""
+    wait = ChunkReader.wait_for_writers
+
+    def by(*statements: str) -> None:
+        def waits(self: ChunkReader, table: LoggedTable) -> None:
+            wait(self, table)
+            logged.execute(*statements)
+
+        monkeypatch.setattr(ChunkReader, "wait_for_writers", waits)
+
+    return by
+
+
+def test_a_column_that_comes_before_a_chunk_is_read_comes_with_its_rows(
+    logged: Shop, altered: Callable[..., None]
+) -> None:
+    """A row that the chunk has seen is not told again by the log."""
+    logged.execute("CREATE TABLE t (id int PRIMARY KEY, v int)", "INSERT INTO t VALUES (1, 10)")
+    altered("ALTER TABLE t ADD w int, ALTER v TYPE text", "INSERT INTO t VALUES (2, 'x', 7)")
+    found = logged.sync()
+    assert [(row["id"], row["v"], row["w"]) for row in found.rows()] == [(1, "10", None), (2, "x", 7)]
+    assert [one["schema"]["properties"].keys() for one in found.of_type("SCHEMA")] == [
+        {"id", "v", "_sdc_deleted_at"},
+        {"id", "v", "w", "_sdc_deleted_at"},
+    ]
+
+
+def test_a_type_that_is_made_while_a_run_is_under_way_is_known(
+    logged: Shop, altered: Callable[..., None]
+) -> None:
+    logged.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    altered(
+        "CREATE TYPE mood AS ENUM ('ok')", "ALTER TABLE t ADD m mood[]", "INSERT INTO t VALUES (2, '{ok}')"
+    )
+    assert logged.sync().column("m") == [["ok"]]
+
+
+def test_what_the_log_tells_of_a_type_that_has_gone_is_its_text(logged: Shop) -> None:
+    logged.execute("CREATE TYPE mood AS ENUM ('ok')", "CREATE TABLE t (id int PRIMARY KEY, m mood)")
+    first = logged.sync()
+    logged.execute(
+        "INSERT INTO t VALUES (1, 'ok')",
+        "ALTER TABLE t ALTER m TYPE text",
+        "DROP TYPE mood",
+        "INSERT INTO t VALUES (2, 'x')",
+    )
+    assert logged.sync(first.state).column("m") == ["ok", "x"]
