@@ -105,3 +105,22 @@ def test_what_the_log_tells_of_a_type_that_has_gone_is_its_text(logged: Shop) ->
         "INSERT INTO t VALUES (2, 'x')",
     )
     assert logged.sync(first.state).column("m") == ["ok", "x"]
+
+
+def test_the_log_is_written_out_up_to_a_snapshot_before_anything_is_told_of_it(
+    logged: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a crash, a transaction could have the number of one that the snapshot has seen end, and would be left out."""
+    logged.execute("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    chunk, written = ChunkReader.chunk, []
+
+    def chunks(self: ChunkReader, *arguments: Any) -> Any:
+        logged.execute("BEGIN; INSERT INTO t VALUES (2); ROLLBACK")
+        found = chunk(self, *arguments)
+        until = found.until.partition("@")[0]
+        written.extend(logged.query(f"SELECT pg_current_wal_flush_lsn() >= '{until}'::pg_lsn"))
+        return found
+
+    monkeypatch.setattr(ChunkReader, "chunk", chunks)
+    logged.sync()
+    assert written == [(True,)]
