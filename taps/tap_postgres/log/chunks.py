@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import psycopg2
@@ -159,7 +159,8 @@ class ChunkReader:
                 if seen(Seen.of(snapshot)):
                     with connection.cursor() as cursor:
                         cursor.execute(_COLUMNS, [self._name(table)])
-                        table = as_it_is(dict(cursor.fetchall()))
+                        there = dict(cursor.fetchall())
+                        known = as_it_is(there)
                     break
                 connection.rollback()
                 stop_flag.raise_if_set("what was confirmed by the target is safe, run again to continue.")
@@ -172,6 +173,7 @@ class ChunkReader:
         place = _before_header(lsn_number(end), block)
         # A server that crashes gives numbers again of transactions whose end it has not written out, and the snapshot has seen these.
         have_log_written(self._queries, place)
+        table = replace(known, columns={name: oid for name, oid in known.columns.items() if name in there})
         return Chunk(self._pages(connection, table, keys, after), snapshot, until(place))
 
     def _pages(

@@ -85,6 +85,15 @@ def test_a_column_that_comes_before_a_chunk_is_read_comes_with_its_rows(
     ]
 
 
+def test_a_column_that_goes_before_a_chunk_is_read_is_not_asked_for(
+    logged: Shop, altered: Callable[..., None]
+) -> None:
+    logged.execute("CREATE TABLE t (id int PRIMARY KEY, v int, w int)", "INSERT INTO t VALUES (1, 10, 100)")
+    altered("ALTER TABLE t DROP v")
+    found = logged.sync()
+    assert [(row["id"], row["w"]) for row in found.rows()] == [(1, 100)]
+
+
 def test_a_type_that_is_made_while_a_run_is_under_way_is_known(
     logged: Shop, altered: Callable[..., None]
 ) -> None:
