@@ -849,7 +849,8 @@ class PostgresLoader:
         for table in self._tables.values():
             table.staged = table.staged_lines = None
             table.parts, table.overwrite = (), None
-            table.has_marks = table.is_spent = False
+            # Not because it held rows, but so that the next unit fills it in order: see `merge.empty_stage`.
+            table.has_marks, table.is_spent = False, True
             table.is_locked = False
 
     def unmet(self) -> list[str]:

@@ -55,7 +55,11 @@ def create_stage(cursor: Cursor, stage: str, table: Identifier, *, is_masked: bo
 
 
 def empty_stage(cursor: Cursor, stage: str) -> None:
-    """Forget the staged rows before the COMMIT; it takes longer than a small merge, and a COMMIT does it in any case."""
+    """Forget the staged rows, and have those that come stand in their order.
+
+    Only into a table that is new in its transaction, or was emptied in it, does COPY put rows always behind the last one: in another it looks
+    for a page with room (`TABLE_INSERT_SKIP_FSM`), and a short row may come to stand before a long one that came earlier.
+    """
     cursor.execute(SQL("TRUNCATE pg_temp.{}").format(Identifier(stage)))
 
 
@@ -288,7 +292,7 @@ def latest(
     """Return the staged rows for which ``where`` is true, of those with one key the last, or the newest."""
     if not keys:
         return SQL("SELECT {} FROM pg_temp.{} WHERE {}").format(_list(columns), Identifier(stage), where)
-    # A fresh table is filled in order: the greatest ctid of a key is its last row.
+    # A stage that is fresh (`empty_stage`) is filled in order: the greatest ctid of a key is its last row.
     return SQL(
         "SELECT DISTINCT ON ({keys}) {names} FROM pg_temp.{stage} WHERE {where} ORDER BY {keys}, {order}"
     ).format(

@@ -63,7 +63,7 @@ class Table(StreamTable):
 
     ``binary`` and ``local`` are the fields that go to `bytea` and to `timestamp without time zone`. ``takes_copies``: the
     table was empty when the run met it, so rows are copied straight in until a key repeats; ``new`` was made for the unit in hand, and holds nothing but its rows. ``staged`` names the columns
-    of the rows that wait in the stage, which ``is_spent`` where it may hold rows that are written; ``has_marks``: some of them are to be deleted. ``held`` are its columns as they were when the stream was declared, and ``shape`` is
+    of the rows that wait in the stage, which ``is_spent`` where it may hold rows that are written, or is not fresh in this unit; ``has_marks``: some of them are to be deleted. ``held`` are its columns as they were when the stream was declared, and ``shape`` is
     what it was then, or when it was last seen that nothing of that matters; ``is_locked``: it stays so until the unit ends.
     ``lacks_key``: it holds rows that are committed, and gets the stream's key in the unit that brings more of them. ``parts``:
     what waits of it for other tables, to which foreign keys tie it, or, where its stream ``overwrites``, for the end of the load, which ``overwrite`` is.
