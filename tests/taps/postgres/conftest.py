@@ -16,6 +16,7 @@ import pytest
 from conformance.processes import Outcome, run
 from conftest import run_sql
 from taps.postgres.driver import fresh_database
+from taps.written import Result
 from waiting import wait_until
 
 from singerkit_state.shards import Shard
@@ -23,29 +24,6 @@ from singerkit_state.value import decode, encode
 from tap_postgres.tap import TapPostgres
 
 TAP = str(Path(sys.executable).with_name("tap-postgres"))
-
-
-@dataclass
-class Result:
-    """What a run has written."""
-
-    messages: list[dict[str, Any]]
-
-    def of_type(self, kind: str, stream: str | None = None) -> list[dict[str, Any]]:
-        return [one for one in self.messages if one["type"] == kind and stream in (None, one.get("stream"))]
-
-    def rows(self, stream: str = "public-t") -> list[dict[str, Any]]:
-        return [message["record"] for message in self.of_type("RECORD", stream)]
-
-    def column(self, name: str, stream: str = "public-t") -> list[Any]:
-        return [row[name] for row in self.rows(stream)]
-
-    def properties(self, stream: str = "public-t") -> dict[str, Any]:
-        return dict(self.of_type("SCHEMA", stream)[-1]["schema"]["properties"])
-
-    @property
-    def state(self) -> dict[str, Any]:
-        return dict(self.of_type("STATE")[-1]["value"])
 
 
 @dataclass
@@ -90,7 +68,7 @@ class Shop:
 
     def result(self) -> Result:
         lines = self.written.buffer.getvalue().splitlines()  # type: ignore[attr-defined]  it is a BytesIO
-        return Result([decode(line.decode()) for line in lines])
+        return Result([decode(line.decode()) for line in lines], "public-t")
 
     def discover(self, **changes: Any) -> dict[str, Any]:
         return self.tap(**changes).catalog_dict
@@ -111,18 +89,6 @@ class Shop:
     def file(self, name: str, content: Any) -> str:
         (self.folder / name).write_text(encode(content))
         return str(self.folder / name)
-
-
-def root(entry: dict[str, Any]) -> dict[str, Any]:
-    """The metadata of the stream itself in a catalog entry."""
-    return next(item["metadata"] for item in entry["metadata"] if not item["breadcrumb"])
-
-
-def of_column(entry: dict[str, Any], column: str) -> dict[str, Any]:
-    """The metadata of a column in a catalog entry."""
-    return next(
-        item["metadata"] for item in entry["metadata"] if item["breadcrumb"] == ["properties", column]
-    )
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from taps.postgres.conftest import of_column, root
+from taps.written import of_column, root
 
 from singerkit_shell.errors import ConfigurationError
 from tap_postgres.catalog import read_relations as read

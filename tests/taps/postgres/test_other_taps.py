@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from taps.postgres.conftest import Shop, root
+from taps.postgres.conftest import Shop
+from taps.written import root
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_tap.catalogs import admits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from taps.sqlite.conftest import root
+from taps.written import root
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from taps.sqlite.conftest import of_column, root
+from taps.written import of_column, root
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_tap.chunks import Walk
