@@ -19,7 +19,6 @@ __all__ = [
     "address_problems",
     "certificate_problems",
     "dsn_of",
-    "is_misquoted",
     "names_a_server",
     "where",
 ]
@@ -119,7 +118,7 @@ def _passwords_problem(path: str) -> str | None:
     return problem
 
 
-def is_misquoted(dsn: str) -> bool:
+def _is_misquoted(dsn: str) -> bool:
     """Tell whether libpq finds parts of a password elsewhere, where its own errors would print them."""
     parts = parse_dsn(dsn)
     elsewhere = [str(parts.get(name, "")) for name in ("host", "port", "dbname")]
@@ -146,7 +145,7 @@ def address_problems(config: Mapping[str, Any]) -> list[str]:
     except ProgrammingError:
         # libpq quotes the string it could not read, password and all.
         return ["Expected a libpq connection string or URL at `dsn`, got something else"]
-    if config.get("dsn") and is_misquoted(config["dsn"]):
+    if config.get("dsn") and _is_misquoted(config["dsn"]):
         return ["Expected a URL at `dsn` in which `@`, `/`, `:` and `%` of the password are percent-encoded"]
     if is_asked_for(config) and (problem := tunnel_problem(config, dsn)):
         return [problem]

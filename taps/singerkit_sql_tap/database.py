@@ -124,8 +124,12 @@ class SqlDatabase(ABC, Generic[_C]):
 
         return self.run(asked, doing)
 
+    def rows(self, query: Query, doing: str) -> list[Row]:
+        """Return all rows of a query that gives few."""
+        return self.taken(query, _all, doing)
+
     def fetch(self, query: Query, limit: int, table: Table) -> list[Row]:  # noqa: ARG002  for overriding
-        return self.taken(query, _all, f"reading table `{table.name}`")
+        return self.rows(query, f"reading table `{table.name}`")
 
     def look(
         self,
@@ -138,7 +142,7 @@ class SqlDatabase(ABC, Generic[_C]):
     ) -> list[Row]:
         """Return what ``expressions`` are of the rows of a table."""
         query = page_query(self.source(table), expressions, where, (), limit, distinct=distinct)
-        return self.taken(query, _all, f"looking at the values of `{table.name}`")
+        return self.rows(query, f"looking at the values of `{table.name}`")
 
     # Names
 

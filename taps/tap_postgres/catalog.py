@@ -9,7 +9,7 @@ from typing import Any
 
 from singerkit_sql_tap.queries import quoted
 from singerkit_sql_tap.tables import Column, Table
-from tap_postgres.types import Kind, PgType, Types
+from tap_postgres.types import ORDERED, Kind, PgType, Types
 
 __all__ = ["PARTITIONED", "TABLE", "PgColumn", "Relation", "found_types", "read_relations"]
 
@@ -191,23 +191,10 @@ def _relation(
 def _can_go_on_by(column: PgColumn) -> bool:
     """Whether rows can be asked for behind a value: by an operator that is found whatever the search path, and never NULL."""
     return column.is_not_null and (
-        column.kind in _ORDERED or column.kind in (Kind.TEXT, Kind.BOOLEAN, Kind.BYTES)
+        column.kind in ORDERED or column.kind in (Kind.TEXT, Kind.BOOLEAN, Kind.BYTES)
     )
 
 
 def _is_in_our_order(column: PgColumn) -> bool:
     """Whether an index gives its values in the order of `singerkit_state.order`."""
-    return column.kind in _ORDERED or (column.kind is Kind.TEXT and column.is_by_code_point)
-
-
-_ORDERED = (
-    Kind.INTEGER,
-    Kind.NUMBER,
-    Kind.DOUBLE,
-    Kind.MONEY,
-    Kind.DATE,
-    Kind.INSTANT,
-    Kind.LOCAL,
-    Kind.TIME,
-    Kind.UUID,
-)
+    return column.kind in ORDERED or (column.kind is Kind.TEXT and column.is_by_code_point)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any, cast
 
@@ -75,7 +75,7 @@ class PostgresDatabase(SqlDatabase[Connection]):
         return super().quoted(name).replace("%", "%%")
 
     def _asked(self, query: Query) -> Sequence[Sequence[Any]]:
-        return self.taken(query, _all, "looking for open transactions")
+        return self.rows(query, "looking for open transactions")
 
     def source(self, table: Table) -> str:
         """Return a table without those that inherit from it: these are streams of their own, and may have rows with the same keys."""
@@ -86,7 +86,7 @@ class PostgresDatabase(SqlDatabase[Connection]):
 
     def listed_tables(self) -> list[Table]:
         def ask(sql: str) -> Sequence[tuple[Any, ...]]:
-            return self.taken(Query(sql), _all, "looking for tables")
+            return self.rows(Query(sql), "looking for tables")
 
         return [
             *read_relations(ask, local_is_utc=local_is_utc(self.config), admits_text=admits_text(self.config))
@@ -183,7 +183,3 @@ class PostgresDatabase(SqlDatabase[Connection]):
 
     def changes(self) -> object:
         return None
-
-
-def _all(batches: Iterable[Sequence[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
-    return [row for rows in batches for row in rows]

@@ -12,25 +12,14 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_tap.contract import KeyOrder
 from singerkit_sql_tap.looks import AsStored
 from tap_postgres.catalog import PgColumn
-from tap_postgres.types import Kind
+from tap_postgres.types import ORDERED, Kind
 
-__all__ = ["InUtc", "check_order", "compared", "give_texts", "order_of"]
+__all__ = ["InUtc", "compared", "give_texts", "order_of"]
 
 _TEXTS = (17, 114, 1082, 1083, 1186, 1266, 3802)
 """bytea, json, date, time, interval, timetz, jsonb: psycopg2 would make objects of them that say less."""
 _MOMENTS = (1114, 1184)
 _UNORDERED = (Kind.ARRAY, Kind.BOOLEAN, Kind.BYTES, Kind.COMPOSITE, Kind.HSTORE, Kind.JSON)
-_BY_VALUE = (
-    Kind.INTEGER,
-    Kind.NUMBER,
-    Kind.DOUBLE,
-    Kind.MONEY,
-    Kind.DATE,
-    Kind.INSTANT,
-    Kind.LOCAL,
-    Kind.TIME,
-    Kind.UUID,
-)
 
 
 def give_texts(connection: Connection) -> None:
@@ -48,7 +37,7 @@ def _moment(value: str | bytes | None, _: Any) -> str | None:
 
 def compared(column: str, of: PgColumn) -> str:
     """Return how a column is compared and sorted, so that the order is that of `singerkit_state.order`."""
-    if of.kind in _BY_VALUE:
+    if of.kind in ORDERED:
         return column
     if of.kind is Kind.TEXT and of.is_by_code_point:
         return column
@@ -75,16 +64,6 @@ def order_of(stream: str, column: PgColumn) -> KeyOrder:
     """Return how a replication key compares.
 
     Raises:
-        ConfigurationError: see `check_order`.
-    """
-    check_order(stream, column)
-    return InUtc() if column.kind is Kind.LOCAL else AsStored()
-
-
-def check_order(stream: str, column: PgColumn) -> None:
-    """See that a column can be a replication key.
-
-    Raises:
         ConfigurationError: its values have no order.
     """
     if column.kind in _UNORDERED:
@@ -92,3 +71,4 @@ def check_order(stream: str, column: PgColumn) -> None:
             f"The replication key `{column.name}` of stream `{stream}` is of type {column.sql_type}, whose values have no order that a "
             "bookmark could follow; no row was read. Choose another key, or read the stream as a whole."
         )
+    return InUtc() if column.kind is Kind.LOCAL else AsStored()

@@ -16,14 +16,14 @@ from singerkit_sql_tap.streams import TableStream
 from singerkit_sql_tap.tables import Table
 from singerkit_tap.changes import reset_of
 from singerkit_tap.contract import Context, Page, Start
-from tap_postgres.catalog import PgColumn, Relation
+from tap_postgres.catalog import PARTITIONED, TABLE, PgColumn, Relation
 from tap_postgres.database import PostgresDatabase
 from tap_postgres.other_states import problem_of
 from tap_postgres.unusual import UnusualValues, settings_of
 
 __all__ = ["PostgresStream"]
 
-_LOGGED = ("r", "p")
+_LOGGED = (TABLE, PARTITIONED)
 
 
 class PostgresStream(TableStream):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-__all__ = ["Kind", "PgType", "Types"]
+__all__ = ["ORDERED", "Kind", "PgType", "Types"]
 
 
 class Kind(Enum):
@@ -35,6 +35,19 @@ class Kind(Enum):
     FOREIGN = "foreign"
     """A type of an extension, which may have a cast to JSON of its own: its text."""
 
+
+ORDERED = (
+    Kind.INTEGER,
+    Kind.NUMBER,
+    Kind.DOUBLE,
+    Kind.MONEY,
+    Kind.DATE,
+    Kind.INSTANT,
+    Kind.LOCAL,
+    Kind.TIME,
+    Kind.UUID,
+)
+"""Kinds whose values have one order, that of `singerkit_state.order`, whatever collation there is."""
 
 _BUILT_IN: Mapping[str, Kind] = {
     **dict.fromkeys(("int2", "int4", "int8"), Kind.INTEGER),

@@ -128,6 +128,10 @@ class ChunkReader:
                 )
             found &= set(self._queries.ask(_WRITERS, [name], doing="looking for open transactions"))
 
+    def seen_now(self) -> Seen:
+        """Return what a snapshot of this moment sees."""
+        return Seen.of(self._queries.ask(_NOW, doing="taking a snapshot")[0][0])
+
     def _name(self, table: LoggedTable) -> str:
         return Identifier(table.schema, table.name).as_string(self._queries.opened())
 

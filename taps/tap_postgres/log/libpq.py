@@ -21,18 +21,18 @@ from singerkit_shell.errors import SingerkitError
 __all__ = ["Replication", "ReplicationError"]
 
 _COPY_BOTH = 8
-_SQLSTATE = ord("C")
+_SQLSTATE, _FUNCTION = ord("C"), ord("R")
 _STATUS = struct.Struct(">cqqqqB")
 _EPOCH = 946_684_800_000_000
 """Microseconds from 1970 to 2000, where PostgreSQL begins to count."""
 
 
 class ReplicationError(Exception):
-    """The server or the connection has failed; ``code``: the SQLSTATE, empty where it is the connection."""
+    """The server or the connection has failed; ``code``: the SQLSTATE, empty where it is the connection; ``function``: of the server."""
 
-    def __init__(self, text: str, code: str) -> None:
+    def __init__(self, text: str, code: str = "", function: str = "") -> None:
         super().__init__(text)
-        self.code = code
+        self.code, self.function = code, function
 
 
 class _Libpq:
@@ -97,7 +97,7 @@ class Replication:
         if not messages:
             self._poll.poll(max(0, int(seconds * 1000)))
             if not self._pg.consume(self._conn):
-                raise ReplicationError(self._pg.failure(self._conn).decode("utf-8", "replace"), "")
+                raise ReplicationError(self._pg.failure(self._conn).decode("utf-8", "replace"))
             messages = self._messages(most)
         return messages
 
@@ -121,7 +121,7 @@ class Replication:
         now = time.time_ns() // 1000 - _EPOCH
         status = _STATUS.pack(b"r", flushed, flushed, flushed, now, asks)
         if self._pg.put(self._conn, status, len(status)) != 1 or self._pg.flush(self._conn) != 0:
-            raise ReplicationError(self._pg.failure(self._conn).decode("utf-8", "replace"), "")
+            raise ReplicationError(self._pg.failure(self._conn).decode("utf-8", "replace"))
 
     def close(self) -> None:
         self._connection.close()
@@ -129,7 +129,7 @@ class Replication:
     def _ended(self) -> ReplicationError:
         result = self._pg.result(self._conn)
         if not result:
-            return ReplicationError("the server has ended the replication", "")
+            return ReplicationError("the server has ended the replication")
         try:
             return self._error(result)
         finally:
@@ -137,6 +137,6 @@ class Replication:
 
     def _error(self, result: Any) -> ReplicationError:
         said = self._pg.said(result) or self._pg.failure(self._conn)
-        code = self._pg.field(result, _SQLSTATE) or b""
+        code, function = (self._pg.field(result, which) or b"" for which in (_SQLSTATE, _FUNCTION))
         text = said.decode("utf-8", "replace").strip() or "the server has ended the replication"
-        return ReplicationError(text, code.decode())
+        return ReplicationError(text, code.decode(), function.decode())

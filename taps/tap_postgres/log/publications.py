@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from psycopg2.sql import SQL, Composable, Identifier
 
@@ -14,11 +15,10 @@ from tap_postgres.log.tables import LoggedTable
 
 __all__ = ["Publication"]
 
+_COLUMNS_SINCE = 150_000
 _GENERATED = 180_000
-_FIND = "SELECT oid, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot FROM pg_catalog.pg_publication WHERE pubname = %s"
-_TABLES = "SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname = %s"
-_TABLES_15 = """
-    SELECT schemaname, tablename, attnames::text[], rowfilter IS NOT NULL FROM pg_catalog.pg_publication_tables WHERE pubname = %s"""
+_FIND = "SELECT pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot FROM pg_catalog.pg_publication WHERE pubname = %s"
+_TABLES = "SELECT schemaname, tablename{} FROM pg_catalog.pg_publication_tables WHERE pubname = %s"
 _IDENTITY = """
     SELECT n.nspname, c.relname, c.relkind, c.relreplident, (SELECT pg_catalog.array_agg(a.attname ORDER BY k.place)::text[]
             FROM pg_catalog.pg_index AS i CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
@@ -28,6 +28,9 @@ _IDENTITY = """
         (SELECT pg_catalog.array_agg(a.attname)::text[] FROM pg_catalog.pg_attribute AS a
             WHERE a.attrelid = c.oid AND a.attgenerated <> '' AND a.attnum > 0 AND NOT a.attisdropped), c.relpersistence
     FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = %s::pg_catalog.regclass"""
+
+_Told: TypeAlias = Mapping[tuple[str, str], tuple[Sequence[str] | None, bool]]
+"""By schema and table the columns that are told of (None: all), and whether some rows are left out."""
 
 
 @dataclass
@@ -57,7 +60,7 @@ class Publication:
                 raise LogGone(f"the publication `{self.name}` was dropped")
             self._make()
         else:
-            self._add([table for table in self.missing() if self._is_new(table, started)])
+            self._add([table for table in self._missing(self._told()) if self._is_new(table, started)])
         self.check()
         return is_new
 
@@ -71,7 +74,7 @@ class Publication:
         found = self.queries.ask(_FIND, [self.name], doing="looking for the publication")
         if not found:
             raise LogGone(f"the publication `{self.name}` was dropped")
-        _oid, *tells, is_via_root = found[0]
+        *tells, is_via_root = found[0]
         if not all(tells):
             raise ConfigurationError(
                 f"The publication `{self.name}` does not tell of all changes; nothing was read: {self._way('SET (publish = ', self._ALL)}."
@@ -81,25 +84,18 @@ class Publication:
                 f"The publication `{self.name}` tells of the parts of partitioned tables by their own names; nothing was read: "
                 f"{self._way('SET (publish_via_partition_root = true)')}."
             )
-        missing = self.missing()
+        told = self._told()
+        missing = self._missing(told)
         if missing:
             raise LogGone(
                 f"the publication `{self.name}` does not have table `{missing[0].schema}.{missing[0].name}`"
             )
-        self._check_columns()
+        self._check_columns(told)
 
     _ALL = "'insert, update, delete, truncate')"
 
-    def missing(self) -> list[LoggedTable]:
-        """Return the tables that the log does not tell of."""
-        rows = self.queries.ask(_TABLES, [self.name], doing="looking for the tables of the publication")
-        return [table for table in self.tables if (table.schema, table.name) not in rows]
-
-    @property
-    def oid(self) -> int:
-        """Its number, which another publication of the same name does not have; 0: there is none."""
-        found = self.queries.ask(_FIND, [self.name], doing="looking for the publication")
-        return int(found[0][0]) if found else 0
+    def _missing(self, told: _Told) -> list[LoggedTable]:
+        return [table for table in self.tables if (table.schema, table.name) not in told]
 
     def _is_there(self) -> bool:
         return bool(self.queries.ask(_FIND, [self.name], doing="looking for the publication"))
@@ -147,14 +143,20 @@ class Publication:
         name = Identifier(self.name).as_string(self.queries.opened())
         return f"ALTER PUBLICATION {name} {what}{more}"
 
-    def _check_columns(self) -> None:
+    def _told(self) -> _Told:
+        """Return the tables that the log tells of, with what the publication says of their columns and rows."""
+        since = self.queries.version >= _COLUMNS_SINCE
+        rows = self.queries.ask(
+            _TABLES.format(", attnames::text[], rowfilter IS NOT NULL" if since else ", NULL, false"),
+            [self.name],
+            doing="looking for the tables of the publication",
+        )
+        return {(schema, name): (columns, is_filtered) for schema, name, columns, is_filtered in rows}
+
+    def _check_columns(self, told: _Told) -> None:
         """See to it that the publication leaves no column and no row out."""
-        if self.queries.version < 150_000:
-            return
-        rows = self.queries.ask(_TABLES_15, [self.name], doing="looking for the tables of the publication")
-        told = {(schema, name): (columns, is_filtered) for schema, name, columns, is_filtered in rows}
         for table in self.tables:
-            columns, is_filtered = told.get((table.schema, table.name), (None, False))
+            columns, is_filtered = told[table.schema, table.name]
             if is_filtered:
                 raise ConfigurationError(
                     f"The publication `{self.name}` tells of some rows of table `{table.schema}.{table.name}` alone (WHERE), so that a row "

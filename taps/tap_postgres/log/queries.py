@@ -11,12 +11,12 @@ from psycopg2.extensions import connection as Connection
 
 from singerkit_postgres.errors import first_line, is_of_libpq, kind_of
 from singerkit_shell.errors import NotAuthorisedError, RetryableError, SingerkitError
+from singerkit_sql_tap.faults import SAFE
 
 __all__ = ["Queries", "Statement"]
 
 Statement = str | sql.Composable
 _COLUMNS = "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
-_SAFE = "what was confirmed by the target is safe"
 
 
 class Queries:
@@ -80,8 +80,8 @@ def failure(error: psycopg2.Error, doing: str) -> SingerkitError:
     kind, text = kind_of(error), first_line(error).rstrip(".")
     if issubclass(kind, NotAuthorisedError):
         return NotAuthorisedError(
-            f"PostgreSQL does not allow {doing} ({text}); {_SAFE}: grant that to the role that connects."
+            f"PostgreSQL does not allow {doing} ({text}); {SAFE}: grant that to the role that connects."
         )
     if issubclass(kind, RetryableError):
-        return kind(f"PostgreSQL has failed {doing} ({text}); {_SAFE}: run again.")
-    return kind(f"PostgreSQL has refused {doing} ({text}); {_SAFE}.")
+        return kind(f"PostgreSQL has failed {doing} ({text}); {SAFE}: run again.")
+    return kind(f"PostgreSQL has refused {doing} ({text}); {SAFE}.")

@@ -15,6 +15,7 @@ from psycopg2.sql import Identifier, Literal
 from singerkit_postgres.errors import connection_error
 from singerkit_shell.errors import ConfigurationError, LockHeldError, RetryableError, SingerkitError
 from singerkit_tap.log_contract import Change, Chunk, Cursor, LogGone, LogPage, Position, Snapshot
+from tap_postgres.faults import log_gone
 from tap_postgres.log.changes import Changes, Hooks
 from tap_postgres.log.chunks import ChunkReader, KeyColumn, end_of_log, have_log_written, key_columns
 from tap_postgres.log.libpq import Replication, ReplicationError
@@ -48,6 +49,8 @@ _SESSION = (
 _MESSAGES = 2_000
 _WAIT = 0.2
 _CHECK_SECONDS = 60
+_MOST_CONSUMED = 10_000
+"""Transactions to remember: a run that follows the log has no end of them, and nearly all have been seen."""
 
 Connect = Callable[[Mapping[str, str]], Connection]
 """Opens a connection; with parameters of libpq, those alone, without statements that set up a session."""
@@ -103,9 +106,6 @@ class PostgresLogReader:
 
     @property
     def source(self) -> str:
-        return self._identity()
-
-    def _identity(self) -> str:
         system, database = self._queries.ask(
             "SELECT s.system_identifier, d.oid FROM pg_catalog.pg_control_system() AS s, pg_catalog.pg_database AS d "
             "WHERE d.datname = pg_catalog.current_database()",
@@ -183,6 +183,8 @@ class PostgresLogReader:
     def _note(self, page: LogPage) -> None:
         """Remember which transactions were consumed, until a snapshot has seen them."""
         self._consumed.update(dict.fromkeys({change.transaction for change in page.changes}))
+        if len(self._consumed) > _MOST_CONSUMED:
+            self._is_enough(self._chunks.seen_now())
 
     def _reading(self, lsn: int) -> Changes:
         """Return what decodes the log from a place on: what does so already, if it stands there."""
@@ -261,6 +263,8 @@ class PostgresLogReader:
                 self._publication.check()
             except (LogGone, SingerkitError) as found:
                 return found
+            if gone := log_gone(error.code, error.function):
+                return LogGone(gone)
         return RetryableError(
             f"The replication from PostgreSQL has ended ({text.rstrip('.')}); what was confirmed by the target is safe: run again to continue."
         )

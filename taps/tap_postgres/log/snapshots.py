@@ -1,4 +1,4 @@
-"""Snapshots: which transactions the reading of a table has seen, and which writers have to be waited for."""
+"""Snapshots: which transactions the reading of a table has seen."""
 
 from __future__ import annotations
 

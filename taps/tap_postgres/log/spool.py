@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from singerkit_shell.errors import CannotWriteError
+from singerkit_sql_tap.faults import SAFE
 from tap_postgres.log.pgoutput import RELATION, TYPE
 
 __all__ = ["Spool"]
 
 _HEAD = struct.Struct(">II")
-_SAFE = "what was confirmed by the target is safe"
 _DESCRIBES = (RELATION, TYPE)
 """What is said once in a transaction, and holds for the rest of it, though the subtransaction that said it was rolled back."""
 
@@ -104,7 +104,7 @@ class Spool:
         one.messages, one.bytes = [], 0
         if self._disk is not None and self._on_disk > self._disk:
             raise CannotWriteError(
-                f"Transactions of the source that are still open fill more than the {self._disk} bytes of `log.spool_bytes`; {_SAFE}: "
+                f"Transactions of the source that are still open fill more than the {self._disk} bytes of `log.spool_bytes`; {SAFE}: "
                 "raise it, or have the source commit more often."
             )
 
@@ -112,7 +112,7 @@ class Spool:
         folder = self._folder or tempfile.gettempdir()
         why = "no room is left" if error.errno == errno.ENOSPC else (error.strerror or "it failed")
         return CannotWriteError(
-            f"A large transaction of the source cannot be kept in the folder {Path(folder)} ({why}); {_SAFE}: make room there, or name "
+            f"A large transaction of the source cannot be kept in the folder {Path(folder)} ({why}); {SAFE}: make room there, or name "
             "another folder at `log.spool_folder`."
         )
 

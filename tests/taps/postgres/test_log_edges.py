@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from taps.postgres.conftest import Shop
 
+from singerkit_shell.errors import ConfigurationError
+from tap_postgres.log import changes, reader
 from tap_postgres.log.chunks import ChunkReader
-from tap_postgres.log.libpq import Replication
+from tap_postgres.log.libpq import Replication, ReplicationError
 from tap_postgres.log.publications import Publication
+from tap_postgres.log.reader import PostgresLogReader
 from tap_postgres.log.tables import LoggedTable
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text, w text); INSERT INTO t SELECT n, 'v', 'w' FROM generate_series(1, 40) n"
@@ -133,3 +136,38 @@ def test_the_log_is_written_out_up_to_a_snapshot_before_anything_is_told_of_it(
     monkeypatch.setattr(ChunkReader, "chunk", chunks)
     logged.sync()
     assert written == [(True,)]
+
+
+def test_transactions_that_snapshots_see_are_not_remembered(
+    logged: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that follows the log would remember all of them."""
+    logged.execute(TABLE)
+    first = logged.sync()
+    logged.execute(*[f"INSERT INTO t VALUES ({number})" for number in range(100, 130)])
+    remembered: list[int] = []
+    close = PostgresLogReader.close
+
+    def closes(self: PostgresLogReader) -> None:
+        remembered.append(len(self._consumed))
+        close(self)
+
+    monkeypatch.setattr(changes, "PAGE_CHANGES", 1)
+    monkeypatch.setattr(reader, "_MOST_CONSUMED", 5)
+    monkeypatch.setattr(PostgresLogReader, "close", closes)
+    assert len(logged.sync(first.state).rows()) == 30
+    assert remembered[0] <= 6
+
+
+def test_a_part_of_the_log_that_was_removed_is_no_failure_that_passes(
+    logged: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged.execute(TABLE)
+    first = logged.sync()
+
+    def receive(_self: Replication, _seconds: float, _most: int) -> list[bytes]:
+        raise ReplicationError("requested WAL segment has already been removed", "58P01", "WalSndSegmentOpen")
+
+    monkeypatch.setattr(Replication, "receive", receive)
+    with pytest.raises(ConfigurationError, match=r"no longer reaches back .*a part of it has been removed"):
+        logged.sync(first.state)

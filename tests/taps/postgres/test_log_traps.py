@@ -11,7 +11,8 @@ from typing import Any
 import psycopg2
 import pytest
 from conformance.processes import Running
-from taps.postgres.conftest import Result, Shop
+from taps.postgres.conftest import Shop
+from taps.written import Result
 from waiting import wait_until
 
 from singerkit_shell.errors import SingerkitError
