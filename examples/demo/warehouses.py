@@ -6,15 +6,18 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from piping import DemoError
+
 from singerkit_embedded import server as embedded
 
-__all__ = ["WAREHOUSES", "StillOpen", "Warehouse"]
+__all__ = ["WAREHOUSES", "StillOpen", "Warehouse", "make_anew"]
 
 
 class StillOpen(Exception):
@@ -42,36 +45,47 @@ class Warehouse(Protocol):
         """The command with which one looks at the data."""
 
 
+def make_anew(folder: Path, warehouse: Warehouse) -> None:
+    """Empty ``folder``, and whatever the last demo has left beside it."""
+    folders = [folder, *warehouse.release()]
+    try:
+        for old in folders:
+            shutil.rmtree(old, ignore_errors=not old.exists())
+        folder.mkdir(mode=0o755)
+    except OSError as error:
+        raise DemoError(f"{folder} cannot be made anew ({error.strerror}); remove it yourself.") from None
+
+
 class Postgres:
     """A server of the demo's own, in `.demo/postgres` where it may."""
 
     program, config = "target-postgres", "target.json"
 
     def __init__(self, folder: Path, project: Path) -> None:
-        self._folder = folder / "postgres"
-        if not embedded.is_open_to_server(self._folder):
+        self.folder = folder / "postgres"
+        if not embedded.is_open_to_server(self.folder):
             # We are root below a private folder, where PostgreSQL may not go (it is not root).
             named = hashlib.sha256(os.fsencode(project)).hexdigest()[:10]
-            self._folder = embedded.MACHINE_FOLDER / f"demo-{named}"
+            self.folder = embedded.MACHINE_FOLDER / f"{folder.name.strip('.')}-{named}"
         self._uri = ""
 
     def release(self) -> Sequence[Path]:
-        if (self._folder / "data").exists():
-            command = [sys.executable, "-m", "singerkit_embedded", "--folder", self._folder, "stop"]
+        if (self.folder / "data").exists():
+            command = [sys.executable, "-m", "singerkit_embedded", "--folder", self.folder, "stop"]
             if subprocess.run(command).returncode != 0:
                 raise StillOpen(
                     "the data of the last demo is still open, for instance in psql; close that first."
                 )
-        return [self._folder]
+        return [self.folder]
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        with embedded.start(self._folder) as server:
+        with embedded.start(self.folder) as server:
             self._uri = server.uri
             yield
 
     def environment(self) -> Mapping[str, str]:
-        return {embedded.FOLDER_VARIABLE: str(self._folder)}
+        return {embedded.FOLDER_VARIABLE: str(self.folder)}
 
     def count_rows(self, tables: Iterable[str]) -> dict[str, int]:
         import psycopg2
@@ -87,7 +101,7 @@ class Postgres:
 
     def look(self) -> Sequence[str | Path]:
         python = _near(Path(sys.executable))
-        return [python, "-m", "singerkit_embedded", "--folder", _near(self._folder), "psql"]
+        return [python, "-m", "singerkit_embedded", "--folder", _near(self.folder), "psql"]
 
 
 class DuckDB:

@@ -394,3 +394,28 @@ def test_make_demo_refuses_a_target_that_it_does_not_know(copied_project: Path) 
         "make demo: Expected a TARGET out of postgres, duckdb, got `oracle`; nothing was made.\n",
     )
     assert not (copied_project / ".demo").exists()
+
+
+def test_make_demo_log_follows_a_shop_that_changes_and_ends_with_the_same_rows(copied_project: Path) -> None:
+    command = [sys.executable, str(copied_project / "examples" / "demo" / "following.py")]
+    done = subprocess.run(
+        [*command, "--seconds", "3", "--orders", "2000"],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        cwd=copied_project,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = {
+        words[0]: [int(word.replace(",", "")) for word in words[1:]]
+        for words in map(str.split, done.stdout.splitlines())
+        if words and words[0] in ("customers", "products", "orders", "items")
+    }
+    assert len(figures) == 4
+    for at_first, inserted, _, deleted, held in figures.values():
+        assert at_first + inserted - deleted == held
+    assert all(kind > 0 for kind in figures["orders"]), "the shop changed while it was followed"
+    look = shlex.split(done.stdout.strip().splitlines()[-1])
+    shown = subprocess.run(look, capture_output=True, text=True, cwd=copied_project)
+    assert "shipped" in shown.stdout, shown.stderr
+    assert processes_of(copied_project) == []
