@@ -1,14 +1,14 @@
-"""What a command line may not hold: an argument without a text, which is a variable of the shell that is not set."""
+"""Command lines: no argument without a text, which is a variable of the shell that is not set; and the command among the options."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import click
 
 from singerkit_shell.errors import UsageError
 
-__all__ = ["Command", "Commands", "see_none_empty"]
+__all__ = ["Command", "Commands", "command_first", "see_none_empty"]
 
 
 def see_none_empty(command: click.Command, ctx: click.Context, arguments: Iterable[str]) -> None:
@@ -45,3 +45,20 @@ class Commands(click.Group):
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+
+def command_first(
+    arguments: Sequence[str], commands: Mapping[str, Collection[str]], valued: Collection[str]
+) -> list[str] | None:
+    """Return a command line with the command that it names in front, and its verb; None: it names none.
+
+    Meltano puts the options of a plugin before what it is asked to run: `tap --config FILE slot list`. ``commands``: the verbs of each;
+    ``valued``: options that take a value.
+    """
+    place = 0
+    while place < len(arguments) and arguments[place].startswith("-"):
+        place += 2 if arguments[place] in valued else 1
+    if place >= len(arguments) or arguments[place] not in commands:
+        return None
+    words = 2 if place + 1 < len(arguments) and arguments[place + 1] in commands[arguments[place]] else 1
+    return [*arguments[place : place + words], *arguments[:place], *arguments[place + words :]]

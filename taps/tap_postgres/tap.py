@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
+from singerkit_shell.arguments import command_first
+from singerkit_shell.command import ShellCommand
 from singerkit_sql_tap.config import StreamSettings
 from singerkit_sql_tap.contract import Database
 from singerkit_sql_tap.streams import ReadingOptions, TableStream
@@ -79,8 +82,26 @@ class TapPostgres(SqlTap):
         show(self)
 
     @classmethod
+    def get_singer_command(cls) -> ShellCommand:
+        command = super().get_singer_command()
+        command.epilog = "tap-postgres slot [list|create|drop]: replication slot and publication of a pipeline; see each with --help."
+        return command
+
+    @classmethod
     def deliveries(cls, config: Mapping[str, Any]) -> list[Delivery]:
         return [*super().deliveries(config), log_delivery()]
 
 
-main = TapPostgres.cli_main
+_COMMANDS = {"slot": ("list", "create", "drop")}
+_VALUED = ("-c", "--config", "-p", "--catalog", "--properties", "-s", "--state")
+
+
+def main() -> NoReturn:
+    """Run tap-postgres: `slot`, where the command line names it, else the tap, as Singer has it."""
+    arguments = command_first(sys.argv[1:], _COMMANDS, _VALUED)
+    if arguments is not None:
+        # Imported here: a run does not need it.
+        from tap_postgres.slot import command
+
+        command.main(arguments, TapPostgres)
+    TapPostgres.cli_main()

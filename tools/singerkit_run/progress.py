@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from singerkit_shell.words import bytes_in_words
+
 __all__ = ["ERASED", "Progress"]
 
 ERASED = "\r\x1b[K"
 """Back to the beginning of the line, and what stands there is gone."""
 _EVERY_SECONDS = 1.0
-_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 @dataclass
@@ -74,12 +75,5 @@ def _shown(name: str, pipe: _Pipe, now: float) -> str:
     if written is None:
         return words
     (then, so_far), pipe.before = pipe.before, (now, written)
-    speed = f", {_size((written - so_far) / (now - then))}/s" if then and now > then else ""
-    return f"{words} ({_size(written)}{speed})"
-
-
-def _size(count: float) -> str:
-    for unit, name in _UNITS:
-        if count >= unit:
-            return f"{count / unit:.1f} {name}"
-    return f"{count:.0f} bytes"
+    speed = f", {bytes_in_words((written - so_far) / (now - then))}/s" if then and now > then else ""
+    return f"{words} ({bytes_in_words(written)}{speed})"

@@ -13,7 +13,7 @@ from singerkit_tap.log_contract import LogGone
 from tap_postgres.log.queries import Queries
 from tap_postgres.log.tables import LoggedTable
 
-__all__ = ["Publication"]
+__all__ = ["Publication", "Told"]
 
 _COLUMNS_SINCE = 150_000
 _GENERATED = 180_000
@@ -29,7 +29,7 @@ _IDENTITY = """
             WHERE a.attrelid = c.oid AND a.attgenerated <> '' AND a.attnum > 0 AND NOT a.attisdropped), c.relpersistence
     FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = %s::pg_catalog.regclass"""
 
-_Told: TypeAlias = Mapping[tuple[str, str], tuple[Sequence[str] | None, bool]]
+Told: TypeAlias = Mapping[tuple[str, str], tuple[Sequence[str] | None, bool]]
 """By schema and table the columns that are told of (None: all), and whether some rows are left out."""
 
 
@@ -52,17 +52,21 @@ class Publication:
             LogGone: it has not.
             ConfigurationError: it cannot tell of them exactly.
         """
-        for table in self.tables:
-            self._check_identity(table)
-        is_new = not self._is_there()
+        self.check_identities()
+        is_new = not self.is_there()
         if is_new:
             if started:
                 raise LogGone(f"the publication `{self.name}` was dropped")
             self._make()
         else:
-            self._add([table for table in self._missing(self._told()) if self._is_new(table, started)])
+            self._add([table for table in self.missing(self.told()) if self._is_new(table, started)])
         self.check()
         return is_new
+
+    def check_identities(self) -> None:
+        """See to it that the log names each row that is changed or deleted: else PostgreSQL refuses the changes themselves."""
+        for table in self.tables:
+            self._check_identity(table)
 
     def check(self) -> None:
         """Hold the publication against what is needed of it; called again while the log is read.
@@ -84,8 +88,8 @@ class Publication:
                 f"The publication `{self.name}` tells of the parts of partitioned tables by their own names; nothing was read: "
                 f"{self._way('SET (publish_via_partition_root = true)')}."
             )
-        told = self._told()
-        missing = self._missing(told)
+        told = self.told()
+        missing = self.missing(told)
         if missing:
             raise LogGone(
                 f"the publication `{self.name}` does not have table `{missing[0].schema}.{missing[0].name}`"
@@ -94,10 +98,10 @@ class Publication:
 
     _ALL = "'insert, update, delete, truncate')"
 
-    def _missing(self, told: _Told) -> list[LoggedTable]:
+    def missing(self, told: Told) -> list[LoggedTable]:
         return [table for table in self.tables if (table.schema, table.name) not in told]
 
-    def _is_there(self) -> bool:
+    def is_there(self) -> bool:
         return bool(self.queries.ask(_FIND, [self.name], doing="looking for the publication"))
 
     def _is_new(self, table: LoggedTable, started: Collection[str]) -> bool:
@@ -112,9 +116,10 @@ class Publication:
             raise ConfigurationError(
                 f"There is no publication `{self.name}`; nothing was read: {self._to_make()}"
             )
-        self.queries.ask(self._to_make_sql(), doing=f"making the publication `{self.name}`")
+        self.queries.ask(self.making(), doing=f"making the publication `{self.name}`")
 
-    def _to_make_sql(self) -> Composable:
+    def making(self) -> Composable:
+        """Return the statement that makes it."""
         options = "publish_via_partition_root = true"
         if self.queries.version >= _GENERATED:
             options += ", publish_generated_columns = stored"
@@ -123,18 +128,20 @@ class Publication:
         )
 
     def _to_make(self) -> str:
-        return self._to_make_sql().as_string(self.queries.opened())
+        return self.making().as_string(self.queries.opened())
 
     def _add(self, tables: Sequence[LoggedTable]) -> None:
         if not tables:
             return
-        statement = SQL("ALTER PUBLICATION {} ADD TABLE {}").format(
-            Identifier(self.name), self._names(tables)
-        )
+        statement = self.adding(tables)
         if not self.makes:
             text = statement.as_string(self.queries.opened())
             raise ConfigurationError(f"The publication `{self.name}` lacks tables; nothing was read: {text}")
         self.queries.ask(statement, doing=f"adding tables to the publication `{self.name}`")
+
+    def adding(self, tables: Sequence[LoggedTable]) -> Composable:
+        """Return the statement that has it tell of more tables."""
+        return SQL("ALTER PUBLICATION {} ADD TABLE {}").format(Identifier(self.name), self._names(tables))
 
     def _names(self, tables: Sequence[LoggedTable]) -> Composable:
         return SQL(", ").join(Identifier(table.schema, table.name) for table in tables)
@@ -143,7 +150,7 @@ class Publication:
         name = Identifier(self.name).as_string(self.queries.opened())
         return f"ALTER PUBLICATION {name} {what}{more}"
 
-    def _told(self) -> _Told:
+    def told(self) -> Told:
         """Return the tables that the log tells of, with what the publication says of their columns and rows."""
         since = self.queries.version >= _COLUMNS_SINCE
         rows = self.queries.ask(
@@ -153,7 +160,7 @@ class Publication:
         )
         return {(schema, name): (columns, is_filtered) for schema, name, columns, is_filtered in rows}
 
-    def _check_columns(self, told: _Told) -> None:
+    def _check_columns(self, told: Told) -> None:
         """See to it that the publication leaves no column and no row out."""
         for table in self.tables:
             columns, is_filtered = told[table.schema, table.name]
@@ -172,7 +179,6 @@ class Publication:
                 )
 
     def _check_identity(self, table: LoggedTable) -> None:
-        """See to it that the log names each row that is changed or deleted: else PostgreSQL refuses the changes themselves."""
         name = Identifier(table.schema, table.name).as_string(self.queries.opened())
         found = self.queries.ask(_IDENTITY, [name], doing=f"looking at table `{table.schema}.{table.name}`")
         _schema, _name, kind, identity, key, generated, persistence = found[0]

@@ -24,7 +24,7 @@ from tap_postgres.streams import PostgresStream
 from tap_postgres.types import PgType, Types
 from tap_postgres.unusual import UnusualValues, setting_of
 
-__all__ = ["log_reader"]
+__all__ = ["log_reader", "logged", "started"]
 
 _MONEY_DIGITS = "SELECT pg_catalog.scale('1'::pg_catalog.money::pg_catalog.numeric)"
 """`lc_monetary` of the database says where the point of its amounts stands."""
@@ -49,19 +49,21 @@ def log_reader(tap: SqlTap, streams: Sequence[BlockStream]) -> PostgresLogReader
         return UnusualValues(stream, settings, tap.config, keys=keys[stream])
 
     return PostgresLogReader(
-        [_logged(stream) for stream in chosen],
+        [logged(stream) for stream in chosen],
         connect,
         types,
         PostgresLogSettings.of(tap.config, tap.pipeline),
         {stream.name: stream.table.column_names for stream in chosen},
-        [
-            name
-            for name, part in tap.start_state.get("bookmarks", {}).items()
-            if Progress.of(part) is not None
-        ],
+        started(tap),
         Renewal(tap, chosen, types),
         unusual,
     )
+
+
+def started(tap: SqlTap) -> list[str]:
+    """Return the streams that the state says were read from the log before."""
+    bookmarks = tap.start_state.get("bookmarks", {})
+    return [name for name, part in bookmarks.items() if Progress.of(part) is not None]
 
 
 def _types(tap: SqlTap, database: PostgresDatabase) -> Types:
@@ -83,7 +85,8 @@ def _asked(database: PostgresDatabase) -> tuple[Mapping[int, PgType], int]:
         return found_types(lambda statement: queries.ask(statement, doing=doing)), int(digits)
 
 
-def _logged(stream: PostgresStream) -> LoggedTable:
+def logged(stream: PostgresStream) -> LoggedTable:
+    """Return the table of a stream as the log is asked for it."""
     table = cast(Relation, stream.table)
     columns = {name: cast(PgColumn, table.column(name)).type_oid for name in stream.selected_columns}
     key, is_partitioned = tuple(stream.primary_keys), table.kind == PARTITIONED

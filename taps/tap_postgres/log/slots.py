@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from psycopg2.sql import SQL, Composable, Literal
+
 from singerkit_shell.errors import ConfigurationError, LockHeldError
 from singerkit_tap.log_contract import LogGone
 from tap_postgres.log.queries import Queries
 from tap_postgres.log.wal import lsn_number
 
-__all__ = ["PLUGIN", "Slot", "create_slot", "find_slot"]
+__all__ = ["PLUGIN", "Slot", "check_is_free", "create_slot", "find_slot", "making"]
 
 PLUGIN = "pgoutput"
 _FAILOVER = 170_000
@@ -60,7 +62,6 @@ def create_slot(queries: Queries, name: str) -> int:
 
     The server waits for the transactions that are open, since it can tell of no changes that were made before.
     """
-    extra = ", false, false, true" if queries.version >= _FAILOVER else ""
     if (
         queries.ask("SELECT pg_catalog.current_setting('wal_level')", doing="asking for a setting")[0][0]
         != "logical"
@@ -69,12 +70,16 @@ def create_slot(queries: Queries, name: str) -> int:
             "The server does not write a log that changes can be read from (`wal_level` is not `logical`); nothing was read: set it "
             "(ALTER SYSTEM SET wal_level = 'logical') and restart the server, or choose another `replication-method` in the catalog."
         )
-    made = queries.ask(
-        f"SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot(%s, '{PLUGIN}'{extra})",
-        [name],
-        doing=f"making the replication slot `{name}`",
-    )
+    made = queries.ask(making(name, queries.version), doing=f"making the replication slot `{name}`")
     return lsn_number(made[0][0])
+
+
+def making(name: str, version: int) -> Composable:
+    """Return the statement that makes a slot, on a server of a version like 150018."""
+    extra = SQL(", false, false, true" if version >= _FAILOVER else "")
+    return SQL("SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot({}, {}{})").format(
+        Literal(name), Literal(PLUGIN), extra
+    )
 
 
 def check_is_free(slot: Slot) -> None:

@@ -1,0 +1,1 @@
+"""`tap-postgres slot`: replication slot and publication by hand, each command a module."""
