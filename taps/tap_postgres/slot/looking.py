@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from singerkit_sql_tap.tap import SqlTap
 from singerkit_tap.stream import BlockStream
 from tap_postgres.database import PostgresDatabase
 from tap_postgres.log.publications import Publication
@@ -13,7 +14,6 @@ from tap_postgres.log.queries import Queries
 from tap_postgres.log.serving import logged
 from tap_postgres.log.settings import PostgresLogSettings
 from tap_postgres.streams import PostgresStream
-from tap_postgres.tap import TapPostgres
 
 __all__ = ["Site", "SlotSeen", "seen_slots"]
 
@@ -61,7 +61,7 @@ def seen_slots(queries: Queries) -> list[SlotSeen]:
 class Site:
     """What the commands work on: the names of a config, its tables that are read from the log, and the server. Use as a context manager."""
 
-    def __init__(self, tap: TapPostgres) -> None:
+    def __init__(self, tap: SqlTap) -> None:
         self.tap = tap
         self.settings = PostgresLogSettings.of(tap.config, tap.pipeline)
         self.database = cast(PostgresDatabase, tap.database)
