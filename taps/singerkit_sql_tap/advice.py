@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from singerkit_sql_tap.config import KEY_FORMATS
 from singerkit_tap.advice import Advice
 
 __all__ = ["ADVICE"]
@@ -12,6 +11,6 @@ ADVICE = Advice(
     fewer_again="give the stream another replication key, of which fewer rows have one value",
     local_times="give the stream a `lookback` of the hour that comes twice, `3600` (and `primary_keys`, if it has none), or a key that holds UTC",
     leaves_out="the selection or the table does not have {it}",
-    key_formats=KEY_FORMATS,
+    key_formats=(),  # of texts, which a database compares as such
     places={"where": "the config names another database"},
 )

@@ -24,6 +24,8 @@ __all__ = ["SqlDatabase"]
 
 _T = TypeVar("_T")
 _BATCH_ROWS = 1_000
+_MOST_LOOKS = 10
+"""More than there are types: of so many, two or more are texts, which have no order then."""
 
 
 class Connection(Protocol):
@@ -182,14 +184,18 @@ class SqlDatabase(ABC, Generic[_C]):
 
     # Replication keys and times of keys
 
+    def as_text(self, column: str) -> str:
+        """Return a column of ``t`` as it is looked at where it holds text."""
+        return self.column(column)
+
     def spellings(self, table: Table, column: str) -> Collection[Spelling]:
         texts = Condition(f"{self.type_of(table.column(column))} = 'text'")
-        return self.look(table, spelling_columns(self.column(column)), [texts], distinct=True)
+        return self.look(table, spelling_columns(self.as_text(column)), [texts], distinct=True)
 
     def key_order(self, table: Table, column: str, told: str | None) -> KeyOrder:
         """Look at how all values of the key are written."""
-        looked = look_columns(self.column(column), self.type_of(table.column(column)))
-        looks = self.look(table, looked, distinct=True)
+        looked = look_columns(self.as_text(column), self.type_of(table.column(column)))
+        looks = self.look(table, looked, limit=_MOST_LOOKS, distinct=True)
         problem = look_problem(looks, told, is_utf8=self.is_utf8())
         if problem is not None:
             raise ConfigurationError(

@@ -40,7 +40,10 @@ def look_problem(looks: Sequence[tuple[Any, ...]], told: str | None, *, is_utf8:
     if told is not None:
         return f"holds text, and `replication_key_format` says `{told}`, of numbers"
     if len([look for look in looks if look[0] == "text"]) > 1:
-        return "holds texts that are written in more than one way (blank or `T`, offset, digits), which the database compares as text"
+        return (
+            "holds texts that are written in more than one way (blank or `T`, offset, digits), which the database compares as text; if they "
+            'grow as texts do, say `"replication_key_format": "text"`'
+        )
     return None
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from singerkit_sql_tap.queries import quoted
 from singerkit_sql_tap.tables import Column, Table
-from tap_postgres.types import ORDERED, Kind, PgType, Types
+from tap_postgres.types import MOMENTS, ORDERED, Kind, PgType, Types
 
 __all__ = ["PARTITIONED", "TABLE", "PgColumn", "Relation", "found_types", "read_relations"]
 
@@ -50,6 +50,7 @@ _ATTRIBUTES = """
 
 TABLE, PARTITIONED, _VIEWS = "r", "p", ("v", "m")
 _DESCENDS = 1
+_NUMBERS = (Kind.INTEGER, Kind.NUMBER, Kind.DOUBLE)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,10 @@ class PgColumn(Column):
     is_by_code_point: bool = False
     """Whether its texts compare as those of the engine do."""
 
+    @property
+    def is_time(self) -> bool:
+        return self.kind in MOMENTS
+
 
 @dataclass(frozen=True)
 class Relation(Table):
@@ -75,6 +80,13 @@ class Relation(Table):
     kind: str = "r"
     estimate: int | None = None
     """Rows, as the statistics of the server have it; None: it has none."""
+
+    @property
+    def replication_keys(self) -> tuple[str, ...]:
+        """Numbers by which an index gives rows, and points in time: what has an order without a word of the config."""
+        with_index = [cast(PgColumn, self.column(name)) for name in self.indexed]
+        numbers = {column.name for column in with_index if column.kind in _NUMBERS}
+        return tuple(column.name for column in self.columns if column.is_time or column.name in numbers)
 
 
 def read_relations(ask: Ask, *, local_is_utc: bool, admits_text: bool) -> list[Relation]:

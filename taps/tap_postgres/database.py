@@ -101,8 +101,13 @@ class PostgresDatabase(SqlDatabase[Connection]):
     def compared(self, table: Table, name: str) -> str:
         return keys.compared(self.column(name), cast(PgColumn, table.column(name)))
 
-    def key_order(self, table: Table, column: str, told: str | None) -> KeyOrder:  # noqa: ARG002  declared types tell
-        return keys.order_of(table.name, cast(PgColumn, table.column(column)))
+    def key_order(self, table: Table, column: str, told: str | None) -> KeyOrder:
+        """Return how a key compares: as its type says, or, of text, as all its values are written."""
+        of_type = keys.order_of(table.name, cast(PgColumn, table.column(column)), told)
+        return of_type or super().key_order(table, column, told)
+
+    def as_text(self, column: str) -> str:
+        return f"{self.column(column)}::pg_catalog.text"
 
     def below_open(self, table: Table, key: str, where: Sequence[Condition]) -> list[Condition]:
         return self._late.conditions(table, key, self.compared(table, key), self.source(table), where)
@@ -170,7 +175,7 @@ class PostgresDatabase(SqlDatabase[Connection]):
     # What databases are asked whose types, or whose numbers of rows, are no promise
 
     def type_of(self, column: Column) -> str:
-        raise NotImplementedError
+        return f"CASE WHEN {self.column(column.name)} IS NULL THEN 'null' ELSE 'text' END"
 
     def is_utf8(self) -> bool:
         return True

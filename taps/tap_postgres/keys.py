@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +20,11 @@ __all__ = ["InUtc", "compared", "give_texts", "order_of"]
 _TEXTS = (17, 114, 1082, 1083, 1186, 1266, 3802)
 """bytea, json, date, time, interval, timetz, jsonb: psycopg2 would make objects of them that say less."""
 _MOMENTS = (1114, 1184)
+_AS_NUMBERS: Mapping[Kind, str] = {
+    Kind.REAL: "{}::pg_catalog.text::pg_catalog.float8",
+    Kind.MONEY: "{}::pg_catalog.numeric",
+}
+"""Kinds that compare with no number, or not as their digits say, and what makes the number of one that is sent."""
 _UNORDERED = (Kind.ARRAY, Kind.BOOLEAN, Kind.BYTES, Kind.COMPOSITE, Kind.HSTORE, Kind.JSON)
 
 
@@ -39,6 +45,8 @@ def compared(column: str, of: PgColumn) -> str:
     """Return how a column is compared and sorted, so that the order is that of `singerkit_state.order`."""
     if of.kind in ORDERED:
         return column
+    if of.kind in _AS_NUMBERS:
+        return _AS_NUMBERS[of.kind].format(column)
     if of.kind is Kind.TEXT and of.is_by_code_point:
         return column
     return (
@@ -60,8 +68,8 @@ class InUtc:
         return value if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None).isoformat()
 
 
-def order_of(stream: str, column: PgColumn) -> KeyOrder:
-    """Return how a replication key compares.
+def order_of(stream: str, column: PgColumn, told: str | None) -> KeyOrder | None:
+    """Return how a replication key compares; None: it is text, of which what stands there tells; ``told``: what the config says of it.
 
     Raises:
         ConfigurationError: its values have no order.
@@ -71,4 +79,6 @@ def order_of(stream: str, column: PgColumn) -> KeyOrder:
             f"The replication key `{column.name}` of stream `{stream}` is of type {column.sql_type}, whose values have no order that a "
             "bookmark could follow; no row was read. Choose another key, or read the stream as a whole."
         )
-    return InUtc() if column.kind is Kind.LOCAL else AsStored()
+    if column.kind is Kind.LOCAL:
+        return InUtc()
+    return AsStored() if told == "text" or column.kind in (*ORDERED, *_AS_NUMBERS) else None

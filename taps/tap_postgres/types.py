@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-__all__ = ["ORDERED", "Kind", "PgType", "Types"]
+__all__ = ["MAY_BE_INFINITE", "MOMENTS", "ORDERED", "Kind", "PgType", "Types"]
 
 
 class Kind(Enum):
@@ -18,6 +18,8 @@ class Kind(Enum):
 
     INTEGER = "integer"
     NUMBER = "number"
+    REAL = "real"
+    """Of single precision: beside a number, or one of double precision, it is not what its digits say (0.8 is more than 0.8)."""
     DOUBLE = "double"
     MONEY = "money"
     BOOLEAN = "boolean"
@@ -40,19 +42,25 @@ ORDERED = (
     Kind.INTEGER,
     Kind.NUMBER,
     Kind.DOUBLE,
-    Kind.MONEY,
     Kind.DATE,
     Kind.INSTANT,
     Kind.LOCAL,
     Kind.TIME,
     Kind.UUID,
 )
-"""Kinds whose values have one order, that of `singerkit_state.order`, whatever collation there is."""
+"""Kinds whose values have one order, that of `singerkit_state.order`, whatever collation there is, and compare with values that are given."""
+
+MOMENTS = (Kind.DATE, Kind.INSTANT, Kind.LOCAL)
+"""Kinds of points in time."""
+
+MAY_BE_INFINITE = (Kind.NUMBER, Kind.REAL, Kind.DOUBLE)
+"""Kinds of numbers that have NaN and infinite ones."""
 
 _BUILT_IN: Mapping[str, Kind] = {
     **dict.fromkeys(("int2", "int4", "int8"), Kind.INTEGER),
     "numeric": Kind.NUMBER,
-    **dict.fromkeys(("float4", "float8"), Kind.DOUBLE),
+    "float4": Kind.REAL,
+    "float8": Kind.DOUBLE,
     "money": Kind.MONEY,
     "bool": Kind.BOOLEAN,
     "date": Kind.DATE,
@@ -144,7 +152,7 @@ class Types:
                 "type": ["null", "object"],
                 "properties": {name: self._inside(of) for name, of in attributes},
             }
-        if kind in (Kind.NUMBER, Kind.DOUBLE) and self._admits_text:
+        if kind in MAY_BE_INFINITE and self._admits_text:
             return {"type": ["null", "number", "string"]}
         if kind is Kind.LOCAL and not self._local_is_utc:
             return {"type": ["null", "string"]}
@@ -155,7 +163,7 @@ class Types:
         kind = self.kind(oid)
         if kind in (Kind.ARRAY, Kind.COMPOSITE):
             return self.schema(oid)
-        if kind in (Kind.NUMBER, Kind.DOUBLE):
+        if kind in MAY_BE_INFINITE:
             return {"type": ["null", "number", "string"]}  # NaN and infinite ones are text
         if kind in (Kind.BYTES, Kind.MONEY):
             return {"type": ["null", "string"]}
@@ -177,7 +185,7 @@ def _schema(kind: Kind) -> dict[str, Any]:
 _SCHEMAS: Mapping[Kind, tuple[Sequence[str], Mapping[str, Any]]] = {
     Kind.INTEGER: (("integer",), {}),
     Kind.NUMBER: (("number",), {}),
-    Kind.DOUBLE: (("number",), {"format": "double"}),
+    **dict.fromkeys((Kind.REAL, Kind.DOUBLE), (("number",), {"format": "double"})),
     Kind.MONEY: (("number",), {}),
     Kind.BOOLEAN: (("boolean",), {}),
     Kind.DATE: (("string",), {"format": "date"}),

@@ -12,7 +12,7 @@ import msgspec
 from singerkit_shell.errors import BadDataError
 from singerkit_sql_tap.tables import Table
 from tap_postgres.catalog import PgColumn
-from tap_postgres.types import Kind
+from tap_postgres.types import MAY_BE_INFINITE, Kind
 
 __all__ = ["UnusualValues", "setting_of", "settings_of"]
 
@@ -134,7 +134,7 @@ _WORDS = {
 
 def setting_of(kind: Kind, schema: Mapping[str, Any]) -> str | None:
     """Return the setting that says what becomes of such a value of a column; None: it has none."""
-    if kind in (Kind.NUMBER, Kind.DOUBLE):
+    if kind in MAY_BE_INFINITE:
         return "infinity"
     return "unusual_times" if kind in _TYPES and "format" in schema else None
 

@@ -172,6 +172,7 @@ def _unquoted(found: re.Match[bytes]) -> bytes:
 _MAKERS: Mapping[Kind, Make] = {
     Kind.INTEGER: as_it_is,
     Kind.NUMBER: _number,
+    Kind.REAL: _number,
     Kind.DOUBLE: _number,
     Kind.BOOLEAN: _boolean,
     Kind.DATE: _plain,

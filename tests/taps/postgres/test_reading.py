@@ -47,6 +47,8 @@ def test_a_load_that_was_cut_off_goes_on_behind_the_last_chunk(shop, small_chunk
         ("a uuid PRIMARY KEY", "md5(i::text)::uuid"),
         ("a bytea PRIMARY KEY", "decode(md5(i::text), 'hex')"),
         ("a float8 PRIMARY KEY", "i / 7.0::float8"),
+        ("a real PRIMARY KEY", "(92 - i) / 10.0"),  # 9.1 is more than 9.1
+        ("a money PRIMARY KEY", "i / 100.0::numeric"),
         ("a text, PRIMARY KEY (a)", "chr(64 + i)"),
         ("a int", "i"),
     ],
@@ -97,6 +99,57 @@ def test_a_start_date_with_an_offset_is_that_moment(shop, kind):
     shop.by("at")
     found = shop.sync(start_date="2024-01-01T00:00:00+05:00").column("id")
     assert sorted(found) == ([1, 2, 3] if kind == "date" else [2, 3])
+
+
+@pytest.mark.parametrize("kind", ["real", "double precision", "money", "numeric(9, 2)"])
+def test_numbers_of_any_kind_are_followed_to_the_last_row(shop, kind):
+    """As a number, a `real` of 0.8 is more than 0.8, one of 0.7 less; money compares with no number."""
+    shop.execute(f"CREATE TABLE t (id int PRIMARY KEY, n {kind})", "INSERT INTO t VALUES (1, 0.7), (2, 0.8)")
+    shop.by("n")
+    first = shop.sync()
+    assert sorted(first.column("id")) == [1, 2]
+    shop.execute("INSERT INTO t VALUES (3, 0.8), (4, 10.7), (5, 0.7)")
+    second = shop.sync(first.state)
+    assert sorted(second.column("id")) == [3, 4]
+    shop.execute("INSERT INTO t VALUES (6, 10.7)")
+    assert shop.sync(second.state).column("id") == [6]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "told", "problem"),
+    [
+        ("text", ["9", "10"], {"replication_key_format": "number"}, "holds text, and .* says `number`"),
+        ("oid", ["9", "10"], {"replication_key_format": "number"}, "holds text, and .* says `number`"),
+        ("text", ["1700000009", "1700000010"], {"replication_key_format": "epoch"}, "says `epoch`"),
+        ("text", ["2024-01-01T00:00:00+02:00", "2024-01-01T00:00:00Z"], {}, "in more than one way"),
+        ("inet", ["10.0.0.1", "9.0.0.123"], {}, '"replication_key_format": "text"'),
+        (
+            "uuid",
+            ["018f0000-0000-7000-8000-000000000000"],
+            {},
+            "text like .* compares as text, by code point",
+        ),
+    ],
+)
+def test_texts_are_followed_as_texts_or_not_at_all(shop, kind, values, told, problem):
+    """The server compares them as texts: rows of 10 would be passed by behind one of 9."""
+    shop.execute(f"CREATE TABLE t (id serial PRIMARY KEY, k {kind})")
+    shop.execute(*(f"INSERT INTO t (k) VALUES ('{value}')" for value in values))
+    shop.by("k", **told)
+    with pytest.raises(ConfigurationError, match=problem):
+        shop.sync()
+    assert not shop.result().rows()
+    shop.by("k", replication_key_format="text")
+    assert len(shop.sync().rows()) == len(values)
+
+
+def test_texts_that_are_times_of_one_look_are_followed_as_times(shop):
+    shop.execute("CREATE TABLE t (id int PRIMARY KEY, k varchar(30))")
+    shop.execute("INSERT INTO t VALUES (1, '2024-01-01T00:00:00Z'), (2, '2024-02-01T00:00:00Z')")
+    shop.by("k")
+    first = shop.sync(start_date="2024-01-02T00:00:00+02:00")
+    shop.execute("INSERT INTO t VALUES (3, '2024-02-01T00:00:00Z'), (4, '2024-03-01T00:00:00Z')")
+    assert (first.column("id"), shop.sync(first.state).column("id")) == ([2], [3, 4])
 
 
 def test_a_key_without_an_order_is_refused(shop):
