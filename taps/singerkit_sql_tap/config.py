@@ -18,6 +18,7 @@ __all__ = [
     "check_stream_settings",
     "idle_key_settings",
     "local_is_utc",
+    "several_keys",
     "stream_settings",
 ]
 
@@ -126,6 +127,21 @@ class StreamSettings:
 def local_is_utc(config: Mapping[str, Any]) -> bool:
     """Tell whether times without an offset are declared as points in time, of UTC."""
     return bool(config.get("local_times") == "utc")
+
+
+def several_keys(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong where the config names several columns as one replication key (docs/decisions/0077-one-replication-key.md)."""
+    streams = config.get("streams")
+    for number, entry in enumerate(streams if isinstance(streams, list) else ()):
+        if not isinstance(entry, Mapping):
+            continue
+        for setting in ("replication_key", "replication_keys"):
+            if isinstance(entry.get(setting), list):
+                yield (
+                    f"Expected one column at `streams[{number}].replication_key`, got a list at `streams[{number}].{setting}`: rows with one value "
+                    "of it are told apart without a second column; where no single column grows with each change, name one that the database "
+                    "generates of several, or one of a view"
+                )
 
 
 def stream_settings(table: Table, config: Mapping[str, Any]) -> StreamSettings:

@@ -16,6 +16,7 @@ from singerkit_sql_tap.config import (
     check_stream_settings,
     idle_key_settings,
     local_is_utc,
+    several_keys,
     stream_settings,
 )
 from singerkit_sql_tap.contract import Database
@@ -38,9 +39,12 @@ class SqlTap(SingerkitTap):
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         redactor.add_from_config(self._config)
+        several = [*several_keys(self._config)]
+        if several and raise_errors:
+            raise ConfigurationError(ended(f"The config{config_place()} is not valid: {'; '.join(several)}"))
         made = taken_over(self._config, self.others, self.config_jsonschema)
         if made is None:
-            return super()._validate_config(raise_errors=raise_errors)
+            return several or super()._validate_config(raise_errors=raise_errors)
         self._config = made.config
         problems = made.problems or super()._validate_config(raise_errors=raise_errors)
         if made.problems and raise_errors:

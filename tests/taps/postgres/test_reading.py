@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
+from taps.written import root
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_tap import rawchunks
@@ -181,3 +185,61 @@ def test_rows_of_a_table_that_inherits_are_those_of_its_own_stream(shop):
     shop.execute("INSERT INTO p VALUES (1), (2)", "INSERT INTO c VALUES (1, 7), (3, 7)")
     found = shop.sync()
     assert (found.column("id", "public-p"), found.column("id", "public-c")) == ([1, 2], [1, 3])
+
+
+@pytest.mark.parametrize("setting", ["replication_key", "replication_keys"])
+def test_several_columns_are_no_replication_key(shop, setting):
+    said = {"streams": [{"name": "*", setting: ["at", "id"]}]}
+    with pytest.raises(
+        ConfigurationError, match=rf"got a list at `streams\[0\].{setting}`: .* that the database generates"
+    ):
+        shop.tap(**said)
+
+
+def test_a_catalog_with_several_columns_as_replication_key_is_refused(shop):
+    shop.execute("CREATE TABLE t (id int PRIMARY KEY, at date)")
+    for place in (lambda entry: entry, root):
+        entry = shop.entry()
+        key = "replication_key" if place(entry) is entry else "replication-key"
+        place(entry)[key] = ["at", "id"]
+        with pytest.raises(
+            ConfigurationError, match=f"Expected a text as `{key}` of `public-t` in the catalog"
+        ):
+            shop.sync(catalog={"streams": [entry]})
+
+
+def test_a_row_that_comes_to_the_bookmark_with_a_lower_key_is_not_passed_by(shop):
+    """A comparison of (at, id) would not see it."""
+    shop.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, at date); INSERT INTO t VALUES (1, '2024-01-01'), (7, '2024-01-02')"
+    )
+    shop.by("at")
+    first = shop.sync()
+    shop.execute("UPDATE t SET at = '2024-01-02' WHERE id = 1", "INSERT INTO t VALUES (3, '2024-01-02')")
+    second = shop.sync(first.state)
+    assert sorted(second.column("id")) == [1, 3]
+    assert shop.sync(second.state).rows() == []
+
+
+def test_what_the_docs_advise_in_the_place_of_several_columns_is_followed(shop):
+    page = (Path(__file__).parents[3] / "docs" / "tap-postgres.md").read_text()
+    statements = re.findall(r"^    ((?:ALTER TABLE|CREATE INDEX) .*;)$", page, re.MULTILINE)
+    assert len(statements) == 3
+    shop.execute(
+        "CREATE TABLE orders (id int PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz)",
+        "CREATE TABLE invoices (year int, number int, note text, PRIMARY KEY (year, number))",
+        *statements,
+        "INSERT INTO orders VALUES (1, '2024-01-01', NULL), (2, '2024-01-02', NULL)",
+        "INSERT INTO invoices VALUES (2023, 900), (2024, 1)",
+    )
+    shop.config["streams"] = [
+        {"name": "public.orders", "replication_key": "changed_at"},
+        {"name": "public.invoices", "replication_key": "place"},
+    ]
+    first = shop.sync()
+    shop.execute(
+        "UPDATE orders SET updated_at = '2024-02-01' WHERE id = 1", "INSERT INTO invoices VALUES (2024, 2)"
+    )
+    second = shop.sync(first.state)
+    assert second.column("id", "public-orders") == [1]
+    assert second.column("number", "public-invoices") == [2]
