@@ -198,12 +198,13 @@ def test_several_columns_are_no_replication_key(shop, setting):
 
 def test_a_catalog_with_several_columns_as_replication_key_is_refused(shop):
     shop.execute("CREATE TABLE t (id int PRIMARY KEY, at date)")
-    for place in (lambda entry: entry, root):
-        entry = shop.entry()
-        key = "replication_key" if place(entry) is entry else "replication-key"
-        place(entry)[key] = ["at", "id"]
+    beside, within = shop.entry(), shop.entry()
+    beside |= {"replication_key": ["at", "id"], "replication_method": "INCREMENTAL"}
+    root(within).update({"replication-key": ["at", "id"], "replication-method": "INCREMENTAL"})
+    for entry in (beside, within):
         with pytest.raises(
-            ConfigurationError, match=f"Expected a text as `{key}` of `public-t` in the catalog"
+            ConfigurationError,
+            match=r"Expected a text as `replication.key` of `public-t`|asks for INCREMENTAL by `\['at', 'id'\]`",
         ):
             shop.sync(catalog={"streams": [entry]})
 
