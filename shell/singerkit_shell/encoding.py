@@ -1,13 +1,14 @@
-"""UTF-8: what comes in is asked whether it is, and what goes out is, whatever the locale says; and JSON's escapes."""
+"""UTF-8: what comes in is asked whether it is, and what goes out is, whatever the locale says; JSON's escapes, and looks at large blocks."""
 
 from __future__ import annotations
 
 import codecs
+import ctypes
 import re
 import sys
 from io import TextIOWrapper
 
-__all__ = ["check_utf8", "has_escape", "speak_utf8"]
+__all__ = ["check_utf8", "count_lines", "has_escape", "holds", "speak_utf8"]
 
 _PIECE = 1 << 14  # bytes, which stay in the processor's cache: thrice as fast as a megabyte at once
 
@@ -31,6 +32,31 @@ def check_utf8(data: bytes) -> None:
             start, stop = position + error.start, position + error.end
             raise UnicodeDecodeError("utf-8", data, start, stop, error.reason) from None
         position += consumed
+
+
+def holds(block: bytes, text: bytes) -> bool:
+    """Tell whether ``text`` stands in ``block``: as ``in`` does, several times as fast, and letting other threads run meanwhile."""
+    if _memmem is None:
+        return text in block
+    return _memmem(block, len(block), text, len(text)) is not None
+
+
+def _found_memmem() -> ctypes._NamedFuncPointer | None:
+    try:
+        found = ctypes.CDLL(None).memmem
+    except (AttributeError, OSError, TypeError):  # no such C library
+        return None
+    found.restype = ctypes.c_void_p
+    found.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+    return found
+
+
+_memmem = _found_memmem()
+
+
+def count_lines(block: bytes) -> int:
+    """Return how many newlines there are: by `replace`, which leaps from one to the next, where `count` looks at each byte."""
+    return len(block) - len(block.replace(b"\n", b""))
 
 
 def has_escape(escape: re.Pattern[bytes], data: bytes | bytearray) -> bool:

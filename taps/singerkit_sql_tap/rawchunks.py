@@ -13,6 +13,7 @@ from singerkit_sql_tap.contract import Database, Row
 from singerkit_sql_tap.queries import Condition, Query, above, top_query, up_to
 from singerkit_sql_tap.tables import Table
 from singerkit_sql_tap.trail import Trail
+from singerkit_wire.readyrows import ReadyRows
 
 __all__ = ["RawDatabase", "RawSize", "RawWalk"]
 
@@ -30,7 +31,7 @@ class RawDatabase(Database, Protocol):
 
     def raw_pages(
         self, table: Table, columns: Sequence[str], where: Sequence[Condition], order: Sequence[str]
-    ) -> Iterator[list[bytes]]:
+    ) -> Iterator[ReadyRows]:
         """Yield rows as JSON objects of ``columns``, of all that ``where`` leaves; ``order``: () for any."""
         ...
 
@@ -72,7 +73,7 @@ class RawWalk:
         self._order = self._key if is_sorted else ()
         self.size = RawSize()
 
-    def chunks(self, after: Sequence[object] | None = None) -> Iterator[tuple[list[bytes], Row | None]]:
+    def chunks(self, after: Sequence[object] | None = None) -> Iterator[tuple[ReadyRows, Row | None]]:
         """Yield rows, from behind ``after`` on; with the last of a chunk its key, by which a load goes on."""
         if not self._key:
             yield from (
@@ -94,14 +95,14 @@ class RawWalk:
         found = self._database.fetch(query, 1, self._table)
         return found[0] if found else None
 
-    def _chunk(self, where: Sequence[Condition], last: Row) -> Iterator[tuple[list[bytes], Row | None]]:
+    def _chunk(self, where: Sequence[Condition], last: Row) -> Iterator[tuple[ReadyRows, Row | None]]:
         """Yield the rows of a chunk, each page as soon as it is known whether it is the last."""
-        held: list[bytes] = []
+        held = ReadyRows(b"", self._columns)
         rows = weight = 0
         for page in self._database.raw_pages(self._table, self._columns, where, self._order):
             if held:
                 yield held, None
             held = page
-            rows, weight = rows + len(page), weight + sum(map(len, page))
+            rows, weight = rows + len(page), weight + len(page.block)
         yield held, last
         self.size.follow(rows, weight)

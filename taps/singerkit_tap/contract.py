@@ -81,7 +81,8 @@ class Page:
     """Records of one answer of the source, in the source's order.
 
     ``records``: raw JSON objects, untouched, so that no number changes; or typed rows
-    (`singerkit_wire.typedrows.RowMaker`) of the fields that are selected, all of one page of one kind.
+    (`singerkit_wire.typedrows.RowMaker`) of the fields that are selected, all of one page of one kind; or a block of lines
+    (`singerkit_wire.readyrows.ReadyRows`), which is sent without a look at any of them where all of it is selected.
     ``constants``: values to add to each raw record that lacks the property (a parent's id, say). Only properties
     of the schema are sent. The context of a child is added without being named here.
     ``is_safe``: False when reading cannot be resumed right after this page, for instance inside a group of

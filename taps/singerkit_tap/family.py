@@ -477,7 +477,7 @@ class Member:
         encoder = self.encoder if self.is_wanted else self._whole
         return SentRows(encoder, constants, self.fields.former_schemas, self._recognised_by)
 
-    def within_limit(self, rows: list[Any]) -> list[Any]:
+    def within_limit(self, rows: Rows) -> Rows:
         limit = self.stream.ABORT_AT_RECORD_COUNT
         return rows if limit is None else rows[: max(0, limit - self._written)]
 

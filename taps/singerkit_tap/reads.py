@@ -17,7 +17,7 @@ from singerkit_state.tracker import BookmarkTracker
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.keys import KeyBits, Keys
 from singerkit_tap.stream import BlockStream
-from singerkit_wire.encode import Decoded, Record, RecordEncoder, SentRows
+from singerkit_wire.encode import Decoded, Record, RecordEncoder, Rows, SentRows
 
 __all__ = ["Read", "StartingPoint"]
 
@@ -97,7 +97,7 @@ class Read:
     def take(
         self,
         encoder: RecordEncoder,
-        rows: list[Any],
+        rows: Rows,
         records: Sequence[Record],
         reader: SentRows,
         keys: Keys | None,

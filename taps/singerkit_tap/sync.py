@@ -55,6 +55,7 @@ from singerkit_tap.starts import checked_state, unknown_to_config
 from singerkit_tap.stream import BlockStream
 from singerkit_wire.encode import Record
 from singerkit_wire.output import Output
+from singerkit_wire.readyrows import ReadyRows
 
 __all__ = ["CHUNK_RECORDS", "SyncRun"]
 
@@ -532,7 +533,7 @@ def _closing(pages: Iterator[_Pages]) -> Iterator[Iterator[_Pages]]:
 
 
 def _chunks(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    if len(records) <= CHUNK_RECORDS:
+    if len(records) <= CHUNK_RECORDS or isinstance(records, ReadyRows):
         yield records
         return
     for begin in range(0, len(records), CHUNK_RECORDS):

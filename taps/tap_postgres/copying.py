@@ -1,4 +1,4 @@
-"""COPY ... TO STDOUT as pages of rows: a thread takes what comes, so that the server is never kept waiting for one page alone.
+"""COPY ... TO STDOUT as blocks of rows: a thread takes what comes, so that the server is never kept waiting for one page alone.
 
 The one column is JSON. As CSV whose quote and delimiter are control characters nothing of it is escaped, since JSON holds none:
 only a value with raw line ends, which a `json` may hold between its parts, is quoted.
@@ -6,9 +6,9 @@ only a value with raw line ends, which a `json` may hold between its parts, is q
 
 from __future__ import annotations
 
-import contextlib
-import queue
+import io
 import threading
+from collections import deque
 from collections.abc import Generator
 from typing import Any
 
@@ -19,96 +19,117 @@ from singerkit_sql_tap.faults import SAFE
 
 __all__ = ["copied"]
 
-_PAGE_BYTES = 512 * 1024
-_PAGE_ROWS = 5_000
-_WAITING_PAGES = 3
+_BLOCK_BYTES = 256 * 1024
+_WAITING_BYTES = 4 * _BLOCK_BYTES
 _OPTIONS = "(FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')"
-_QUOTE = 1
+_QUOTE = b"\x01"
+_ONE_LINE = bytes.maketrans(b"\n\r", b"  ")
 
 
 class _Stopped(Exception):
     """Nobody takes the rows any more."""
 
 
-class _Pages:
-    """What psycopg2 writes rows into; in bounded pages, which wait for whoever takes them."""
+class _Blocks(io.RawIOBase):
+    """Blocks on their way from the thread that reads to who takes them; so many bytes wait, or one block that has more."""
 
     def __init__(self) -> None:
-        self.full: queue.Queue[list[bytes] | BaseException | None] = queue.Queue(_WAITING_PAGES)
-        self.is_wanted = True
-        self._rows: list[bytes] = []
+        self._waiting: deque[bytes] = deque()
         self._bytes = 0
+        self._change = threading.Condition()
+        self._is_wanted = True
+        self._has_ended = False
+        self._error: BaseException | None = None
 
-    def write(self, row: bytes) -> None:
-        """Take a row, with the line end that CSV gives it."""
-        self._rows.append(row)
-        self._bytes += len(row)
-        if self._bytes >= _PAGE_BYTES or len(self._rows) >= _PAGE_ROWS:
-            self.end_page()
+    def writable(self) -> bool:
+        return True
 
-    def end_page(self) -> None:
-        if self._rows:
-            self.put(self._rows)
-            self._rows, self._bytes = [], 0
+    def write(self, rows: Any) -> int:
+        """Take whole rows, of a buffer that is used again."""
+        block = bytes(rows)
+        with self._change:
+            self._change.wait_for(
+                lambda: (
+                    not self._bytes
+                    or self._bytes + len(block) <= _WAITING_BYTES
+                    or not self._is_wanted
+                    or self._has_ended
+                )
+            )
+            if self._has_ended:  # a buffer writes what it holds even when it is let go of
+                return len(block)
+            if not self._is_wanted:
+                self._has_ended = True
+                raise _Stopped
+            self._waiting.append(block)
+            self._bytes += len(block)
+            self._change.notify_all()
+        return len(block)
 
-    def put(self, item: list[bytes] | BaseException | None) -> None:
-        while self.is_wanted:
-            try:
-                self.full.put(item, timeout=0.2)
-            except queue.Full:
-                continue
-            return
-        raise _Stopped
+    def end(self, error: BaseException | None) -> None:
+        """Say that no more comes."""
+        with self._change:
+            self._has_ended, self._error = True, error
+            self._change.notify_all()
+
+    def give_up(self) -> None:
+        """Say that no more is taken."""
+        with self._change:
+            self._is_wanted = False
+            self._change.notify_all()
+
+    def next(self) -> bytes | None:
+        """Return the next block; None: there is none any more."""
+        while True:
+            stop_flag.raise_if_set(f"{SAFE}, run again to continue.")
+            with self._change:
+                if self._waiting:
+                    block = self._waiting.popleft()
+                    self._bytes -= len(block)
+                    self._change.notify_all()
+                    return block
+                if self._error is not None:
+                    raise self._error
+                if self._has_ended:
+                    return None
+                self._change.wait(0.2)
 
 
-def copied(connection: Connection, query: str) -> Generator[list[bytes]]:
-    """Yield the rows of a query of one JSON column, each as one line; at least one column of it is never null.
+def copied(connection: Connection, query: str) -> Generator[bytes]:
+    """Yield the rows of a query of one JSON column in blocks, each row a line; at least one column of it is never null.
 
     Raises:
         psycopg2.Error: as the server says.
     """
-    pages = _Pages()
-    thread = threading.Thread(
-        target=_copy, args=(connection, f"COPY ({query}) TO STDOUT {_OPTIONS}", pages), daemon=True
-    )
+    blocks = _Blocks()
+    statement = f"COPY ({query}) TO STDOUT {_OPTIONS}"
+    thread = threading.Thread(target=_copy, args=(connection, statement, blocks), daemon=True)
     thread.start()
     try:
-        while (rows := _next(pages)) is not None:
-            yield rows
+        while (block := blocks.next()) is not None:
+            yield _unquoted(block) if _QUOTE in block else block
     finally:
+        blocks.give_up()
         if thread.is_alive():
-            pages.is_wanted = False
             connection.cancel()
         thread.join()
 
 
-def _copy(connection: Connection, statement: str, pages: _Pages) -> None:
-    end: Any = None
+def _copy(connection: Connection, statement: str, blocks: _Blocks) -> None:
+    # Rows are written one by one, 500,000 and more a second: nothing of this is Python but for a block.
+    rows = io.BufferedWriter(blocks, _BLOCK_BYTES)
+    error: BaseException | None = None
     try:
         with connection.cursor() as cursor:
-            cursor.copy_expert(statement, pages)
-        pages.end_page()
-    except BaseException as error:
-        end = error
-    if pages.is_wanted:
-        with contextlib.suppress(_Stopped):
-            pages.put(end)
+            cursor.copy_expert(statement, rows)
+        rows.flush()
+    except BaseException as caught:
+        error = caught
+    blocks.end(error)
 
 
-def _next(pages: _Pages) -> list[bytes] | None:
-    while True:
-        stop_flag.raise_if_set(f"{SAFE}, run again to continue.")
-        try:
-            item = pages.full.get(timeout=0.2)
-        except queue.Empty:
-            continue
-        if isinstance(item, BaseException):
-            raise item
-        return item if item is None else _unquoted(item)
-
-
-def _unquoted(rows: list[bytes]) -> list[bytes]:
-    """Return rows of which no one is quoted: each that is has raw line ends."""
-    if any(row[0] == _QUOTE for row in rows):
-        return [row[1:-2] if row[0] == _QUOTE else row for row in rows]
-    return rows
+def _unquoted(block: bytes) -> bytes:
+    """Return rows of which no one is quoted: what is between two quotes has raw line ends, which are blanks to JSON."""
+    parts = block.split(_QUOTE)
+    parts[1::2] = [part.translate(_ONE_LINE) for part in parts[1::2]]
+    return b"".join(parts)

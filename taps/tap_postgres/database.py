@@ -17,6 +17,7 @@ from singerkit_sql_tap.database import SqlDatabase
 from singerkit_sql_tap.queries import Condition, Query, page_query
 from singerkit_sql_tap.tables import Column, Table
 from singerkit_state.shards import Shard
+from singerkit_wire.readyrows import ReadyRows
 from tap_postgres import faults, keys, sharding
 from tap_postgres.catalog import TABLE, PgColumn, Relation, read_relations
 from tap_postgres.config import admits_text, local_is_utc
@@ -132,7 +133,7 @@ class PostgresDatabase(SqlDatabase[Connection]):
 
     def raw_pages(
         self, table: Table, columns: Sequence[str], where: Sequence[Condition], order: Sequence[str]
-    ) -> Iterator[list[bytes]]:
+    ) -> Iterator[ReadyRows]:
         made = [
             f"{cast(PgColumn, table.column(name)).expression.replace('%', '%%')} AS {self.quoted(name)}"
             for name in columns
@@ -144,9 +145,9 @@ class PostgresDatabase(SqlDatabase[Connection]):
             inner = cursor.mogrify(query.sql, query.parameters).decode()
         # Without `.*` a column of that name would stand in its place.
         statement = f"SELECT pg_catalog.row_to_json(x.*) FROM ({inner}) AS x"
-        with self._kept_as_it_is(table, doing), closing(copied(connection, statement)) as pages:
-            while (rows := self.run(lambda: next(pages, None), doing)) is not None:
-                yield rows
+        with self._kept_as_it_is(table, doing), closing(copied(connection, statement)) as blocks:
+            while (block := self.run(lambda: next(blocks, None), doing)) is not None:
+                yield ReadyRows(block, columns)
 
     @contextmanager
     def _kept_as_it_is(self, table: Table, doing: str) -> Iterator[None]:

@@ -16,6 +16,7 @@ from singerkit_sql_tap.streams import TableStream
 from singerkit_sql_tap.tables import Table
 from singerkit_tap.changes import reset_of
 from singerkit_tap.contract import Context, Page, Start
+from singerkit_wire.readyrows import ReadyRows
 from tap_postgres.catalog import PARTITIONED, TABLE, PgColumn, Relation
 from tap_postgres.database import PostgresDatabase
 from tap_postgres.other_states import problem_of
@@ -88,16 +89,22 @@ class PostgresStream(TableStream):
         """Yield the rows as the server gives them; see `singerkit_tap.contract`."""
         columns = self._selected
         load = self._load_of(columns)
-        unusual, nulls = self._unusual, NullKeys()
+        nulls = NullKeys()
         try:
             for walk, after, is_safe in self._walks(columns, start):
                 for rows, behind in cast(RawWalk, walk).chunks(after):
                     nulls.count(0 if is_safe else len(rows))
                     position = None if behind is None else self._position(behind, load, None)
-                    yield Page(unusual.settled(rows), is_safe=is_safe, position=position)
+                    yield Page(self._settled(rows), is_safe=is_safe, position=position)
         finally:
-            unusual.tell(self.logger)
+            self._unusual.tell(self.logger)
             nulls.tell(self.logger, self.name, self.bookmark_key)
+
+    def _settled(self, rows: ReadyRows) -> Sequence[bytes]:
+        """Return rows as they are to be sent; those of which more is asked than to be sent are looked into anyway."""
+        if self.bookmark_key is not None or self._unusual.may_be_in(rows.block):
+            return self._unusual.settled([*rows])
+        return rows
 
     def _walk(  # type: ignore[override]  # the rows of this one are JSON already
         self,

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import msgspec
 
+from singerkit_shell.encoding import holds
 from singerkit_shell.errors import BadDataError
 from singerkit_sql_tap.tables import Table
 from tap_postgres.catalog import PgColumn
@@ -76,10 +77,12 @@ class UnusualValues:
         Raises:
             BadDataError: one holds such a value, and may not.
         """
-        if not self._settings:
-            return rows
-        joined = b"".join(rows)
-        return [*map(self.settled_row, rows)] if any(sign in joined for sign in _SIGNS) else rows
+        is_clean = not self._settings or not self.may_be_in(b"".join(rows))
+        return rows if is_clean else [*map(self.settled_row, rows)]
+
+    def may_be_in(self, rows: bytes) -> bool:
+        """Tell whether rows of what is `marking` may hold such a value."""
+        return bool(self._settings) and any(holds(rows, sign) for sign in _SIGNS)
 
     def settled_unmarked(self, rows: Sequence[bytes]) -> Sequence[bytes]:
         """Return rows of the log, or of a table that is not `marking`, as they are to be sent."""

@@ -3,7 +3,8 @@
 A chunk of raw objects is joined to one JSON array and decoded once into structs whose fields are the
 selected properties as `msgspec.Raw`: numbers and nested values keep their exact text, a missing property is null,
 unless the stream sends partial records. Typed rows (typedrows.py) are such structs already, of the columns that were
-asked for. All are encoded as lines at once, and the lines wrapped as RECORD messages.
+asked for. All are encoded as lines at once, and the lines wrapped as RECORD messages. Ready rows (readyrows.py) of just what is
+sent are lines already.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
 from singerkit_state.memory import TypedRecord
 from singerkit_wire.keyforms import KeyForm, key_form
+from singerkit_wire.readyrows import ReadyRows
 from singerkit_wire.stream import DELETED_AT
 from singerkit_wire.typedrows import TypedRow, is_plain_name, values_of
 from singerkit_wire.wording import Wording, fields_of
@@ -39,8 +41,8 @@ such objects and checks the encoding; a connector that cuts by other means check
 Record: TypeAlias = RawRecord | TypedRecord
 """What a source gives: raw JSON, or a row whose values have types."""
 
-Rows: TypeAlias = list[Any]
-"""Decoded records of one chunk: structs, or dicts of raw values. Only a `RecordEncoder` looks inside."""
+Rows: TypeAlias = list[Any] | ReadyRows
+"""Decoded records of one chunk: structs, or dicts of raw values, or what need not be. Only a `RecordEncoder` looks inside."""
 
 _NULL = Raw(b"null")  # this very object stands for a property that was left out
 _ONE_LINE = bytes.maketrans(b"\n\r", b"  ")
@@ -70,13 +72,15 @@ class _Layout(Protocol):
     form: object
     """What its rows look like: those of two layouts with equal forms are alike."""
 
-    def decode(self, array: bytes, where: str) -> Rows: ...
+    def is_all_of(self, names: Sequence[str]) -> bool: ...
 
-    def fill(self, rows: Rows, name: str, value: Raw) -> None: ...
+    def decode(self, array: bytes, where: str) -> list[Any]: ...
 
-    def leave_out(self, rows: Rows) -> None: ...
+    def fill(self, rows: list[Any], name: str, value: Raw) -> None: ...
 
-    def column(self, rows: Rows, name: str) -> list[Raw]: ...
+    def leave_out(self, rows: list[Any]) -> None: ...
+
+    def column(self, rows: list[Any], name: str) -> list[Raw]: ...
 
 
 class RecordEncoder:
@@ -162,9 +166,10 @@ class RecordEncoder:
         """
         if _are_typed(records):
             return list(records)
-        rows = known.taken(records) if known is not None and known.form == self._layout.form else None
-        if rows is None:
-            rows = self._decoded(records)
+        if isinstance(records, ReadyRows) and self._layout.is_all_of(records.names):
+            return records
+        taken = known.taken(records) if known is not None and known.form == self._layout.form else None
+        rows = self._decoded(records) if taken is None else taken
         for name, value in (constants or {}).items():
             self._layout.fill(rows, name, Raw(_encoder.encode(value)))
         if self._tells_deletions:
@@ -177,7 +182,7 @@ class RecordEncoder:
         """Return raw records with what `decode` makes of them, for whoever decodes them alike later."""
         return Decoded(records, self._decoded(records), self._layout.form)
 
-    def _decoded(self, records: Sequence[Record]) -> Rows:
+    def _decoded(self, records: Sequence[Record]) -> list[Any]:
         array = b"[" + b",".join(cast("Sequence[RawRecord]", records)) + b"]"
         if b"\n" in array or b"\r" in array:
             # Outside strings they are blanks, and inside strings JSON does not allow them.
@@ -186,12 +191,18 @@ class RecordEncoder:
 
     def column(self, rows: Rows, name: str) -> list[Raw]:
         """Return one property of all rows as raw JSON; missing is ``null``."""
+        rows = self._open(rows)
         if _are_typed(rows):
             return values_of(rows, name)
         return self._layout.column(rows, name)
 
+    def _open(self, rows: Rows) -> list[Any]:
+        return self._decoded(rows) if isinstance(rows, ReadyRows) else rows
+
     def stands_in(self, rows: Rows, name: str) -> bool:
         """Tell whether a property stands in any of ``rows``, be it as null."""
+        if isinstance(rows, ReadyRows):
+            return True
         return _are_typed(rows) or any(map(is_not, self.column(rows, name), repeat(_NULL)))
 
     def key_values(self, rows: Rows, name: str) -> Sequence[bytes]:
@@ -217,13 +228,16 @@ class RecordEncoder:
         return list(map(hash, self._encode(rows).splitlines()))
 
     def _encode(self, rows: Rows) -> bytes:
+        if isinstance(rows, ReadyRows):
+            return rows.block
         if self._encoded[0] is not rows:
             self._encoded = rows, _encoder.encode_lines(rows)
         return self._encoded[1]
 
     def wording(self, rows: Rows, only: Collection[str] | None = None) -> list[bytes]:
         """Return a text for each of ``rows``, the same for all that say the same, in the fields ``only`` if given."""
-        return [_surrogates.restore(text) for text in self._wording.texts(_encoder.encode_lines(rows), only)]
+        lines = _encoder.encode_lines(self._open(rows))
+        return [_surrogates.restore(text) for text in self._wording.texts(lines, only)]
 
 
 @dataclass(slots=True)
@@ -231,7 +245,7 @@ class Decoded:
     """Records, and the rows that an encoder has made of them before constants; ``form``: what those look like."""
 
     records: Sequence[Record]
-    rows: Rows | None
+    rows: list[Any] | None
     form: object
     order: tuple[Any, list[Any]] | None = None
     """Of which kind the replication key is, and what its values compare by, where they ascend and none is null."""
@@ -241,11 +255,11 @@ class Decoded:
         known = self.order if self.records is records else None
         return known[1] if known is not None and known[0] == kind else None
 
-    def rows_of(self, records: Sequence[Record]) -> Rows | None:
+    def rows_of(self, records: Sequence[Record]) -> list[Any] | None:
         """Return the rows of these very records; None: they are not of them, or somebody has taken them."""
         return self.rows if self.records is records else None
 
-    def taken(self, records: Sequence[Record]) -> Rows | None:
+    def taken(self, records: Sequence[Record]) -> list[Any] | None:
         """Return the same and let go of them: their memory is used again for the next page while it still is in the cache."""
         rows = self.rows_of(records)
         if rows is not None:
@@ -331,12 +345,16 @@ class _Structs:
             rename={field: name for name, field in self._fields.items()},
             gc=False,
         )
-        self._decoder: msgspec.json.Decoder[Rows] = msgspec.json.Decoder(list[struct])  # type: ignore[valid-type]
+        self._decoder: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[struct])  # type: ignore[valid-type]
 
-    def decode(self, array: bytes, where: str) -> Rows:
+    def is_all_of(self, names: Sequence[str]) -> bool:
+        """Tell whether records of these fields, none left out, are sent as they are."""
+        return tuple(names) == tuple(self._fields)
+
+    def decode(self, array: bytes, where: str) -> list[Any]:
         return _decode(self._decoder, array, where)
 
-    def fill(self, rows: Rows, name: str, value: Raw) -> None:
+    def fill(self, rows: list[Any], name: str, value: Raw) -> None:
         field = self._fields.get(name)
         if field is None:
             return
@@ -344,7 +362,7 @@ class _Structs:
         lacking = [row for row, own in zip(rows, there, strict=True) if own is UNSET or own is _NULL]
         deque(map(setattr, lacking, repeat(field), repeat(value)), maxlen=0)
 
-    def leave_out(self, rows: Rows) -> None:
+    def leave_out(self, rows: list[Any]) -> None:
         """Leave out what the records of ``rows`` have left out."""
         fields = [self._fields[name] for name in self._filled if name in self._fields]
         self._leaves_out = self._leaves_out or bool(rows)
@@ -352,7 +370,7 @@ class _Structs:
             for left_out in [one for one in fields if getattr(row, one) is _NULL]:
                 setattr(row, left_out, UNSET)
 
-    def column(self, rows: Rows, name: str) -> list[Raw]:
+    def column(self, rows: list[Any], name: str) -> list[Raw]:
         field = self._fields[name]
         values = list(map(attrgetter(field), rows))
         if name in self._filled and not self._leaves_out:
@@ -375,7 +393,10 @@ class _Dicts:
         self.form: object = (names, deselected_inside, filled)
         self._decoder = msgspec.json.Decoder(list[dict[str, Raw]])
 
-    def decode(self, array: bytes, where: str) -> Rows:
+    def is_all_of(self, names: Sequence[str]) -> bool:
+        return self._names is not None and not self._deselected_inside and list(names) == list(self._names)
+
+    def decode(self, array: bytes, where: str) -> list[Any]:
         rows = _decode(self._decoder, array, where)
         if self._names is not None:
             rows = [
@@ -388,19 +409,19 @@ class _Dicts:
                     row[name] = _without(row[name], paths)
         return rows
 
-    def fill(self, rows: Rows, name: str, value: Raw) -> None:
+    def fill(self, rows: list[Any], name: str, value: Raw) -> None:
         if self._names is not None and name not in self._names:
             return
         for row in rows:
             if row.get(name, _NULL) is _NULL:
                 row[name] = value
 
-    def leave_out(self, rows: Rows) -> None:
+    def leave_out(self, rows: list[Any]) -> None:
         for row in rows:
             for name in [name for name, value in row.items() if value is _NULL]:
                 del row[name]
 
-    def column(self, rows: Rows, name: str) -> list[Raw]:
+    def column(self, rows: list[Any], name: str) -> list[Raw]:
         return [row.get(name, _NULL) for row in rows]
 
 

@@ -192,8 +192,9 @@ class ChunkReader:
         with contextlib.closing(connection):
             try:
                 count = 0
-                with contextlib.closing(copied(connection, query)) as pages:
-                    for rows in pages:
+                with contextlib.closing(copied(connection, query)) as blocks:
+                    for block in blocks:
+                        rows = block.split(b"\n")[:-1]
                         count += len(rows)
                         yield SnapshotPage(rows, key_of(rows[-1], table.key) if keys else [])
             except psycopg2.Error as error:

@@ -1,0 +1,42 @@
+"""Records in the form in which they are sent already: a block of lines, of which nothing is decoded unless somebody asks.
+
+A database that makes JSON of its rows gives them so (`singerkit_tap.contract.Page`). Where a stream sends all that stands in
+them, a block becomes RECORD lines without a look at any row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import overload
+
+from singerkit_shell.encoding import count_lines
+
+__all__ = ["ReadyRows"]
+
+
+class ReadyRows(Sequence[bytes]):
+    """JSON objects of the fields ``names``, all of them, in this order, each ended by a newline and with none inside; in UTF-8."""
+
+    def __init__(self, block: bytes, names: Sequence[str]) -> None:
+        self.block, self.names = block, tuple(names)
+
+    @cached_property
+    def _rows(self) -> list[bytes]:
+        return self.block.split(b"\n")[:-1]
+
+    @cached_property
+    def _count(self) -> int:
+        return count_lines(self.block)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> ReadyRows: ...
+    def __getitem__(self, at: int | slice) -> bytes | ReadyRows:
+        if isinstance(at, int):
+            return self._rows[at]
+        return ReadyRows(b"".join(row + b"\n" for row in self._rows[at]), self.names)
