@@ -13,20 +13,25 @@ from singerkit_tap.log_contract import LogGone
 from tap_postgres.log.queries import Queries
 from tap_postgres.log.tables import LoggedTable
 
-__all__ = ["Publication", "Told"]
+__all__ = ["NOT_IN_LOG", "NOT_IN_LOG_WORDS", "Publication", "Told"]
 
 _COLUMNS_SINCE = 150_000
 _GENERATED = 180_000
 _FIND = "SELECT pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot FROM pg_catalog.pg_publication WHERE pubname = %s"
 _TABLES = "SELECT schemaname, tablename{} FROM pg_catalog.pg_publication_tables WHERE pubname = %s"
-_IDENTITY = """
+NOT_IN_LOG = "a.attgenerated = 'v' OR (a.attgenerated <> '' AND pg_catalog.current_setting('server_version_num')::int < 180000)"
+"""Of columns (`pg_attribute`, alias ``a``): that no log of this server has them."""
+NOT_IN_LOG_WORDS = (
+    "is generated, and the log does not have it (that of PostgreSQL 18 has those that are STORED)"
+)
+_IDENTITY = f"""
     SELECT n.nspname, c.relname, c.relkind, c.relreplident, (SELECT pg_catalog.array_agg(a.attname ORDER BY k.place)::text[]
             FROM pg_catalog.pg_index AS i CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
             JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.attnum
             WHERE i.indrelid = c.oid AND k.place <= i.indnkeyatts
                 AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END),
         (SELECT pg_catalog.array_agg(a.attname)::text[] FROM pg_catalog.pg_attribute AS a
-            WHERE a.attrelid = c.oid AND a.attgenerated <> '' AND a.attnum > 0 AND NOT a.attisdropped), c.relpersistence
+            WHERE a.attrelid = c.oid AND ({NOT_IN_LOG}) AND a.attnum > 0 AND NOT a.attisdropped), c.relpersistence
     FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = %s::pg_catalog.regclass"""
 
 Told: TypeAlias = Mapping[tuple[str, str], tuple[Sequence[str] | None, bool]]
@@ -59,6 +64,7 @@ class Publication:
                 raise LogGone(f"the publication `{self.name}` was dropped")
             self._make()
         else:
+            self._check_itself()
             self._add([table for table in self.missing(self.told()) if self._is_new(table, started)])
         self.check()
         return is_new
@@ -75,6 +81,17 @@ class Publication:
             LogGone: it does not tell of a table any more.
             ConfigurationError: it does not tell of all.
         """
+        self._check_itself()
+        told = self.told()
+        missing = self.missing(told)
+        if missing:
+            raise LogGone(
+                f"the publication `{self.name}` does not have table `{missing[0].schema}.{missing[0].name}`"
+            )
+        self._check_columns(told)
+
+    def _check_itself(self) -> None:
+        """Hold its options against what is needed."""
         found = self.queries.ask(_FIND, [self.name], doing="looking for the publication")
         if not found:
             raise LogGone(f"the publication `{self.name}` was dropped")
@@ -83,18 +100,11 @@ class Publication:
             raise ConfigurationError(
                 f"The publication `{self.name}` does not tell of all changes; nothing was read: {self._way('SET (publish = ', self._ALL)}."
             )
-        if not is_via_root:
+        if not is_via_root and any(table.is_partitioned for table in self.tables):
             raise ConfigurationError(
                 f"The publication `{self.name}` tells of the parts of partitioned tables by their own names; nothing was read: "
                 f"{self._way('SET (publish_via_partition_root = true)')}."
             )
-        told = self.told()
-        missing = self.missing(told)
-        if missing:
-            raise LogGone(
-                f"the publication `{self.name}` does not have table `{missing[0].schema}.{missing[0].name}`"
-            )
-        self._check_columns(told)
 
     _ALL = "'insert, update, delete, truncate')"
 
@@ -181,18 +191,17 @@ class Publication:
     def _check_identity(self, table: LoggedTable) -> None:
         name = Identifier(table.schema, table.name).as_string(self.queries.opened())
         found = self.queries.ask(_IDENTITY, [name], doing=f"looking at table `{table.schema}.{table.name}`")
-        _schema, _name, kind, identity, key, generated, persistence = found[0]
+        _schema, _name, kind, identity, key, not_in_log, persistence = found[0]
         if kind not in "rp" or persistence != "p":
             raise ConfigurationError(
                 f"Stream `{table.stream}` is no ordinary table, so that the log does not tell of it; choose another `replication-method`."
             )
-        if generated and self.queries.version < _GENERATED:
-            of_log = [column for column in generated if column in table.columns]
-            if of_log:
-                raise ConfigurationError(
-                    f"Column `{of_log[0]}` of table `{table.schema}.{table.name}` is generated, and the log of this server does not have those "
-                    f"(PostgreSQL 18 has); nothing was read: leave it out with `!{table.stream}.{of_log[0]}` in `select`."
-                )
+        lacking = [column for column in not_in_log or () if column in table.columns]
+        if lacking:
+            raise ConfigurationError(
+                f"Column `{lacking[0]}` of table `{table.schema}.{table.name}` {NOT_IN_LOG_WORDS}; nothing was read: leave it out with "
+                f"`!{table.stream}.{lacking[0]}` in `select`."
+            )
         if identity == "f":
             return
         if not key:

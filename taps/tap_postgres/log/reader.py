@@ -26,7 +26,7 @@ from tap_postgres.log.queries import Queries
 from tap_postgres.log.rows import Rows
 from tap_postgres.log.settings import PostgresLogSettings
 from tap_postgres.log.settling import Settling
-from tap_postgres.log.slots import check_is_free, create_slot, find_slot
+from tap_postgres.log.slots import check_is_free, create_slot, find_slot, making
 from tap_postgres.log.snapshots import Seen
 from tap_postgres.log.spool import Spool
 from tap_postgres.log.tables import LoggedTable
@@ -132,7 +132,10 @@ class PostgresLogReader:
             return position
         if slot is None:
             if not self.settings.makes:
-                raise ConfigurationError(f"There is no replication slot `{name}`")
+                raise ConfigurationError(
+                    f"There is no replication slot `{name}`; nothing was read: "
+                    + making(name, self._queries.version).as_string(self._queries.opened())
+                )
             return self._position(create_slot(self._queries, name))
         check_is_free(slot)
         if is_new:  # the log before it cannot be read by it

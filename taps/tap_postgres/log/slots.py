@@ -11,9 +11,19 @@ from singerkit_tap.log_contract import LogGone
 from tap_postgres.log.queries import Queries
 from tap_postgres.log.wal import lsn_number
 
-__all__ = ["PLUGIN", "Slot", "check_is_free", "create_slot", "find_slot", "making"]
+__all__ = [
+    "MAKING",
+    "PLUGIN",
+    "Slot",
+    "check_is_free",
+    "create_slot",
+    "find_slot",
+    "making",
+    "more_of_slot",
+]
 
 PLUGIN = "pgoutput"
+MAKING = "SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot({}, {}{})"
 _FAILOVER = 170_000
 _FIND = """
     SELECT plugin, slot_type, database, database = pg_catalog.current_database(), active, active_pid, confirmed_flush_lsn, wal_status,
@@ -76,10 +86,12 @@ def create_slot(queries: Queries, name: str) -> int:
 
 def making(name: str, version: int) -> Composable:
     """Return the statement that makes a slot, on a server of a version like 150018."""
-    extra = SQL(", false, false, true" if version >= _FAILOVER else "")
-    return SQL("SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot({}, {}{})").format(
-        Literal(name), Literal(PLUGIN), extra
-    )
+    return SQL(MAKING).format(Literal(name), Literal(PLUGIN), SQL(more_of_slot(version)))
+
+
+def more_of_slot(version: int) -> str:
+    """Return what else stands in that statement: that a standby keeps the slot, too, where it can."""
+    return ", false, false, true" if version >= _FAILOVER else ""
 
 
 def check_is_free(slot: Slot) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from psycopg2.extensions import connection as Connection
 
+from tap_postgres.log.publications import NOT_IN_LOG
+
 __all__ = [
     "Asked",
     "Facts",
@@ -57,7 +59,9 @@ class Server:
 
 @dataclass(frozen=True)
 class Standing:
-    """One table, as this role finds it; ``readable``: the columns that it may read."""
+    """One table, as this role finds it; ``readable``: the columns that it may read; ``generated``: those that are computed and
+    stored; ``not_in_log``: those that no log of this server has.
+    """
 
     oid: int
     kind: str
@@ -67,6 +71,7 @@ class Standing:
     may_read: bool
     readable: frozenset[str]
     generated: frozenset[str]
+    not_in_log: frozenset[str]
     hides_rows: bool
     is_own: bool
 
@@ -139,13 +144,15 @@ SELECT current_setting('server_version_num')::int, current_user, session_user, c
     current_setting('max_wal_senders')::int, (SELECT count(*) FROM pg_stat_get_wal_senders())::int
 FROM pg_roles AS s WHERE s.rolname = session_user
 """
-_STANDINGS = """
+_STANDINGS = f"""
 SELECT a.place::int - 1, c.oid, c.relkind::text, c.relpersistence::text, c.relispopulated,
     has_schema_privilege(n.oid, 'USAGE'), has_table_privilege(c.oid, 'SELECT'),
     array(SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
         AND has_column_privilege(c.oid, attnum, 'SELECT')),
     array(SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
-        AND attgenerated <> ''),
+        AND attgenerated = 's'),
+    array(SELECT a.attname::text FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        AND ({NOT_IN_LOG})),
     row_security_active(c.oid), pg_has_role(c.relowner, 'USAGE')
 FROM unnest(%(schemas)s::text[], %(tables)s::text[]) WITH ORDINALITY AS a (schema_name, table_name, place)
 JOIN pg_namespace AS n ON n.nspname = a.schema_name
@@ -223,11 +230,12 @@ def _standing(
     may_read: bool,
     readable: Sequence[str],
     generated: Sequence[str],
+    not_in_log: Sequence[str],
     hides_rows: bool,
     is_own: bool,
 ) -> Standing:
-    rights = (may_use_schema, may_read, frozenset(readable), frozenset(generated), hides_rows, is_own)
-    return Standing(oid, kind, persistence, is_filled, *rights)
+    columns = (frozenset(readable), frozenset(generated), frozenset(not_in_log))
+    return Standing(oid, kind, persistence, is_filled, may_use_schema, may_read, *columns, hides_rows, is_own)
 
 
 def _parts(

