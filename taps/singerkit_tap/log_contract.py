@@ -5,7 +5,7 @@ One `LogReader` reads the one log that all log-based streams of a tap share. It 
 RECORD lines, STATEs and the starts of streams. It never looks into a position, a cursor or a snapshot: they are JSON
 without secrets, which it keeps in the state and gives back.
 
-**Order of calls.** ``source``, ``begin``, ``acknowledge``, ``end``; then for each stream that is new to the state, chunk by
+**Order of calls.** ``source``, ``anew``, ``begin``, ``acknowledge``, ``end``; then for each stream that is new to the state, chunk by
 chunk, ``read_chunk`` and ``read`` up to the chunk's ``until``; then ``read`` up to the end of the run; ``close`` in any case.
 All calls come from one thread but ``keep_alive`` and ``acknowledge``, which come from another one while the pipe takes nothing
 or a chunk is read: never while the log is, but beside the query of a chunk, which has a connection of its own. While
@@ -16,12 +16,12 @@ tell of. The engine leaves out a change that lies in the chunk and that the snap
 far, which a later one will see. So the snapshot of a chunk must see every transaction up to the position that it is
 asked with, however the source hides them (take it again until it does). A stream without a key is one chunk.
 
-**Exceptions** are those of `singerkit_tap.contract`, and `LogGone`. None is retried here.
+**Exceptions** are those of `singerkit_tap.contract`, `LogGone` and `TableGone`. None is retried here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -33,12 +33,14 @@ __all__ = [
     "Change",
     "Chunk",
     "Cursor",
+    "Identity",
     "LogGone",
     "LogPage",
     "LogReader",
     "Position",
     "Snapshot",
     "SnapshotPage",
+    "TableGone",
 ]
 
 Position: TypeAlias = Any
@@ -51,8 +53,20 @@ Snapshot: TypeAlias = Any
 """Which transactions the reading of a chunk has seen."""
 
 
+Identity: TypeAlias = Any
+"""Which table a stream is, and since when the log tells of it without a gap: small, since each STATE has it."""
+
+
 class LogGone(Exception):
     """The log no longer reaches back to a position; the text says why, as `the slot x is lost`, without a full stop."""
+
+
+class TableGone(Exception):
+    """What the state says of one stream is of another table, or the log has not told of all changes; the text says why, as a sentence without a full stop."""
+
+    def __init__(self, stream: str, why: str) -> None:
+        super().__init__(why)
+        self.stream = stream
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -111,6 +125,20 @@ class LogReader(Protocol):
         """What tells this log from that of another server, or of its copy: a system identifier, with the timeline."""
         ...
 
+    def anew(self, known: Mapping[str, Identity | None]) -> Mapping[str, str]:
+        """Return which streams have to start anew, with why, as a sentence without a full stop: another table has the name of theirs, say.
+
+        ``known``: the streams that have been read before, each with the identity that the state has of it (None: none). Called once.
+
+        Raises:
+            TableGone: one has to, and the config says that it must not.
+        """
+        ...
+
+    def identity(self, stream: str, position: Position) -> Identity | None:
+        """Return what a state at ``position`` is to say of the table of a stream; None: it is not certain yet. Asks nobody."""
+        ...
+
     def begin(self, position: Position | None) -> Position:
         """Return where to read from: ``position``, or for None any place from which on the source keeps its log.
 
@@ -133,6 +161,7 @@ class LogReader(Protocol):
 
         Raises:
             LogGone: the log no longer reaches back to ``position``.
+            TableGone: it has told of another table than that of a stream, or not of all changes.
         """
         ...
 

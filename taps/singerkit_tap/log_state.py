@@ -10,7 +10,7 @@ The shape, beside the bookmarks of other streams::
 
 ``replication_key_value`` is the position up to which a stream has been read, as text. All streams of a run share one; that
 of a stream which others have left behind is an older one, by which it is recognised that changes are missing.
-``version`` is that of its rows (`ACTIVATE_VERSION`): of a start, or behind a TRUNCATE. ``start``: there while it is not
+``identity``: which table it is (`log_contract.Identity`), where the reader knows. ``version`` is that of its rows (`ACTIVATE_VERSION`): of a start, or behind a TRUNCATE. ``start``: there while it is not
 complete; ``after``: how far chunks have been read (null: to the end); ``chunk``: the last one, until the log has been read
 up to ``until``.
 """
@@ -23,9 +23,9 @@ from typing import Any
 
 from singerkit_state.others import StateError, bookmark_left
 from singerkit_state.value import encode
-from singerkit_tap.log_contract import Change, Cursor, LogReader, Position, Snapshot
+from singerkit_tap.log_contract import Change, Cursor, Identity, LogReader, Position, Snapshot
 
-__all__ = ["LOG", "LOG_KEY", "OpenChunk", "Progress", "check_part", "position_text"]
+__all__ = ["LOG", "LOG_KEY", "OpenChunk", "Progress", "check_part", "identity_of", "position_text"]
 
 LOG = "_singerkit_log"
 LOG_KEY = "_sdc_log_position"
@@ -116,6 +116,12 @@ class Progress:
             return True
         self.is_new, self.is_read, self.after, self.chunk = True, False, None, None
         return False
+
+
+def identity_of(part: Mapping[str, Any]) -> Identity | None:
+    """Return which table the part of a stream in a state is of; None: it does not say."""
+    said = part.get(LOG)
+    return said.get("identity") if isinstance(said, Mapping) else None
 
 
 def position_text(position: Position) -> str:

@@ -27,10 +27,10 @@ from singerkit_shell.signals import stop_flag
 from singerkit_shell.words import counted
 from singerkit_state.readas import READ_AS
 from singerkit_tap.fields import SentFields
-from singerkit_tap.log_contract import Change, LogGone, LogPage, LogReader, Position
+from singerkit_tap.log_contract import Change, LogGone, LogPage, LogReader, Position, TableGone
 from singerkit_tap.log_keeper import Keeper
 from singerkit_tap.log_settings import LogSettings
-from singerkit_tap.log_state import LOG, LOG_KEY, OpenChunk, Progress, position_text
+from singerkit_tap.log_state import LOG, LOG_KEY, OpenChunk, Progress, identity_of, position_text
 from singerkit_tap.stream import BlockStream
 from singerkit_wire.encode import RawRecord
 from singerkit_wire.output import Output
@@ -74,16 +74,17 @@ class _Member:
         self.encoder = self.stream.encoder()
         self.fields.take_schema()
 
-    def state(self, position: Position) -> dict[str, Any] | None:
+    def state(self, position: Position, reader: LogReader) -> dict[str, Any] | None:
         """Return the stream's part of the state; None: nothing of it is certain."""
         if self.progress.is_new:
             return None
+        identity = reader.identity(self.stream.name, position) or identity_of(self.part)
         kept = {key: item for key, item in self.part.items() if key not in (LOG, LOG_KEY)}
         return {
             **kept,
             "replication_key": LOG_KEY,
             "replication_key_value": position_text(position),
-            LOG: self.progress.written(),
+            LOG: {**self.progress.written(), **({} if identity is None else {"identity": identity})},
             READ_AS: self.fields.read_as().written(),
         }
 
@@ -111,8 +112,7 @@ class LogSync:
         committed: Callable[[], Mapping[str, Any] | None] | None = None,
     ) -> None:
         self._members = {stream.name: _Member(stream, parts.get(stream.name)) for stream in streams}
-        goes_on = any(not member.progress.is_new for member in self._members.values())
-        self._given = state if goes_on else None
+        self._given = state if self._goes_on else None
         self._output, self._progress, self._settings = output, progress, settings
         self._state_every = state_every
         self._write_state_message, self._write_schema = write_state, write_schema
@@ -152,6 +152,8 @@ class LogSync:
                 "which changes are missing",
                 "name that source again",
             )
+        self._start_anew(reader)
+        given = self._given
         try:
             self._position = self._written = reader.begin(None if given is None else given["position"])
         except LogGone as error:
@@ -160,6 +162,26 @@ class LogSync:
             self._end = reader.end()
         if self._settings.max_seconds is not None:
             self._deadline = time.monotonic() + self._settings.max_seconds
+
+    @property
+    def _goes_on(self) -> bool:
+        return any(not member.progress.is_new for member in self._members.values())
+
+    def _start_anew(self, reader: LogReader) -> None:
+        """Let streams start anew whose table is another one than that of the state."""
+        former = {name: member for name, member in self._members.items() if not member.progress.is_new}
+        try:
+            anew = reader.anew({name: identity_of(member.part) for name, member in former.items()})
+        except TableGone as error:
+            raise self._table_gone(error) from None
+        for name, why in anew.items():
+            stream = former[name].stream
+            stream.logger.warning(
+                "Stream `%s` starts anew, with a new version of all of its rows: %s.", name, why
+            )
+            self._members[name] = _Member(stream, None)
+            self._members[name].progress.version = _newer(former[name].progress.version)
+        self._given = self._given if self._goes_on else None
 
     def run(self) -> None:
         """Read the starts that are not complete, then the log up to the end of the run."""
@@ -208,7 +230,7 @@ class LogSync:
 
     def update(self, rest: dict[str, Any], bookmarks: dict[str, Any]) -> None:
         """Put what is known of the log into the parts of a state."""
-        parts = {name: member.state(self._position) for name, member in self._members.items()}
+        parts = {name: member.state(self._position, self._reader) for name, member in self._members.items()}
         for name, part in parts.items():
             if part is not None:
                 bookmarks[name] = part
@@ -292,6 +314,8 @@ class LogSync:
                         return
             except LogGone as error:
                 raise self._gone(error) from None
+            except TableGone as error:
+                raise self._table_gone(error) from None
         if not self._is_between_transactions:
             raise SingerkitError(
                 "The reader of the log ended inside a transaction, which is a fault of the tap; what was confirmed by the target "
@@ -402,6 +426,12 @@ class LogSync:
         return self._cannot_go_on(
             f"The log no longer reaches back to where the state stands ({error}), so that changes are missing",
             "give the source its log back",
+        )
+
+    def _table_gone(self, error: TableGone) -> ConfigurationError:
+        way = self._members[error.stream].stream.way_to_start_over
+        return ConfigurationError(
+            f"Stream `{error.stream}` cannot be gone on with ({error}); what is loaded is safe: start it over with {way}."
         )
 
     def _cannot_go_on(self, finding: str, way: str) -> ConfigurationError:

@@ -14,10 +14,21 @@ from psycopg2.sql import Identifier, Literal
 
 from singerkit_postgres.errors import connection_error
 from singerkit_shell.errors import ConfigurationError, LockHeldError, RetryableError, SingerkitError
-from singerkit_tap.log_contract import Change, Chunk, Cursor, LogGone, LogPage, Position, Snapshot
+from singerkit_tap.log_contract import (
+    Change,
+    Chunk,
+    Cursor,
+    Identity,
+    LogGone,
+    LogPage,
+    Position,
+    Snapshot,
+    TableGone,
+)
 from tap_postgres.faults import log_gone
 from tap_postgres.log.changes import Changes, Hooks
 from tap_postgres.log.chunks import ChunkReader, KeyColumn, end_of_log, have_log_written, key_columns
+from tap_postgres.log.identities import Identities, identities_of
 from tap_postgres.log.libpq import Replication, ReplicationError
 from tap_postgres.log.orders import KeyOrder, key_of
 from tap_postgres.log.pgoutput import Relation, Tuple
@@ -65,17 +76,13 @@ Unusual = Callable[[str, Mapping[str, int]], UnusualValues]
 
 @dataclass
 class PostgresLogReader:
-    """See `singerkit_tap.log_contract.LogReader`.
-
-    ``known``: the streams that the state says were read from the log before. ``discovered``: all columns of each stream's table.
-    """
+    """See `singerkit_tap.log_contract.LogReader`. ``discovered``: all columns of each stream's table."""
 
     tables: Sequence[LoggedTable]
     connect: Connect
     types: Types
     settings: PostgresLogSettings
     discovered: Mapping[str, Collection[str]]
-    known: Collection[str] = ()
     renew: Renew = lambda _stream, columns: columns
     unusual: Unusual = lambda stream, _columns: UnusualValues(stream, {}, {})
     _consumed: dict[int, None] = field(default_factory=dict)
@@ -101,6 +108,13 @@ class PostgresLogReader:
         self._orders: dict[str, KeyOrder] = {}
         self._has_waited: set[str] = set()
         self._checked = 0.0
+        self._identities: Identities | None = None
+        self._by_number: dict[int, LoggedTable] = {}
+        self._goes_on: set[str] = set()
+        self._unsure: set[str] = set()
+        """Streams of states that do not say which table they are of."""
+        self._sure_from = 0
+        self._is_anew = False
 
     # Where the log is, and where it is read from
 
@@ -114,8 +128,56 @@ class PostgresLogReader:
         self._timeline = timeline_now(self._queries, self.connect)
         return f"{system}/{database}"
 
+    def anew(self, known: Mapping[str, Identity | None]) -> Mapping[str, str]:
+        now = self._identities_now()
+        found: dict[str, str] = {}
+        for stream, was in known.items():
+            if not isinstance(was, Mapping):
+                self._unsure.add(stream)
+            elif why := self._why_anew(now, stream, was):
+                found[stream] = why
+        if found and not self.settings.passes_truncate:
+            raise TableGone(*next(iter(found.items())))
+        self._goes_on = {*known} - found.keys()
+        self._is_anew = bool(found) and not self._goes_on
+        return found
+
+    def _why_anew(self, now: Identities, stream: str, was: Mapping[str, object]) -> str | None:
+        table = self._by_stream[stream]
+        name = f"`{table.schema}.{table.name}`"
+        if why := now.change(stream, was):
+            return why
+        if part := now.part_with_rows(stream, was):
+            return f"partition `{part}` of table {name} was attached with rows, of which the log says nothing"
+        if now.parts_gone(stream, was):
+            why = f"a partition of table {name} was detached, dropped, emptied (TRUNCATE) or rewritten, and the log does not say which rows have gone with it"
+            if not self.settings.keeps_parts:
+                return why
+            logger.warning(
+                "Stream `%s` keeps rows that are gone at the source, as `log.partitions` says: %s.",
+                stream,
+                why,
+            )
+        return None
+
+    def _identities_now(self) -> Identities:
+        return identities_of(self._queries, self.settings.publication, self.tables)
+
+    def identity(self, stream: str, position: Position) -> Identity | None:
+        if self._identities is None or (stream in self._unsure and _place(position).lsn < self._sure_from):
+            return None
+        return self._identities.written(stream)
+
     def begin(self, position: Position | None) -> Position:
-        is_new = self._publication.prepare(self.known if position is not None else ())
+        is_new = self._publication.prepare(self._goes_on)
+        self._identities = self._identities_now()
+        self._by_number = {
+            number: table
+            for table in self.tables
+            if (number := self._identities.table(table.stream)) is not None
+        }
+        if self._unsure:
+            self._sure_from = end_of_log(self._queries)
         name = self.settings.slot
         slot = find_slot(self._queries, name)
         self._checked = time.monotonic()
@@ -138,7 +200,7 @@ class PostgresLogReader:
                 )
             return self._position(create_slot(self._queries, name))
         check_is_free(slot)
-        if is_new:  # the log before it cannot be read by it
+        if is_new or self._is_anew:  # the log before it cannot be read by the publication, or is not needed
             return self._position(max(slot.confirmed, end_of_log(self._queries)))
         return self._position(slot.confirmed)
 
@@ -277,19 +339,46 @@ class PostgresLogReader:
         if time.monotonic() - self._checked >= _CHECK_SECONDS:
             self._checked = time.monotonic()
             self._publication.check()
+            self._check_identities()
+
+    def _check_identities(self) -> None:
+        """See to it that the log goes on to tell of all of each stream; what is found ends the run, and the next one finds it, too."""
+        assert self._identities is not None  # noqa: S101  of `begin`
+        now = self._identities_now()
+        for table in self.tables:
+            was = self._identities.written(table.stream)
+            if was is not None and (why := self._why_anew(now, table.stream, was)):
+                raise RetryableError(
+                    f"Stream `{table.stream}` has to start anew, since {why}; what was confirmed by the target is safe: run again."
+                )
+        self._identities = now
 
     # Rows
 
     def _rows_of(self, relation: Relation) -> Rows | None:
-        table = self._by_name.get((relation.schema, relation.name))
-        if table is None:
+        found = self._by_number.get(int.from_bytes(relation.oid))
+        if found is None:
+            self._see_no_other(relation)
             return None
         told = {one.name: one.type_oid for one in relation.attributes}
-        table = self._renewed(
-            table.stream, told, lambda: self._queries.columns(relation.schema, relation.name)
-        )
+        table = self._renewed(found.stream, told, lambda: self._queries.columns(found.schema, found.name))
         types = {one.name: one.type_oid for one in relation.attributes if one.name in table.columns}
         return Rows(table, relation, {name: maker(self.types, oid) for name, oid in types.items()})
+
+    def _see_no_other(self, relation: Relation) -> None:
+        """See to it that the log tells of no other table by the name of ours, but for one that was gone when this run began."""
+        table = self._by_name.get((relation.schema, relation.name))
+        if table is None:
+            return
+        if (
+            self._changes is None
+            or self.identity(table.stream, self._position(self._changes.position)) is None
+        ):
+            raise TableGone(
+                table.stream,
+                f"table `{table.schema}.{table.name}` was dropped and made again, or another one had its name",
+            )
+        self._check_identities()
 
     def _renewed(
         self, stream: str, told: Mapping[str, int], there: Callable[[], Collection[str]]

@@ -54,7 +54,6 @@ def log_reader(tap: SqlTap, streams: Sequence[BlockStream]) -> PostgresLogReader
         types,
         PostgresLogSettings.of(tap.config, tap.pipeline),
         {stream.name: stream.table.column_names for stream in chosen},
-        started(tap),
         Renewal(tap, chosen, types),
         unusual,
     )

@@ -37,7 +37,16 @@ _OWN: dict[str, Any] = {
         "enum": ["new_version", "fail"],
         "default": "new_version",
         "title": "Truncate",
-        "description": "What TRUNCATE of a table becomes: a new version of its stream, without the rows, or an error (65).",
+        "description": "What TRUNCATE of a table becomes: a new version of its stream, without the rows, or an error (65). A table that was "
+        "dropped and made again, or taken out of the publication for a while, starts anew with a new version, or ends the run (78).",
+    },
+    "partitions": {
+        "type": "string",
+        "enum": ["start_anew", "keep_rows"],
+        "default": "start_anew",
+        "title": "Partitions that go",
+        "description": "What becomes of a partitioned table of which a partition was detached, dropped, emptied or rewritten, of which the log "
+        "says nothing: it starts anew, so that the rows go, or they stay at the target, with a warning.",
     },
     "chunk_rows": {
         "type": "integer",
@@ -72,6 +81,7 @@ class PostgresLogSettings:
     publication: str
     makes: bool = True
     passes_truncate: bool = True
+    keeps_parts: bool = False
     chunk_rows: int = 50_000
     spool_folder: str | None = None
     spool_bytes: int | None = None
@@ -87,6 +97,7 @@ class PostgresLogSettings:
             said.get("publication") or slot,
             bool(said.get("create", True)),
             said.get("truncate", "new_version") == "new_version",
+            said.get("partitions") == "keep_rows",
             int(said.get("chunk_rows", 50_000)),
             said.get("spool_folder"),
             said.get("spool_bytes"),

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ from singerkit_shell.errors import BadDataError, RetryableError
 from singerkit_state.delivery import Delivery
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.delivery import log_delivery
-from singerkit_tap.log_contract import Change, Chunk, LogGone, LogPage, SnapshotPage
+from singerkit_tap.log_contract import Change, Chunk, LogGone, LogPage, SnapshotPage, TableGone
 from singerkit_tap.log_settings import LOG_SETTINGS
 from singerkit_tap.shell import SingerkitTap
 from singerkit_tap.stream import BlockStream
@@ -49,6 +49,16 @@ class FileReader:
     @property
     def source(self) -> str:
         return self._log.id
+
+    def anew(self, known: Mapping[str, Any]) -> dict[str, str]:
+        now = self._config["tables"]
+        other = [name for name, was in known.items() if was is not None and was != now.get(name)]
+        if other and self._config["refuses_truncate"]:
+            raise TableGone(other[0], "its table was made anew")
+        return dict.fromkeys(other, "its table was made anew")
+
+    def identity(self, stream: str, position: Any) -> Any:
+        return self._config["tables"].get(stream)
 
     def begin(self, position: Any) -> Any:
         if position is None:
@@ -177,6 +187,7 @@ class TapLog(SingerkitTap):
             "fail_after_pages": {"type": "integer"},
             "timeout": {"type": "number"},
             "fields": {"type": "object", "default": {}},
+            "tables": {"type": "object", "default": {}},
             **LOG_SETTINGS,
         },
         "required": ["path"],

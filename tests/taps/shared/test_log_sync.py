@@ -323,6 +323,28 @@ def test_a_stream_that_is_selected_later_has_a_start_of_its_own_while_others_go_
     tables.check(log)
 
 
+def test_a_stream_whose_table_was_made_anew_starts_anew_while_others_go_on(log: LogFile, caplog: Any) -> None:
+    tables = Tables()
+    log.commit(put("a", id=1, v="x"), put("b", id=1, v="x"))
+    read(log, tables, select=["a", "b"], tables={"a": [1], "b": [2]})
+    former = tables.state["bookmarks"]["a"]["_singerkit_log"]
+    assert former["identity"] == [1]
+    log.commit(put("a", id=2, v="y"), put("b", id=1, v="y"))
+    run = read(log, tables, select=["a", "b"], tables={"a": [3], "b": [2]})
+    assert sorted((stream, record["id"]) for stream, record in run.records) == [("a", 1), ("a", 2), ("b", 1)]
+    assert "`a` starts anew, with a new version of all of its rows: its table was made anew." in caplog.text
+    now = tables.state["bookmarks"]["a"]["_singerkit_log"]
+    assert now["identity"] == [3]
+    assert now["version"] > former["version"]
+    tables.check(log, "ab")
+    assert read(log, tables, select=["a", "b"], tables={"a": [3], "b": [2]}).records == []
+    refused = Run(config(log, select=["a", "b"], tables={"b": [2]}, refuses_truncate=True), tables.state)
+    assert str(refused.error) == (
+        "Stream `a` cannot be gone on with (its table was made anew); what is loaded is safe: start it over with "
+        "`singerkit-state reset STATE --stream a`."
+    )
+
+
 @pytest.mark.parametrize(
     "part",
     [
