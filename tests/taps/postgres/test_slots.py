@@ -195,9 +195,11 @@ def test_no_state_goes_on_by_a_publication_that_is_made_anew(logged: Shop, slot:
     logged.execute(f'DROP PUBLICATION "{name_of(logged)}"', "INSERT INTO t VALUES (2, 'lost')")
     said = slot("create").splitlines()
     assert said[1].endswith("now: it had no publication before.")
+    assert logged.sync(first.state).column("id") == [1, 2], "the stream starts anew"
+    for part in first.state["bookmarks"].values():
+        part["_singerkit_log"].pop("identity")  # as before they stood in states
     with pytest.raises(ConfigurationError, match="so that changes are missing"):
         logged.sync(first.state)
-    assert logged.sync().column("id") == [1, 2]
 
 
 def test_a_slot_that_is_there_is_not_pushed_on_while_somebody_reads_by_it(logged: Shop, slot: Slot) -> None:
