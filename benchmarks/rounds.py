@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from database import Database
-from loaders import Loader
+from loaders import PSQL, Loader
 from measure import Run
 from orders import Files, make
 from others import ROOT
@@ -27,6 +27,8 @@ __all__ = [
     "rate",
     "ratio",
     "say",
+    "truth",
+    "truth_name",
 ]
 
 FOLDER = ROOT / ".bench"
@@ -54,6 +56,19 @@ class Bench:
     def is_wrong(self) -> bool:
         """Whether one of our own results differs from what was sent."""
         return any(found.check != "same rows" for found in self.measured if "singerkit" in found.name)
+
+
+def truth(bench: Bench, files: Files) -> None:
+    """Load the CSV once into the schema `truth_name`, to compare everybody's rows with."""
+    name = truth_name(files)
+    if not bench.database.query("select to_regnamespace(%s) is not null", [name])[0][0]:
+        bench.database.fresh_schema(name)
+        PSQL.load(files, bench.database, name, FOLDER)
+        bench.database.settle(name)
+
+
+def truth_name(files: Files) -> str:
+    return f"truth_{files.count}{'_nested' if files.nested else ''}{f'_{files.changed}' if files.changed else ''}"
 
 
 def keep_of_cpu(
