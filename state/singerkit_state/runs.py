@@ -40,8 +40,11 @@ RESULTS = ("complete", "failed", "stopped", "killed", "running", "skipped")
 
 ``complete``: all was read and committed (exit code 0). ``failed``: it ended with another code. ``stopped``: by a signal, which it obeyed.
 ``killed``: it never said how it ended, and cannot be at work any more. ``running``: it has begun, and nothing else is known; it may have been
-killed since. ``skipped``: `singerkit run` did not begin it, for one that it stands on.
+killed since. ``skipped``: nothing was done, since another run of it was at work (`exit_code` 75), or, by `singerkit run`, for one that
+it stands on.
 """
+
+_AT_WORK = 75
 
 SENTENCES = 20
 """How many warnings, changes of a schema, and reasons of dead letters a run keeps."""
@@ -126,6 +129,11 @@ class Run:
     @property
     def is_well(self) -> bool:
         return self.result == "complete"
+
+    @property
+    def did_nothing(self) -> bool:
+        """Whether another run was at work, of its pipeline or of one that it stands on: that says nothing of how the pipeline is."""
+        return self.result == "skipped" and self.exit_code == _AT_WORK
 
     def killed(self) -> Run:
         """Return what is known of a run that was at work when the next one began."""

@@ -74,13 +74,18 @@ class RunTable:
     def reading(self, asked: AskedRuns) -> str:
         """Return the query of runs, for `runs_in`."""
         limits = [] if asked.pipeline is None else [f"pipeline = {literal(asked.pipeline)}"]
-        limits += [] if asked.since is None else [f"started_at >= {self._moment(asked.since)}"]
+        since = "TRUE" if asked.since is None else f"started_at >= {self._moment(asked.since)}"
+        limits += [since] if asked.at_least is None else []
         where = f" WHERE {' AND '.join(limits)}" if limits else ""
         text = f"CAST(run AS {self._words.types[Kind.STRING]}) AS said"
         place = "row_number() OVER (PARTITION BY pipeline ORDER BY started_at DESC, run_id DESC) AS place"
-        found = f"SELECT {text}, result, started_at, run_id, {place} FROM {self.quoted}{where}"
-        last = "" if asked.last is None else f" WHERE place <= {asked.last}"
-        return f"SELECT said, result FROM ({found}) AS found{last} ORDER BY started_at DESC, run_id DESC"
+        good = place.replace("pipeline ORDER", "pipeline, result ORDER").replace("AS place", "AS of_result")
+        found = f"SELECT {text}, result, started_at, run_id, {place}, {good} FROM {self.quoted}{where}"
+        kept = "" if asked.last is None else f" WHERE place <= {asked.last}"
+        if asked.at_least is not None:
+            last_good = "(result = 'complete' AND of_result = 1)"
+            kept = f" WHERE {since} OR place <= {asked.at_least} OR {last_good}"
+        return f"SELECT said, result FROM ({found}) AS found{kept} ORDER BY started_at DESC, run_id DESC"
 
     def _insertion(self, run: Run) -> str:
         values: Sequence[Any] = (

@@ -39,6 +39,7 @@ class Wish:
     history: bool = False
     since: str | None = None
     last: int | None = None
+    at_least: int | None = None
     rejects: bool = False
     replay_rejects: bool = False
     records: bool = False
@@ -66,8 +67,8 @@ class Wish:
                 "`--pipeline` goes with `--adopt`, `--start-over`, `--last-state`, `--history`, `--rejects` and `--replay-rejects`; for a run set "
                 "`pipeline` in the config."
             )
-        if not self.history and (self.since, self.last) != (None, None):
-            raise UsageError("`--since` and `--last` go with `--history` only.")
+        if not self.history and (self.since, self.last, self.at_least) != (None, None, None):
+            raise UsageError("`--since`, `--last` and `--at-least` go with `--history` only.")
         if self.records and not self.rejects:
             raise UsageError("`--records` goes with `--rejects` only.")
         if self.over_stored and not self.replay_rejects:

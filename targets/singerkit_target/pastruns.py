@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
@@ -18,19 +18,27 @@ __all__ = ["AskedRuns", "HasPastRuns", "tell"]
 
 @dataclass(frozen=True)
 class AskedRuns:
-    """Which runs are meant: of one pipeline, that began since, the ``last`` ones of each."""
+    """Which runs are meant: of one pipeline, that began since, the ``last`` ones of each.
+
+    ``at_least``: so many of each pipeline, and the last one that ended well, are meant whenever they began.
+    """
 
     pipeline: str | None = None
     since: datetime | None = None
     last: int | None = None
+    at_least: int | None = None
 
     @classmethod
-    def of(cls, pipeline: str | None, since: str | None, last: int | None) -> AskedRuns:
+    def of(
+        cls, pipeline: str | None, since: str | None, last: int | None, at_least: int | None = None
+    ) -> AskedRuns:
         """Return what the command line says.
 
         Raises:
-            UsageError: `--since` is no moment.
+            UsageError: `--since` is no moment, or `--at-least` would do nothing.
         """
+        if at_least is not None and (since is None or last is not None):
+            raise UsageError("`--at-least` goes with `--since`, and not with `--last`: see `--help`.")
         if since is None:
             return cls(pipeline, None, last)
         try:
@@ -39,24 +47,37 @@ class AskedRuns:
             raise UsageError(
                 f"Expected a date or a moment at `--since`, such as 2026-11-28 or 2026-11-28T21:00:00Z, got `{since[:40]}`."
             ) from None
-        return cls(pipeline, at if at.tzinfo else at.replace(tzinfo=UTC), last)
+        return cls(pipeline, at if at.tzinfo else at.replace(tzinfo=UTC), last, at_least)
 
     def among(self, runs: Sequence[Run]) -> list[Run]:
         """Return those of all runs of a place that are meant, as they began."""
-        meant = [
-            run
-            for run in runs
-            if self.pipeline in (None, run.pipeline) and (self.since is None or run.started >= self.since)
-        ]
-        if self.last is None:
-            return meant
-        counts: Counter[str] = Counter()
-        kept = []
-        for run in reversed(meant):
-            counts[run.pipeline] += 1
-            if counts[run.pipeline] <= self.last:
-                kept.append(run)
-        return kept[::-1]
+        mine = [run for run in reversed(runs) if self.pipeline in (None, run.pipeline)]
+        kept = (
+            self._newest([run for run in mine if self._is_since(run)])
+            if self.at_least is None
+            else self._and_older(mine)
+        )
+        return list(kept)[::-1]
+
+    def _is_since(self, run: Run) -> bool:
+        return self.since is None or run.started >= self.since
+
+    def _newest(self, runs: Iterable[Run]) -> Iterator[Run]:
+        places = Counter[str]()
+        for run in runs:
+            places[run.pipeline] += 1
+            if self.last is None or places[run.pipeline] <= self.last:
+                yield run
+
+    def _and_older(self, runs: Iterable[Run]) -> Iterator[Run]:
+        places, good = Counter[str](), set[str]()
+        for run in runs:
+            places[run.pipeline] += 1
+            is_last_good = run.is_well and run.pipeline not in good
+            if is_last_good:
+                good.add(run.pipeline)
+            if self._is_since(run) or is_last_good or places[run.pipeline] <= (self.at_least or 0):
+                yield run
 
 
 @runtime_checkable
@@ -92,5 +113,11 @@ def options() -> list[click.Option]:
             type=click.IntRange(1),
             metavar="N",
             help="With --history: no more than the last ones of each pipeline.",
+        ),
+        click.Option(
+            ["--at-least"],
+            type=click.IntRange(1),
+            metavar="N",
+            help="With --since: so many of each pipeline, and its last good one, whenever they began.",
         ),
     ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, runtime_checkable
 
-from singerkit_shell.errors import SingerkitError, Stopped
+from singerkit_shell.errors import LockHeldError, SingerkitError, Stopped
 from singerkit_shell.secrets import redactor
 from singerkit_state.ahead import seconds_of
 from singerkit_state.runs import Run, StreamRun, sentences
@@ -128,12 +128,15 @@ class RunNotes:
             return
         try:
             run = self._run or self._begun(pipeline())
+            end = _end_of(error, self._target)
+            if self._run is None and isinstance(error, LockHeldError):
+                end["result"] = "skipped"  # behind its beginning a lock of others is a failure
             self._run = replace(
                 run,
                 ended=datetime.now(UTC),
                 seconds=round(time.monotonic() - self._clock, 3),
                 sequence=self._loader.sequence,
-                **_end_of(error, self._target),
+                **end,
                 **_told(found()),
             )
         except Exception as fault:

@@ -431,6 +431,7 @@ class SingerkitTarget(Target):
         history: bool = False,
         since: str | None = None,
         last: int | None = None,
+        at_least: int | None = None,
         rejects: bool = False,
         records: bool = False,
         replay_rejects: bool = False,
@@ -470,6 +471,7 @@ class SingerkitTarget(Target):
             history=history,
             since=since,
             last=last,
+            at_least=at_least,
             rejects=rejects,
             replay_rejects=replay_rejects,
             records=records,
@@ -492,7 +494,7 @@ class SingerkitTarget(Target):
                     "`--state-file` has no effect beside `--history`, `--rejects` and `--replay-rejects`, which leave the state as it is."
                 )
             if wish.history:
-                target.tell_of_runs(AskedRuns.of(wish.pipeline, since, last))
+                target.tell_of_runs(AskedRuns.of(wish.pipeline, since, last, at_least))
                 return
             target.see_to_letters(wish)
             return

@@ -67,7 +67,7 @@ def history(
     found = gathered(ctx, words, target, config, moment, asked)
     runs = found.runs
     if failed:
-        runs = [run for run in runs if run.result not in ("complete", "running")]
+        runs = [run for run in runs if run.result not in ("complete", "running") and not run.did_nothing]
     _show(runs[:last], as_lines=as_lines)
     return tell(found.problems)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from singerkit_run.past import Question, ask, noted_by_runner, of_pipelines, que
 from singerkit_run.planfile import read_plan
 from singerkit_run.programs import find_programs, located
 from singerkit_run.shards import sharded
+from singerkit_run.usual import Expected, expected_of
 from singerkit_shell.configfile import variables_beside
 from singerkit_shell.errors import UsageError
 from singerkit_shell.secrets import redactor
@@ -53,12 +54,14 @@ def whose_runs(command: _F) -> _F:
 
 @dataclass(frozen=True)
 class Gathered:
-    """``runs``, the newest first, of the file or target that is called ``of``; ``names``: the pipelines that are meant; ``problems``: what could not be had."""
+    """``runs``, the newest first, of the file or target that is called ``of``; ``names``: the pipelines that are meant, of which the file says what is ``expected``;
+    ``problems``: what could not be had."""
 
     of: str
     names: Sequence[str]
     runs: Sequence[Run]
     problems: Sequence[Outcome]
+    expected: Mapping[str, Expected] = field(default_factory=dict)
 
 
 def gathered(
@@ -67,9 +70,10 @@ def gathered(
     target: str | None,
     configs: Sequence[str],
     since: datetime | None,
-    last: int | None,
+    last: int | None = None,
+    at_least: int | None = None,
 ) -> Gathered:
-    """Return the runs since a moment, and no more of a pipeline than the ``last`` ones need.
+    """Return the runs since a moment, and no more of a pipeline than the ``last`` ones need, or, where they are older, ``at_least`` so many.
 
     Raises:
         UsageError, ConfigurationError: what is named is not there, or is wrong.
@@ -79,10 +83,10 @@ def gathered(
             "`--config` goes with `--target` only: a file of pipelines names the configs itself."
         )
     if target is not None:
-        found = _of_target(target, configs, words, since, last)
+        found = _of_target(target, configs, words, since, last, at_least)
     else:
-        found = _of_file(ctx, words, since, last)
-    if since is None:
+        found = _of_file(ctx, words, since, last, at_least)
+    if since is None or at_least is not None:
         return found
     return replace(found, runs=[run for run in found.runs if run.started >= since])
 
@@ -95,7 +99,12 @@ def tell(problems: Sequence[Outcome]) -> int:
 
 
 def _of_target(
-    called: str, configs: Sequence[str], names: Sequence[str], since: datetime | None, last: int | None
+    called: str,
+    configs: Sequence[str],
+    names: Sequence[str],
+    since: datetime | None,
+    last: int | None,
+    at_least: int | None,
 ) -> Gathered:
     path = located(called, os.getcwd())
     if path is None:
@@ -103,13 +112,15 @@ def _of_target(
             f"There is no executable `{called}`, which is named at `--target`, in PATH or in that place."
         )
     question = Question((path, *(part for one in configs for part in ("--config", one))), os.getcwd())
-    [heard] = ask([question], os.environ, since, last, stop_flag)
+    [heard] = ask([question], os.environ, since, last, stop_flag, at_least)
     problems = [Outcome(heard.code, heard.why)] if heard.code else []
     runs = [run for run in heard.runs if not names or run.pipeline in names]
     return Gathered(called, names, joined((), runs), problems)
 
 
-def _of_file(ctx: click.Context, words: Sequence[str], since: datetime | None, last: int | None) -> Gathered:
+def _of_file(
+    ctx: click.Context, words: Sequence[str], since: datetime | None, last: int | None, at_least: int | None
+) -> Gathered:
     path, named = file_and_names(words)
     ctx.meta[CONFIG_PATHS] = [path]
     stand_ins.text = _NOT_HERE  # taps are not asked, and what is noted needs no variable of theirs
@@ -123,10 +134,11 @@ def _of_file(ctx: click.Context, words: Sequence[str], since: datetime | None, l
     plan = sharded(plan, found, Shard(0, 1))
     there = [name for name in names if plan.pipelines[name].target.exec in found]
     tries = 1 + max((plan.pipelines[name].retries.times for name in there), default=0)
-    heard = ask(questions_of(plan, there, found), env, since, last and last * tries, stop_flag)
+    heard = ask(questions_of(plan, there, found), env, since, last and last * tries, stop_flag, at_least)
     of_targets = [run for one in heard for run in one.runs]
     noted, unread = noted_by_runner(plan, names)
     runs = joined(noted, of_pipelines(of_targets, plan, names))
     problems = [*unread, *(Outcome(one.code, one.why) for one in heard if one.code)]
     problems += [Outcome(78, f"{one}.") for one in missing]
-    return Gathered(os.path.basename(path), names, runs, problems)
+    expected = {name: expected_of(plan.pipelines[name]) for name in names}
+    return Gathered(os.path.basename(path), names, runs, problems, expected)

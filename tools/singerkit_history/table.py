@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from singerkit_run.durations import shown
@@ -61,12 +61,18 @@ def _row(run: Run) -> dict[str, str]:
         "changed": _count(run.total("changed"), run),
         "deleted": _count(run.total("deleted") or None, run),
         "set aside": _count(run.total("set_aside") or None, run),
-        "time": "" if run.seconds is None or not run.tries else shown(run.seconds),
+        "time": _time(run),
         "bookmark before": before,
         "bookmark": after,
         "lag": _lag(run),
         "warnings": f"{run.warned:,}" if run.warned else "",
     }
+
+
+def _time(run: Run) -> str:
+    if run.result == "running":
+        return f"so far {shown(max(0.0, (datetime.now(UTC) - run.started).total_seconds()))}"
+    return "" if run.seconds is None or not run.tries else shown(run.seconds)
 
 
 def _zone(at: datetime) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from singerkit_state.runs import Run
 
 __all__ = ["advice_for"]
@@ -26,6 +28,7 @@ _BY_RESULT = {
     "stopped": _BY_CODE[143],
     "skipped": "Mend the pipeline that it stands on; the next run does both.",
 }
+_OF_STATE = "See to the state as the sentence says, or bring back a former value with `singerkit-state restore`; then run again."
 _ELSE = "Its log says more; what was committed is safe, and the next run goes on where it was."
 
 
@@ -33,4 +36,6 @@ def advice_for(run: Run) -> str:
     """Return a sentence or two; "" for a run that has ended well, or is at work."""
     if run.result in ("complete", "running"):
         return ""
+    if run.exit_code == 78 and re.match(r"The state\b", run.reason):
+        return _OF_STATE
     return _BY_RESULT.get(run.result) or _BY_CODE.get(run.exit_code or 0, _ELSE)

@@ -11,6 +11,7 @@ from singerkit_history.gathering import gathered, tell, whose_runs
 from singerkit_report.page import page
 from singerkit_report.standing import standings, up_to
 from singerkit_run.outcomes import Outcome
+from singerkit_run.usual import KNOWN
 from singerkit_shell.arguments import Command
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.words import counted
@@ -52,10 +53,10 @@ def report(
     stop_flag.install()
     now = datetime.now().astimezone()
     since = (now - timedelta(days=days - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    asked = gathered(ctx, words, target, config, since, None)
+    asked = gathered(ctx, words, target, config, since, at_least=KNOWN)
     runs, ahead = up_to(now, asked.runs)
     problems = [*asked.problems, *(Outcome(0, why) for why in ahead)]
-    found = standings(asked.names, runs, now, days)
+    found = standings(asked.names, runs, now, days, asked.expected)
     text = page(found, now, days, asked.of, [problem.why for problem in problems])
     if output == "-":
         click.echo(text, nl=False)

@@ -13,6 +13,7 @@ from singerkit_report.elements import document, element, sentence
 from singerkit_report.plots import bars, strip
 from singerkit_report.standing import Day, Standing
 from singerkit_run.durations import shown
+from singerkit_run.usual import who
 from singerkit_shell.words import counted
 from singerkit_state.runs import Run
 
@@ -22,6 +23,11 @@ _STYLE = Path(__file__).with_name("style.css")
 _NOTHING_FROM_OUTSIDE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _OPEN = 12
 """So many pipelines have their parts open; where there are more, only those have that need somebody."""
+_STOP_IT = (
+    "Look whether it still moves, by its log or in the database. Where it hangs stop it (SIGTERM): what is committed is safe, and the next run goes on. "
+    "With `timeout` in the file of pipelines a run that hangs is stopped by itself."
+)
+_START_IT = "Look whether what starts it (cron, a timer, a scheduler) still does, and run it."
 _LISTED = 50
 """Schema changes, reasons and warnings that are listed for a pipeline; how many there are besides is told."""
 _KINDS = {"complete": "good", "running": "now", "stopped": "warn", "skipped": "warn"}
@@ -36,16 +42,16 @@ _PLOTS: Sequence[tuple[str, str, Callable[[Day], float | None]]] = (
 def page(found: Sequence[Standing], now: datetime, days: int, of: str, problems: Sequence[str] = ()) -> str:
     """Return the document. ``found``: those that need somebody first; ``of``: whose history it is; ``problems``: what of it could not be had."""
     bad = [one for one in found if one.needs_somebody]
+    words, kind = _verdict(found, bad, days)
     main = element(
         "main",
-        _head(found, bad, now, days, of),
+        _head(words, kind, found, now, days, of),
         *(element("p", *sentence(problem), class_="problem") for problem in problems),
         _needs(bad, now) if bad else None,
         _overview(found, now, days) if found else None,
     )
     for one in found:
         main.append(_part(one, is_open=len(found) <= _OPEN or one.needs_somebody))
-    title = f"{counted(len(bad), 'pipeline')} in need" if bad else "All pipelines are well"
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -53,20 +59,30 @@ def page(found: Sequence[Standing], now: datetime, days: int, of: str, problems:
         element("meta", name="color-scheme", content="light dark"),
         element("meta", http_equiv="Content-Security-Policy", content=_NOTHING_FROM_OUTSIDE),
         element("meta", name="robots", content="noindex"),
-        element("title", f"{title} - singerkit"),
+        element("title", f"{words} - singerkit"),
         element("style", _STYLE.read_text(encoding="utf-8")),
     )
     return document(element("html", head, element("body", main), lang="en"))
 
 
-def _head(found: Sequence[Standing], bad: Sequence[Standing], now: datetime, days: int, of: str) -> Element:
+def _verdict(found: Sequence[Standing], bad: Sequence[Standing], days: int) -> tuple[str, str]:
+    """Return how all of them stand, and in which colour that is said."""
     if not found:
-        words, kind = "There are no runs.", "warn"
-    elif bad:
+        return "There are no runs.", "warn"
+    if bad:
         verb = "needs" if len(bad) == 1 else "need"
-        words, kind = f"{len(bad)} of {counted(len(found), 'pipeline')} {verb} you.", "bad"
-    else:
-        words, kind = f"{_all(len(found))} well.", "good"
+        return f"{len(bad)} of {counted(len(found), 'pipeline')} {verb} you.", "bad"
+    quiet = sum(one.is_quiet for one in found)
+    if not quiet:
+        return f"{_all(len(found))} well.", "good"
+    has = "has" if quiet == 1 else "have"
+    within = f"{has} not run within {counted(days, 'day')}."
+    if quiet == len(found):
+        return f"{counted(quiet, 'pipeline')} {within}", "warn"
+    return f"{len(found) - quiet} of {counted(len(found), 'pipeline')} are well, {quiet} {within}", "warn"
+
+
+def _head(words: str, kind: str, found: Sequence[Standing], now: datetime, days: int, of: str) -> Element:
     return element(
         "header",
         element("p", f"{of} · {_moment(now)} {now.tzname() or ''} · {counted(days, 'day')}", class_="when"),
@@ -80,16 +96,20 @@ def _all(count: int) -> str:
 
 
 def _last_night(found: Iterable[Standing], now: datetime) -> str:
-    runs = [run for one in found for run in one.runs if (now - run.started).total_seconds() < 86400]
+    of_today = [run for one in found for run in one.known if (now - run.started).total_seconds() < 86400]
+    runs = [run for run in of_today if not run.did_nothing]
     if not runs:
         return "Nothing has run within the last 24 hours."
-    bad = sum(run.result in ("failed", "killed", "stopped", "skipped") for run in runs)
-    rows = sum(run.total("rows") or 0 for run in runs)
+    bad = sum(run.result not in ("complete", "running") for run in runs)
+    known = [rows for run in runs if run.streams and (rows := run.total("rows")) is not None]
+    loaded = f"{counted(sum(known), 'row')} loaded" if known else "of rows nothing is known"
     aside = sum(run.total("set_aside") or 0 for run in runs)
     set_aside = f", {counted(aside, 'record')} set aside" if aside else ""
+    busy = len(of_today) - len(runs)
+    nothing = f" {busy:,} found another one at work;" if busy else ""
     return (
-        f"Within the last 24 hours {counted(len(runs), 'run')}, {bad or 'none'} of them not to a good end; "
-        f"{counted(rows, 'row')} loaded{set_aside}."
+        f"Within the last 24 hours {counted(len(runs), 'run')}, {bad or 'none'} of them not to a good end;{nothing} "
+        f"{loaded}{set_aside}."
     )
 
 
@@ -98,19 +118,11 @@ def _needs(bad: Sequence[Standing], now: datetime) -> Element:
 
 
 def _need(one: Standing, now: datetime) -> Element:
-    run = one.last_ended
+    run, since = one.last_ended, _since(one, now)
+    if one.why_hanging and one.last is not None:
+        return _card(one, "still running", "bad", _hanging(one, one.last, now), _STOP_IT, since)
     if run is None or not one.failures:
-        return _card(
-            one,
-            "late",
-            "warn",
-            _late(one, now),
-            "Look whether what starts it (cron, a timer, a scheduler) still does.",
-        )
-    since = (
-        f"The last good run was {_ago(one.last_good, now)}." if one.last_good else "No run has ended well."
-    )
-    often = f" Since then {one.failures} runs have not ended well." if one.failures > 1 else ""
+        return _card(one, "late", "warn", _late(one, now), _START_IT, since)
     kind = "bad" if run.result in ("failed", "killed") else "warn"
     reason = run.reason or "It has said no reason."
     return _card(
@@ -119,8 +131,27 @@ def _need(one: Standing, now: datetime) -> Element:
         kind,
         reason,
         advice_for(run),
-        f"{_ago(run, now).capitalize()}. {since}{often}",
+        f"{_ago(run, now).capitalize()}. {since}",
     )
+
+
+def _since(one: Standing, now: datetime) -> str:
+    """Return how often it has not ended well since when, and how often nothing was done."""
+    said = [
+        f"The last good run was {_ago(one.last_good, now)}."
+        if one.last_good
+        else "No run that is known has ended well."
+    ]
+    if one.failures > 1:
+        said.append(f"Since then {one.failures} runs have not ended well.")
+    if one.did_nothing:
+        runs = counted(one.did_nothing, "more run")
+        said.append(f"{runs} found another one at work (75), and did nothing.")
+    return " ".join(said)
+
+
+def _hanging(one: Standing, run: Run, now: datetime) -> str:
+    return f"It began {_ago(run, now)} ({who(run)}), and has not ended; {one.why_hanging}."
 
 
 def _card(one: Standing, badge: str, kind: str, reason: str, advice: str, since: str = "") -> Element:
@@ -135,9 +166,7 @@ def _card(one: Standing, badge: str, kind: str, reason: str, advice: str, since:
 
 
 def _late(one: Standing, now: datetime) -> str:
-    usual = one.usual_while
-    every = shown(usual.total_seconds()) if usual else ""
-    return f"It has not begun since {_ago(one.last, now)}; so far it ran every {every}."
+    return f"Its last run began {_ago(one.last, now)}; {one.why_late}."
 
 
 def _overview(found: Sequence[Standing], now: datetime, days: int) -> Element:
@@ -191,7 +220,7 @@ def _row(one: Standing, now: datetime) -> Element:
     lag = lag_seconds(run)
     numbers = (
         *(_count(run, what) for what in ("rows", "new", "changed", "deleted", "set_aside")),
-        "" if run.seconds is None else shown(run.seconds),
+        _took(run, now),
         "" if lag is None else shown(lag),
     )
     return element(
@@ -204,6 +233,12 @@ def _row(one: Standing, now: datetime) -> Element:
     )
 
 
+def _took(run: Run, now: datetime) -> str:
+    if run.result == "running":
+        return f"so far {shown(max(0.0, (now - run.started).total_seconds()))}"
+    return "" if run.seconds is None else shown(run.seconds)
+
+
 def _count(run: Run, what: str) -> str:
     count = run.total(what)
     return f"{count:,}" if count is not None and run.streams and (count or what != "set_aside") else ""
@@ -212,7 +247,9 @@ def _count(run: Run, what: str) -> str:
 def _standing(one: Standing, run: Run | None) -> Element:
     if run is None:
         return _badge("no run", "warn")
-    if one.is_late and run.result == "complete":
+    if one.why_hanging:
+        return _badge("still running", "bad")
+    if one.why_late and run.is_well:
         return _badge("late", "warn")
     return _badge(result_in_words(run), _KINDS.get(run.result, "bad"))
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
 
 from singerkit_history.table import lag_seconds
+from singerkit_run.usual import UNSAID, Expected, why_late, why_too_long
 from singerkit_shell.words import counted
 from singerkit_state.runs import Run
 from singerkit_state.shards import WHOLE, pipeline_and_shard
 
 __all__ = ["Day", "Standing", "standings", "up_to"]
 
-_LATE = 3.0
-"""A pipeline that has not run for so many times the usual while is late."""
 _CLOCKS_DIFFER = timedelta(minutes=5)
-_USUAL = 5
-"""How many whiles between runs it takes to call one the usual."""
 
 
 @dataclass(frozen=True)
@@ -64,48 +60,73 @@ def _sum(runs: Iterable[Run], what: str) -> float | None:
 
 @dataclass(frozen=True)
 class Standing:
-    """A pipeline and its runs, the newest first, as they are known at ``now``; none: it has not run."""
+    """A pipeline and its runs, the newest first, as they are known at ``now``; none: it has not run.
+
+    ``known``: all runs of which it is told how it stands, those before ``days`` among them. Runs that did nothing, since another one was at
+    work, say nothing of how it stands.
+    """
 
     name: str
-    runs: Sequence[Run]
+    known: Sequence[Run]
     now: datetime
     days: Sequence[Day]
+    expected: Expected = UNSAID
+
+    @cached_property
+    def runs(self) -> Sequence[Run]:
+        """Those of the days that are shown."""
+        return [
+            run for run in self._real if run.started.astimezone(self.now.tzinfo).date() >= self.days[0].at
+        ]
+
+    @cached_property
+    def _real(self) -> Sequence[Run]:
+        return [run for run in self.known if not run.did_nothing]
 
     @property
     def last(self) -> Run | None:
-        return self.runs[0] if self.runs else None
+        """The last one, however long ago."""
+        return self._real[0] if self._real else None
 
     @cached_property
     def last_ended(self) -> Run | None:
-        return next((run for run in self.runs if run.result != "running"), None)
+        return next((run for run in self._real if run.result != "running"), None)
 
     @cached_property
     def last_good(self) -> Run | None:
-        return next((run for run in self.runs if run.result == "complete"), None)
+        return next((run for run in self._real if run.is_well), None)
 
     @cached_property
     def failures(self) -> int:
         """How many runs in a row, up to the last one, have not ended well."""
-        ended = [run for run in self.runs if run.result != "running"]
-        return next((at for at, run in enumerate(ended) if run.result == "complete"), len(ended))
+        ended = [run for run in self._real if run.result != "running"]
+        return next((at for at, run in enumerate(ended) if run.is_well), len(ended))
 
     @cached_property
-    def is_late(self) -> bool:
-        usual = self.usual_while
-        return usual is not None and self.last is not None and self.now - self.last.started > usual * _LATE
+    def did_nothing(self) -> int:
+        """How many runs since the last one found another one at work."""
+        return next((at for at, run in enumerate(self.known) if not run.did_nothing), len(self.known))
 
     @cached_property
-    def usual_while(self) -> timedelta | None:
-        """The median while from one run to the next; None where there are too few runs to tell."""
-        whiles = [
-            (later.started - earlier.started).total_seconds()
-            for later, earlier in zip(self.runs, self.runs[1:], strict=False)
-        ]
-        return timedelta(seconds=statistics.median(whiles)) if len(whiles) >= _USUAL else None
+    def why_hanging(self) -> str:
+        """Why the last run is at work for too long, "" where it is not."""
+        if self.last is None or self.last.result != "running":
+            return ""
+        return why_too_long(self.last, self._real[1:], self.now, self.expected)
+
+    @cached_property
+    def why_late(self) -> str:
+        """Why it is late, "" where it is not."""
+        return why_late(self._real, self.now, self.expected)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it has not run within the days that are shown, and nobody knows whether that is as it should be."""
+        return not self.runs and not self.needs_somebody
 
     @property
     def needs_somebody(self) -> bool:
-        return bool(self.failures) or self.is_late
+        return bool(self.failures or self.why_hanging or self.why_late)
 
     @cached_property
     def dead_letters(self) -> Sequence[tuple[str, int]]:
@@ -136,26 +157,34 @@ def up_to(now: datetime, runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
     ]
 
 
-def standings(names: Sequence[str], runs: Iterable[Run], now: datetime, days: int) -> list[Standing]:
+def standings(
+    names: Sequence[str],
+    runs: Iterable[Run],
+    now: datetime,
+    days: int,
+    expected: Mapping[str, Expected] | None = None,
+) -> list[Standing]:
     """Return one for each name, and for each pipeline that has runs besides: those that need somebody first, then by name.
 
-    ``runs``: the newest first. ``now``: in the zone whose days are meant.
+    ``runs``: the newest first, with older ones than those of ``days``. ``now``: in the zone whose days are meant. ``expected``: what the file says, by pipeline.
     """
     by_name: dict[str, list[Run]] = {name: [] for name in names}
     for run in runs:
         by_name.setdefault(run.pipeline, []).append(run)
     divided = {pipeline_and_shard(name)[0] for name in by_name if pipeline_and_shard(name)[1] != WHOLE}
     found = [
-        Standing(name, mine, now, _days(mine, now, days))
+        Standing(
+            name, mine, now, _days(mine, now, days), (expected or {}).get(pipeline_and_shard(name)[0], UNSAID)
+        )
         for name, mine in by_name.items()
         if mine or name not in divided  # which has run, in its shards
     ]
-    return sorted(found, key=lambda one: (not one.failures, not one.is_late, one.name))
+    return sorted(found, key=lambda one: (not one.failures, not one.why_hanging, not one.why_late, one.name))
 
 
 def _days(runs: Sequence[Run], now: datetime, count: int) -> list[Day]:
     by_day: dict[date, list[Run]] = {}
-    for run in runs:
+    for run in (run for run in runs if not run.did_nothing):
         by_day.setdefault(run.started.astimezone(now.tzinfo).date(), []).append(run)
     dates = [now.date() - timedelta(days=back) for back in reversed(range(count))]
     return [Day(at, by_day.get(at, [])) for at in dates]

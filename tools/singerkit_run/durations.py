@@ -27,7 +27,7 @@ def range_of(text: str | float) -> tuple[float, float]:
 
 
 def shown(seconds: float) -> str:
-    """Return `0.4 s`, `12 s`, `3 min 20 s` or `2 h 5 min`."""
+    """Return `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min` or `3 d 4 h`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -35,4 +35,6 @@ def shown(seconds: float) -> str:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    if whole < 2 * 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"

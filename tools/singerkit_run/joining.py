@@ -46,8 +46,10 @@ def _with_parts(run: Run, parts: Sequence[Run]) -> Run:
     last = parts[-1]
     warnings = list(dict.fromkeys(one for part in (run, *parts) for one in part.warnings))[:SENTENCES]
     changes = list(dict.fromkeys(one for part in parts for one in part.schema_changes))[:SENTENCES]
+    found_another = run.result == "failed" and last.did_nothing  # which began in between
     return replace(
         run,
+        result=last.result if found_another else run.result,
         target=run.target or last.target,
         target_version=run.target_version or last.target_version,
         commits=sum(part.commits for part in parts),

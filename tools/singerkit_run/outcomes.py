@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from singerkit_shell.signals import StopFlag
 
-__all__ = ["UNAVAILABLE", "Outcome", "stopped_by", "worst_of"]
+__all__ = ["BUSY", "UNAVAILABLE", "Outcome", "stopped_by", "worst_of"]
 
 UNAVAILABLE = 69
+BUSY = 75
 _WORST_FIRST = (70, 78, 77, 65, 64)
 _LEAST = (74, 76, 69, 75)
 """What is worth another try; between these and the first ones stand the codes of others."""
@@ -18,11 +19,15 @@ _LEAST = (74, 76, 69, 75)
 
 @dataclass(frozen=True)
 class Outcome:
-    """An exit code, and a sentence where it is not 0; ``is_stop`` where the run itself was told to stop."""
+    """An exit code, and a sentence where it is not 0.
+
+    ``is_stop`` where the run itself was told to stop; ``is_busy`` where another run of the pipeline is at work, and this one has done nothing (a target ends with 75 for other locks, too).
+    """
 
     code: int
     why: str = ""
     is_stop: bool = False
+    is_busy: bool = False
 
 
 def stopped_by(stop: StopFlag, what_is_safe: str = "what was committed is safe") -> Outcome:

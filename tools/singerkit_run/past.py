@@ -83,11 +83,13 @@ def ask(
     since: datetime | None,
     last: int | None,
     stop: StopFlag,
+    at_least: int | None = None,
 ) -> list[Heard]:
-    """Ask targets for their runs, some of them at a time."""
+    """Ask targets for their runs, some of them at a time; ``at_least``: so many of each pipeline, and its last good one, also where they are older."""
     options = ["--history"]
     options += [] if since is None else ["--since", since.isoformat()]
     options += [] if last is None else ["--last", str(last)]
+    options += [] if at_least is None else ["--at-least", str(at_least)]
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         return list(pool.map(lambda one: _heard(one, options, env, stop), questions))
 

@@ -91,6 +91,8 @@ class Pipeline:
     retries: Retries
     timeout: float | None
     hooks: tuple[Hook, ...]
+    late_after: float | None = None
+    """Seconds from one good run to the next behind which it is late, if the file says so."""
     called: str | None = None
     """What ours are told that it is called, whatever their config says; None: as the config of one side, or this file."""
     shard: Shard = WHOLE
@@ -234,7 +236,7 @@ def _plan_of(path: str, config: Mapping[str, Any], referred: Mapping[str, Referr
     folder = os.path.dirname(path)
 
     def pipeline(name: str, one: Mapping[str, Any]) -> Pipeline:
-        timeout = one.get("timeout", config.get("timeout"))
+        timeout, late = (one.get(key, config.get(key)) for key in ("timeout", "late_after"))
         return Pipeline(
             name,
             _program(one["tap"], folder, f"pipelines.{name}.tap", referred),
@@ -244,6 +246,7 @@ def _plan_of(path: str, config: Mapping[str, Any], referred: Mapping[str, Referr
             _retries(one.get("retries", config.get("retries"))),
             None if timeout is None else seconds_of(timeout),
             tuple(map(_hook, one.get("after_commit", ()))),
+            None if late is None else seconds_of(late),
         )
 
     failure = config.get("on_failure")

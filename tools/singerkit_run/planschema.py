@@ -80,6 +80,10 @@ _SHARED: Mapping[str, Any] = {
         **_DURATION,
         "description": "How long a try may take before both are stopped (`90s`, `2h`): it ends with 69.",
     },
+    "late_after": {
+        **_DURATION,
+        "description": "How long it may be from the beginning of one good run to that of the next (`26h`): then the report calls the pipeline late.",
+    },
 }
 _PIPELINE: Mapping[str, Any] = {
     "type": "object",

@@ -11,7 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from singerkit_run.outcomes import Outcome
+from singerkit_run.outcomes import BUSY, Outcome
+from singerkit_run.planfile import Pipeline
 from singerkit_run.programs import Found
 from singerkit_shell.errors import SingerkitError
 from singerkit_state.runfile import RunFile
@@ -19,7 +20,7 @@ from singerkit_state.runids import new_run_id
 from singerkit_state.runs import Run, sentences, with_killed
 from singerkit_state.statefile import holder_of
 
-__all__ = ["Record", "files_of_runner", "lock_of", "runs_in"]
+__all__ = ["Record", "files_of_runner", "lock_of", "runs_in", "runs_of"]
 
 _ENDING = ".runs.jsonl"
 
@@ -58,14 +59,14 @@ class Record:
         self._surely(lambda: self._file.begin(self._run, self._keep_days))
 
     def end(self, outcome: Outcome, tries: int, *, committed: bool, skipped_for: str = "") -> None:
-        """Note what it has come to."""
-        reason = f"It was not run, since {skipped_for} has not ended well." if skipped_for else outcome.why
+        """Note what it has come to. ``skipped_for``: the pipeline that it stands on, for which it was not run."""
+        reason = _why_skipped(outcome, skipped_for) if skipped_for else outcome.why
         self._run = replace(
             self._run,
             ended=datetime.now(UTC),
             seconds=round(time.monotonic() - self._clock, 3),
             result=_result(outcome, is_skipped=bool(skipped_for)),
-            exit_code=None if skipped_for else outcome.code,
+            exit_code=BUSY if outcome.is_busy else None if skipped_for else outcome.code,
             reason=next(iter(sentences([reason] if reason else [])), ""),
             tries=tries,
             committed=committed,
@@ -82,8 +83,14 @@ class Record:
             self.failure = str(error) or type(error).__name__
 
 
+def _why_skipped(outcome: Outcome, other: str) -> str:
+    if outcome.is_busy:
+        return f"It was not run, since another run of {other} is at work."
+    return f"It was not run, since {other} has not ended well."
+
+
 def _result(outcome: Outcome, *, is_skipped: bool) -> str:
-    if is_skipped:
+    if is_skipped or outcome.is_busy:
         return "skipped"
     if outcome.is_stop:
         return "stopped"
@@ -95,6 +102,15 @@ def files_of_runner(state_file: Path) -> list[Path]:
     stem = state_file.name.removesuffix(".json")
     parts = state_file.parent.glob(f"{glob.escape(stem)}.*-of-*{_ENDING}")
     return [_place(state_file), *sorted(parts)]
+
+
+def runs_of(pipeline: Pipeline) -> list[Run]:
+    """Return what is noted of the runs of a pipeline, or of a shard of it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return runs_in(_place(Path(pipeline.state_file)))
 
 
 def runs_in(place: Path) -> list[Run]:

@@ -72,6 +72,8 @@ def _end(result: Result) -> str:
     seconds = shown(result.seconds)
     if result.outcome.is_stop:
         return f"was stopped after {seconds}."
+    if result.outcome.is_busy:
+        return f"was not run ({result.outcome.code}): {result.outcome.why}"
     if result.outcome.code:
         return f"failed after {seconds} with {result.outcome.code}: {result.outcome.why}"
     return (
@@ -94,8 +96,12 @@ def summary(results: Sequence[Result]) -> list[str]:
 
 
 def _result(result: Result) -> str:
+    if result.skipped_for and result.outcome.is_busy:
+        return f"not run, since another run of {result.skipped_for} is at work"
     if result.skipped_for:
         return f"not run, since {result.skipped_for} has not ended well"
+    if result.outcome.is_busy:
+        return f"not run ({result.outcome.code}), since another run is at work"
     if result.outcome.code:
         return f"failed ({result.outcome.code})" if not result.outcome.is_stop else "stopped"
     if not result.tries:
@@ -109,9 +115,10 @@ def verdict(results: Sequence[Result]) -> tuple[int, str]:
     if not worst.code:
         return 0, f"{counted(len(results), 'pipeline')} done."
     [first, *_] = [result for result in results if result.outcome == worst]
-    failed = sum(bool(result.outcome.code) for result in results)
+    failed = sum(bool(result.outcome.code) and result.outcome.is_busy == worst.is_busy for result in results)
+    did = "found another run at work" if worst.is_busy else "failed"
     skipped = sum(bool(result.skipped_for) for result in results)
     beside = f", and {counted(skipped, 'other')} not run for that" if skipped else ""
     return worst.code, (
-        f"{failed} of {counted(len(results), 'pipeline')} failed{beside}; `{first.name}` ended with {worst.code}: {worst.why}"
+        f"{failed} of {counted(len(results), 'pipeline')} {did}{beside}; `{first.name}` ended with {worst.code}: {worst.why}"
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from singerkit_run.children import run_alone
 from singerkit_run.commands import Commands, commands_of, write_name
 from singerkit_run.durations import shown
-from singerkit_run.outcomes import UNAVAILABLE, Outcome, stopped_by
+from singerkit_run.outcomes import BUSY, UNAVAILABLE, Outcome, stopped_by
 from singerkit_run.owed import Loaded, Owed
 from singerkit_run.pipe import Ground, run_pipe, sentence_in
 from singerkit_run.planfile import Hook, Pipeline
@@ -64,8 +64,10 @@ class Running:
         telling: Telling,
         stop: StopFlag,
         record: Record,
+        begun: Callable[[], None],
     ) -> None:
-        self._record = record
+        """``begun`` is called once it holds its pipeline."""
+        self._record, self._begun = record, begun
         self._pipeline, self._found, self._folder = pipeline, found, folder
         self._env = {**env, "SINGERKIT_PIPELINE": pipeline.name, "SINGERKIT_RUN": record.id}
         self._telling, self._stop = telling, stop
@@ -85,6 +87,7 @@ class Running:
             os.makedirs(os.path.dirname(file), exist_ok=True)
             with StateFileLock(lock_of(file), name):
                 self._record.begin()
+                self._begun()
                 check_files(file, self._pipeline.shard)
                 write_name(self._pipeline)
                 self._owed.begin()
@@ -94,7 +97,9 @@ class Running:
                 return outcome
         except LockHeldError as held:
             return Outcome(
-                held.exit_code, f"Another run of the pipeline `{name}` is at work; nothing was done."
+                held.exit_code,
+                f"Another run of the pipeline `{name}` is at work; nothing was done.",
+                is_busy=True,
             )
         except SingerkitError as error:
             return Outcome(error.exit_code, str(error))
@@ -170,7 +175,7 @@ class Running:
                 UNAVAILABLE,
                 f"The target did not say within {shown(_ASKING_SECONDS)} which state is committed.",
             )
-        return Outcome(code, sentence_in(words[-1] if words else "", "target"))
+        return Outcome(code, sentence_in(words[-1] if words else "", "target"), is_busy=code == BUSY)
 
     def _run_hooks(self) -> Outcome:
         is_owed = self._owed.is_from_before

@@ -19,10 +19,11 @@ _ENDS = {"complete": "COMPLETE", "failed": "FAIL", "killed": "ABORT", "stopped":
 
 
 def events_of(run: Run) -> Sequence[dict[str, Any]]:
-    """Return a START, and the event of its end, unless it runs still."""
+    """Return a START of a run that is at work, and of one that has ended the event of its end."""
     end = _ENDS.get(run.result)
-    begun = [_event("START", run.started, run, with_datasets=False)]
-    return begun if end is None else [*begun, _event(end, run.ended or run.started, run, with_datasets=True)]
+    if end is None:
+        return [_event("START", run.started, run, with_datasets=False)]
+    return [_event(end, run.ended or run.started, run, with_datasets=True)]
 
 
 def _event(kind: str, at: datetime, run: Run, *, with_datasets: bool) -> dict[str, Any]:

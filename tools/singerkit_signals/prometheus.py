@@ -1,20 +1,27 @@
-"""Metrics of the last run of a pipeline in Prometheus' text format, for the textfile collector of its node_exporter."""
+"""Metrics of the last run of a pipeline in Prometheus' text format, for the textfile collector of its node_exporter.
+
+What is told of the last run stays there while the next one is at work, whose beginning is told beside it: one that hangs, or is killed with its
+runner, began later than the last one ended.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from singerkit_state.ahead import seconds_of
 from singerkit_state.runs import Run
 from singerkit_state.statefile import replace_file
 
-__all__ = ["file_of", "text_of", "write"]
+__all__ = ["began", "ended", "file_of", "text_of"]
 
 _HELP: Mapping[str, str] = {
-    "last_run_timestamp_seconds": "When the last run of the pipeline ended.",
-    "last_success_timestamp_seconds": "When the last run of the pipeline that ended well did so.",
+    "last_start_timestamp_seconds": "When a run of the pipeline last began: it is at work, or was killed, where that is later than last_run_timestamp_seconds.",
+    "last_run_timestamp_seconds": "When the last run of the pipeline that has ended did so.",
+    "last_success_timestamp_seconds": "When the last run of the pipeline that ended well did so; 0 where none is known.",
+    "late_after_seconds": "How long it may be from one good run to the next, as the file of pipelines says.",
     "last_run_success": "Whether the last run ended well.",
     "last_run_exit_code": "The exit code of the last run.",
     "last_run_seconds": "How long the last run took, with all tries.",
@@ -25,40 +32,80 @@ _HELP: Mapping[str, str] = {
     "bookmark_timestamp_seconds": "The time up to which a stream was read, where its bookmark is one.",
 }
 _ROWS = {"rows": "loaded", "new": "new", "changed": "changed", "deleted": "deleted", "set_aside": "set_aside"}
-_SUCCESS = "singerkit_last_success_timestamp_seconds"
+_SUCCESS, _START = "last_success_timestamp_seconds", "last_start_timestamp_seconds"
 
 
-def write(folder: str, run: Run) -> None:
-    """Replace the file of a pipeline; when it was last well is kept from there.
+def began(folder: str, run: Run, success: float, late_after: float | None) -> None:
+    """Tell that a run has begun; of the one before it all stays as it was told. ``success``: when one was last well, where the file does not say so.
 
     Raises:
         CannotWriteError, ConfigurationError, OSError: it cannot be.
     """
+    former = _lines_in(file_of(folder, run.pipeline))
+    told = [(_START, run.started.timestamp()), (_SUCCESS, _said(_SUCCESS, former, success))]
+    if late_after is not None:
+        told.append(("late_after_seconds", late_after))
+    kept = [
+        line
+        for line in former
+        if not any(f"singerkit_{metric}" in line for metric in (*dict(told), "late_after_seconds"))
+    ]
+    _replace(
+        folder,
+        run,
+        "".join(f"{line}\n" for line in kept) + _text(run, [(metric, {}, value) for metric, value in told]),
+    )
+
+
+def ended(folder: str, run: Run, success: float, late_after: float | None) -> None:
+    """Tell what a run has come to; when one was last well, and when one last began, is kept from the file.
+
+    Raises:
+        CannotWriteError, ConfigurationError, OSError: it cannot be.
+    """
+    former = _lines_in(file_of(folder, run.pipeline))
+    start = max(run.started.timestamp(), _said(_START, former, 0.0))  # the next one may have begun already
+    _replace(folder, run, text_of(run, _said(_SUCCESS, former, success), start, late_after))
+
+
+def _replace(folder: str, run: Run, text: str) -> None:
     path = file_of(folder, run.pipeline)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, text_of(run, _success_in(path)).encode(), "file of metrics", follow=False)
+    replace_file(path, text.encode(), "file of metrics", follow=False)
 
 
 def file_of(folder: str, pipeline: str) -> Path:
     return Path(folder) / f"singerkit-{re.sub(r'[^A-Za-z0-9_.-]', '_', pipeline)}.prom"
 
 
-def _success_in(path: Path) -> float | None:
+def _lines_in(path: Path) -> Sequence[str]:
     try:
-        found = re.search(rf"^{_SUCCESS}\{{.*\}} (\S+)$", path.read_text("utf-8"), re.MULTILINE)
-        return None if found is None else float(found[1])
+        return path.read_text("utf-8").split("\n")[:-1]
     except (OSError, ValueError):
-        return None
+        return ()
 
 
-def text_of(run: Run, success: float | None = None) -> str:
-    """Return the metrics of a run; ``success``: when one before it was well."""
+def _said(metric: str, lines: Sequence[str], otherwise: float) -> float:
+    """Return the value of a metric that a file has once."""
+    for line in lines:
+        if found := re.fullmatch(rf"singerkit_{metric}\{{.*\}} (\S+)", line):
+            with contextlib.suppress(ValueError):
+                return float(found[1])
+    return otherwise
+
+
+def text_of(run: Run, success: float, start: float, late_after: float | None) -> str:
+    """Return the metrics of a run; ``success``: when one before it was well; ``start``: when the last one began."""
+    return _text(run, _samples(run, success, start, late_after))
+
+
+def _text(run: Run, told: Iterable[tuple[str, Mapping[str, str], float]]) -> str:
     samples: dict[str, list[str]] = {}
-    for metric, labels, value in _samples(run, success):
-        told = ",".join(
+    for metric, labels, value in told:
+        words = ",".join(
             f'{name}="{_escaped(text)}"' for name, text in {"pipeline": run.pipeline, **labels}.items()
         )
-        samples.setdefault(metric, []).append(f"singerkit_{metric}{{{told}}} {value:.15g}")
+        samples.setdefault(metric, []).append(f"singerkit_{metric}{{{words}}} {value:.15g}")
     return "".join(f"{line}\n" for metric, lines in samples.items() for line in _with_help(metric, lines))
 
 
@@ -68,11 +115,15 @@ def _with_help(metric: str, lines: Sequence[str]) -> Iterator[str]:
     yield from lines
 
 
-def _samples(run: Run, success: float | None) -> Iterator[tuple[str, Mapping[str, str], float]]:
+def _samples(
+    run: Run, success: float, start: float, late_after: float | None
+) -> Iterator[tuple[str, Mapping[str, str], float]]:
     ended = run.ended or run.started
+    yield _START, {}, start
     yield "last_run_timestamp_seconds", {}, ended.timestamp()
-    if run.is_well or success is not None:
-        yield "last_success_timestamp_seconds", {}, ended.timestamp() if run.is_well else success or 0.0
+    yield _SUCCESS, {}, ended.timestamp() if run.is_well else success
+    if late_after is not None:
+        yield "late_after_seconds", {}, late_after
     yield "last_run_success", {}, float(run.is_well)
     yield "last_run_tries", {}, run.tries
     yield "last_run_warnings", {}, run.warned

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from singerkit_shell.errors import SingerkitError
 from singerkit_shell.signals import StopFlag
@@ -14,7 +15,7 @@ from singerkit_signals import openlineage, prometheus, statsd
 from singerkit_signals.settings import Signals, is_url
 from singerkit_state.runs import Run, as_json, from_json
 
-__all__ = ["send"]
+__all__ = ["Beside", "send"]
 
 _SECONDS = 10.0
 """For each, whatever it does: a server may give a byte now and then, a name may not resolve, a file may be a pipe that nobody reads."""
@@ -26,24 +27,34 @@ class _Refused(Exception):
     """Whoever was told has answered with an error."""
 
 
-def send(signals: Signals, run: Run, stop: StopFlag) -> list[str]:
-    """Tell what a run has come to; return a sentence for each who could not be told. Where a signal has come each has a second."""
+@dataclass(frozen=True)
+class Beside:
+    """What is told beside a run: when one before it was well, as a Unix time, 0 for never; how long it may be from one good run to the next, in seconds."""
+
+    success: float = 0.0
+    late_after: float | None = None
+
+
+def send(signals: Signals, run: Run, stop: StopFlag, beside: Beside = Beside()) -> list[str]:
+    """Tell that a run has begun, or what it has come to; return a sentence for each who could not be told. Where a signal has come each has a second."""
     run = from_json(as_json(run))  # without a secret, as it is kept
     return [
         f"was not told to `signals.{name}` ({reason}); nothing else is touched by that."
-        for name, tell in _tellers(signals, run)
+        for name, tell in _tellers(signals, run, beside)
         if (reason := _in_time(tell, stop))
     ]
 
 
-def _tellers(signals: Signals, run: Run) -> Iterator[tuple[str, Callable[[], None]]]:
-    if (folder := signals.metrics_folder) is not None:
-        yield "metrics_folder", lambda: prometheus.write(folder, run)
-    if (address := signals.statsd) is not None:
+def _tellers(signals: Signals, run: Run, beside: Beside) -> Iterator[tuple[str, Callable[[], None]]]:
+    has_ended = run.result != "running"
+    if (folder := signals.metrics_folder) is not None and not run.did_nothing:
+        write = prometheus.ended if has_ended else prometheus.began
+        yield "metrics_folder", lambda: write(folder, run, beside.success, beside.late_after)
+    if (address := signals.statsd) is not None and has_ended:
         yield "statsd", lambda: statsd.send(address, run)
-    if (webhook := signals.webhook) is not None:
+    if (webhook := signals.webhook) is not None and has_ended:
         yield "webhook", lambda: _post(webhook, as_json(run))
-    if (place := signals.openlineage) is not None:
+    if (place := signals.openlineage) is not None and not run.did_nothing:
         yield "openlineage", lambda: _tell_lineage(place, run)
 
 

@@ -102,6 +102,12 @@ def test_a_run_is_noted_with_what_came_of_it(target: Target) -> None:
     assert "secret value" not in json.dumps(third)
     assert [one["started"] for one in target.history("--last", "1")] == [third["started"]]
     assert len(target.history("--since", second["started"])) == 2
+    since = ("--since", "9999-01-01", "--at-least")
+    assert [one["started"] for one in target.history(*since, "1")] == [third["started"], second["started"]], (
+        "the last one, and the last good one"
+    )
+    assert target.history(*since, "3") == target.history()
+    assert target.history(*since, "3", "--pipeline", "other") == []
     assert target.history("--pipeline", "other") == []
 
 
@@ -163,19 +169,19 @@ def test_a_run_that_is_killed_is_known_as_such_when_the_next_begins(database: st
         wait_until(lambda: [one["result"] for one in history(database)] == ["running"])
         loads.load(database, OWN, bookmark("2026-01-01")).expect(75)
         refused, at_work = history(database)
-        assert (refused["result"], refused["exit_code"], at_work["result"]) == ("failed", 75, "running")
+        assert (refused["result"], refused["exit_code"], at_work["result"]) == ("skipped", 75, "running")
         process.signal(signal.SIGKILL)
         process.finish()
     wait_until(lambda: history(database)[1]["result"] == "killed")
     loads.load(database, OWN, bookmark("2026-01-02")).expect(0)
     last, refused, killed = history(database)
-    assert [one["result"] for one in (last, refused, killed)] == ["complete", "failed", "killed"]
+    assert [one["result"] for one in (last, refused, killed)] == ["complete", "skipped", "killed"]
     assert [
         result
         for (result,) in loads.query(database, "SELECT result FROM _singerkit_runs ORDER BY started_at")
     ] == [
         "killed",
-        "failed",
+        "skipped",
         "complete",
     ]
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,14 @@ def test_tries_of_a_runner_that_has_left_no_word_here_are_one_run() -> None:
 
     assert (run.id, run.parts, run.tries, run.result, run.started) == ("r", ("a", "b"), 2, "complete", AT)
     assert run.streams["s"] == StreamRun(3, bookmark_after="2")
+
+
+def test_a_run_whose_target_found_another_one_at_work_did_nothing() -> None:
+    """That had begun when its runner had asked already. A lock that is met later (75, too) is another matter: rows were on their way."""
+    runner = run_of("r", result="failed", exit_code=75, reason="It is being loaded by another.")
+    refused = run_of("a", result="skipped", exit_code=75, runner="r")
+    assert joined([runner], [refused])[0].did_nothing
+    assert not joined([runner], [replace(refused, result="failed")])[0].did_nothing
 
 
 @pytest.mark.parametrize("width", [80, 100, None])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -38,6 +39,20 @@ def test_what_ran_and_what_failed_is_written_into_a_file(project: Project) -> No
     assert "1 of 2 pipelines needs you." in document
     assert "KeyError: id" in document
     assert ">1 row loaded" in document or "1 row loaded" in document
+
+
+def test_the_last_run_is_shown_though_it_was_before_the_days_that_are_shown(project: Project) -> None:
+    """With the rows that its target has noted then."""
+    project.add("orders", schema(), record(1), record(2), state(1))
+    project.run()
+    for file in ("state/orders.runs.jsonl", "out-orders/_singerkit_runs.jsonl"):
+        place = project.folder / file
+        place.write_text(re.sub(r'"(started|ended)":"20\d\d-', r'"\1":"2024-', place.read_text()))
+    done = report(project, "--output", "-")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 pipeline has not run within 30 days." in done.stdout
+    assert re.search(r"\d{3} days ago</td>", done.stdout)
+    assert '<td class="number">2</td>' in done.stdout
 
 
 def test_it_is_written_to_stdout_for_pipelines_that_are_named(project: Project) -> None:

@@ -15,6 +15,8 @@ import singerkit_report
 from singerkit_report.advice import advice_for
 from singerkit_report.page import page
 from singerkit_report.standing import standings, up_to
+from singerkit_run.planfile import read_plan
+from singerkit_run.usual import UNSAID, Expected, expected_of
 from singerkit_shell.secrets import redactor
 from singerkit_state.runs import Run, StreamRun
 
@@ -62,7 +64,7 @@ def test_who_needs_somebody_stands_first_with_what_to_do() -> None:
             "on_invalid: quarantine",
             "The last good run was 2 days ago. Since then 2 runs have not ended well.",
             "newsletter late",
-            "It has not begun since 7 days ago; so far it ran every 24 h",
+            "Its last run began 7 days ago; so far it ran every 24 h",
             "All pipelines",
         )
     ]
@@ -177,11 +179,116 @@ def test_of_days_the_worst_that_came_of_them_is_shown() -> None:
 def test_late_is_who_has_not_run_for_three_times_the_usual_while() -> None:
     daily = [run(id=str(day), started=NOW - timedelta(days=day)) for day in range(2, 9)]
     [standing] = standings(["orders"], daily, NOW, 30)
-    assert not standing.is_late
-    [standing] = standings(["orders"], daily, NOW + timedelta(days=1, minutes=1), 30)
-    assert standing.is_late
-    [standing] = standings(["orders"], daily[:5], NOW + timedelta(days=90), 120)
-    assert not standing.is_late, "four whiles are too few to tell"
+    assert not standing.why_late
+    [standing] = standings(["orders"], daily, NOW + timedelta(days=1, minutes=1), 7)
+    assert standing.why_late, "though few of its runs are within the days that are shown"
+
+
+@pytest.mark.parametrize(
+    ("runs", "days_ago", "expected", "is_late"),
+    [
+        (2, 2.9, UNSAID, False),  # nobody knows what is usual of two runs
+        (2, 3.1, UNSAID, True),
+        (1, 90, UNSAID, False),  # it may have been meant to run once
+        (1, 1.1, Expected(late_after=86_400.0), True),
+        (9, 2.0, Expected(late_after=3 * 86_400.0), False),
+    ],
+)
+def test_late_where_little_is_known_and_where_the_file_says_what_is(
+    runs: int, days_ago: float, expected: Expected, is_late: bool
+) -> None:
+    found = [run(id=str(at), started=NOW - timedelta(days=days_ago, hours=at)) for at in range(runs)]
+    [standing] = standings(["orders"], found, NOW, 30, {"orders": expected})
+    assert bool(standing.why_late) == is_late
+
+
+def test_one_that_fails_is_late_by_its_last_good_run() -> None:
+    fails = [run(id=str(at), started=NOW - timedelta(days=at), result="failed") for at in range(9)]
+    [standing] = standings(
+        ["orders"],
+        [*fails, run(started=NOW - timedelta(days=9))],
+        NOW,
+        30,
+        {"orders": Expected(late_after=86_400.0)},
+    )
+    assert standing.why_late
+
+
+def test_the_last_run_is_shown_whenever_it_was() -> None:
+    """Before the days that are shown: neither `never` nor well, and its rows are in no sum of these days."""
+    old = run(started=NOW - timedelta(days=45), streams={"s": StreamRun(rows=77)}, warnings=("An old one.",))
+    text = seen([old, run(id="2", pipeline="items")], ("orders", "items")).text
+    assert "1 of 2 pipelines are well, 1 has not run within 30 days." in text
+    assert "45 days ago" in text
+    assert "never" not in text
+    assert "An old one." not in text
+    daily = [replace(old, id=str(day), started=NOW - timedelta(days=45 + day)) for day in range(6)]
+    text = seen(daily, ("orders",)).text
+    assert "1 of 1 pipeline needs you." in text
+    assert "Its last run began 45 days ago; so far it ran every 24 h" in text
+
+
+def nightly(at_work: timedelta, seconds: float = 700.0) -> list[Run]:
+    """A run that is at work, and good ones before it."""
+    good = [
+        run(id=str(day), started=NOW - at_work - timedelta(days=day), seconds=seconds) for day in range(1, 7)
+    ]
+    return [run(id="0", started=NOW - at_work, result="running", pid=4711, host="shop"), *good]
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected", "why"),
+    [
+        (nightly(timedelta(minutes=34)), UNSAID, ""),
+        (nightly(timedelta(minutes=36)), UNSAID, "of the last good ones none took more than 11 min 40 s"),
+        (nightly(timedelta(minutes=9), seconds=1.0), UNSAID, ""),  # nothing is too long for that
+        (nightly(timedelta(hours=23))[:3], UNSAID, ""),
+        (nightly(timedelta(hours=25))[:3], UNSAID, "nothing is known of how long it usually takes"),
+        (nightly(timedelta(hours=2))[:1], Expected(at_most=7000.0), "none takes more than 1 h 56 min"),
+    ],
+)
+def test_a_run_that_is_at_work_for_too_long_is_not_well(
+    runs: list[Run], expected: Expected, why: str
+) -> None:
+    text = Seen(
+        page(standings(["orders"], runs, NOW, 30, {"orders": expected}), NOW, 30, "singerkit.yaml")
+    ).text
+    assert ("still running" in text) == bool(why)
+    assert ("process 4711 of shop" in text) == bool(why)
+    assert why in text
+    assert "so far" in text
+
+
+def test_what_a_file_says_of_the_length_of_a_run_is_all_that_a_run_may_take(tmp_path: Path) -> None:
+    file = tmp_path / "singerkit.yaml"
+    file.write_text(
+        "pipelines:\n  orders:\n    tap: {exec: x}\n    target: {exec: x}\n    timeout: 10m\n    late_after: 26h\n"
+        "    retries: {times: 2, wait: 1m..5m}\n    after_commit: [{run: x, timeout: 30m}]\n"
+    )
+    assert expected_of(read_plan(str(file)).pipelines["orders"]) == Expected(
+        30 * 60 + 3 * 60 + 30 * 60, 26 * 3600
+    )
+
+
+def test_who_found_another_run_at_work_says_nothing_of_the_pipeline() -> None:
+    """Neither that it fails, nor that it is well: the last run that did something does."""
+    busy = [
+        run(id=f"b{at}", started=NOW - timedelta(hours=at), result="skipped", exit_code=75) for at in range(3)
+    ]
+    well = run(started=NOW - timedelta(hours=9), streams={"s": StreamRun(rows=3)})
+    text = seen([*busy, well], ("orders",)).text
+    assert "The pipeline is well." in text
+    assert "9 hours agocomplete" in text
+    assert (
+        "Within the last 24 hours 1 run, none of them not to a good end; 3 found another one at work; 3 rows loaded."
+        in text
+    )
+    failed = replace(well, result="failed", exit_code=65, reason="It is torn.")
+    text = seen([*busy, failed], ("orders",)).text
+    assert "1 of 1 pipeline needs you." in text
+    assert "It is torn." in text
+    assert "3 more runs found another one at work (75), and did nothing." in text
+    assert "failed (65)" in text
 
 
 def test_a_run_of_the_future_hides_none_of_today() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -178,6 +179,64 @@ def test_a_second_run_of_a_pipeline_is_refused(project: Project) -> None:
     first.send_signal(signal.SIGTERM)
     first.communicate(timeout=30)
     assert first.returncode == 143
+
+
+def test_behind_a_run_that_hangs_nothing_has_failed_until_it_is_at_work_for_too_long(
+    project: Project,
+) -> None:
+    """What stands on it is not run, and nobody is told of a failure; the last run that ended stays what is told of it."""
+    project.add("orders", "test ! -e well || { touch begun; exec sleep 600; }", target=PRINTS_STATES)
+    project.add("items", target=PRINTS_STATES, after=["orders"])
+    project.script("notify.sh", "cat >> told")
+    project.more |= {
+        "on_failure": {"exec": "./notify.sh"},
+        "signals": {"metrics_folder": "metrics", "openlineage": "lineage.jsonl"},
+    }
+    assert project.run("orders")[0] == 0
+    (project.folder / "well").touch()
+    first = project.start("orders")
+    wait_until((project.folder / "begun").exists)
+    code, said = project.run()
+    summary = [
+        line.split(maxsplit=1)[1] for line in said.splitlines() if line.startswith(("orders ", "items "))
+    ]
+    assert code == 75
+    assert summary == [
+        "not run (75), since another run is at work",
+        "not run, since another run of orders is at work",
+    ]
+    assert "1 of 2 pipelines found another run at work, and 1 other not run for that;" in said
+    assert not (project.folder / "told").exists()
+    assert runs_of(project, "orders") == ["complete", "running", "skipped"]
+    assert runs_of(project, "items") == ["skipped"]
+    metrics = (project.folder / "metrics" / "singerkit-orders.prom").read_text()
+    value = {
+        name: float(number)
+        for name, number in re.findall(r"^singerkit_(\w+)\{.*\} (\S+)$", metrics, re.MULTILINE)
+    }
+    assert (value["last_run_success"], value["last_run_exit_code"]) == (1, 0)
+    assert value["last_success_timestamp_seconds"] == value["last_run_timestamp_seconds"]
+    assert value["last_start_timestamp_seconds"] > value["last_run_timestamp_seconds"]
+    events = (project.folder / "lineage.jsonl").read_text().splitlines()
+    assert [json.loads(event)["eventType"] for event in events] == ["START", "COMPLETE", "START"]
+
+    noted = project.folder / "state" / "orders.runs.jsonl"
+    noted.write_text(
+        re.sub(r'"started":"[^"]*"(?=.*"running")', '"started":"2026-01-01T00:00:00Z"', noted.read_text())
+    )
+    assert project.run()[0] == 75
+    told = json.loads((project.folder / "told").read_text())
+    assert (told["pipeline"], told["exit_code"]) == ("orders", 75)
+    assert re.match(
+        r"A run that began \d+ d \d+ h ago \(process \d+ of .*\) is still at work: ", told["reason"]
+    )
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=30)
+
+
+def runs_of(project: Project, name: str) -> list[str]:
+    lines = (project.folder / "state" / f"{name}.runs.jsonl").read_text().splitlines()
+    return [run["result"] for run in {run["id"]: run for run in map(json.loads, lines)}.values()]
 
 
 def test_what_may_go_well_next_time_is_tried_again_from_what_is_committed_by_then(project: Project) -> None:

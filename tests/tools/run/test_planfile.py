@@ -248,4 +248,10 @@ def test_lengths_of_time(text: str | int, seconds: float) -> None:
 def test_ranges_and_words() -> None:
     assert range_of("30s..10m") == (30, 600)
     assert range_of("5s") == (5, 5)
-    assert [shown(one) for one in (0.44, 12.2, 200, 7500)] == ["0.4 s", "12 s", "3 min 20 s", "2 h 5 min"]
+    assert [shown(one) for one in (0.44, 12.2, 200, 7500, 273_600)] == [
+        "0.4 s",
+        "12 s",
+        "3 min 20 s",
+        "2 h 5 min",
+        "3 d 4 h",
+    ]

@@ -11,8 +11,8 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,7 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.signals import StopFlag
 from singerkit_signals import sending
 from singerkit_signals.openlineage import events_of
-from singerkit_signals.prometheus import text_of
-from singerkit_signals.sending import send
+from singerkit_signals.sending import Beside, send
 from singerkit_signals.settings import Signals
 from singerkit_signals.statsd import lines_of
 from singerkit_state.runids import new_run_id
@@ -48,6 +47,7 @@ RUN = Run(
     warned=1,
 )
 FAILED = Run(new_run_id(), 'or"ders', AT, AT, 1.0, "failed", 69, "It is away.")
+BEGUN = Run(new_run_id(), 'or"ders', AT)
 
 
 @dataclass
@@ -97,7 +97,45 @@ def test_metrics_are_those_of_the_last_run_and_when_it_was_last_well_is_kept(tmp
 
     assert well in file.read_text()
     assert 'singerkit_last_run_success{pipeline="or\\"ders"} 0\n' in file.read_text()
-    assert "last_success" not in text_of(FAILED)
+    assert 'last_start_timestamp_seconds{pipeline="or\\"ders"} ' in file.read_text()
+
+
+def test_metrics_of_who_never_was_well_say_so_where_an_alert_finds_it(tmp_path: Path) -> None:
+    """A metric that is not there starts no alert. What is known of former runs counts where the file is new."""
+    for success, told in ((0.0, "0"), (AT.timestamp(), f"{AT.timestamp():.0f}")):
+        signals = Signals(metrics_folder=str(tmp_path / told))
+        beside = Beside(success, late_after=93_600.0)
+        assert send(signals, BEGUN, StopFlag(), beside) == []
+        [file] = (tmp_path / told).iterdir()
+        assert f'last_success_timestamp_seconds{{pipeline="or\\"ders"}} {told}\n' in file.read_text()
+        send(signals, FAILED, StopFlag(), Beside(late_after=93_600.0))
+        assert f'last_success_timestamp_seconds{{pipeline="or\\"ders"}} {told}\n' in file.read_text()
+        assert 'late_after_seconds{pipeline="or\\"ders"} 93600\n' in file.read_text()
+
+
+def test_a_run_that_begins_leaves_what_is_told_of_the_last_one(tmp_path: Path) -> None:
+    signals = Signals(metrics_folder=str(tmp_path))
+    send(signals, RUN, StopFlag())
+    before = metrics_in(tmp_path)
+    later = replace(BEGUN, started=AT + timedelta(days=1))
+    send(signals, later, StopFlag())
+    start = 'singerkit_last_start_timestamp_seconds{pipeline="or\\"ders"}'
+    assert metrics_in(tmp_path) == {**before, start: later.started.timestamp()}
+    send(
+        signals, replace(FAILED, started=AT), StopFlag()
+    )  # of the one before, which ended while the next began
+    assert metrics_in(tmp_path)[start] == later.started.timestamp()
+    busy = replace(FAILED, result="skipped", exit_code=75)
+    before = metrics_in(tmp_path)
+    send(signals, busy, StopFlag())
+    assert metrics_in(tmp_path) == before
+
+
+def metrics_in(folder: Path) -> dict[str, float]:
+    [file] = folder.iterdir()
+    lines = [line.rpartition(" ") for line in file.read_text().splitlines() if not line.startswith("#")]
+    assert len(lines) == len({name for name, _, _ in lines})
+    return {name: float(value) for name, _, value in lines}
 
 
 def test_statsd_and_openlineage_have_their_own_words() -> None:
@@ -106,13 +144,13 @@ def test_statsd_and_openlineage_have_their_own_words() -> None:
         "singerkit.or_ders.seconds:2000|ms",
         "singerkit.or_ders.o_s.rows:5|c",
     ]
-    begun, ended = events_of(RUN)
+    [begun], [ended] = events_of(replace(RUN, result="running")), events_of(RUN)
     assert (begun["eventType"], ended["eventType"]) == ("START", "COMPLETE")
     assert str(uuid.UUID(RUN.id)) == begun["run"]["runId"] == ended["run"]["runId"]
     [output] = ended["outputs"]
     assert (output["namespace"], output["name"]) == ("singerkit:target-y", "o.s")
     assert output["outputFacets"]["outputStatistics"]["rowCount"] == 5
-    _, failed = events_of(FAILED)
+    [failed] = events_of(FAILED)
     assert (failed["eventType"], failed["run"]["facets"]["errorMessage"]["message"]) == (
         "FAIL",
         "It is away.",
