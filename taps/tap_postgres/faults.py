@@ -20,7 +20,7 @@ from singerkit_shell.errors import (
 )
 from singerkit_sql_tap.faults import SAFE
 
-__all__ = ["ERRORS", "fault", "fault_of", "is_ended", "is_locked", "log_gone"]
+__all__ = ["ERRORS", "LockedError", "fault", "fault_of", "is_ended", "is_locked", "log_gone"]
 
 ERRORS: type[Exception] = psycopg2.Error
 _TEST = "`tap-postgres --test` prints the statement for each"
@@ -136,6 +136,17 @@ _IN_USE = _Meaning(
     "Another session holds what is needed for {doing} at {place} ({text})",
     "run again when it has ended; two pipelines need a slot each (`log.slot`).",
 )
+
+
+class LockedError(RetryableError):
+    """Another session has held what was needed for longer than `lock_timeout_seconds`."""
+
+
+_LOCKED = _Meaning(
+    LockedError,
+    "Another session has held for too long what is needed for {doing} at {place} ({text})",
+    "run again when its transaction has ended (`pg_blocking_pids`, `pg_prepared_xacts` tell who that is), or raise `lock_timeout_seconds`.",
+)
 _IN_THE_WAY = _Meaning(
     RetryableError,
     "Another session was in the way of {doing} at {place} ({text})",
@@ -238,7 +249,7 @@ _BY_CODE: Mapping[str, _Meaning] = {
     "54": _TOO_LARGE,
     "55": _STATE,
     errorcodes.OBJECT_IN_USE: _IN_USE,
-    errorcodes.LOCK_NOT_AVAILABLE: _IN_USE,
+    errorcodes.LOCK_NOT_AVAILABLE: _LOCKED,
     "57": _LOST,
     errorcodes.QUERY_CANCELED: _TOOK_TOO_LONG,
     **dict.fromkeys(("58", "72", "F0", "XX"), _TROUBLE),

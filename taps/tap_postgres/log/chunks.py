@@ -17,8 +17,9 @@ from singerkit_shell.signals import stop_flag
 from singerkit_sql_tap.queries import quoted
 from singerkit_tap.log_contract import Chunk, SnapshotPage
 from tap_postgres.copying import copied
+from tap_postgres.faults import fault
 from tap_postgres.log.orders import key_of
-from tap_postgres.log.queries import Queries, failure
+from tap_postgres.log.queries import Queries
 from tap_postgres.log.snapshots import Seen
 from tap_postgres.log.tables import LoggedTable
 from tap_postgres.log.wal import lsn_number, lsn_text
@@ -172,7 +173,9 @@ class ChunkReader:
         except BaseException as error:
             connection.close()
             if isinstance(error, psycopg2.Error):
-                raise failure(error, f"reading table `{table.schema}.{table.name}`") from None
+                raise fault(
+                    error, self._queries.place, f"reading table `{table.schema}.{table.name}`"
+                ) from None
             raise
         place = _before_header(lsn_number(end), block)
         # A server that crashes gives numbers again of transactions whose end it has not written out, and the snapshot has seen these.
@@ -198,7 +201,7 @@ class ChunkReader:
                         count += len(rows)
                         yield SnapshotPage(rows, key_of(rows[-1], table.key) if keys else [])
             except psycopg2.Error as error:
-                raise failure(error, doing) from None
+                raise fault(error, self._queries.place, doing) from None
         if not keys or count < self._rows:
             yield SnapshotPage((), None)
 

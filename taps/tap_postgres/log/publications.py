@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from psycopg2.sql import SQL, Composable, Identifier
 
-from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.errors import ConfigurationError, NotAuthorisedError
 from singerkit_tap.log_contract import LogGone
 from tap_postgres.log.queries import Queries
 from tap_postgres.log.tables import LoggedTable
@@ -126,7 +126,26 @@ class Publication:
             raise ConfigurationError(
                 f"There is no publication `{self.name}`; nothing was read: {self._to_make()}"
             )
-        self.queries.ask(self.making(), doing=f"making the publication `{self.name}`")
+        self.make()
+
+    def make(self) -> None:
+        """Make it.
+
+        Raises:
+            NotAuthorisedError: this role may not.
+        """
+        self._do(self.making(), f"making the publication `{self.name}`")
+
+    def _do(self, statement: Composable, doing: str) -> None:
+        """Run a statement that the owner of the tables may run, and perhaps nobody else."""
+        try:
+            self.queries.ask(statement, doing=doing)
+        except NotAuthorisedError:
+            text = statement.as_string(self.queries.opened())
+            raise NotAuthorisedError(
+                f"This role does not own all the tables, or may not create anything in the database, so that {doing} was refused; nothing was "
+                f"read: have whoever may run it: {text}"
+            ) from None
 
     def making(self) -> Composable:
         """Return the statement that makes it."""
@@ -143,11 +162,18 @@ class Publication:
     def _add(self, tables: Sequence[LoggedTable]) -> None:
         if not tables:
             return
-        statement = self.adding(tables)
         if not self.makes:
-            text = statement.as_string(self.queries.opened())
+            text = self.adding(tables).as_string(self.queries.opened())
             raise ConfigurationError(f"The publication `{self.name}` lacks tables; nothing was read: {text}")
-        self.queries.ask(statement, doing=f"adding tables to the publication `{self.name}`")
+        self.add(tables)
+
+    def add(self, tables: Sequence[LoggedTable]) -> None:
+        """Have it tell of more tables.
+
+        Raises:
+            NotAuthorisedError: this role may not.
+        """
+        self._do(self.adding(tables), f"adding tables to the publication `{self.name}`")
 
     def adding(self, tables: Sequence[LoggedTable]) -> Composable:
         """Return the statement that has it tell of more tables."""

@@ -9,9 +9,7 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
-from singerkit_postgres.errors import first_line, is_of_libpq, kind_of
-from singerkit_shell.errors import NotAuthorisedError, RetryableError, SingerkitError
-from singerkit_sql_tap.faults import SAFE
+from tap_postgres.faults import fault
 
 __all__ = ["Queries", "Statement"]
 
@@ -20,10 +18,10 @@ _COLUMNS = "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = pg_cata
 
 
 class Queries:
-    """Asks, on a connection that is opened when it is needed, and again where it was lost."""
+    """Asks, on a connection that is opened when it is needed, and again where it was lost; ``place`` is shown in errors."""
 
-    def __init__(self, connect: Callable[[], Connection]) -> None:
-        self._connect = connect
+    def __init__(self, connect: Callable[[], Connection], place: str) -> None:
+        self._connect, self.place = connect, place
         self._connection: Connection | None = None
 
     def ask(
@@ -32,18 +30,18 @@ class Queries:
         """Return the rows of a statement, which may be run twice: where the connection is lost it is asked again, once.
 
         Raises:
-            NotAuthorisedError, RetryableError: ``doing`` what failed.
+            SingerkitError: see `tap_postgres.faults`; ``doing`` what failed.
         """
         try:
             return self._asked(statement, parameters)
         except psycopg2.Error as error:
-            if not is_of_libpq(error):
-                raise failure(error, doing) from None
+            if not _is_of_connection(error):
+                raise fault(error, self.place, doing) from None
         self.close()
         try:
             return self._asked(statement, parameters)
         except psycopg2.Error as error:
-            raise failure(error, doing) from None
+            raise fault(error, self.place, doing) from None
 
     def _asked(self, statement: Statement, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self.opened().cursor() as cursor:
@@ -75,13 +73,6 @@ class Queries:
             self._connection = None
 
 
-def failure(error: psycopg2.Error, doing: str) -> SingerkitError:
-    """Return the error of ours that it is when the database refuses something."""
-    kind, text = kind_of(error), first_line(error).rstrip(".")
-    if issubclass(kind, NotAuthorisedError):
-        return NotAuthorisedError(
-            f"PostgreSQL does not allow {doing} ({text}); {SAFE}: grant that to the role that connects."
-        )
-    if issubclass(kind, RetryableError):
-        return kind(f"PostgreSQL has failed {doing} ({text}); {SAFE}: run again.")
-    return kind(f"PostgreSQL has refused {doing} ({text}); {SAFE}.")
+def _is_of_connection(error: psycopg2.Error) -> bool:
+    """Tell whether the connection has gone, by itself or since the server ended it (57P01 and so on); not that it was waited for too long."""
+    return not error.pgcode or error.pgcode.startswith("57P")

@@ -76,10 +76,11 @@ Unusual = Callable[[str, Mapping[str, int]], UnusualValues]
 
 @dataclass
 class PostgresLogReader:
-    """See `singerkit_tap.log_contract.LogReader`. ``discovered``: all columns of each stream's table."""
+    """See `singerkit_tap.log_contract.LogReader`. ``place``: which server it is, to be shown; ``discovered``: all columns of each stream's table."""
 
     tables: Sequence[LoggedTable]
     connect: Connect
+    place: str
     types: Types
     settings: PostgresLogSettings
     discovered: Mapping[str, Collection[str]]
@@ -92,7 +93,7 @@ class PostgresLogReader:
         self._by_stream = {table.stream: table for table in self.tables}
         self._settling = Settling(self.unusual, self.tables)
         self._by_name = {(table.schema, table.name): table for table in self.tables}
-        self._queries = Queries(lambda: self.connect({}))
+        self._queries = Queries(lambda: self.connect({}), self.place)
         self._publication = Publication(
             self._queries, self.settings.publication, self.tables, makes=self.settings.makes
         )
@@ -183,7 +184,7 @@ class PostgresLogReader:
         self._checked = time.monotonic()
         if position is not None:
             at = _place(position)
-            check_is_on_way(at, self._timeline, self.connect)
+            check_is_on_way(at, self._timeline, self.connect, self.place)
             if slot is None:
                 raise LogGone(f"the slot `{name}` was dropped")
             check_is_free(slot)
@@ -278,7 +279,7 @@ class PostgresLogReader:
         try:
             connection = self.connect({"replication": "database", "options": _SESSION})
         except psycopg2.Error as error:
-            raise connection_error(error, "PostgreSQL") from None
+            raise connection_error(error, f"PostgreSQL at {self.place}") from None
         self._replication = Replication(connection)
         try:
             self._replication.start(command)

@@ -51,6 +51,7 @@ def log_reader(tap: SqlTap, streams: Sequence[BlockStream]) -> PostgresLogReader
     return PostgresLogReader(
         [logged(stream) for stream in chosen],
         connect,
+        tap.place(),
         types,
         PostgresLogSettings.of(tap.config, tap.pipeline),
         {stream.name: stream.table.column_names for stream in chosen},
@@ -66,19 +67,19 @@ def started(tap: SqlTap) -> list[str]:
 
 
 def _types(tap: SqlTap, database: PostgresDatabase) -> Types:
-    found, digits = _asked(database)
+    found, digits = _asked(database, tap.place())
     return Types(
         found,
         local_is_utc=local_is_utc(tap.config),
         admits_text=admits_text(tap.config),
         money_digits=digits,
-        again=lambda: _asked(database)[0],
+        again=lambda: _asked(database, tap.place())[0],
     )
 
 
-def _asked(database: PostgresDatabase) -> tuple[Mapping[int, PgType], int]:
+def _asked(database: PostgresDatabase, place: str) -> tuple[Mapping[int, PgType], int]:
     """Return the types of a database, and how many digits its `money` has behind the point."""
-    with closing(Queries(database.connected)) as queries:
+    with closing(Queries(database.connected, place)) as queries:
         doing = "looking for types"
         ((digits,),) = queries.ask(_MONEY_DIGITS, doing=doing)
         return found_types(lambda statement: queries.ask(statement, doing=doing)), int(digits)

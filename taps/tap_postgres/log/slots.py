@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from psycopg2.sql import SQL, Composable, Literal
 
-from singerkit_shell.errors import ConfigurationError, LockHeldError
+from singerkit_shell.errors import ConfigurationError, LockHeldError, RetryableError
 from singerkit_tap.log_contract import LogGone
+from tap_postgres.faults import LockedError
 from tap_postgres.log.queries import Queries
 from tap_postgres.log.wal import lsn_number
 
@@ -30,6 +31,15 @@ _FIND = """
         pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
             ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn)::bigint, safe_wal_size, temporary
     FROM pg_catalog.pg_replication_slots WHERE slot_name = %s"""
+
+_OPEN = """
+    SELECT 'process ' || a.pid || ' in database ' || pg_catalog.quote_ident(a.datname)
+    FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+    WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted AND a.pid <> pg_catalog.pg_backend_pid()
+    UNION ALL
+    SELECT 'the prepared transaction ' || pg_catalog.quote_literal(gid) || ' in database ' || pg_catalog.quote_ident(database)
+    FROM pg_catalog.pg_prepared_xacts"""
+"""Transactions that have written, of all databases."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,16 @@ def create_slot(queries: Queries, name: str) -> int:
             "The server does not write a log that changes can be read from (`wal_level` is not `logical`); nothing was read: set it "
             "(ALTER SYSTEM SET wal_level = 'logical') and restart the server, or choose another `replication-method` in the catalog."
         )
-    made = queries.ask(making(name, queries.version), doing=f"making the replication slot `{name}`")
+    try:
+        made = queries.ask(making(name, queries.version), doing=f"making the replication slot `{name}`")
+    except LockedError as error:
+        found = queries.ask(_OPEN, doing="looking for open transactions")
+        if not found:
+            raise
+        raise RetryableError(
+            f"The server makes the replication slot `{name}` once each transaction that is open now, in any of its databases, has ended; "
+            f"{', '.join(who for (who,) in found)} has not within `lock_timeout_seconds`; nothing was read: have it end, then run again."
+        ) from error
     return lsn_number(made[0][0])
 
 

@@ -8,8 +8,10 @@ from contextlib import closing
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
+from singerkit_postgres.errors import connection_error
 from singerkit_tap.log_contract import LogGone
-from tap_postgres.log.queries import Queries, failure
+from tap_postgres.faults import fault
+from tap_postgres.log.queries import Queries
 from tap_postgres.log.wal import Place, lsn_number, lsn_text
 
 __all__ = ["check_is_on_way", "timeline_now"]
@@ -25,10 +27,14 @@ def timeline_now(queries: Queries, connect: Connect) -> int:
     """Return the timeline on which a server writes or replays its log; its checkpoints would tell of it too late."""
     doing = "asking for its timeline"
     found = queries.ask(_OF_PRIMARY, doing=doing)[0][0]
-    return int(str(_replicated(connect, "IDENTIFY_SYSTEM", doing)[1])) if found is None else int(found)
+    return (
+        int(str(_replicated(connect, queries.place, "IDENTIFY_SYSTEM", doing)[1]))
+        if found is None
+        else int(found)
+    )
 
 
-def check_is_on_way(at: Place, now: int, connect: Connect) -> None:
+def check_is_on_way(at: Place, now: int, connect: Connect, place: str) -> None:
     """See to it that the log of timeline ``now`` comes by a place on another one.
 
     Raises:
@@ -36,7 +42,7 @@ def check_is_on_way(at: Place, now: int, connect: Connect) -> None:
     """
     if at.timeline == now:
         return
-    ends = _ends(connect, now) if now > at.timeline else {}
+    ends = _ends(connect, place, now) if now > at.timeline else {}
     if at.timeline not in ends:
         raise LogGone(
             f"the server is on timeline {now}, and the state on {at.timeline}, which it does not come from"
@@ -47,21 +53,26 @@ def check_is_on_way(at: Place, now: int, connect: Connect) -> None:
         )
 
 
-def _ends(connect: Connect, timeline: int) -> dict[int, int]:
+def _ends(connect: Connect, place: str, timeline: int) -> dict[int, int]:
     """Return where each timeline was left on the way to one."""
-    text = _replicated(connect, f"TIMELINE_HISTORY {timeline}", "asking for the timelines before its own")[1]
+    doing = "asking for the timelines before its own"
+    text = _replicated(connect, place, f"TIMELINE_HISTORY {timeline}", doing)[1]
     content = bytes(text).decode() if isinstance(text, bytes | memoryview) else str(text)
     lines = [line.split("\t") for line in content.splitlines() if line.strip() and not line.startswith("#")]
     return {int(number): lsn_number(end) for number, end, *_ in lines}
 
 
-def _replicated(connect: Connect, command: str, doing: str) -> tuple[object, ...]:
+def _replicated(connect: Connect, place: str, command: str, doing: str) -> tuple[object, ...]:
     """Return the one row that a command of the replication protocol gives."""
     try:
-        with closing(connect({"replication": "database"})) as connection:
-            connection.autocommit = True
+        connection = connect({"replication": "database"})
+    except psycopg2.Error as error:
+        raise connection_error(error, f"PostgreSQL at {place}") from None
+    with closing(connection):
+        connection.autocommit = True
+        try:
             with connection.cursor() as cursor:
                 cursor.execute(command)
                 return tuple(cursor.fetchall()[0])
-    except psycopg2.Error as error:
-        raise failure(error, doing) from None
+        except psycopg2.Error as error:
+            raise fault(error, place, doing) from None

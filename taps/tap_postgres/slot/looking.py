@@ -65,7 +65,7 @@ class Site:
         self.tap = tap
         self.settings = PostgresLogSettings.of(tap.config, tap.pipeline)
         self.database = cast(PostgresDatabase, tap.database)
-        self.queries = Queries(self.database.connected)
+        self.queries = Queries(self.database.connected, tap.place())
 
     def __enter__(self) -> Site:
         return self

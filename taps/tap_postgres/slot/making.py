@@ -103,7 +103,7 @@ def made(site: Site, *, knows_state: bool) -> Iterator[str]:
         NotAuthorisedError: this role may not.
     """
     plan = _Plan(site, knows_state=knows_state)
-    yield _published(site, plan)
+    yield _published(plan)
     plan.publication.check()
     slot = site.settings.slot
     if plan.slot is None:
@@ -116,13 +116,13 @@ def made(site: Site, *, knows_state: bool) -> Iterator[str]:
         yield f"The slot `{slot}` is there."
 
 
-def _published(site: Site, plan: _Plan) -> str:
+def _published(plan: _Plan) -> str:
     publication: Publication = plan.publication
     name = f"the publication `{publication.name}`"
     if plan.lacks_publication:
-        site.queries.ask(publication.making(), doing=f"making {name}")
+        publication.make()
         return f"Made {name} for {_names(publication.tables)}."
     if plan.added:
-        site.queries.ask(publication.adding(plan.added), doing=f"adding tables to {name}")
+        publication.add(plan.added)
         return f"Added {_names(plan.added)} to {name}."
     return f"T{name[1:]} is there, and tells of all tables."

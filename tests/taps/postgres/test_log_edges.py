@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 import pytest
 from taps.postgres.conftest import Shop
 
-from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.errors import ConfigurationError, RetryableError
 from tap_postgres.log import changes, reader
 from tap_postgres.log.chunks import ChunkReader
 from tap_postgres.log.libpq import Replication, ReplicationError
 from tap_postgres.log.publications import Publication
+from tap_postgres.log.queries import Queries
 from tap_postgres.log.reader import PostgresLogReader
 from tap_postgres.log.tables import LoggedTable
 
@@ -171,3 +174,37 @@ def test_a_part_of_the_log_that_was_removed_is_no_failure_that_passes(
     monkeypatch.setattr(Replication, "receive", receive)
     with pytest.raises(ConfigurationError, match=r"no longer reaches back .*a part of it has been removed"):
         logged.sync(first.state)
+
+
+def test_who_keeps_a_slot_from_being_made_is_named(logged: Shop) -> None:
+    logged.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    with closing(psycopg2.connect(logged.dsn)) as other, other.cursor() as cursor:
+        cursor.execute("INSERT INTO t VALUES (1); PREPARE TRANSACTION 'it stays'")
+    try:
+        with pytest.raises(
+            RetryableError, match=r"the prepared transaction 'it stays' in database .* has not"
+        ):
+            logged.sync(lock_timeout_seconds=0.2)
+    finally:
+        logged.execute("COMMIT PREPARED 'it stays'")
+    assert logged.sync().column("id") == [1]
+
+
+def test_a_table_that_is_locked_is_waited_for_once(logged: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged.execute(TABLE)
+    state = logged.sync().state
+    asked: list[str] = []
+    monkeypatch.setattr(Queries, "_asked", _noting(Queries._asked, asked))
+    with closing(psycopg2.connect(logged.dsn)) as other, other.cursor() as cursor:
+        cursor.execute("LOCK t")
+        with pytest.raises(RetryableError, match=r"Another session has held .* raise `lock_timeout_seconds`"):
+            logged.sync(state, lock_timeout_seconds=0.2)
+    assert asked[-1] != asked[-2]
+
+
+def _noting(ask: Callable[..., Any], asked: list[str]) -> Callable[..., Any]:
+    def asks(self: Queries, statement: Any, parameters: Any) -> Any:
+        asked.append(str(statement))
+        return ask(self, statement, parameters)
+
+    return asks

@@ -16,7 +16,7 @@ from conformance.processes import run
 from conftest import run_sql, uri_of
 from taps.postgres.conftest import Shop
 
-from singerkit_shell.errors import ConfigurationError, SingerkitError
+from singerkit_shell.errors import ConfigurationError, NotAuthorisedError, SingerkitError
 from tap_postgres.readiness.facts import Asked, Server, facts_of, with_log
 from tap_postgres.readiness.findings import _of_log, of_reading
 
@@ -113,6 +113,20 @@ def test_what_the_run_makes_by_itself_is_not_missing(logged: Shop) -> None:
         logged.execute(statement)
     assert missing_of(logged)[:2] == (0, [])
     assert logged.sync().of_type("STATE")
+
+
+def test_a_role_that_does_not_own_the_tables_is_told_what_their_owner_has_to_run(
+    logged: Shop, reader: str
+) -> None:
+    run_sql(reader, f"ALTER ROLE {_role(logged)} REPLICATION")
+    run_sql(reader, f"GRANT USAGE ON SCHEMA public TO {_role(logged)}")
+    run_sql(reader, "CREATE TABLE one (id int PRIMARY KEY); CREATE TABLE two (id int PRIMARY KEY)")
+    run_sql(reader, f"GRANT SELECT ON one, two TO {_role(logged)}")
+    for tables in (["public.one"], ["public.one", "public.two"]):
+        with pytest.raises(NotAuthorisedError, match="nothing was read: have whoever may run it: ") as found:
+            logged.sync(tables=tables)
+        run_sql(reader, str(found.value).split(" run it: ")[1])
+    assert logged.sync(tables=["public.one", "public.two"]).of_type("STATE")
 
 
 def test_a_publication_by_the_names_of_partitions_does_where_none_is_read(logged: Shop) -> None:
