@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import psycopg2
@@ -14,7 +16,7 @@ from singerkit_postgres.connect import Connection, Wishes, connect
 from singerkit_postgres.ssh import Tunnel, is_asked_for
 from singerkit_sql_tap.contract import KeyOrder
 from singerkit_sql_tap.database import SqlDatabase
-from singerkit_sql_tap.queries import Condition, Query, page_query
+from singerkit_sql_tap.queries import Condition, Query, page_query, quoted
 from singerkit_sql_tap.tables import Column, Table
 from singerkit_state.shards import Shard
 from singerkit_wire.readyrows import ReadyRows
@@ -24,7 +26,31 @@ from tap_postgres.config import admits_text, local_is_utc
 from tap_postgres.copying import copied
 from tap_postgres.late import LateRows
 
-__all__ = ["PostgresDatabase"]
+__all__ = ["Moment", "PostgresDatabase"]
+
+_RANGES_OF_BLOCKS = 140000
+"""The first version that reads a range of blocks without reading the others."""
+_SERVER = """
+    SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN ''
+        ELSE system_identifier || '/' || pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END
+    FROM pg_catalog.pg_control_system()"""
+_MOMENT = """
+    SELECT pg_catalog.pg_snapshot_xmin(s)::pg_catalog.text::bigint, pg_catalog.pg_snapshot_xmax(s)::pg_catalog.text::bigint,
+        pg_catalog.pg_relation_filenode(c.oid)::bigint,
+        pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::bigint
+    FROM pg_catalog.pg_current_snapshot() AS s, pg_catalog.pg_class AS c JOIN pg_catalog.pg_am AS a ON a.oid = c.relam
+    WHERE c.oid = %s AND a.amname = 'heap'"""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a snapshot sees: the oldest open transaction, and the first one that has not begun; the file of a table, and how many blocks it has; of which server."""
+
+    oldest: int
+    next: int
+    file: int
+    blocks: int
+    server: str
 
 
 class PostgresDatabase(SqlDatabase[Connection]):
@@ -134,19 +160,24 @@ class PostgresDatabase(SqlDatabase[Connection]):
     def raw_pages(
         self, table: Table, columns: Sequence[str], where: Sequence[Condition], order: Sequence[str]
     ) -> Iterator[ReadyRows]:
+        with self._kept_as_it_is(table, _reading(table)):
+            yield from self._pages(table, columns, where, order)
+
+    def _pages(
+        self, table: Table, columns: Sequence[str], where: Sequence[Condition], order: Sequence[str]
+    ) -> Iterator[ReadyRows]:
         made = [
             f"{cast(PgColumn, table.column(name)).expression.replace('%', '%%')} AS {self.quoted(name)}"
             for name in columns
         ]
         query = page_query(self.source(table), made, where, order, None)
-        doing = f"reading table `{table.name}`"
         connection = self.connection
         with connection.cursor() as cursor:
             inner = cursor.mogrify(query.sql, query.parameters).decode()
         # Without `.*` a column of that name would stand in its place.
         statement = f"SELECT pg_catalog.row_to_json(x.*) FROM ({inner}) AS x"
-        with self._kept_as_it_is(table, doing), closing(copied(connection, statement)) as blocks:
-            while (block := self.run(lambda: next(blocks, None), doing)) is not None:
+        with closing(copied(connection, statement)) as blocks:
+            while (block := self.run(lambda: next(blocks, None), _reading(table))) is not None:
                 yield ReadyRows(block, columns)
 
     @contextmanager
@@ -167,6 +198,63 @@ class PostgresDatabase(SqlDatabase[Connection]):
                 self._execute(connection, "ROLLBACK")
             raise
         self.run(lambda: self._execute(connection, "COMMIT"), doing)
+
+    # One moment for several queries
+
+    def begin_as_of_now(self, table: Table) -> Moment | None:
+        """Begin a transaction that sees a table as it is now, until `end_as_of_now`; None: its blocks cannot be gone by.
+
+        It is locked first, since a snapshot from before a wait for whoever writes it anew would see it empty.
+        """
+        server = self._server
+        connection, doing = self.connection, _reading(table)
+        locked = f"{quoted(table.schema_name)}.{quoted(table.relation)}"
+        try:
+            self.run(
+                lambda: self._execute(
+                    connection,
+                    "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL idle_in_transaction_session_timeout TO 0; "
+                    f"LOCK TABLE ONLY {locked} IN ACCESS SHARE MODE",
+                ),
+                doing,
+            )
+            found = self.rows(Query(_MOMENT, (cast(Relation, table).oid,)), doing) if server else []
+        except BaseException:
+            self.end_as_of_now()
+            raise
+        if not found:
+            return None
+        oldest, behind, file, blocks = found[0]
+        return Moment(oldest, behind, file, blocks, server)
+
+    def end_as_of_now(self) -> None:
+        """End the transaction, which has written nothing."""
+        with suppress(psycopg2.Error):
+            self._execute(self.connection, "ROLLBACK")
+
+    def pages_as_of_now(
+        self, table: Table, columns: Sequence[str], where: Sequence[Condition]
+    ) -> Iterator[ReadyRows]:
+        """Yield rows as `raw_pages` does, between `begin_as_of_now` and `end_as_of_now`."""
+        return self._pages(table, columns, where, ())
+
+    def count(self, table: Table, where: Sequence[Condition]) -> int:
+        """Return how many rows there are of which ``where`` is true."""
+        ((count,),) = self.rows(
+            page_query(self.source(table), ["count(*)"], where, (), None), _reading(table)
+        )
+        return int(count)
+
+    @cached_property
+    def _server(self) -> str:
+        """What tells this server, and its history, from others; "": a standby, one before 14, or one that does not tell."""
+        connection = self.connection
+        if connection.server_version < _RANGES_OF_BLOCKS:
+            return ""
+        with suppress(psycopg2.errors.InsufficientPrivilege), connection.cursor() as cursor:
+            cursor.execute(_SERVER)
+            return str((cursor.fetchone() or ("",))[0])
+        return ""
 
     @staticmethod
     def _execute(connection: Connection, statement: str) -> None:
@@ -189,3 +277,7 @@ class PostgresDatabase(SqlDatabase[Connection]):
 
     def changes(self) -> object:
         return None
+
+
+def _reading(table: Table) -> str:
+    return f"reading table `{table.name}`"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 
 from singerkit_catalog.discovery import FULL_TABLE, INCREMENTAL, LOG_BASED
 from singerkit_shell.errors import ConfigurationError
@@ -19,6 +19,7 @@ from singerkit_tap.contract import Context, Page, Start
 from singerkit_wire.readyrows import ReadyRows
 from tap_postgres.catalog import PARTITIONED, TABLE, PgColumn, Relation
 from tap_postgres.database import PostgresDatabase
+from tap_postgres.heap import HeapWalk, Place
 from tap_postgres.other_states import problem_of
 from tap_postgres.unusual import UnusualValues, settings_of
 
@@ -87,18 +88,61 @@ class PostgresStream(TableStream):
 
     def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:  # noqa: ARG002  tables have no contexts
         """Yield the rows as the server gives them; see `singerkit_tap.contract`."""
-        columns = self._selected
-        load = self._load_of(columns)
         nulls = NullKeys()
         try:
-            for walk, after, is_safe in self._walks(columns, start):
-                for rows, behind in cast(RawWalk, walk).chunks(after):
-                    nulls.count(0 if is_safe else len(rows))
-                    position = None if behind is None else self._position(behind, load, None)
-                    yield Page(self._settled(rows), is_safe=is_safe, position=position)
+            for rows, position, is_safe in self._rows(start):
+                nulls.count(0 if is_safe else len(rows))
+                yield Page(self._settled(rows), is_safe=is_safe, position=position)
         finally:
             self._unusual.tell(self.logger)
             nulls.tell(self.logger, self.name, self.bookmark_key)
+
+    def _rows(self, start: Start) -> Iterator[tuple[ReadyRows, Any, bool]]:
+        """Yield rows, the position behind them where a load can go on there, and whether a bookmark covers them."""
+        columns = self._selected
+        load = self._load_of(columns)
+        if self._goes_by_blocks:
+            position = start.position
+            walk = self._heap_walk
+            for rows, place in walk.chunks(None if position is None else Place.of(position)):
+                # Without a version rows of a load that begins anew would stay beside those of the one that was cut off.
+                is_told = self.sends_versions
+                yield rows, {"of": load, **place.written()} if place and is_told else None, True
+            return
+        for keyed, after, is_safe in self._walks(columns, start):
+            for rows, behind in cast(RawWalk, keyed).chunks(after):
+                yield rows, None if behind is None else self._position(behind, load, None), is_safe
+
+    # A table without a key
+
+    @property
+    def _goes_by_blocks(self) -> bool:
+        """Whether it is read by the places of its rows, as it has no key."""
+        table = cast(Relation, self.table)
+        return self.bookmark_key is None and not table.chunk_key and table.kind == TABLE
+
+    @cached_property
+    def _heap_walk(self) -> HeapWalk:
+        database = cast(PostgresDatabase, self._database)
+        return HeapWalk(database, self._unusual.marking(self.table), self._selected, self._mine)
+
+    def can_resume(self, position: Any) -> bool:
+        if not self._goes_by_blocks:
+            return super().can_resume(position)
+        place = Place.of(position) if isinstance(position, Mapping) else None
+        if place is None or position.get("of") != self._load_of(self._selected):
+            return False
+        why = self._heap_walk.why_not_behind(place)
+        if why is None:
+            return True
+        self._heap_walk.end()
+        self.logger.warning(
+            "The full load of stream `%s`, which has no key, was cut off and begins anew: %s. What it had sent goes from a target that follows "
+            "ACTIVATE_VERSION when this load is complete.",
+            self.name,
+            why,
+        )
+        return False
 
     def _settled(self, rows: ReadyRows) -> Sequence[bytes]:
         """Return rows as they are to be sent; those of which more is asked than to be sent are looked into anyway."""
@@ -129,5 +173,5 @@ class PostgresStream(TableStream):
         columns: Sequence[str],  # noqa: ARG002  nothing is copied
         where: Sequence[Condition],
     ) -> tuple[Table, Sequence[Condition]]:
-        """Return the table: one without a key is read at once."""
+        """Return the table: a view is read at once."""
         return self.table, where

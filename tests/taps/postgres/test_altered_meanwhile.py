@@ -41,26 +41,32 @@ def at_first_page(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any
     """Call something once, before the first rows are read."""
 
     def take(do: Callable[[], Any]) -> None:
-        pages = PostgresDatabase.raw_pages
         calls = iter([do])
 
-        def raw_pages(self: PostgresDatabase, *arguments: Any) -> Any:
-            for each in calls:
-                each()
-            return pages(self, *arguments)
+        def hooked(name: str) -> None:
+            method = getattr(PostgresDatabase, name)
 
-        monkeypatch.setattr(PostgresDatabase, "raw_pages", raw_pages)
+            def called(self: PostgresDatabase, *arguments: Any) -> Any:
+                for each in calls:
+                    each()
+                return method(self, *arguments)
+
+            monkeypatch.setattr(PostgresDatabase, name, called)
+
+        hooked("raw_pages")
+        hooked("begin_as_of_now")
 
     return take
 
 
-@pytest.mark.parametrize("kind", ["table", "view", "partitioned", "materialized"])
+@pytest.mark.parametrize("kind", ["table", "keyed", "view", "partitioned", "materialized"])
 def test_a_table_that_is_written_anew_while_a_load_waits_for_it_is_not_empty(
     shop: Shop, at_first_page: Any, kind: str
 ) -> None:
     """COPY alone would see none of its rows, and the load, being complete, would remove them all from the target."""
     made = {
         "table": TABLE.format("t", "t"),
+        "keyed": TABLE.format("t", "t") + "; ALTER TABLE t ADD PRIMARY KEY (id)",
         "view": TABLE.format("base", "base") + "; CREATE VIEW t AS SELECT id, v FROM base",
         "partitioned": "CREATE TABLE t (id int, v text) PARTITION BY LIST (id); CREATE TABLE part PARTITION OF t DEFAULT;"
         "INSERT INTO t SELECT n, 'v' FROM generate_series(1, 40) n",
@@ -68,6 +74,7 @@ def test_a_table_that_is_written_anew_while_a_load_waits_for_it_is_not_empty(
     }[kind]
     altered = {
         "table": "ALTER TABLE t ALTER id TYPE bigint",
+        "keyed": "ALTER TABLE t ALTER id TYPE bigint",
         "view": "CREATE TABLE other AS TABLE base; TRUNCATE base; INSERT INTO base TABLE other",
         "partitioned": "CREATE TABLE other AS TABLE part; TRUNCATE part; INSERT INTO part TABLE other",
         "materialized": "REFRESH MATERIALIZED VIEW t",

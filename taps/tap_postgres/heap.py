@@ -1,0 +1,160 @@
+"""A table without a key in ranges of its blocks, all as of one moment; and whether a load that was cut off can go on (decision 75).
+
+A row has no name here but its place, and an update gives it another one: of two moments, one may have it where the other has been
+already, or it may be met twice. So a run reads all ranges in one snapshot. A later run has another one, and goes on only if all rows that
+were sent stand where they stood: then each row that is new to it, wherever it stands, was not sent, and none that was sent has moved
+to where it is still to be read. Numbers of transactions tell both, by `xmin` of each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import msgspec
+
+from singerkit_sql_tap.queries import Condition
+from singerkit_sql_tap.tables import Table
+from singerkit_wire.readyrows import ReadyRows
+from tap_postgres.database import Moment, PostgresDatabase
+
+__all__ = ["HeapWalk", "Place"]
+
+_TARGET_BYTES = 16 * 1024 * 1024
+_FIRST_BLOCKS = 256
+_MOST_BLOCKS = 16_384
+_LIVES = 2**31
+"""Numbers of transactions of which a row's 32 bits still tell whether they are before or behind one."""
+_BITS = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far a load has come: the rows below block ``blocks`` were sent, as they were when ``oldest`` was the oldest open transaction."""
+
+    blocks: int
+    rows: int
+    oldest: int
+    file: int
+    server: str
+
+    @classmethod
+    def of(cls, position: Mapping[str, Any]) -> Place | None:
+        """Return what a state says; None: nothing that can be understood."""
+        try:
+            return msgspec.convert({name: position.get(name) for name in cls.__dataclass_fields__}, cls)
+        except msgspec.ValidationError:
+            return None
+
+    def written(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class HeapWalk:
+    """The rows of a table that ``where`` leaves, a range of blocks at a time, in one transaction."""
+
+    def __init__(
+        self, database: PostgresDatabase, table: Table, columns: Sequence[str], where: Sequence[Condition]
+    ) -> None:
+        self._database, self._table, self._columns, self._where = database, table, columns, list(where)
+        self._is_open = False
+        self._moment: Moment | None = None
+
+    # The transaction
+
+    def _begin(self) -> Moment | None:
+        if not self._is_open:
+            self._moment = self._database.begin_as_of_now(self._table)
+            self._is_open = True
+        return self._moment
+
+    def end(self) -> None:
+        """Let go of the snapshot."""
+        if self._is_open:
+            self._is_open = False
+            self._database.end_as_of_now()
+
+    # A load that was cut off
+
+    def why_not_behind(self, place: Place) -> str | None:
+        """Return why a load cannot go on at ``place``, by the snapshot that is read from then on; None: it can."""
+        moment = self._begin()
+        if moment is None or moment.server != place.server:
+            return "the server is another one by now, a standby, or one that was restored or promoted"
+        if moment.file != place.file:
+            return "the table has been written anew since (VACUUM FULL, CLUSTER, TRUNCATE or ALTER TABLE)"
+        if not 0 <= moment.next - place.oldest < _LIVES:
+            return "that was too many transactions ago"
+        sent = self._database.count(self._table, [*self._where, _below(place.blocks), _as_old(moment, place)])
+        if sent != place.rows:
+            return (
+                "rows that it had sent were updated or deleted since, or came from transactions that were not the oldest of "
+                "the server then, so that others might come twice or not at all"
+            )
+        return None
+
+    # Rows
+
+    def chunks(self, place: Place | None) -> Iterator[tuple[ReadyRows, Place | None]]:
+        """Yield rows, with the last of a range the place behind it; behind ``place``, of which `why_not_behind` has told that it can be."""
+        try:
+            moment = self._begin()
+            if moment is None:
+                yield from ((rows, None) for rows in self._pages([]))
+                return
+            at, rows, blocks = 0, 0, _FIRST_BLOCKS
+            if place is not None:
+                at, rows = place.blocks, place.rows
+                of_others = [_below(at), _as_old(moment, place, is_old=False)]
+                rows, _ = yield from self._range(
+                    of_others, Place(at, rows, moment.oldest, moment.file, moment.server)
+                )
+            while at < moment.blocks:
+                end = min(at + blocks, moment.blocks)
+                rows, weight = yield from self._range(
+                    [_from(at), _below(end)], Place(end, rows, moment.oldest, moment.file, moment.server)
+                )
+                blocks = _fitting(end - at, weight)
+                at = end
+        finally:
+            self.end()
+
+    def _range(
+        self, where: Sequence[Condition], behind: Place
+    ) -> Generator[tuple[ReadyRows, Place | None], None, tuple[int, int]]:
+        """Yield the rows of a range, the last ones with the place ``behind`` it, and with how many there are up to it; return these, and their bytes."""
+        held = ReadyRows(b"", self._columns)
+        rows, weight = behind.rows, 0
+        for page in self._pages(where):
+            if held:
+                yield held, None
+            held = page
+            rows, weight = rows + len(page), weight + len(page.block)
+        yield held, replace(behind, rows=rows)
+        return rows, weight
+
+    def _pages(self, where: Sequence[Condition]) -> Iterator[ReadyRows]:
+        return self._database.pages_as_of_now(self._table, self._columns, [*self._where, *where])
+
+
+def _fitting(blocks: int, weight: int) -> int:
+    """Return how many blocks the next range has, after one whose rows weighed so many bytes."""
+    return max(1, min(_TARGET_BYTES * blocks // max(1, weight), 4 * blocks, _MOST_BLOCKS))
+
+
+def _from(block: int) -> Condition:
+    return Condition("t.ctid >= %s::pg_catalog.tid", (f"({block},0)",))
+
+
+def _below(block: int) -> Condition:
+    return Condition("t.ctid < %s::pg_catalog.tid", (f"({block},0)",))
+
+
+def _as_old(moment: Moment, place: Place, *, is_old: bool = True) -> Condition:
+    """Return the condition that a row was there already when a load had come to ``place``, as far as that is certain; or that it is not.
+
+    Frozen rows keep their number, which may have been given out again since: one that looks new counts as new, so that fewer are found than were sent.
+    """
+    behind = f"((%s - t.xmin::pg_catalog.text::bigint) & {_BITS}) {'>' if is_old else '<='} %s"
+    return Condition(behind, (moment.next, moment.next - place.oldest))
