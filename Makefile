@@ -47,6 +47,11 @@ test-schedules: $(READY) ## run what `singerkit init` writes, and cron, word by 
 	@test -x .envs/schedules/bin/kubernetes-validate || { $(PYTHON) -m venv .envs/schedules && .envs/schedules/bin/pip install -q --disable-pip-version-check kubernetes-validate==1.37.0; }
 	$(BIN)/pytest -q -o python_files='on_*.py' tests/schedules $(ARGS)
 
+test-signals: $(READY) ## tell a collector of OpenTelemetry of runs; have Prometheus read the files of metrics, and start the alerts of docs/signals.md
+	@test -x .envs/prometheus/usr/bin/promtool || { mkdir -p .envs/prometheus && cd .envs/prometheus && apt-get update -qq && apt-get download -qq prometheus prometheus-node-exporter && for one in *.deb; do dpkg-deb -x $$one .; done; }
+	@test -x .envs/signals/bin/pytest || { $(PYTHON) -m venv .envs/signals && .envs/signals/bin/pip install -q --disable-pip-version-check pytest -e '.[opentelemetry]'; }
+	PATH=$$PWD/.envs/prometheus/usr/bin:$$PATH .envs/signals/bin/pytest -q -o python_files='on_*.py' tests/tools/signals $(ARGS)
+
 test-container: $(READY) ## build deploy/Containerfile and run it: not as root, over a root that cannot be written, as the first process
 	@[ "$$(which podman buildah runc debootstrap | wc -l)" = 4 ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends podman buildah runc debootstrap; }
 	$(BIN)/pytest -q -o python_files='on_containers.py' tests/deploy $(ARGS)
@@ -116,4 +121,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .demo-log .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: test-container test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo demo-log test test-servers torture exhaustive log-torture shard-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
+.PHONY: test-signals test-container test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo demo-log test test-servers torture exhaustive log-torture shard-torture rivals-torture faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean

@@ -21,6 +21,7 @@ from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import CONFIG_PATHS, line_of, nearest
 from singerkit_shell.words import ended
+from singerkit_signals import opentelemetry
 from singerkit_state.shards import WHOLE, Shard
 
 __all__ = ["chosen_of", "file_and_names", "run"]
@@ -81,7 +82,7 @@ def run(
         plan, [name for name in chosen if plan.pipelines[name].tap.exec in found], found, part
     )
     plan = sharded(plan, found, part)
-    problems += _missing_notifier(plan)
+    problems += [*_missing_notifier(plan), *_missing_extra(plan)]
     if problems:
         raise ConfigurationError(
             f"{ended('; '.join(problems))} Nothing was run: mend {path}, or what it names."
@@ -120,6 +121,13 @@ def chosen_of(plan: Plan, names: Sequence[str]) -> list[str]:
             )
             raise UsageError(f"There is no pipeline `{name}` in {plan.path}: {hint}")
     return [name for name in plan.pipelines if not names or name in names]
+
+
+def _missing_extra(plan: Plan) -> list[str]:
+    if plan.signals is None or plan.signals.opentelemetry is None or opentelemetry.is_installed():
+        return []
+    place = "signals.opentelemetry"
+    return [f"`{place}`{line_of(place)} needs the extra: `pip install 'singerkit[opentelemetry]'`"]
 
 
 def _missing_notifier(plan: Plan) -> list[str]:

@@ -28,7 +28,7 @@ def signal(
     problems = [f"is told of without its rows: {one.why}" for one in heard if one.code]
     [whole] = joined([run], parts)
     pipeline = plan.pipelines[name]
-    beside = Beside(_last_success(pipeline), pipeline.late_after)
+    beside = Beside(_last_success(pipeline), pipeline.late_after, env)
     return [*problems, *send(plan.signals, whole, stop, beside)]
 
 

@@ -8,31 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from singerkit_state.ahead import seconds_of
+from singerkit_signals.metrics import HELP, LATE_AFTER, START, SUCCESS, Sample, samples_of
 from singerkit_state.runs import Run
 from singerkit_state.statefile import replace_file
 
-__all__ = ["began", "ended", "file_of", "text_of"]
-
-_HELP: Mapping[str, str] = {
-    "last_start_timestamp_seconds": "When a run of the pipeline last began: it is at work, or was killed, where that is later than last_run_timestamp_seconds.",
-    "last_run_timestamp_seconds": "When the last run of the pipeline that has ended did so.",
-    "last_success_timestamp_seconds": "When the last run of the pipeline that ended well did so; 0 where none is known.",
-    "late_after_seconds": "How long it may be from one good run to the next, as the file of pipelines says.",
-    "last_run_success": "Whether the last run ended well.",
-    "last_run_exit_code": "The exit code of the last run.",
-    "last_run_seconds": "How long the last run took, with all tries.",
-    "last_run_tries": "How often the last run was tried.",
-    "last_run_warnings": "How many warnings the last run gave.",
-    "last_run_rows": "Rows of the last run: loaded, and of these new, changed and deleted; and set_aside.",
-    "last_run_bytes": "Bytes of the rows of the last run.",
-    "bookmark_timestamp_seconds": "The time up to which a stream was read, where its bookmark is one.",
-}
-_ROWS = {"rows": "loaded", "new": "new", "changed": "changed", "deleted": "deleted", "set_aside": "set_aside"}
-_SUCCESS, _START = "last_success_timestamp_seconds", "last_start_timestamp_seconds"
+__all__ = ["began", "ended", "file_of"]
 
 
 def began(folder: str, run: Run, success: float, late_after: float | None) -> None:
@@ -42,19 +25,13 @@ def began(folder: str, run: Run, success: float, late_after: float | None) -> No
         CannotWriteError, ConfigurationError, OSError: it cannot be.
     """
     former = _lines_in(file_of(folder, run.pipeline))
-    told = [(_START, run.started.timestamp()), (_SUCCESS, _said(_SUCCESS, former, success))]
-    if late_after is not None:
-        told.append(("late_after_seconds", late_after))
+    told = [*samples_of(run, _said(SUCCESS, former, success), run.started.timestamp(), late_after)]
     kept = [
         line
         for line in former
-        if not any(f"singerkit_{metric}" in line for metric in (*dict(told), "late_after_seconds"))
+        if not any(f"singerkit_{name}" in line for name in (START, SUCCESS, LATE_AFTER))
     ]
-    _replace(
-        folder,
-        run,
-        "".join(f"{line}\n" for line in kept) + _text(run, [(metric, {}, value) for metric, value in told]),
-    )
+    _replace(folder, run, "".join(f"{line}\n" for line in kept) + _text(run, told))
 
 
 def ended(folder: str, run: Run, success: float, late_after: float | None) -> None:
@@ -64,8 +41,9 @@ def ended(folder: str, run: Run, success: float, late_after: float | None) -> No
         CannotWriteError, ConfigurationError, OSError: it cannot be.
     """
     former = _lines_in(file_of(folder, run.pipeline))
-    start = max(run.started.timestamp(), _said(_START, former, 0.0))  # the next one may have begun already
-    _replace(folder, run, text_of(run, _said(_SUCCESS, former, success), start, late_after))
+    start = max(run.started.timestamp(), _said(START, former, 0.0))  # the next one may have begun already
+    told = samples_of(run, _said(SUCCESS, former, success), start, late_after)
+    _replace(folder, run, _text(run, told))
 
 
 def _replace(folder: str, run: Run, text: str) -> None:
@@ -94,12 +72,7 @@ def _said(metric: str, lines: Sequence[str], otherwise: float) -> float:
     return otherwise
 
 
-def text_of(run: Run, success: float, start: float, late_after: float | None) -> str:
-    """Return the metrics of a run; ``success``: when one before it was well; ``start``: when the last one began."""
-    return _text(run, _samples(run, success, start, late_after))
-
-
-def _text(run: Run, told: Iterable[tuple[str, Mapping[str, str], float]]) -> str:
+def _text(run: Run, told: Iterable[Sample]) -> str:
     samples: dict[str, list[str]] = {}
     for metric, labels, value in told:
         words = ",".join(
@@ -110,35 +83,9 @@ def _text(run: Run, told: Iterable[tuple[str, Mapping[str, str], float]]) -> str
 
 
 def _with_help(metric: str, lines: Sequence[str]) -> Iterator[str]:
-    yield f"# HELP singerkit_{metric} {_HELP[metric]}"
+    yield f"# HELP singerkit_{metric} {HELP[metric]}"
     yield f"# TYPE singerkit_{metric} gauge"
     yield from lines
-
-
-def _samples(
-    run: Run, success: float, start: float, late_after: float | None
-) -> Iterator[tuple[str, Mapping[str, str], float]]:
-    ended = run.ended or run.started
-    yield _START, {}, start
-    yield "last_run_timestamp_seconds", {}, ended.timestamp()
-    yield _SUCCESS, {}, ended.timestamp() if run.is_well else success
-    if late_after is not None:
-        yield "late_after_seconds", {}, late_after
-    yield "last_run_success", {}, float(run.is_well)
-    yield "last_run_tries", {}, run.tries
-    yield "last_run_warnings", {}, run.warned
-    if run.exit_code is not None:
-        yield "last_run_exit_code", {}, run.exit_code
-    if run.seconds is not None:
-        yield "last_run_seconds", {}, run.seconds
-    for name, stream in sorted(run.streams.items()):
-        for field, what in _ROWS.items():
-            if (count := getattr(stream, field)) is not None:
-                yield "last_run_rows", {"stream": name, "what": what}, count
-        if stream.bytes is not None:
-            yield "last_run_bytes", {"stream": name}, stream.bytes
-        if (reached := seconds_of(stream.bookmark_after)) is not None:
-            yield "bookmark_timestamp_seconds", {"stream": name}, reached
 
 
 def _escaped(text: str) -> str:

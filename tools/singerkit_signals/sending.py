@@ -6,12 +6,12 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from singerkit_shell.errors import SingerkitError
 from singerkit_shell.signals import StopFlag
-from singerkit_signals import openlineage, prometheus, statsd
+from singerkit_signals import openlineage, opentelemetry, prometheus, statsd
 from singerkit_signals.settings import Signals, is_url
 from singerkit_state.runs import Run, as_json, from_json
 
@@ -21,6 +21,7 @@ _SECONDS = 10.0
 """For each, whatever it does: a server may give a byte now and then, a name may not resolve, a file may be a pipe that nobody reads."""
 _STOPPED_SECONDS = 1.0
 _TURN = 0.1
+_AS_JSON: Mapping[str, str] = {"Content-Type": "application/json"}
 
 
 class _Refused(Exception):
@@ -29,10 +30,14 @@ class _Refused(Exception):
 
 @dataclass(frozen=True)
 class Beside:
-    """What is told beside a run: when one before it was well, as a Unix time, 0 for never; how long it may be from one good run to the next, in seconds."""
+    """What is told beside a run: when one before it was well, as a Unix time, 0 for never; how long it may be from one good run to the next, in seconds.
+
+    ``env``: the variables of the run, those of `.env` among them.
+    """
 
     success: float = 0.0
     late_after: float | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def send(signals: Signals, run: Run, stop: StopFlag, beside: Beside = Beside()) -> list[str]:
@@ -53,9 +58,11 @@ def _tellers(signals: Signals, run: Run, beside: Beside) -> Iterator[tuple[str, 
     if (address := signals.statsd) is not None and has_ended:
         yield "statsd", lambda: statsd.send(address, run)
     if (webhook := signals.webhook) is not None and has_ended:
-        yield "webhook", lambda: _post(webhook, as_json(run))
+        yield "webhook", lambda: _post(webhook, as_json(run).encode())
     if (place := signals.openlineage) is not None and not run.did_nothing:
         yield "openlineage", lambda: _tell_lineage(place, run)
+    if (collector := signals.opentelemetry) is not None and not run.did_nothing:
+        yield "opentelemetry", lambda: _tell_collector(collector, run, beside)
 
 
 def _in_time(tell: Callable[[], None], stop: StopFlag) -> str:
@@ -85,22 +92,28 @@ def _tell_lineage(place: str, run: Run) -> None:
     lines = [json.dumps(event, ensure_ascii=False) for event in openlineage.events_of(run)]
     if is_url(place):
         for line in lines:
-            _post(place, line)
+            _post(place, line.encode())
         return
     os.makedirs(os.path.dirname(place), exist_ok=True)
     with open(place, "a", encoding="utf-8") as file:
         file.write("".join(f"{line}\n" for line in lines))
 
 
-def _post(url: str, text: str) -> None:
-    """Post JSON; a redirect is refused, as it may lead anywhere, and of the answer no more is read than its status."""
+def _tell_collector(url: str, run: Run, beside: Beside) -> None:
+    headers = opentelemetry.headers_of(beside.env)
+    for path, message in opentelemetry.messages_of(run, beside.success, beside.late_after, beside.env):
+        _post(f"{url.rstrip('/')}/{path}", message, {**headers, "Content-Type": "application/x-protobuf"})
+
+
+def _post(url: str, data: bytes, headers: Mapping[str, str] = _AS_JSON) -> None:
+    """Post something; a redirect is refused, as it may lead anywhere, and of the answer no more is read than its status."""
     import requests
 
     try:
         with requests.post(
             url,
-            data=text.encode(),
-            headers={"Content-Type": "application/json"},
+            data=data,
+            headers=headers,
             timeout=_SECONDS,
             allow_redirects=False,
             stream=True,

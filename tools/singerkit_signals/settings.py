@@ -36,6 +36,12 @@ SCHEMA: Mapping[str, Any] = {
             "secret": True,
             "description": "A URL to which the events of each run are posted, or a file to which they are appended, a line each.",
         },
+        "opentelemetry": {
+            "type": "string",
+            "minLength": 1,
+            "secret": True,
+            "description": "The URL of a collector (`http://host:4318`) to which each run is posted as OTLP: a span, and metrics. Needs the extra `opentelemetry`.",
+        },
     },
     "description": "Who is told what each run of a pipeline has come to.",
 }
@@ -50,6 +56,7 @@ class Signals:
     statsd: tuple[str, int] | None = None
     webhook: str | None = None
     openlineage: str | None = None
+    opentelemetry: str | None = None
 
 
 def problems_of(said: Mapping[str, Any]) -> list[str]:
@@ -61,10 +68,11 @@ def problems_of(said: Mapping[str, Any]) -> list[str]:
         problems.append(
             f"Expected `HOST:PORT` at `signals.statsd`{line_of('signals.statsd')}, got something else"
         )
-    if (webhook := said.get("webhook")) is not None and not is_url(webhook):
-        problems.append(
-            f"Expected an http or https URL at `signals.webhook`{line_of('signals.webhook')}, got something else"
-        )
+    for place in ("webhook", "opentelemetry"):
+        if (url := said.get(place)) is not None and not is_url(url):
+            problems.append(
+                f"Expected an http or https URL at `signals.{place}`{line_of(f'signals.{place}')}, got something else"
+            )
     openlineage = said.get("openlineage")
     if openlineage is not None and "://" in openlineage and not is_url(openlineage):
         problems.append(
@@ -86,7 +94,7 @@ def signals_of(said: Mapping[str, Any] | None, folder: str) -> Signals | None:
     """Return what a section without problems says; paths are meant from ``folder``."""
     if said is None:
         return None
-    for url in (said.get("webhook"), said.get("openlineage")):
+    for url in map(said.get, ("webhook", "openlineage", "opentelemetry")):
         if url is not None and is_url(url):
             redactor.add(url)
     statsd, metrics, openlineage = said.get("statsd"), said.get("metrics_folder"), said.get("openlineage")
@@ -96,4 +104,5 @@ def signals_of(said: Mapping[str, Any] | None, folder: str) -> Signals | None:
         None if found is None else (found["host"].strip("[]"), int(found["port"])),
         said.get("webhook"),
         openlineage if openlineage is None or is_url(openlineage) else os.path.join(folder, openlineage),
+        said.get("opentelemetry"),
     )

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from tools.run.projects import Project, record, schema, state
 
+from singerkit_run.command import run
 from singerkit_run.planfile import read_plan
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.signals import StopFlag
-from singerkit_signals import sending
+from singerkit_signals import opentelemetry, sending
 from singerkit_signals.openlineage import events_of
 from singerkit_signals.sending import Beside, send
 from singerkit_signals.settings import Signals
@@ -244,6 +246,22 @@ def test_who_is_away_is_a_line_of_the_log_and_the_next_pipeline_runs(tmp_path: P
     assert "secret-token" not in said
 
 
+def test_a_collector_without_the_packages_for_it_is_told_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opentelemetry, "is_installed", lambda: False)
+    project = Project(tmp_path)
+    project.add("orders", "touch begun", state(1))
+    project.more["signals"] = {"opentelemetry": "http://SECRET@x:4318"}
+    project.write()
+    found = CliRunner().invoke(run, [str(tmp_path / "singerkit.json")], standalone_mode=False)
+    assert isinstance(found.exception, ConfigurationError)
+    assert "`signals.opentelemetry` (line" in str(found.exception)
+    assert "pip install 'singerkit[opentelemetry]'" in str(found.exception)
+    assert "SECRET" not in str(found.exception)
+    assert not (tmp_path / "begun").exists()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -251,6 +269,8 @@ def test_who_is_away_is_a_line_of_the_log_and_the_next_pipeline_runs(tmp_path: P
         {"statsd": "host:99999"},
         {"webhook": "ftp://x"},
         {"openlineage": "kafka://x/y"},
+        {"opentelemetry": "x:4317"},
+        {"opentelemetry": ["http://SECRET@x/y"]},
         {},
         {"prometheus": "x"},
         {"webhook": ["http://SECRET@x/y"]},
