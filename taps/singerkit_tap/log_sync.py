@@ -436,6 +436,7 @@ class LogSync:
 
     def _cannot_go_on(self, finding: str, way: str) -> ConfigurationError:
         names = [name for name, member in self._members.items() if not member.progress.is_new]
+        names = names or [*self._members]
         first = self._members[names[0]].stream
         each = "" if len(names) == 1 else f" (and so for each of the {counted(len(names), 'stream')})"
         return ConfigurationError(

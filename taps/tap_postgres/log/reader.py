@@ -28,6 +28,7 @@ from singerkit_tap.log_contract import (
 from tap_postgres.faults import log_gone
 from tap_postgres.log.changes import Changes, Hooks
 from tap_postgres.log.chunks import ChunkReader, KeyColumn, end_of_log, have_log_written, key_columns
+from tap_postgres.log.held import Held, held_words
 from tap_postgres.log.identities import Identities, identities_of
 from tap_postgres.log.libpq import Replication, ReplicationError
 from tap_postgres.log.orders import KeyOrder, key_of
@@ -37,7 +38,15 @@ from tap_postgres.log.queries import Queries
 from tap_postgres.log.rows import Rows
 from tap_postgres.log.settings import PostgresLogSettings
 from tap_postgres.log.settling import Settling
-from tap_postgres.log.slots import check_is_free, create_slot, find_slot, making
+from tap_postgres.log.slots import (
+    check_is_free,
+    create_slot,
+    drop_slot,
+    find_slot,
+    is_lost,
+    making,
+    settled,
+)
 from tap_postgres.log.snapshots import Seen
 from tap_postgres.log.spool import Spool
 from tap_postgres.log.tables import LoggedTable
@@ -94,9 +103,7 @@ class PostgresLogReader:
         self._settling = Settling(self.unusual, self.tables)
         self._by_name = {(table.schema, table.name): table for table in self.tables}
         self._queries = Queries(lambda: self.connect({}), self.place)
-        self._publication = Publication(
-            self._queries, self.settings.publication, self.tables, makes=self.settings.makes
-        )
+        self._name_publication()
         self._chunks = ChunkReader(
             lambda: self.connect({}), self._queries, self.types.expression, self.settings.chunk_rows
         )
@@ -109,6 +116,7 @@ class PostgresLogReader:
         self._orders: dict[str, KeyOrder] = {}
         self._has_waited: set[str] = set()
         self._checked = 0.0
+        self._held = Held(self.settings, self._give_up)
         self._identities: Identities | None = None
         self._by_number: dict[int, LoggedTable] = {}
         self._goes_on: set[str] = set()
@@ -116,6 +124,12 @@ class PostgresLogReader:
         """Streams of states that do not say which table they are of."""
         self._sure_from = 0
         self._is_anew = False
+        self._begun = 0
+
+    def _name_publication(self) -> None:
+        self._publication = Publication(
+            self._queries, self.settings.publication, self.tables, makes=self.settings.makes
+        )
 
     # Where the log is, and where it is read from
 
@@ -130,6 +144,8 @@ class PostgresLogReader:
         return f"{system}/{database}"
 
     def anew(self, known: Mapping[str, Identity | None]) -> Mapping[str, str]:
+        self.settings = settled(self.settings, self._queries, goes_on=bool(known))
+        self._name_publication()
         now = self._identities_now()
         found: dict[str, str] = {}
         for stream, was in known.items():
@@ -180,6 +196,8 @@ class PostgresLogReader:
         if self._unsure:
             self._sure_from = end_of_log(self._queries)
         name = self.settings.slot
+        if position is None:
+            self._drop_lost()
         slot = find_slot(self._queries, name)
         self._checked = time.monotonic()
         if position is not None:
@@ -190,8 +208,11 @@ class PostgresLogReader:
             check_is_free(slot)
             if slot.confirmed > at.lsn:
                 raise LogGone(
-                    f"the slot `{name}` was told that the log before {lsn_text(slot.confirmed)} is not needed"
+                    f"the slot `{name}` was told that the log before {lsn_text(slot.confirmed)} is not needed; only one pipeline may read by it"
                 )
+            logger.info("The slot `%s` %s.", name, held_words(slot.held, slot.room))
+            self._begun = at.lsn
+            self._held.see(replace(slot, held=end_of_log(self._queries) - at.lsn))
             return position
         if slot is None:
             if not self.settings.makes:
@@ -199,11 +220,34 @@ class PostgresLogReader:
                     f"There is no replication slot `{name}`; nothing was read: "
                     + making(name, self._queries.version).as_string(self._queries.opened())
                 )
+            self._tell_of_former()
             return self._position(create_slot(self._queries, name))
         check_is_free(slot)
         if is_new or self._is_anew:  # the log before it cannot be read by the publication, or is not needed
             return self._position(max(slot.confirmed, end_of_log(self._queries)))
         return self._position(slot.confirmed)
+
+    def _drop_lost(self) -> None:
+        """Drop a slot that has lost its log, so that it can be made again: nothing is to be read by it."""
+        name = self.settings.slot
+        if self.settings.makes and is_lost(self._queries, name):
+            logger.warning("The slot `%s` has lost its log, and is made again: all streams start.", name)
+            drop_slot(self._queries, name)
+
+    def _give_up(self, slot: str) -> None:
+        self._stop()
+        drop_slot(self._queries, slot)
+
+    def _tell_of_former(self) -> None:
+        former = self.settings.former
+        slot = find_slot(self._queries, former) if former is not None else None
+        if slot is not None:
+            words = held_words(slot.held, slot.room)
+            logger.warning(
+                "The slot `%s` %s; this pipeline had it before, and reads by `%s` from now on: drop it if no other one reads by it "
+                "(tap-postgres slot drop %s).",
+                *(slot.name, words, self.settings.slot, slot.name),
+            )
 
     def end(self) -> Position:
         return self._position(end_of_log(self._queries))
@@ -341,6 +385,10 @@ class PostgresLogReader:
             self._checked = time.monotonic()
             self._publication.check()
             self._check_identities()
+            # Behind where the run began the server has let go what was acknowledged then.
+            slot = find_slot(self._queries, self.settings.slot)
+            if slot is not None and self._changes is not None and self._changes.position > self._begun:
+                self._held.see(slot)
 
     def _check_identities(self) -> None:
         """See to it that the log goes on to tell of all of each stream; what is found ends the run, and the next one finds it, too."""

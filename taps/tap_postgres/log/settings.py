@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from singerkit_tap.log_settings import LOG_SETTINGS
 
 __all__ = ["POSTGRES_LOG_SETTINGS", "PostgresLogSettings"]
 
+_PREFIX, _LONGEST = "singerkit_", 63
 _NAME: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 63}
 
 _OWN: dict[str, Any] = {
@@ -19,7 +21,7 @@ _OWN: dict[str, Any] = {
         "pattern": "^[a-z0-9_]+$",
         "title": "Slot",
         "description": "Name of the replication slot, one for each pipeline: it keeps the log for this one until a run has confirmed it. "
-        "Default: `singerkit_` and the pipeline's name.",
+        "Default: `singerkit_` and the pipeline's name, with a sum of it where that does not fit into the name of a slot.",
     },
     "publication": {
         **_NAME,
@@ -55,6 +57,29 @@ _OWN: dict[str, Any] = {
         "title": "Rows of a chunk",
         "description": "How many rows of a table are read at once when its stream starts, in one short transaction.",
     },
+    "held_warning_bytes": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 10_000_000_000,
+        "title": "Warning of held log",
+        "description": "Warn where the slot holds more of the log on the server's disk than so many bytes: at the beginning of a run what it has to "
+        "read, and each minute.",
+    },
+    "held_limit_bytes": {
+        "type": "integer",
+        "minimum": 1,
+        "title": "Most held log",
+        "description": "End the run (78) where it is more than so many bytes. Default: any; the server has a bound of its own "
+        "(`max_slot_wal_keep_size`), which holds while nobody runs, too.",
+    },
+    "held_limit": {
+        "type": "string",
+        "enum": ["end_run", "drop_slot"],
+        "default": "end_run",
+        "title": "At the most",
+        "description": "What becomes of a slot that holds more than `held_limit_bytes`: it stays, so that the next run can go on with another limit, "
+        "or it is dropped, so that the server has its disk back, and the streams are to be started over.",
+    },
     "spool_folder": {
         "type": "string",
         "minLength": 1,
@@ -79,26 +104,50 @@ class PostgresLogSettings:
 
     slot: str
     publication: str
+    former: str | None = None
+    """The slot of this pipeline as its default name was before, where that is another one."""
     makes: bool = True
     passes_truncate: bool = True
     keeps_parts: bool = False
     chunk_rows: int = 50_000
     spool_folder: str | None = None
     spool_bytes: int | None = None
+    held_warning_bytes: int = 10_000_000_000
+    held_limit_bytes: int | None = None
+    drops_slot: bool = False
     memory_bytes: int = 32 << 20
 
     @classmethod
     def of(cls, config: Mapping[str, Any], pipeline: str) -> PostgresLogSettings:
         said = config.get("log") or {}
-        own = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in pipeline.lower())
-        slot = said.get("slot") or f"singerkit_{own}"[:63]
+        default, former = _names(pipeline)
+        slot = said.get("slot") or default
         return cls(
             slot,
             said.get("publication") or slot,
+            None if said.get("slot") or former == default else former,
             bool(said.get("create", True)),
             said.get("truncate", "new_version") == "new_version",
             said.get("partitions") == "keep_rows",
             int(said.get("chunk_rows", 50_000)),
             said.get("spool_folder"),
             said.get("spool_bytes"),
+            int(said.get("held_warning_bytes", 10_000_000_000)),
+            said.get("held_limit_bytes"),
+            said.get("held_limit") == "drop_slot",
         )
+
+    def with_former(self) -> PostgresLogSettings:
+        """Return the same with the slot of the former name, and the publication that was called after it."""
+        slot = self.former or self.slot
+        publication = slot if self.publication == self.slot else self.publication
+        return replace(self, slot=slot, publication=publication)
+
+
+def _names(pipeline: str) -> tuple[str, str]:
+    """Return the name of the slot of a pipeline, which no other one has, and as it was before, when `a-b` and `a_b` had one."""
+    own = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in pipeline.lower())
+    former = f"{_PREFIX}{own}"[:_LONGEST]
+    if former == f"{_PREFIX}{pipeline}":
+        return former, former
+    return f"{former[: _LONGEST - 9]}_{hashlib.sha256(pipeline.encode()).hexdigest()[:8]}", former

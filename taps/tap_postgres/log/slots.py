@@ -10,6 +10,7 @@ from singerkit_shell.errors import ConfigurationError, LockHeldError, RetryableE
 from singerkit_tap.log_contract import LogGone
 from tap_postgres.faults import LockedError
 from tap_postgres.log.queries import Queries
+from tap_postgres.log.settings import PostgresLogSettings
 from tap_postgres.log.wal import lsn_number
 
 __all__ = [
@@ -18,9 +19,12 @@ __all__ = [
     "Slot",
     "check_is_free",
     "create_slot",
+    "drop_slot",
     "find_slot",
+    "is_lost",
     "making",
     "more_of_slot",
+    "settled",
 ]
 
 PLUGIN = "pgoutput"
@@ -31,6 +35,11 @@ _FIND = """
         pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
             ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn)::bigint, safe_wal_size, temporary
     FROM pg_catalog.pg_replication_slots WHERE slot_name = %s"""
+_NAMED = "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE slot_name = ANY(%s) AND database = pg_catalog.current_database()"
+_LOST = """
+    SELECT 1 FROM pg_catalog.pg_replication_slots WHERE slot_name = %s AND plugin = %s AND database = pg_catalog.current_database()
+        AND wal_status = 'lost' AND active_pid IS NULL"""
+_LOOKING = "looking for the replication slot"
 
 _OPEN = """
     SELECT 'process ' || a.pid || ' in database ' || pg_catalog.quote_ident(a.datname)
@@ -44,13 +53,36 @@ _OPEN = """
 
 @dataclass(frozen=True)
 class Slot:
-    """A slot as it is. ``held``: bytes of the log that are kept for it; ``room``: how many more may be, None: any."""
+    """A slot as it is. ``held``: bytes of the log that are kept for it; ``room``: how many more may be, None: any.
+
+    ``is_unreserved``: what it needs may be removed with the next checkpoint.
+    """
 
     name: str
     confirmed: int
     active_pid: int | None
     held: int
     room: int | None
+    is_unreserved: bool = False
+
+
+def settled(settings: PostgresLogSettings, queries: Queries, *, goes_on: bool) -> PostgresLogSettings:
+    """Return settings with the slot that a pipeline has: one that it has read by before may have its former name."""
+    if settings.former is None or not goes_on:
+        return settings
+    there = {name for (name,) in queries.ask(_NAMED, [[settings.slot, settings.former]], doing=_LOOKING)}
+    return settings.with_former() if there == {settings.former} else settings
+
+
+def is_lost(queries: Queries, name: str) -> bool:
+    """Tell whether there is a slot of ours by this name that has lost its log."""
+    return bool(queries.ask(_LOST, [name, PLUGIN], doing=_LOOKING))
+
+
+def drop_slot(queries: Queries, name: str) -> None:
+    """Drop a slot that nobody reads by."""
+    statement = "SELECT pg_catalog.pg_drop_replication_slot(%s)"
+    queries.ask(statement, [name], doing=f"dropping the replication slot `{name}`")
 
 
 def find_slot(queries: Queries, name: str) -> Slot | None:
@@ -60,7 +92,7 @@ def find_slot(queries: Queries, name: str) -> Slot | None:
         LogGone: it has lost its log.
         ConfigurationError: it is of another kind.
     """
-    found = queries.ask(_FIND, [name], doing="looking for the replication slot")
+    found = queries.ask(_FIND, [name], doing=_LOOKING)
     if not found:
         return None
     plugin, kind, database, is_ours, _active, pid, confirmed, status, held, room, temporary = found[0]
@@ -74,7 +106,8 @@ def find_slot(queries: Queries, name: str) -> Slot | None:
         raise LogGone(
             f"the slot `{name}` is lost: more log was written than `max_slot_wal_keep_size` lets it keep"
         )
-    return Slot(name, lsn_number(confirmed), pid, int(held or 0), None if room is None else int(room))
+    of_room = None if room is None else int(room)
+    return Slot(name, lsn_number(confirmed), pid, int(held or 0), of_room, status == "unreserved")
 
 
 def create_slot(queries: Queries, name: str) -> int:

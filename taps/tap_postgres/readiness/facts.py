@@ -117,6 +117,8 @@ class Slot:
     plugin: str
     database: str
     wal_status: str
+    held: int | None = None
+    room: int | None = None
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,12 @@ FROM unnest(%(oids)s::oid[]) WITH ORDINALITY AS a (oid, place)
 JOIN pg_class AS c ON c.oid = a.oid
 JOIN pg_publication_namespace AS s ON s.pnpubid = %(publication)s AND s.pnnspid = c.relnamespace
 """
-_SLOT = "SELECT plugin::text, database::text, coalesce(wal_status, '') FROM pg_replication_slots WHERE slot_name = %(slot)s"
+_SLOT = """
+SELECT plugin::text, database::text, coalesce(wal_status, ''),
+    pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn)::bigint,
+    safe_wal_size::bigint
+FROM pg_replication_slots WHERE slot_name = %(slot)s
+"""
 _SCHEMAS_SINCE = 150000
 """The version of PostgreSQL in which publications have schemas."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tap_postgres.log.held import held_words
 from tap_postgres.log.publications import NOT_IN_LOG_WORDS
 from tap_postgres.log.slots import MAKING, PLUGIN, more_of_slot
 from tap_postgres.readiness.facts import Asked, Facts, Part, Server, Standing
@@ -253,6 +254,13 @@ def _of_slot(facts: Facts, name: str, *, makes: bool) -> Iterator[Finding]:
             "The server has thrown away what it was to keep: its streams begin anew.",
             drop,
         )
+    else:
+        unsafe = (
+            ", and the server may remove it with the next checkpoint"
+            if slot.wal_status == "unreserved"
+            else ""
+        )
+        yield Finding(f"slot {name}", f"It {held_words(slot.held or 0, slot.room)}{unsafe}.", advised=True)
 
 
 def _of_publication(facts: Facts, asked: Sequence[Asked], name: str, *, makes: bool) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import cast
 
 import click
@@ -11,7 +12,9 @@ from singerkit_shell.errors import ConfigurationError, NotAuthorisedError, Singe
 from singerkit_sql_tap.tap import SqlTap
 from tap_postgres.catalog import Relation
 from tap_postgres.database import PostgresDatabase
+from tap_postgres.log.queries import Queries
 from tap_postgres.log.settings import PostgresLogSettings
+from tap_postgres.log.slots import settled
 from tap_postgres.readiness.facts import Asked, facts_of, with_log
 from tap_postgres.readiness.findings import Finding, of_reading, of_the_rest
 from tap_postgres.streams import PostgresStream
@@ -48,7 +51,8 @@ def show(tap: SqlTap) -> None:
     asked = _asked(tap)
     database = cast(PostgresDatabase, tap.database)
     connection = database.connection
-    said = PostgresLogSettings.of(tap.config, tap.pipeline)
+    with closing(Queries(database.connected, tap.place())) as queries:
+        said = settled(PostgresLogSettings.of(tap.config, tap.pipeline), queries, goes_on=True)
     facts = database.run(lambda: facts_of(connection, asked), _DOING)
     if any(one.is_log_based for one in asked):
         known = facts

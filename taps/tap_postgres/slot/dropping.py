@@ -9,6 +9,7 @@ from psycopg2.sql import SQL, Identifier
 from singerkit_shell.errors import ConfigurationError, LockHeldError
 from singerkit_shell.words import bytes_in_words, counted
 from tap_postgres.log.serving import started
+from tap_postgres.log.slots import drop_slot
 from tap_postgres.slot.looking import Site, SlotSeen, seen_slots
 
 __all__ = ["Dropping", "dropping"]
@@ -65,11 +66,7 @@ class Dropping:
         queries = self.site.queries
         done = []
         if self.slot is not None:
-            queries.ask(
-                "SELECT pg_catalog.pg_drop_replication_slot(%s)",
-                [self.name],
-                doing=f"dropping the slot `{self.name}`",
-            )
+            drop_slot(queries, self.name)
             done.append(f"the slot `{self.name}`")
         if self.publication is not None:
             statement = SQL("DROP PUBLICATION IF EXISTS {}").format(Identifier(self.publication))

@@ -11,8 +11,9 @@ from singerkit_tap.stream import BlockStream
 from tap_postgres.database import PostgresDatabase
 from tap_postgres.log.publications import Publication
 from tap_postgres.log.queries import Queries
-from tap_postgres.log.serving import logged
+from tap_postgres.log.serving import logged, started
 from tap_postgres.log.settings import PostgresLogSettings
+from tap_postgres.log.slots import settled
 from tap_postgres.streams import PostgresStream
 
 __all__ = ["Site", "SlotSeen", "seen_slots"]
@@ -63,9 +64,10 @@ class Site:
 
     def __init__(self, tap: SqlTap) -> None:
         self.tap = tap
-        self.settings = PostgresLogSettings.of(tap.config, tap.pipeline)
         self.database = cast(PostgresDatabase, tap.database)
         self.queries = Queries(self.database.connected, tap.place())
+        settings = PostgresLogSettings.of(tap.config, tap.pipeline)
+        self.settings = settled(settings, self.queries, goes_on=bool(started(tap)))
 
     def __enter__(self) -> Site:
         return self
