@@ -103,6 +103,14 @@ SQL_SETTINGS: dict[str, Any] = {
         "title": "Query timeout",
         "description": "Seconds that one query may take, of a chunk or of a look at the types; then the run ends (69). Default: none.",
     },
+    "max_rows_per_second": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "maximum": 1000000000,
+        "title": "Rows a second",
+        "description": "At most so many rows a second, of all streams together, are read and written, on average: the database is asked no "
+        "faster. Default: as fast as it goes.",
+    },
     "activate_version": {
         "type": "boolean",
         "default": True,

@@ -38,14 +38,18 @@ class RawDatabase(Database, Protocol):
 
 @dataclass
 class RawSize:
-    """How many rows the next chunk has."""
+    """How many rows the next chunk has, ``most`` of them at most."""
 
     rows: int = _FIRST_ROWS
+    most: int = _MOST_ROWS
+
+    def __post_init__(self) -> None:
+        self.rows = min(self.rows, self.most)
 
     def follow(self, rows: int, weight: int) -> None:
         """Learn what ``rows`` rows have weighed, in bytes."""
         if rows:
-            self.rows = max(1, min(_TARGET_BYTES * rows // max(1, weight), 4 * self.rows, _MOST_ROWS))
+            self.rows = max(1, min(_TARGET_BYTES * rows // max(1, weight), 4 * self.rows, self.most))
 
 
 class RawWalk:
@@ -66,12 +70,13 @@ class RawWalk:
         where: Sequence[Condition] = (),
         *,
         is_sorted: bool = False,
+        most_rows: int | None = None,
     ) -> None:
-        """``is_sorted``: rows within a chunk come in the order of the key, too."""
+        """``is_sorted``: rows within a chunk come in the order of the key, too. ``most_rows``: how many a chunk has; None: as many as are soon sent."""
         self._database, self._table, self._columns = database, table, columns
         self._key, self._where = tuple(key), list(where)
         self._order = self._key if is_sorted else ()
-        self.size = RawSize()
+        self.size = RawSize() if most_rows is None else RawSize(most=min(most_rows, _MOST_ROWS))
 
     def chunks(self, after: Sequence[object] | None = None) -> Iterator[tuple[ReadyRows, Row | None]]:
         """Yield rows, from behind ``after`` on; with the last of a chunk its key, by which a load goes on."""

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.pace import RowPace
 from singerkit_shell.secrets import redactor
 from singerkit_shell.validate import config_place
 from singerkit_shell.words import ended
@@ -102,6 +103,8 @@ class SqlTap(SingerkitTap):
 
     def sync(self) -> None:
         """Learn the types of what is selected, then sync."""
+        if (most := self.config.get("max_rows_per_second")) is not None:
+            self.output.pace = RowPace(most)
         try:
             self.divide()
             selected = [stream for stream in self.table_streams if stream.selected]

@@ -9,7 +9,7 @@ to where it is still to be read. Numbers of transactions tell both, by `xmin` of
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -55,9 +55,17 @@ class HeapWalk:
     """The rows of a table that ``where`` leaves, a range of blocks at a time, in one transaction."""
 
     def __init__(
-        self, database: PostgresDatabase, table: Table, columns: Sequence[str], where: Sequence[Condition]
+        self,
+        database: PostgresDatabase,
+        table: Table,
+        columns: Sequence[str],
+        where: Sequence[Condition],
+        *,
+        most_rows: int | None = None,
     ) -> None:
+        """``most_rows``: how many a range has, as far as blocks allow; None: as many as are soon sent."""
         self._database, self._table, self._columns, self._where = database, table, columns, list(where)
+        self._most_rows = most_rows
         self._is_open = False
         self._moment: Moment | None = None
 
@@ -103,7 +111,7 @@ class HeapWalk:
             if moment is None:
                 yield from ((rows, None) for rows in self._pages([]))
                 return
-            at, rows, blocks = 0, 0, _FIRST_BLOCKS
+            at, rows, size = 0, 0, _Size(self._most_rows)
             if place is not None:
                 at, rows = place.blocks, place.rows
                 of_others = [_below(at), _as_old(moment, place, is_old=False)]
@@ -111,11 +119,11 @@ class HeapWalk:
                     of_others, Place(at, rows, moment.oldest, moment.file, moment.server)
                 )
             while at < moment.blocks:
-                end = min(at + blocks, moment.blocks)
+                end, before = min(at + size.blocks, moment.blocks), rows
                 rows, weight = yield from self._range(
                     [_from(at), _below(end)], Place(end, rows, moment.oldest, moment.file, moment.server)
                 )
-                blocks = _fitting(end - at, weight)
+                size.follow(end - at, rows - before, weight)
                 at = end
         finally:
             self.end()
@@ -138,9 +146,22 @@ class HeapWalk:
         return self._database.pages_as_of_now(self._table, self._columns, [*self._where, *where])
 
 
-def _fitting(blocks: int, weight: int) -> int:
-    """Return how many blocks the next range has, after one whose rows weighed so many bytes."""
-    return max(1, min(_TARGET_BYTES * blocks // max(1, weight), 4 * blocks, _MOST_BLOCKS))
+@dataclass
+class _Size:
+    """How many blocks the next range has; ``most_rows``: how many rows there may be in it."""
+
+    most_rows: int | None
+    blocks: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.blocks = _FIRST_BLOCKS if self.most_rows is None else 1
+
+    def follow(self, blocks: int, rows: int, weight: int) -> None:
+        """Learn how many rows there were in so many blocks, and what they weighed, in bytes."""
+        fitting = _TARGET_BYTES * blocks // max(1, weight)
+        if self.most_rows is not None:
+            fitting = min(fitting, self.most_rows * blocks // max(1, rows))
+        self.blocks = max(1, min(fitting, 4 * blocks, _MOST_BLOCKS))
 
 
 def _from(block: int) -> Condition:

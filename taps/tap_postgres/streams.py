@@ -113,6 +113,12 @@ class PostgresStream(TableStream):
             for rows, behind in cast(RawWalk, keyed).chunks(after):
                 yield rows, None if behind is None else self._position(behind, load, None), is_safe
 
+    @property
+    def _most_rows(self) -> int | None:
+        """How many rows a query may give, so that none takes longer than a second because of `max_rows_per_second`."""
+        most = self.config.get("max_rows_per_second")
+        return None if most is None else max(1, int(most))
+
     # A table without a key
 
     @property
@@ -124,7 +130,9 @@ class PostgresStream(TableStream):
     @cached_property
     def _heap_walk(self) -> HeapWalk:
         database = cast(PostgresDatabase, self._database)
-        return HeapWalk(database, self._unusual.marking(self.table), self._selected, self._mine)
+        return HeapWalk(
+            database, self._unusual.marking(self.table), self._selected, self._mine, most_rows=self._most_rows
+        )
 
     def can_resume(self, position: Any) -> bool:
         if not self._goes_by_blocks:
@@ -166,6 +174,7 @@ class PostgresStream(TableStream):
             key,
             where,
             is_sorted=self.bookmark_key is not None,
+            most_rows=self._most_rows,
         )
 
     def _walkable(

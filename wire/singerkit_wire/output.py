@@ -20,7 +20,9 @@ from typing import Any
 
 import msgspec
 
+from singerkit_shell.encoding import count_lines
 from singerkit_shell.errors import CannotWriteError, ReaderGone, Stopped
+from singerkit_shell.pace import RowPace
 from singerkit_shell.signals import stop_flag
 from singerkit_state.value import encode
 
@@ -46,6 +48,8 @@ class Output:
     """
 
     def __init__(self) -> None:
+        self.pace: RowPace | None = None
+        """What rows are held to; None: as fast as it goes."""
         self._lines: list[bytes] = []
         self._size = 0
         self._oldest = 0.0
@@ -76,9 +80,12 @@ class Output:
         self._put(_encoder.encode(message) + b"\n")
 
     def records(self, lines: bytes) -> None:
-        """Write RECORD lines, each ended by a newline."""
-        if lines:
-            self._put(lines)
+        """Write RECORD lines, each ended by a newline, and wait where they are to take longer."""
+        if not lines:
+            return
+        self._put(lines)
+        if self.pace is not None:
+            self.pace.keep_to(count_lines(lines))
 
     def activate_version(self, stream: str, version: int) -> None:
         """Write an ACTIVATE_VERSION message: all rows of the version have been written."""

@@ -68,7 +68,10 @@ CONNECTION: Settings = {
     "passfile": "/d",
     "connect_timeout": 3,
 }
-SHOWN_ELSEWHERE = {"ssh_tunnel": "tests/targets/postgres/test_places.py"}
+SHOWN_ELSEWHERE = {
+    "ssh_tunnel": "tests/targets/postgres/test_places.py",
+    "max_rows_per_second": "tests/taps/postgres/test_pace.py",
+}
 MADE = """
     CREATE TABLE t (id int PRIMARY KEY, at timestamptz, n numeric, far date, l timestamp);
     INSERT INTO t VALUES (1, '2024-01-01', 1, 'infinity', '2024-01-01'), (2, '2024-01-02', 'NaN', NULL, NULL);
