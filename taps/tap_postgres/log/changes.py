@@ -71,6 +71,8 @@ class Changes:
             elif message[_CONTENTS] == pgoutput.STREAM_COMMIT:
                 yield from self._committed(message)
             else:
+                if message[_CONTENTS] == pgoutput.RELATION and self._changes:
+                    yield self._page()  # of rows that the former SCHEMA describes
                 self._take(message, _CONTENTS)
             if self._is_full:
                 yield self._page()
@@ -104,6 +106,8 @@ class Changes:
         said = pgoutput.stream_commit(message, _CONTENTS)
         self._begin(said.xid, said.at)
         for kept in self._spool.take(said.xid):
+            if kept[0] == pgoutput.RELATION and self._changes:
+                yield self._page()
             self._take(kept, 0)
             if self._is_full:
                 yield self._page()
