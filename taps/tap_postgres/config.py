@@ -10,7 +10,7 @@ from singerkit_postgres.settings import CONNECTION
 from singerkit_sql_tap.config import SQL_SETTINGS
 from tap_postgres.log.settings import POSTGRES_LOG_SETTINGS
 
-__all__ = ["CONFIG_SCHEMA", "admits_text", "local_is_utc"]
+__all__ = ["CONFIG_SCHEMA", "admits_text", "local_is_utc", "samples_json"]
 
 _CONNECTION: dict[str, Any] = {
     key: setting for key, setting in CONNECTION.items() if key != "statement_timeout_seconds"
@@ -23,6 +23,13 @@ _STREAMS["items"]["properties"]["replication_method"] = {
     "enum": ["FULL_TABLE", "INCREMENTAL", "LOG_BASED"],
     "description": "How the table is read: as a whole, by `replication_key`, or its changes from the write-ahead log (`log`). Default: by "
     "`replication_key` where there is one, else as a whole.",
+}
+_STREAMS["items"]["properties"]["json_schema"] = {
+    "type": "string",
+    "enum": ["any", "sample"],
+    "default": "any",
+    "description": "How columns of json and jsonb are declared: as any JSON, or by the objects and lists in a sample of 1,000 rows, so that a "
+    "target can take them apart (`nested`); what the sample had not is declared before the first row that has it.",
 }
 
 CONFIG_SCHEMA: dict[str, Any] = {
@@ -97,3 +104,8 @@ def admits_text(config: Mapping[str, Any]) -> bool:
 def local_is_utc(config: Mapping[str, Any]) -> bool:
     """Tell whether times without an offset are declared as points in time, of UTC."""
     return bool(config.get("local_times", "utc") == "utc")
+
+
+def samples_json(said: Mapping[str, Any]) -> bool:
+    """Tell whether the JSON of a stream, of which the config says ``said``, is declared by a sample of it."""
+    return bool(said.get("json_schema") == "sample")

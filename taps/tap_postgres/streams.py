@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
+from singerkit_catalog.compiled import is_annotation
 from singerkit_catalog.discovery import FULL_TABLE, INCREMENTAL, LOG_BASED
 from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_tap.config import StreamSettings
@@ -18,8 +19,10 @@ from singerkit_tap.changes import reset_of
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_wire.readyrows import ReadyRows
 from tap_postgres.catalog import PARTITIONED, TABLE, PgColumn, Relation
+from tap_postgres.config import samples_json
 from tap_postgres.database import PostgresDatabase
 from tap_postgres.heap import HeapWalk, Place
+from tap_postgres.jsoncolumns import JsonColumns, json_columns, sampled
 from tap_postgres.other_states import problem_of
 from tap_postgres.unusual import UnusualValues, settings_of
 
@@ -30,6 +33,8 @@ _LOGGED = (TABLE, PARTITIONED)
 
 class PostgresStream(TableStream):
     """One table or view."""
+
+    _json: JsonColumns | None = None
 
     @cached_property
     def _unusual(self) -> UnusualValues:
@@ -86,12 +91,56 @@ class PostgresStream(TableStream):
         """Whether a catalog says which columns there are."""
         return self._input_schema is not None
 
+    # JSON whose SCHEMA is found from a sample
+
+    @property
+    def samples_json(self) -> bool:
+        return samples_json(self._settings.given)
+
+    def with_catalog(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return the schema of a catalog; what it says of JSON that is sampled is what a sample had said, and this one says now."""
+        if not self.samples_json or self._schema is None:
+            return super().with_catalog(schema)
+        properties = dict(schema.get("properties") or {})
+        for name in json_columns(self.table, properties):
+            of_targets = {key: value for key, value in properties[name].items() if key.startswith("x-")}
+            properties[name] = {**self._schema["properties"][name], **of_targets}
+        return super().with_catalog({**schema, "properties": properties})
+
+    def learn(self, *, every_column: bool = False) -> None:
+        super().learn(every_column=every_column)
+        if self._json is not None or not self.samples_json:
+            return
+        names = json_columns(self.table, self.table.column_names if every_column else self._selected)
+        database, relation = cast(PostgresDatabase, self._database), cast(Relation, self.table)
+        found = sampled(database, relation, names) if names else {}
+        self._declare(found)
+        self._json = JsonColumns(self.name, found, self._declare_anew, self.logger)
+
+    def _declare(self, schemas: Mapping[str, Mapping[str, Any]]) -> None:
+        properties = dict(self.effective_schema.get("properties") or {})
+        for name, schema in schemas.items():
+            kept = {key: value for key, value in properties[name].items() if is_annotation(key)}
+            properties[name] = {**kept, **schema}
+        self.grow_schema({**self.effective_schema, "properties": properties})
+
+    def _declare_anew(self, schemas: Mapping[str, Mapping[str, Any]]) -> None:
+        self._declare(schemas)
+        self.tap.sync_run.renew_schema(self)
+
+    def fit_json(self, rows: Iterable[bytes], columns: Collection[str]) -> None:
+        """See to it that the SCHEMA describes the JSON of rows that are sent next; ``columns``: those that hold any now."""
+        if self._json is not None:
+            self._json.fit([*rows], columns)
+
     def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:  # noqa: ARG002  tables have no contexts
         """Yield the rows as the server gives them; see `singerkit_tap.contract`."""
         nulls = NullKeys()
+        of_json = json_columns(self.table, self._selected)
         try:
             for rows, position, is_safe in self._rows(start):
                 nulls.count(0 if is_safe else len(rows))
+                self.fit_json(rows, of_json)
                 yield Page(self._settled(rows), is_safe=is_safe, position=position)
         finally:
             self._unusual.tell(self.logger)

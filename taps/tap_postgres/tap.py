@@ -63,6 +63,13 @@ class TapPostgres(SqlTap):
 
         return PostgresStream(self, self.database, table, settings, options)
 
+    def discover_streams(self) -> list[Any]:
+        from tap_postgres.jsoncolumns import check_json_settings
+
+        streams = super().discover_streams()
+        check_json_settings(self.config, [stream.table for stream in streams])
+        return streams
+
     def log_reader(self, streams: Sequence[BlockStream]) -> LogReader:
         from tap_postgres.log.serving import log_reader
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-__all__ = ["MAY_BE_INFINITE", "MOMENTS", "ORDERED", "Kind", "PgType", "Types"]
+__all__ = ["ANY_JSON", "MAY_BE_INFINITE", "MOMENTS", "ORDERED", "Kind", "PgType", "Types"]
 
 
 class Kind(Enum):
@@ -75,7 +75,8 @@ _BUILT_IN: Mapping[str, Kind] = {
 }
 """Of `pg_catalog`; whatever else stands there is text to `row_to_json`."""
 
-_ANY_JSON = ("boolean", "number", "string", "array", "object")
+ANY_JSON = ("boolean", "number", "string", "array", "object")
+"""The types of a value that may be any JSON, beside null."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class Types:
         if kind in (Kind.BYTES, Kind.MONEY):
             return {"type": ["null", "string"]}
         if kind is Kind.FOREIGN:
-            return {"type": ["null", *_ANY_JSON]}
+            return {"type": ["null", *ANY_JSON]}
         return _schema(kind)
 
     def expression(self, oid: int, column: str) -> str:
@@ -194,7 +195,7 @@ _SCHEMAS: Mapping[Kind, tuple[Sequence[str], Mapping[str, Any]]] = {
     Kind.TIME: (("string",), {"format": "time"}),
     Kind.UUID: (("string",), {"format": "uuid"}),
     Kind.BYTES: (("string",), {"contentEncoding": "base64"}),
-    Kind.JSON: (_ANY_JSON, {}),
+    Kind.JSON: (ANY_JSON, {}),
     Kind.HSTORE: (("object",), {"additionalProperties": {"type": ["null", "string"]}}),
 }
 _EXPRESSIONS: Mapping[Kind, Callable[[str], str]] = {

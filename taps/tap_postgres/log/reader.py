@@ -37,7 +37,7 @@ from tap_postgres.log.publications import Publication
 from tap_postgres.log.queries import Queries
 from tap_postgres.log.rows import Rows
 from tap_postgres.log.settings import PostgresLogSettings
-from tap_postgres.log.settling import Settling
+from tap_postgres.log.settling import Settles, Settling
 from tap_postgres.log.slots import (
     check_is_free,
     create_slot,
@@ -79,7 +79,7 @@ Renew = Callable[[str, Mapping[str, int]], Mapping[str, int]]
 """Told the columns of a stream that are new, or of another type than before (numbers of types), before the first change that has
 them; returns which are sent."""
 
-Unusual = Callable[[str, Mapping[str, int]], UnusualValues]
+Unusual = Callable[[str, Mapping[str, int]], Settles]
 """Returns what becomes of values of a stream that JSON does not have; asked again where its columns have changed."""
 
 

@@ -19,9 +19,10 @@ from tap_postgres.database import PostgresDatabase
 from tap_postgres.log.queries import Queries
 from tap_postgres.log.reader import PostgresLogReader
 from tap_postgres.log.settings import PostgresLogSettings
+from tap_postgres.log.settling import FittedValues, Settles
 from tap_postgres.log.tables import LoggedTable
 from tap_postgres.streams import PostgresStream
-from tap_postgres.types import PgType, Types
+from tap_postgres.types import Kind, PgType, Types
 from tap_postgres.unusual import UnusualValues, setting_of
 
 __all__ = ["log_reader", "logged", "started"]
@@ -41,12 +42,16 @@ def log_reader(tap: SqlTap, streams: Sequence[BlockStream]) -> PostgresLogReader
             psycopg2.connect(make_dsn(database.dsn(), **parameters)) if parameters else database.connected()
         )
 
-    keys = {stream.name: stream.primary_keys for stream in chosen}
+    by_name = {stream.name: stream for stream in chosen}
 
-    def unusual(stream: str, columns: Mapping[str, int]) -> UnusualValues:
+    def unusual(stream: str, columns: Mapping[str, int]) -> Settles:
         said = {name: setting_of(types.kind(oid), types.schema(oid)) for name, oid in columns.items()}
         settings = {name: setting for name, setting in said.items() if setting is not None}
-        return UnusualValues(stream, settings, tap.config, keys=keys[stream])
+        found = UnusualValues(stream, settings, tap.config, keys=by_name[stream].primary_keys)
+        if not by_name[stream].samples_json:
+            return found
+        of_json = [name for name, oid in columns.items() if types.kind(oid) is Kind.JSON]
+        return FittedValues(found, lambda rows: by_name[stream].fit_json(rows, of_json))
 
     return PostgresLogReader(
         [logged(stream) for stream in chosen],

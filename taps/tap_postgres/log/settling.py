@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import cast
+from typing import Protocol, cast
 
 from msgspec.structs import replace
 
@@ -13,17 +13,45 @@ from singerkit_tap.log_contract import Change, SnapshotPage
 from tap_postgres.log.tables import LoggedTable
 from tap_postgres.unusual import UnusualValues
 
-__all__ = ["Settling"]
+__all__ = ["FittedValues", "Settles", "Settling"]
+
+
+class Settles(Protocol):
+    """What is asked of `UnusualValues` for rows of the log."""
+
+    @property
+    def is_needed(self) -> bool: ...
+
+    def settled_unmarked(self, rows: Sequence[bytes]) -> Sequence[bytes]: ...
+
+    def tell(self, logger: logging.Logger) -> None: ...
+
+
+class FittedValues:
+    """The same, of a stream whose SCHEMA has to describe what is sent: ``fit`` is told rows before they are."""
+
+    is_needed = True
+
+    def __init__(self, unusual: UnusualValues, fit: Callable[[Sequence[bytes]], None]) -> None:
+        self._unusual, self._fit = unusual, fit
+
+    def settled_unmarked(self, rows: Sequence[bytes]) -> Sequence[bytes]:
+        settled = self._unusual.settled_unmarked(rows)
+        self._fit(settled)
+        return settled
+
+    def tell(self, logger: logging.Logger) -> None:
+        self._unusual.tell(logger)
 
 
 class Settling:
     """``make`` returns what settles the values of a stream with these columns (numbers of types)."""
 
     def __init__(
-        self, make: Callable[[str, Mapping[str, int]], UnusualValues], tables: Sequence[LoggedTable]
+        self, make: Callable[[str, Mapping[str, int]], Settles], tables: Sequence[LoggedTable]
     ) -> None:
         self._make = make
-        self._former: list[UnusualValues] = []
+        self._former: list[Settles] = []
         self._by_stream = {table.stream: make(table.stream, table.columns) for table in tables}
 
     def renew(self, table: LoggedTable) -> None:

@@ -39,6 +39,7 @@ CASES: dict[str, tuple[Settings, Settings]] = {
         of_t(replication_key="id", replication_key_format="epoch") | SECOND,
     ),
     "streams[].lookback": (by_at() | NULLED, by_at(lookback=86400) | NULLED),
+    "streams[].json_schema": ({"tables": ["public.docs"]}, {"tables": ["public.docs"], "streams": [{"name": "public.docs", "json_schema": "sample"}]}),
     "infinity": ({}, {"infinity": "null"}),
     "unusual_times": ({"infinity": "null"}, {"infinity": "null", "unusual_times": "null"}),
     "local_times": ({}, {"local_times": "text"}),
@@ -77,6 +78,7 @@ MADE = """
     INSERT INTO t VALUES (1, '2024-01-01', 1, 'infinity', '2024-01-01'), (2, '2024-01-02', 'NaN', NULL, NULL);
     CREATE TABLE u (id int PRIMARY KEY, at timestamptz); CREATE INDEX ON u (at);
     INSERT INTO u SELECT i, timestamptz '2024-01-01' + i * interval '1 d' FROM generate_series(1, 9) AS i;
+    CREATE TABLE docs (id int PRIMARY KEY, doc jsonb); INSERT INTO docs VALUES (1, '{"a": 1}');
     CREATE VIEW told AS SELECT current_user AS who, current_setting('application_name') AS a, current_setting('lock_timeout') AS l;
     CREATE VIEW slow AS SELECT 1 AS one FROM pg_sleep(0.4);
     GRANT USAGE ON SCHEMA public TO pg_monitor; GRANT SELECT ON ALL TABLES IN SCHEMA public TO pg_monitor
