@@ -60,7 +60,7 @@ _PLACE = re.compile(r"\[\d+\]")
 class StreamRun:
     """What a run did to one stream; what was rolled back is in no count.
 
-    ``rows``: records that came and are committed, without those set aside. ``new``, ``changed``, ``deleted``, ``older``: what became of them,
+    ``rows``: records that came and are committed, without those set aside; None where a target of others did not tell. ``new``, ``changed``, ``deleted``, ``older``: what became of them,
     None where the target cannot tell (it appends, or copied into an empty table beside others). ``deleted`` are also those that were only
     marked. ``older``: rows that changed nothing since the stored one is newer. ``set_aside``: records in the dead letters. ``bytes``: of the
     RECORD lines of those rows, as they came. ``seconds``: that the target was at work on the stream.
@@ -68,7 +68,7 @@ class StreamRun:
     it is one for each partition. ``lag_seconds``: from the bookmark to the end of the run; None where the replication key is no time.
     """
 
-    rows: int = 0
+    rows: int | None = 0
     new: int | None = None
     changed: int | None = None
     deleted: int | None = None

@@ -8,11 +8,11 @@ from typing import Any
 
 from singerkit_shell.aligned import aligned
 from singerkit_shell.words import counted
+from singerkit_state.howfar import bookmark_in, printable
 from singerkit_target.outcomes import Outcome, Outcomes
 
-__all__ = ["Ended", "bookmark_in"]
+__all__ = ["Ended"]
 
-_LONGEST = 40
 _MOST_COLUMNS = 5
 _NUMBERS = ("rows", "new", "changed", "deleted", "older", "set aside", "seconds", "rows/s")
 _HEADER = ("stream", *_NUMBERS, "bookmark before", "bookmark after", "columns added")
@@ -89,7 +89,7 @@ class Ended:
 
 def _named(columns: Sequence[str]) -> str:
     more = len(columns) - _MOST_COLUMNS
-    return ", ".join([*map(_printable, columns[:_MOST_COLUMNS]), *([f"{more:,} more"] if more > 0 else [])])
+    return ", ".join([*map(printable, columns[:_MOST_COLUMNS]), *([f"{more:,} more"] if more > 0 else [])])
 
 
 def _counts(outcome: Outcome | None) -> Sequence[str]:
@@ -101,28 +101,3 @@ def _counts(outcome: Outcome | None) -> Sequence[str]:
 
 def _unless_zero(count: int) -> str:
     return f"{count:,}" if count else ""
-
-
-def bookmark_in(state: Any, stream: str) -> str:
-    """Return how far a stream was read, of a state in the shape of SDK taps; "": it does not say, or by partitions."""
-    bookmarks = state.get("bookmarks") if isinstance(state, Mapping) else None
-    part = bookmarks.get(stream) if isinstance(bookmarks, Mapping) else None
-    value = _value_in(part) if isinstance(part, Mapping) else None
-    if value is None or isinstance(value, Mapping | list | bool):
-        return ""
-    text = _printable(str(value))
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
-
-
-def _value_in(part: Mapping[str, Any]) -> Any:
-    """Return the bookmark of a stream: as SDK taps have it, or, as taps over singer-python do, under the name of a field and by itself."""
-    if "replication_key_value" in part or len(part) != 1:
-        return part.get("replication_key_value")
-    [(name, value)] = part.items()
-    return (
-        value if isinstance(value, str) and name != "replication_key" and not name.startswith("_") else None
-    )
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)

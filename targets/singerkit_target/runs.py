@@ -15,10 +15,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from singerkit_shell.errors import LockHeldError, SingerkitError, Stopped
 from singerkit_shell.secrets import redactor
-from singerkit_state.ahead import seconds_of
+from singerkit_state.howfar import bookmark_in, lag_behind
 from singerkit_state.runs import Run, StreamRun, sentences
 from singerkit_state.value import comparable
-from singerkit_target.ended import bookmark_in
 from singerkit_target.outcomes import Outcome, Outcomes
 from singerkit_target.summary import Summary
 
@@ -196,7 +195,6 @@ def _stream(name: str, found: Found, outcome: Outcome | None) -> StreamRun:
     before, after = bookmark_in(found.before, name), bookmark_in(found.after, name)
     counts: Mapping[str, int] = {} if outcome is None else outcome._asdict()
     seconds = found.summary.spent.seconds.get(name)
-    reached = seconds_of(after)
     return StreamRun(
         rows=done.received[name],
         set_aside=done.rejected[name],
@@ -204,6 +202,6 @@ def _stream(name: str, found: Found, outcome: Outcome | None) -> StreamRun:
         seconds=None if seconds is None else round(seconds, 3),
         bookmark_before=before or None,
         bookmark_after=after or None,
-        lag_seconds=None if reached is None else round(time.time() - reached, 1),
+        lag_seconds=lag_behind(after),
         **counts,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from singerkit_state.runs import SENTENCES, Run, StreamRun
 
-__all__ = ["joined"]
+__all__ = ["added", "joined"]
 
 
 def joined(of_runner: Iterable[Run], of_targets: Iterable[Run]) -> list[Run]:
@@ -65,11 +65,18 @@ def _with_parts(run: Run, parts: Sequence[Run]) -> Run:
 
 
 def _streams(parts: Sequence[Run]) -> Mapping[str, StreamRun]:
-    streams: dict[str, StreamRun] = {}
+    streams: Mapping[str, StreamRun] = {}
     for part in parts:
-        for name, one in part.streams.items():
-            streams[name] = _sum(streams[name], one) if name in streams else one
+        streams = added(streams, part.streams)
     return streams
+
+
+def added(before: Mapping[str, StreamRun], after: Mapping[str, StreamRun]) -> dict[str, StreamRun]:
+    """Return what two tries, one after the other, did to their streams."""
+    return {
+        **before,
+        **{name: _sum(before[name], one) if name in before else one for name, one in after.items()},
+    }
 
 
 def _sum(before: StreamRun, after: StreamRun) -> StreamRun:

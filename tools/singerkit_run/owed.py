@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 
 from singerkit_state.statefile import replace_file
 
@@ -60,6 +61,10 @@ class Loaded:
             point = json.loads(f"{{{said}")
             of, stream = self._of[point["metric"]], str(point["tags"]["stream"])
             of[stream] = of.get(stream, 0) + float(point["value"])
+
+    def rows(self) -> Mapping[str, int]:
+        """Return how many records came of each stream, where the target says so."""
+        return {stream: int(count) for stream, count in self._of[_RECORDS].items()}
 
     def any(self) -> bool:
         """Whether rows have changed, or came where the target cannot tell."""

@@ -6,18 +6,19 @@ import glob
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from singerkit_run.joining import added
 from singerkit_run.outcomes import BUSY, Outcome
 from singerkit_run.planfile import Pipeline
 from singerkit_run.programs import Found
 from singerkit_shell.errors import SingerkitError
 from singerkit_state.runfile import RunFile
 from singerkit_state.runids import new_run_id
-from singerkit_state.runs import Run, sentences, with_killed
+from singerkit_state.runs import Run, StreamRun, sentences, with_killed
 from singerkit_state.statefile import holder_of
 
 __all__ = ["Record", "files_of_runner", "lock_of", "runs_in", "runs_of"]
@@ -57,6 +58,10 @@ class Record:
     def begin(self) -> None:
         """Note that it is at work, once it holds its pipeline."""
         self._surely(lambda: self._file.begin(self._run, self._keep_days))
+
+    def load(self, streams: Mapping[str, StreamRun]) -> None:
+        """Take what a try has come to whose target notes nothing itself."""
+        self._run = replace(self._run, streams=added(self._run.streams, streams))
 
     def end(self, outcome: Outcome, tries: int, *, committed: bool, skipped_for: str = "") -> None:
         """Note what it has come to. ``skipped_for``: the pipeline that it stands on, for which it was not run."""

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
 from singerkit_state import statefile
+from singerkit_state.edit import streams_of
 from singerkit_state.history import same_text
+from singerkit_state.howfar import bookmark_in, lag_behind
+from singerkit_state.runs import StreamRun
+from singerkit_state.value import decode
 
 __all__ = ["Collected", "Watched"]
 
@@ -24,6 +30,30 @@ class Watched:
     def has_changed(self) -> bool:
         """Whether another state than before is committed; the mark of a run alone makes none."""
         return not same_text(self._before, statefile.text_in(self._path))
+
+    def streams(self, rows: Mapping[str, int] | None) -> Mapping[str, StreamRun]:
+        """Return what the file says of each stream, before the pipe and now. ``rows``: how many of each are loaded, None where nobody knows."""
+        before, after = _value_of(self._before), _value_of(statefile.text_in(self._path))
+        counts: Mapping[str, int | None] = {} if rows is None else rows
+        names = sorted({*streams_of(before), *streams_of(after), *counts})
+        return {
+            name: _stream(bookmark_in(before, name), bookmark_in(after, name), counts.get(name))
+            for name in names
+        }
+
+
+def _value_of(text: str | None) -> dict[str, Any] | None:
+    try:
+        value = None if text is None else decode(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _stream(before: str, after: str, rows: int | None) -> StreamRun:
+    return StreamRun(
+        rows, bookmark_before=before or None, bookmark_after=after or None, lag_seconds=lag_behind(after)
+    )
 
 
 class Collected:

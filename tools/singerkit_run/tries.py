@@ -152,6 +152,8 @@ class Running:
             outcome = run_pipe(commands, ground, pipeline.timeout)
         finally:
             self._committed = self._committed or watched.has_changed() or loaded.any()
+        if not commands.is_target_ours:
+            self._record.load(watched.streams(None if outcome.code else loaded.rows()))
         if outcome.code or commands.is_target_ours:
             return outcome
         if collected.failure is not None:

@@ -56,7 +56,8 @@ def _facets(run: Run) -> dict[str, Any]:
 
 
 def _output(run: Run, name: str, stream: StreamRun) -> dict[str, Any]:
-    counts = {"rowCount": stream.rows, **({} if stream.bytes is None else {"size": stream.bytes})}
+    known = {"rowCount": stream.rows, "size": stream.bytes}
+    counts = {name: count for name, count in known.items() if count is not None}
     facets = {"outputStatistics": _facet("1-0-2/OutputStatisticsOutputDatasetFacet", counts)}
     return {"namespace": f"{_NAMESPACE}:{run.target or 'target'}", "name": name, "outputFacets": facets}
 

@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 
 from singerkit_shell.progress import Progress
+from singerkit_state.howfar import bookmark_in
 from singerkit_target.along import Along
-from singerkit_target.ended import bookmark_in
 from singerkit_target.outcomes import Outcome, Outcomes
 from singerkit_target.summary import Summary
 

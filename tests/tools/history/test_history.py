@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tools.run.projects import BIN, Project, record, schema, state
+from tools.run.projects import BIN, Project, record, say, schema, state
 from waiting import wait_until
 
 from singerkit_history.command import history
@@ -92,6 +92,33 @@ def test_a_run_whose_runner_is_killed_is_killed(project: Project) -> None:
     [run] = asked()
     loaded = len(project.rows("orders"))  # whether the target has read it yet is up to the machine
     assert (run["result"], run["streams"]["a"]["rows"] if loaded else 0) == ("killed", loaded)
+
+
+def test_of_a_target_of_others_it_is_told_what_its_states_say(project: Project) -> None:
+    """And how many rows came, where it says so as those of singer-sdk do: never 0 where nobody knows."""
+    reached = say(
+        {"type": "STATE", "value": {"bookmarks": {"a": {"replication_key_value": "2026-11-28T00:00:00Z"}}}}
+    )
+    metric = json.dumps({"metric": "record_count", "value": 3, "tags": {"stream": "a"}})
+    prints_states = r"""sed -n 's/.*"value": \(.*\)}$/\1/p'"""
+    project.add("silent", reached, target=[prints_states])
+    project.add("orders", reached, "test ! -e broken", target=[prints_states, f"echo 'METRIC: {metric}' >&2"])
+    project.more["signals"] = {"metrics_folder": "metrics"}
+    assert project.run()[0] == 0
+    (project.folder / "broken").touch()
+    assert project.run("orders")[0] == 1
+    failed, orders, silent = (run["streams"]["a"] for run in asked())
+    assert (silent["rows"], silent["bookmark_before"], silent["bookmark_after"]) == (
+        None,
+        None,
+        "2026-11-28T00:00:00Z",
+    )
+    assert (orders["rows"], failed["rows"]) == (3, None)
+    assert failed["bookmark_before"] == failed["bookmark_after"] == "2026-11-28T00:00:00Z"
+    assert min(one["lag_seconds"] for one in (failed, orders, silent)) > 0
+    metrics = (project.folder / "metrics" / "singerkit-silent.prom").read_text()
+    assert 'singerkit_bookmark_timestamp_seconds{pipeline="silent",stream="a"} 1795824000\n' in metrics
+    assert 'what="loaded"' not in metrics
 
 
 def test_a_history_that_cannot_be_written_is_told_of_and_changes_nothing(project: Project) -> None:
