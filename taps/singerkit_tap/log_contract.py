@@ -78,12 +78,15 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     will not have that raises BadDataError instead.
     ``deleted_at``: of a deleted row, when it was (RFC 3339, from the log, so that telling it again says the same).
     ``transaction``: what `LogReader.sees` asks for.
+    ``doubt``, without a record: why it is not known which row was changed, or how, a sentence without a full stop. The stream starts anew,
+    unless a chunk has seen the change.
     """
 
     stream: str
     record: RawRecord | None
     deleted_at: str | None = None
     transaction: Any = None
+    doubt: str | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -119,6 +122,11 @@ class Chunk:
 
 class LogReader(Protocol):
     """Reads the log that several streams share."""
+
+    @property
+    def starts_anew(self) -> bool:
+        """Whether a stream of which changes are missing may start anew by itself; else the run is refused."""
+        ...
 
     @property
     def source(self) -> str:

@@ -111,11 +111,22 @@ class Progress:
         chunk = self.chunk
         if chunk is not None and chunk.begin is None and reader.sees(chunk.snapshot, change):
             return False
-        self.version = version
         if self.is_started or (chunk is not None and chunk.begin is None and self.is_read):
+            self.version = version
             return True
-        self.is_new, self.is_read, self.after, self.chunk = True, False, None, None
+        self.begin_anew(version)
         return False
+
+    def doubts(self, change: Change, reader: LogReader) -> bool:
+        """Tell whether a change of which nobody knows what it was may be missing in what was read."""
+        chunk = self.chunk
+        is_seen = chunk is not None and chunk.begin is None and reader.sees(chunk.snapshot, change)
+        return not self.is_new and not is_seen
+
+    def begin_anew(self, version: int) -> None:
+        """Have all rows read again, with a new version."""
+        self.version = version
+        self.is_new, self.is_read, self.after, self.chunk = True, False, None, None
 
 
 def identity_of(part: Mapping[str, Any]) -> Identity | None:

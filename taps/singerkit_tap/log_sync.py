@@ -175,13 +175,16 @@ class LogSync:
         except TableGone as error:
             raise self._table_gone(error) from None
         for name, why in anew.items():
-            stream = former[name].stream
-            stream.logger.warning(
-                "Stream `%s` starts anew, with a new version of all of its rows: %s.", name, why
-            )
-            self._members[name] = _Member(stream, None)
+            self._tell_of_start_anew(former[name], why)
+            self._members[name] = _Member(former[name].stream, None)
             self._members[name].progress.version = _newer(former[name].progress.version)
         self._given = self._given if self._goes_on else None
+
+    @staticmethod
+    def _tell_of_start_anew(member: _Member, why: str) -> None:
+        member.stream.logger.warning(
+            "Stream `%s` starts anew, with a new version of all of its rows: %s.", member.stream.name, why
+        )
 
     def run(self) -> None:
         """Read the starts that are not complete, then the log up to the end of the run."""
@@ -191,11 +194,7 @@ class LogSync:
                 stack.enter_context(member.counter)
                 stack.enter_context(member.stream.get_sync_timer())
             try:
-                for member in self._members.values():
-                    while not member.progress.is_started and not self._is_over:
-                        self._go_on_with_start(member)
-                if not self._is_over:
-                    self._read(self._end)
+                self._read_to_end()
             except SingerkitError:
                 # What was written before and is covered need not be read again.
                 if self._is_between_transactions and not self._is_said:
@@ -204,6 +203,22 @@ class LogSync:
         for name in self._members:
             self._progress.done(name)
         self.write_state()
+
+    def _read_to_end(self) -> None:
+        """Read the starts, then the log; again where the log has a stream start anew."""
+        while True:
+            for member in self._members.values():
+                while not member.progress.is_started and not self._is_over:
+                    self._go_on_with_start(member)
+            if self._is_over:
+                return
+            self._read(self._end, to_end=True)
+            if self._is_over or self._all_started:
+                return
+
+    @property
+    def _all_started(self) -> bool:
+        return all(member.progress.is_started for member in self._members.values())
 
     def read_one(self, stream: BlockStream, reader: LogReader) -> None:
         """Write the first rows of a stream, up to its limit, as ``--test`` does; the log is left alone."""
@@ -303,14 +318,14 @@ class LogSync:
 
     # The log
 
-    def _read(self, until: Position | None) -> None:
-        """Read the log up to ``until``, or on and on; less where the run is over."""
+    def _read(self, until: Position | None, *, to_end: bool = False) -> None:
+        """Read the log up to ``until``, or on and on; less where the run is over, or, ``to_end``, where a stream has to start anew."""
         pages = self._reader.read(self._position, until)
         with _closing(pages):
             try:
                 for page in self._each(pages):
                     self._take(page)
-                    if self._is_over:
+                    if self._is_over or (to_end and self._is_between_transactions and not self._all_started):
                         return
             except LogGone as error:
                 raise self._gone(error) from None
@@ -398,11 +413,25 @@ class LogSync:
         member = self._members.get(change.stream)
         if member is None:
             return
+        if change.doubt is not None:
+            self._doubt(member, change, change.doubt)
+            return
         version = _newer(member.progress.version)
         with self._keeper.lock:
             is_emptied = member.progress.empty(change, self._reader, version)
         if is_emptied:
             self._to_activate[change.stream] = version
+
+    def _doubt(self, member: _Member, change: Change, why: str) -> None:
+        """Let a stream start anew where a change of it is not known."""
+        with self._keeper.lock:
+            if not member.progress.doubts(change, self._reader):
+                return
+        if not self._reader.starts_anew:
+            raise self._table_gone(TableGone(member.stream.name, why))
+        self._tell_of_start_anew(member, why)
+        member.progress.begin_anew(_newer(member.progress.version))
+        self._to_activate.pop(member.stream.name, None)
 
     def _write(self, member: _Member, records: Sequence[RawRecord]) -> None:
         """Write rows of a snapshot."""

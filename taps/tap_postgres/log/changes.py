@@ -130,14 +130,21 @@ class Changes:
         elif kind == pgoutput.UPDATE:
             rows = self._rows[message[at + 1 : at + 5]]
             if rows is not None:
-                if message[at + 5] == 78 and rows.key:
+                if rows.blind:
+                    self._doubt(rows, rows.blind)
+                elif message[at + 5] == 78 and rows.key:
                     self._put(rows, message, at + 6)
                 else:
                     self._update(rows, message, at)
         elif kind == pgoutput.DELETE:
             rows = self._rows[message[at + 1 : at + 5]]
             if rows is not None:
-                self._delete(rows, pgoutput.tuple_at(message, at + 6)[0])
+                old = pgoutput.tuple_at(message, at + 6)[0]
+                blind = rows.blind or rows.blind_by(old)
+                if blind:
+                    self._doubt(rows, blind)
+                else:
+                    self._delete(rows, old)
         elif kind == pgoutput.BEGIN:
             said = pgoutput.begin(message, at)
             self._begin(said.xid, said.at)
@@ -180,8 +187,10 @@ class Changes:
 
     def _update(self, rows: Rows, message: bytes, at: int) -> None:
         old, is_whole, new = pgoutput.old_and_new(message, at)
-        if old is None:
-            raise self._no_old_row(rows)
+        assert old is not None  # noqa: S101  of a row whose key has changed, or that is told whole
+        if blind := rows.blind_by(old):
+            self._doubt(rows, blind)
+            return
         if is_whole:
             new = filled(new, old)
         if not rows.key or rows.has_new_key(old, new):
@@ -198,6 +207,9 @@ class Changes:
         # Without a key, a row that goes is told by all that it was.
         self._add(rows, rows.record(old, rows.key or None), self._deleted_at)
 
+    def _doubt(self, rows: Rows, why: str) -> None:
+        self._changes.append(Change(rows.stream, None, None, self._xid, why))
+
     def _empty(self, oid: bytes) -> None:
         rows = self._rows.get(oid)
         if rows is None:
@@ -208,13 +220,6 @@ class Changes:
                 f"what was confirmed by the target is safe: start stream `{rows.stream}` over, or set `log.truncate` to `new_version`."
             )
         self._changes.append(Change(rows.stream, None, None, self._xid))
-
-    def _no_old_row(self, rows: Rows) -> BadDataError:
-        return BadDataError(
-            f"A row of table `{self._names[rows.relation.oid]}`, which has no key, was changed, and the log does not have what it was; what was "
-            f"confirmed by the target is safe: have the log hold whole rows (ALTER TABLE {self._names[rows.relation.oid]} REPLICA IDENTITY FULL) "
-            f"and start stream `{rows.stream}` over."
-        )
 
 
 def joined(record: bytes, more: bytes) -> bytes:

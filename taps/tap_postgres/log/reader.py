@@ -255,6 +255,10 @@ class PostgresLogReader:
     def _position(self, lsn: int) -> str:
         return str(Place(lsn, self._timeline))
 
+    @property
+    def starts_anew(self) -> bool:
+        return self.settings.passes_truncate
+
     # The log
 
     def read(self, position: Position, until: Position | None) -> Iterator[LogPage]:

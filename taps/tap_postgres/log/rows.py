@@ -33,6 +33,7 @@ class Rows:
             if name in makers
         }
         self.key = self._key()
+        self.blind = self._blind()
         self.quick: Callable[[bytes, int], bytes] = _compiled(len(self.names), self._makers)
 
     def _key(self) -> tuple[int, ...]:
@@ -48,6 +49,28 @@ class Rows:
                 f"`{self.stream}`; what was confirmed by the target is safe: discover anew and start the stream over."
             )
         return tuple(self.names.index(name) for name in self.table.key)
+
+    def _blind(self) -> str | None:
+        """Return why changes of rows do not say which row it was, if that is so: inserts alone are sure then."""
+        lacking = [
+            name
+            for number in self.key
+            if not self.relation.attributes[number].is_key
+            for name in [self.names[number]]
+        ]
+        if not lacking and (self.key or self.relation.identity == "f"):
+            return None
+        what = f"without its key (`{lacking[0]}`)" if lacking else "without what they were"
+        return (
+            f"rows of table `{self.table.schema}.{self.table.name}` were changed while its replica identity was another one, so that the log has "
+            f"them {what}"
+        )
+
+    def blind_by(self, old: Tuple) -> str | None:
+        """Return why an old row does not say which one it was: a partition may have had another replica identity than its root."""
+        if not any(old[number] is None for number in self.key):
+            return None
+        return f"the log has changed rows of a partition of table `{self.table.schema}.{self.table.name}` without their key"
 
     def record(self, values: Tuple, only: Sequence[int] | None = None) -> bytes:
         """Return the record of a row, without what the log does not have of it; ``only``: places of its columns."""

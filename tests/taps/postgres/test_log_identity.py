@@ -261,3 +261,58 @@ def test_p02_a_run_that_follows_sees_that_it_is_told_less(
         logged.sync(state, log={**logged.config["log"], "end": "follow", "max_seconds": 20})
     assert caught.value.exit_code == code, caught.value
     assert words.replace("{name}", name) in str(caught.value)
+
+
+OTHER_IDENTITY = (
+    "ALTER TABLE t ADD UNIQUE (v), ALTER v SET NOT NULL",
+    "ALTER TABLE t REPLICA IDENTITY USING INDEX t_v_key",
+)
+BLIND: dict[str, tuple[Sequence[str], Sequence[str]]] = {
+    "keys are changed": (TABLE.split("; "), (*OTHER_IDENTITY, "UPDATE t SET id = id + 100 WHERE id < 3")),
+    "rows are deleted": (TABLE.split("; "), (*OTHER_IDENTITY, "DELETE FROM t WHERE id < 3")),
+    "of a partition": (
+        (*PARTED[:3], "CREATE UNIQUE INDEX p1_v ON p1 (v)", "ALTER TABLE p1 ALTER v SET NOT NULL", PARTED[3]),
+        ("ALTER TABLE p1 REPLICA IDENTITY USING INDEX p1_v", "DELETE FROM t WHERE id = 7", "ALTER TABLE p1 REPLICA IDENTITY DEFAULT"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BLIND)
+def test_changes_of_rows_that_the_log_has_without_their_key_come_by_a_new_start(
+    logged: Shop, load: Load, case: str, caplog: Any
+) -> None:
+    made, statements = BLIND[case]
+    logged.execute(*made, *OTHER.split("; "))
+    load()
+    back = "ALTER TABLE t REPLICA IDENTITY DEFAULT"
+    more = ("INSERT INTO t VALUES (19, 'nineteen')", "INSERT INTO u VALUES (3, 'three')")
+    assert load(*statements, back, *more) == {"public-t", "public-u"}
+    assert caplog.text.count("starts anew, with a new version of all of its rows") == 1
+    assert load("UPDATE t SET v = 'later' || id") == {"public-t"}
+    assert load() == set()
+
+
+def test_a_table_without_a_key_starts_anew_where_the_log_does_not_have_what_rows_were(logged: Shop) -> None:
+    logged.execute("CREATE TABLE t (id int NOT NULL UNIQUE, v text)", "ALTER TABLE t REPLICA IDENTITY FULL")
+    logged.execute("INSERT INTO t VALUES (1, 'a'), (2, 'b')")
+    first = logged.sync()
+    logged.execute("ALTER TABLE t REPLICA IDENTITY USING INDEX t_id_key", "UPDATE t SET v = 'c' WHERE id = 1")
+    logged.execute("ALTER TABLE t REPLICA IDENTITY FULL", "INSERT INTO t VALUES (3, 'd')")
+    second = logged.sync(first.state)
+    versions = [message["version"] for message in second.of_type("RECORD")]
+    assert sorted(second.column("v")) == ["b", "c", "d"]
+    assert {*versions} == {message["version"] for message in second.of_type("ACTIVATE_VERSION")}
+    assert second.of_type("ACTIVATE_VERSION")[0]["version"] > first.of_type("ACTIVATE_VERSION")[0]["version"]
+
+
+def test_a_stream_that_must_not_start_by_itself_goes_on_once_it_is_started_over(
+    logged: Shop, load: Load
+) -> None:
+    logged.execute(*TABLE.split("; "), *OTHER.split("; "))
+    logged.config["log"]["truncate"] = "fail"
+    load()
+    with pytest.raises(SingerkitError, match=r"while its replica identity was another one.*start it over"):
+        load(*OTHER_IDENTITY, "DELETE FROM t WHERE id = 1", "ALTER TABLE t REPLICA IDENTITY DEFAULT")
+    del load.state["bookmarks"]["public-t"]  # type: ignore[attr-defined]
+    assert load("INSERT INTO t VALUES (9, 'nine')") == {"public-t"}
+    assert load() == set()

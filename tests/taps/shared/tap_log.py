@@ -38,6 +38,7 @@ def encoded(row: dict[str, Any]) -> bytes:
 class FileReader:
     """A `LogReader`. A position is the number of an entry, a cursor a key, a snapshot the number of a transaction."""
 
+    starts_anew = True
     meanwhile: ClassVar[Callable[[], None]] = staticmethod(lambda: None)
     """What others do while a run goes on, for tests in one process."""
 
