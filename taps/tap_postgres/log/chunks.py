@@ -217,7 +217,7 @@ class ChunkReader:
 
     def _selected(self, table: LoggedTable, columns: Mapping[str, int]) -> Composable:
         parts = [
-            SQL(_plain(self._expression(oid, f"t.{quoted(name)}"))) + SQL(" AS {}").format(Identifier(name))
+            SQL(self._expression(oid, f"t.{quoted(name)}")) + SQL(" AS {}").format(Identifier(name))
             for name, oid in columns.items()
         ]
         # Rows of tables that inherit from it are those of their own streams, in the log, too.

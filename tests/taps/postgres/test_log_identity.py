@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -316,3 +317,28 @@ def test_a_stream_that_must_not_start_by_itself_goes_on_once_it_is_started_over(
     del load.state["bookmarks"]["public-t"]  # type: ignore[attr-defined]
     assert load("INSERT INTO t VALUES (9, 'nine')") == {"public-t"}
     assert load() == set()
+
+
+@pytest.mark.parametrize("has_rows", [True, False])
+def test_a_partition_that_may_not_be_read_by_itself_may_have_come_with_rows(
+    logged: Shop, load: Load, caplog: Any, has_rows: bool
+) -> None:
+    logged.execute(*PARTED, *OTHER.split("; "))
+    role, name = f"reader_{uuid.uuid4().hex[:8]}", logged.config["log"]["slot"]
+    logged.execute(
+        f"CREATE ROLE {role} REPLICATION",
+        f"GRANT USAGE ON SCHEMA public TO {role}",
+        f"GRANT SELECT ON t, u TO {role}",
+        f"CREATE PUBLICATION {name} FOR TABLE t, u WITH (publish_via_partition_root)",
+    )
+    logged.config |= {"tables": ["public.t", "public.u"], "role": role}
+    try:
+        load()
+        load(
+            "CREATE TABLE p3 (id int PRIMARY KEY, v text)",
+            *["INSERT INTO p3 VALUES (21, 'x')"] * has_rows,
+            "ALTER TABLE t ATTACH PARTITION p3 FOR VALUES FROM (20) TO (30)",
+        )
+        assert ("Stream `public-t` starts anew" in caplog.text) is has_rows
+    finally:
+        logged.execute(f"DROP OWNED BY {role}", f"DROP ROLE {role}")

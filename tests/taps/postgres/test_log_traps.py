@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import closing
@@ -16,6 +17,8 @@ from taps.written import Result
 from waiting import wait_until
 
 from singerkit_shell.errors import SingerkitError
+from tap_postgres.log import reader
+from tap_postgres.log.spool import Spool
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT n, 'v' || n FROM generate_series(1, 5) n"
 BIG = "string_agg(md5(n::text), '') FROM generate_series(1, 300) n"
@@ -84,6 +87,16 @@ def test_p02_a_publication_that_tells_of_less_is_refused(logged: Shop, statement
     state = logged.sync().state
     logged.execute(f"ALTER PUBLICATION {logged.config['log']['slot']} {statement}")
     refused(logged, state, 78, words)
+
+
+def test_p17_a_standby_keeps_the_slot_where_the_server_can_see_to_that(logged: Shop) -> None:
+    logged.execute(TABLE)
+    logged.sync()
+    kept = logged.query(
+        "SELECT to_jsonb(s) ->> 'failover' FROM pg_replication_slots AS s WHERE database = current_database()"
+    )
+    is_17 = logged.query("SELECT current_setting('server_version_num')::int >= 170000") == [(True,)]
+    assert kept == [("true" if is_17 else None,)]
 
 
 def test_p17_the_log_of_another_server_is_not_gone_on_with(logged: Shop) -> None:
@@ -207,6 +220,73 @@ def test_p09_a_large_transaction_comes_whole_without_what_was_undone(logged: Sho
     assert read.state["_singerkit"]["complete"] is True
 
 
+SMALL = 20_000
+"""Bytes of open transactions that are kept in memory here."""
+
+
+@pytest.fixture
+def spooling(logged: Shop, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A state, behind which two transactions write at once more than fits into memory, and roll parts of it back."""
+    monkeypatch.setattr(reader, "Spool", lambda folder, _memory, disk: Spool(folder, SMALL, disk))
+    logged.execute(TABLE)
+    state = logged.sync().state
+    rows = "INSERT INTO t SELECT n, repeat('x', 100) FROM generate_series({}, {}) n"
+    with closing(psycopg2.connect(logged.dsn)) as one, closing(psycopg2.connect(logged.dsn)) as other:
+        for connection, begin in ((one, 1000), (other, 2000), (one, 3000), (other, 4000)):
+            with connection.cursor() as cursor:
+                cursor.execute(rows.format(begin, begin + 499))
+                cursor.execute("SAVEPOINT a")
+                cursor.execute(rows.format(begin + 500, begin + 999))
+                cursor.execute("ROLLBACK TO a")
+        other.commit()
+        one.commit()
+    return state
+
+
+def test_p09_what_does_not_fit_into_memory_is_kept_in_files(
+    logged: Shop, spooling: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = logged.folder / "spool"
+    folder.mkdir()
+    files, in_memory = [], []
+    make, keep = tempfile.TemporaryFile, Spool.keep
+
+    def makes(*arguments: Any, **named: Any) -> Any:
+        files.append(make(*arguments, **named))
+        return files[-1]
+
+    def keeps(self: Spool, *arguments: Any) -> None:
+        keep(self, *arguments)
+        in_memory.append(self._in_memory)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", makes)
+    monkeypatch.setattr(Spool, "keep", keeps)
+    read = logged.sync(spooling, log={**logged.config["log"], "spool_folder": str(folder)})
+    first, second = [*range(2000, 2500), *range(4000, 4500)], [*range(1000, 1500), *range(3000, 3500)]
+    assert read.column("id") == first + second
+    assert len(files) == 2
+    assert all(file.closed for file in files)
+    assert list(folder.iterdir()) == []
+    assert max(in_memory) <= SMALL
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"spool_bytes": 30_000}, "fill more than the 30000 bytes of `log.spool_bytes`"),
+        (
+            {"spool_folder": "/none/such"},
+            "cannot be kept in the folder /none/such (No such file or directory)",
+        ),
+    ],
+)
+def test_p09_a_transaction_for_which_there_is_no_room_is_not_sent(
+    logged: Shop, spooling: Any, setting: dict[str, Any], words: str
+) -> None:
+    refused(logged, spooling, 74, words, "is safe", log={**logged.config["log"], **setting})
+    assert len(logged.sync(spooling).rows()) == 2000
+
+
 def test_p12_columns_come_go_and_change_in_mid_log(logged: Shop) -> None:
     logged.execute(TABLE)
     state = logged.sync().state
@@ -263,6 +343,47 @@ def test_p14_a_table_that_is_added_later_starts_while_others_go_on(logged: Shop)
     third = logged.sync(second.state)
     assert [row[0] for row in told(third)] == [6]
     assert told(third, "public-u") == [(1, "new", False)]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [({"replication_key": "xmin"}, "`xmin`"), ({"replication_method": "XMIN"}, "XMIN")],
+)
+def test_p15_the_numbers_of_transactions_are_no_bookmark(
+    logged: Shop, said: dict[str, Any], words: str
+) -> None:
+    """They begin anew after four thousand million."""
+    logged.execute(TABLE)
+    with pytest.raises(SingerkitError, match=words) as caught:
+        logged.sync(streams=[{"name": "*", **said}])
+    assert caught.value.exit_code == 78
+
+
+ODD = [
+    'say "hi"; --',
+    "select",
+    "Select",
+    "%s {} $1",
+    "ü" * 31 + "a",
+    "ü" * 31 + "b",
+]
+"""Names of which each is one of its own: the last two are as long as names can be, 63 bytes, and differ in the last."""
+
+
+def test_p18_names_of_any_kind_are_those_of_tables_and_columns_in_the_log(logged: Shop) -> None:
+    quoted = ['"' + name.replace('"', '""') + '"' for name in ODD]
+    columns = ", ".join(f"{name} text" for name in quoted[1:])
+    for name in quoted:
+        logged.execute(f"CREATE TABLE {name} ({quoted[0]} int PRIMARY KEY, {columns})")
+        logged.execute(f"INSERT INTO {name} ({quoted[0]}, {quoted[2]}) VALUES (1, 'here')")
+    first = logged.sync()
+    for name in quoted:
+        logged.execute(f"UPDATE {name} SET {quoted[1]} = {quoted[2]}, {quoted[2]} = 'there'")
+    second = logged.sync(first.state)
+    for name in ODD:
+        row = dict.fromkeys(ODD) | {ODD[0]: 1, "_sdc_deleted_at": None}
+        assert first.rows(f"public-{name}") == [row | {"Select": "here"}]
+        assert second.rows(f"public-{name}") == [row | {"select": "here", "Select": "there"}]
 
 
 @pytest.mark.parametrize("policy", ["new_version", "fail"])
