@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -13,7 +14,9 @@ from singerkit_tap.log_contract import LogGone
 from tap_postgres.log.queries import Queries
 from tap_postgres.log.tables import LoggedTable
 
-__all__ = ["NOT_IN_LOG", "NOT_IN_LOG_WORDS", "Publication", "Told"]
+__all__ = ["NOT_IN_LOG", "NOT_IN_LOG_WORDS", "WITHOUT_IDENTITY", "Publication", "Told"]
+
+logger = logging.getLogger(__name__)
 
 _COLUMNS_SINCE = 150_000
 _GENERATED = 180_000
@@ -33,6 +36,14 @@ _IDENTITY = f"""
         (SELECT pg_catalog.array_agg(a.attname)::text[] FROM pg_catalog.pg_attribute AS a
             WHERE a.attrelid = c.oid AND ({NOT_IN_LOG}) AND a.attnum > 0 AND NOT a.attisdropped), c.relpersistence
     FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = %s::pg_catalog.regclass"""
+
+WITHOUT_IDENTITY = """
+    SELECT p.schemaname::text, p.tablename::text FROM pg_catalog.pg_publication_tables AS p
+    JOIN pg_catalog.pg_namespace AS n ON n.nspname = p.schemaname
+    JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = p.tablename
+    WHERE p.pubname = %s AND c.relkind = 'r' AND (c.relreplident = 'n' OR (c.relreplident = 'd'
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary))) ORDER BY 1, 2 LIMIT 10"""
+"""Tables of a publication by which changes of their rows fail."""
 
 Told: TypeAlias = Mapping[tuple[str, str], tuple[Sequence[str] | None, bool]]
 """By schema and table the columns that are told of (None: all), and whether some rows are left out."""
@@ -67,7 +78,24 @@ class Publication:
             self._check_itself()
             self._add([table for table in self.missing(self.told()) if self._is_new(table, started)])
         self.check()
+        self._warn_of_tables_without_identity()
         return is_new
+
+    def _warn_of_tables_without_identity(self) -> None:
+        for schema, name in self.queries.ask(
+            WITHOUT_IDENTITY, [self.name], doing="looking for replica identities"
+        ):
+            table = Identifier(schema, name).as_string(self.queries.opened())
+            logger.warning(
+                "The publication `%s` has table `%s.%s`, which has no replica identity, so that PostgreSQL refuses each UPDATE and DELETE of it. "
+                "Have its owner run: %s DROP TABLE ONLY %s (or ALTER TABLE %s REPLICA IDENTITY FULL).",
+                self.name,
+                schema,
+                name,
+                self._way("").rstrip(),
+                table,
+                table,
+            )
 
     def check_identities(self) -> None:
         """See to it that the log names each row that is changed or deleted: else PostgreSQL refuses the changes themselves."""
@@ -180,7 +208,11 @@ class Publication:
         return SQL("ALTER PUBLICATION {} ADD TABLE {}").format(Identifier(self.name), self._names(tables))
 
     def _names(self, tables: Sequence[LoggedTable]) -> Composable:
-        return SQL(", ").join(Identifier(table.schema, table.name) for table in tables)
+        """Return tables without those that inherit from them: if these have no identity, PostgreSQL would refuse to change their rows."""
+        return SQL(", ").join(
+            SQL("" if table.is_partitioned else "ONLY ") + Identifier(table.schema, table.name)
+            for table in tables
+        )
 
     def _way(self, what: str, more: str = "") -> str:
         name = Identifier(self.name).as_string(self.queries.opened())

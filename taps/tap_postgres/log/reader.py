@@ -10,7 +10,7 @@ from typing import cast
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
-from psycopg2.sql import Identifier, Literal
+from psycopg2.sql import Identifier
 
 from singerkit_postgres.errors import connection_error
 from singerkit_shell.errors import ConfigurationError, LockHeldError, RetryableError, SingerkitError
@@ -319,9 +319,8 @@ class PostgresLogReader:
         }
         if protocol > 1:
             options["streaming"] = "on"
-        listed = ", ".join(
-            f"{name} {Literal(value).as_string(self._queries.opened())}" for name, value in options.items()
-        )
+        # Not as in SQL: where `standard_conforming_strings` is off a literal would begin with E, which commands of the replication do not know.
+        listed = ", ".join(f"""{name} '{value.replace("'", "''")}'""" for name, value in options.items())
         slot = self._quoted(self.settings.slot)
         command = f"START_REPLICATION SLOT {slot} LOGICAL {lsn_text(lsn)} ({listed})"
         try:

@@ -30,11 +30,14 @@ __all__ = [
 PLUGIN = "pgoutput"
 MAKING = "SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot({}, {}{})"
 _FAILOVER = 170_000
-_FIND = """
+TWO_PHASE = "COALESCE((pg_catalog.to_jsonb(s) ->> 'two_phase')::boolean, false)"
+"""Whether a slot (alias ``s``) tells of prepared transactions before they are committed (PostgreSQL 14)."""
+_FIND = f"""
     SELECT plugin, slot_type, database, database = pg_catalog.current_database(), active, active_pid, confirmed_flush_lsn, wal_status,
         pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
-            ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn)::bigint, safe_wal_size, temporary
-    FROM pg_catalog.pg_replication_slots WHERE slot_name = %s"""
+            ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn)::bigint, safe_wal_size,
+        temporary, {TWO_PHASE}
+    FROM pg_catalog.pg_replication_slots AS s WHERE slot_name = %s"""
 _NAMED = "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE slot_name = ANY(%s) AND database = pg_catalog.current_database()"
 _LOST = """
     SELECT 1 FROM pg_catalog.pg_replication_slots WHERE slot_name = %s AND plugin = %s AND database = pg_catalog.current_database()
@@ -95,13 +98,11 @@ def find_slot(queries: Queries, name: str) -> Slot | None:
     found = queries.ask(_FIND, [name], doing=_LOOKING)
     if not found:
         return None
-    plugin, kind, database, is_ours, _active, pid, confirmed, status, held, room, temporary = found[0]
-    if kind != "logical" or plugin != PLUGIN or not is_ours or temporary:
-        what = f"the database `{database}`" if kind == "logical" and not is_ours else f"the plugin `{plugin}`"
-        raise ConfigurationError(
-            f"The replication slot `{name}` is a {kind} one of {what}, and a permanent one of this database and of `{PLUGIN}` is needed; "
-            "nothing was read: name another one at `log.slot`."
-        )
+    (plugin, kind, database, is_ours, _active, pid, confirmed, status, held, room, temporary, two_phase) = (
+        found[0]
+    )
+    if why := unfit(kind, plugin, None if is_ours else database, temporary, two_phase):
+        raise ConfigurationError(f"The replication slot `{name}` is {why}; nothing was read: {ANOTHER}.")
     if confirmed is None or status == "lost":
         raise LogGone(
             f"the slot `{name}` is lost: more log was written than `max_slot_wal_keep_size` lets it keep"
@@ -144,6 +145,26 @@ def making(name: str, version: int) -> Composable:
 def more_of_slot(version: int) -> str:
     """Return what else stands in that statement: that a standby keeps the slot, too, where it can."""
     return ", false, false, true" if version >= _FAILOVER else ""
+
+
+ANOTHER = "drop it if nobody needs it, or name another one at `log.slot`"
+
+
+def unfit(
+    kind: str, plugin: str | None, other_database: str | None, is_temporary: bool, is_two_phase: bool
+) -> str | None:
+    """Return why a slot does not do, as in "the slot is ..."; None: it does. ``other_database``: that of the slot, where it is another one."""
+    if kind != "logical":
+        return f"a {kind} one, and a logical one of `{PLUGIN}` is needed"
+    if plugin != PLUGIN:
+        return f"one of the plugin `{plugin}`, of another program, and this tap reads `{PLUGIN}`"
+    if other_database is not None:
+        return f"one of the database `{other_database}`"
+    if is_temporary:
+        return "a temporary one, which goes with its session"
+    if is_two_phase:
+        return "one with `two_phase`, which tells of prepared transactions before they are committed"
+    return None
 
 
 def check_is_free(slot: Slot) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from psycopg2.extensions import connection as Connection
 
-from tap_postgres.log.publications import NOT_IN_LOG
+from tap_postgres.log.publications import NOT_IN_LOG, WITHOUT_IDENTITY
+from tap_postgres.log.slots import TWO_PHASE
 
 __all__ = [
     "Asked",
@@ -100,6 +101,8 @@ class Publication:
     has_generated: bool
     is_by_root: bool
     is_own: bool
+    bare: Sequence[tuple[str, str]] = ()
+    """Tables of it, schema and name, of which changes fail by it."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,11 @@ class Published:
 class Slot:
     """A replication slot of the name that the config says."""
 
-    plugin: str
-    database: str
+    kind: str
+    plugin: str | None
+    database: str | None
+    is_temporary: bool
+    is_two_phase: bool
     wal_status: str
     held: int | None = None
     room: int | None = None
@@ -196,11 +202,11 @@ FROM unnest(%(oids)s::oid[]) WITH ORDINALITY AS a (oid, place)
 JOIN pg_class AS c ON c.oid = a.oid
 JOIN pg_publication_namespace AS s ON s.pnpubid = %(publication)s AND s.pnnspid = c.relnamespace
 """
-_SLOT = """
-SELECT plugin::text, database::text, coalesce(wal_status, ''),
+_SLOT = f"""
+SELECT slot_type, plugin::text, database::text, temporary, {TWO_PHASE}, coalesce(wal_status, ''),
     pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn)::bigint,
     safe_wal_size::bigint
-FROM pg_replication_slots WHERE slot_name = %(slot)s
+FROM pg_replication_slots AS s WHERE slot_name = %(slot)s
 """
 _SCHEMAS_SINCE = 150000
 """The version of PostgreSQL in which publications have schemas."""
@@ -271,7 +277,10 @@ def _publication(
         places[number]: Published(None if columns is None else frozenset(columns), has_condition)
         for number, columns, has_condition in _rows(connection, sql, oids=oids, publication=oid)
     }
-    return Publication(*rest), published
+    with connection.cursor() as cursor:
+        cursor.execute(WITHOUT_IDENTITY, [name])
+        bare = cursor.fetchall()
+    return replace(Publication(*rest), bare=bare), published
 
 
 def _rows(connection: Connection, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tap_postgres.log.held import held_words
 from tap_postgres.log.publications import NOT_IN_LOG_WORDS
-from tap_postgres.log.slots import MAKING, PLUGIN, more_of_slot
+from tap_postgres.log.slots import ANOTHER, MAKING, PLUGIN, more_of_slot, unfit
 from tap_postgres.readiness.facts import Asked, Facts, Part, Server, Standing
 
 __all__ = ["Finding", "of_reading", "of_the_rest"]
@@ -241,13 +241,9 @@ def _of_slot(facts: Facts, name: str, *, makes: bool) -> Iterator[Finding]:
             )
         return
     drop = f"SELECT pg_drop_replication_slot('{name}');"
-    if slot.plugin != PLUGIN:
-        yield Finding(
-            f"slot {name}",
-            f"It writes `{slot.plugin}`, of another program; this tap reads `{PLUGIN}`: name another one at `slot`.",
-        )
-    elif slot.database != server.database:
-        yield Finding(f"slot {name}", f"It is of the database `{slot.database}`: name another one at `slot`.")
+    other = None if slot.database == server.database else slot.database
+    if why := unfit(slot.kind, slot.plugin, other, slot.is_temporary, slot.is_two_phase):
+        yield Finding(f"slot {name}", f"It is {why}: {ANOTHER}.")
     elif slot.wal_status == "lost":
         yield Finding(
             f"slot {name}",
@@ -265,7 +261,7 @@ def _of_slot(facts: Facts, name: str, *, makes: bool) -> Iterator[Finding]:
 
 def _of_publication(facts: Facts, asked: Sequence[Asked], name: str, *, makes: bool) -> Iterator[Finding]:
     tables = {
-        place: _table(one.schema, one.table)
+        place: ("" if found.kind == "p" else "ONLY ") + _table(one.schema, one.table)
         for place, one in enumerate(asked)
         if one.is_log_based and (found := facts.standings.get(place)) and found.kind not in _NOT_IN_LOG
     }
@@ -273,7 +269,13 @@ def _of_publication(facts: Facts, asked: Sequence[Asked], name: str, *, makes: b
         return
     generated = _generated(facts, asked, tables)
     publication, where = facts.publication, f"publication {name}"
-    if publication is None and makes and facts.server.may_make and _are_own(facts, tables):
+    if (
+        publication is None
+        and makes
+        and facts.server.may_make
+        and not facts.server.is_standby
+        and _are_own(facts, tables)
+    ):
         return
     if publication is None:
         options = ", ".join([_BY_ROOT, *([_GENERATED] if generated else [])])
@@ -300,6 +302,15 @@ def _of_publication(facts: Facts, asked: Sequence[Asked], name: str, *, makes: b
             where,
             f"It does not have generated columns ({_words(generated)}).",
             f"ALTER PUBLICATION {quoted(name)} SET ({_GENERATED});",
+        )
+    for schema, bare in publication.bare:
+        yield Finding(
+            f"{schema}.{bare}",
+            f"The publication `{name}` has it, and it has no replica identity, so that PostgreSQL refuses each UPDATE and DELETE of it.",
+            f"ALTER TABLE {_table(schema, bare)} REPLICA IDENTITY FULL;"
+            if publication.has_all_tables
+            else f"ALTER PUBLICATION {quoted(name)} DROP TABLE ONLY {_table(schema, bare)};",
+            advised=True,
         )
     for place, table in tables.items():
         adds = makes and publication.is_own and facts.standings[place].is_own

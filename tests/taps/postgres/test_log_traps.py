@@ -157,10 +157,13 @@ def test_p06_settings_of_a_database_change_no_value_of_the_log(logged: Shop) -> 
         "bytea_output = 'escape'",
         "intervalstyle = 'postgres_verbose'",
         "extra_float_digits = -15",
+        "standard_conforming_strings = off",
+        "backslash_quote = on",
+        "escape_string_warning = on",
     ):
         logged.execute(f"{database} {setting}")
     try:
-        values = "'2026-03-04 05:06:07.5+02', '\\x00ff', '1 year -2 days', 0.1::float8 + 0.2, '2026-03-04'"
+        values = "'2026-03-04 05:06:07.5+02', decode('00ff', 'hex'), '1 year -2 days', 0.1::float8 + 0.2, '2026-03-04'"
         logged.execute(f"INSERT INTO t VALUES (1, {values})")
         first = logged.sync()
         logged.execute("INSERT INTO t SELECT 2, a, b, c, d, e FROM t")

@@ -129,6 +129,50 @@ def test_a_role_that_does_not_own_the_tables_is_told_what_their_owner_has_to_run
     assert logged.sync(tables=["public.one", "public.two"]).of_type("STATE")
 
 
+def test_tables_that_inherit_are_not_published_and_if_they_are_it_is_told(logged: Shop, caplog: Any) -> None:
+    """Without an identity PostgreSQL refuses the application's own changes of a table that is published."""
+    logged.execute(
+        "CREATE TABLE person (id int PRIMARY KEY)", "CREATE TABLE member (rate int) INHERITS (person)"
+    )
+    logged.execute("INSERT INTO member VALUES (1, 1)")
+    logged.config["tables"] = ["public.person"]
+    logged.sync()
+    logged.execute("UPDATE member SET rate = 2")
+    name = logged.config["log"]["slot"]
+    logged.execute(f"ALTER PUBLICATION {name} SET TABLE person")  # with those that inherit
+    with pytest.raises(psycopg2.Error, match="does not have a replica identity and publishes updates"):
+        logged.execute("UPDATE member SET rate = 3")
+    logged.sync()
+    assert f"The publication `{name}` has table `public.member`" in caplog.text
+    code, statements, said = missing_of(logged)
+    assert (code, statements) == (0, [f'ALTER PUBLICATION "{name}" DROP TABLE ONLY "public"."member";']), said
+    logged.execute(*statements, "UPDATE member SET rate = 3")
+    assert missing_of(logged)[:2] == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("making", "words"),
+    [
+        ("pg_create_physical_replication_slot('{}')", "a physical one"),
+        ("pg_create_logical_replication_slot('{}', 'test_decoding')", "of the plugin `test_decoding`"),
+        ("pg_create_logical_replication_slot('{}', 'pgoutput', false, true)", "one with `two_phase`"),
+    ],
+)
+def test_a_slot_that_does_not_do_is_named_by_the_test_and_the_run(
+    logged: Shop, making: str, words: str
+) -> None:
+    name = logged.config["log"]["slot"]
+    logged.execute("CREATE TABLE t (id integer PRIMARY KEY)", f"SELECT {making.format(name)}")
+    try:
+        code, statements, said = missing_of(logged)
+        assert (code, statements) == (78, [])
+        assert words in said
+        with pytest.raises(ConfigurationError, match=words):
+            logged.sync()
+    finally:
+        logged.execute(f"SELECT pg_drop_replication_slot('{name}')")
+
+
 def test_a_publication_by_the_names_of_partitions_does_where_none_is_read(logged: Shop) -> None:
     logged.execute("CREATE TABLE t (id integer PRIMARY KEY)", "CREATE PUBLICATION told FOR TABLE t")
     logged.config["log"]["publication"] = "told"
