@@ -80,8 +80,9 @@ def _zone(at: datetime) -> str:
 
 
 def result_in_words(run: Run) -> str:
-    """Return `complete`, or `failed (69)`."""
-    return f"failed ({run.exit_code})" if run.result == "failed" and run.exit_code is not None else run.result
+    """Return `complete`, `failed (69)` or `skipped (75)`."""
+    has_code = run.result in ("failed", "skipped") and run.exit_code is not None
+    return f"{run.result} ({run.exit_code})" if has_code else run.result
 
 
 def _count(count: int | None, run: Run) -> str:

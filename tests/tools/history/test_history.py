@@ -102,7 +102,7 @@ def test_of_a_target_of_others_it_is_told_what_its_states_say(project: Project) 
     metric = json.dumps({"metric": "record_count", "value": 3, "tags": {"stream": "a"}})
     prints_states = r"""sed -n 's/.*"value": \(.*\)}$/\1/p'"""
     project.add("silent", reached, target=[prints_states])
-    project.add("orders", reached, "test ! -e broken", target=[prints_states, f"echo 'METRIC: {metric}' >&2"])
+    project.add("orders", reached, "test ! -e broken", target=[f"echo 'METRIC: {metric}' >&2", prints_states])
     project.more["signals"] = {"metrics_folder": "metrics"}
     assert project.run()[0] == 0
     (project.folder / "broken").touch()
