@@ -89,10 +89,12 @@ class Relation(Table):
         return tuple(column.name for column in self.columns if column.is_time or column.name in numbers)
 
 
-def read_relations(ask: Ask, *, local_is_utc: bool, admits_text: bool) -> list[Relation]:
-    """Return all tables and views; ``ask`` runs a query."""
+def read_relations(
+    ask: Ask, found: Mapping[int, PgType], *, local_is_utc: bool, admits_text: bool
+) -> list[Relation]:
+    """Return all tables and views; ``ask`` runs a query, ``found``: `found_types`."""
     types = Types(
-        found_types(ask),
+        found,
         local_is_utc=local_is_utc,
         admits_text=admits_text,
         again=lambda: found_types(ask),

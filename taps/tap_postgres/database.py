@@ -21,10 +21,11 @@ from singerkit_sql_tap.tables import Column, Table
 from singerkit_state.shards import Shard
 from singerkit_wire.readyrows import ReadyRows
 from tap_postgres import faults, keys, sharding
-from tap_postgres.catalog import TABLE, PgColumn, Relation, read_relations
+from tap_postgres.catalog import TABLE, PgColumn, Relation, found_types, read_relations
 from tap_postgres.config import admits_text, local_is_utc
 from tap_postgres.copying import copied
 from tap_postgres.late import LateRows
+from tap_postgres.types import PgType
 
 __all__ = ["Moment", "PostgresDatabase"]
 
@@ -63,6 +64,8 @@ class PostgresDatabase(SqlDatabase[Connection]):
         self._lock_timeout = config.get("lock_timeout_seconds", 60)
         super().__init__(place, faults, config, logger)
         self._tunnel: Tunnel | None = None
+        self.types: Mapping[int, PgType] = {}
+        """The types that the database had when its tables were looked for."""
         self._late = LateRows(self._asked, logger)
 
     # The connection
@@ -115,8 +118,14 @@ class PostgresDatabase(SqlDatabase[Connection]):
         def ask(sql: str) -> Sequence[tuple[Any, ...]]:
             return self.rows(Query(sql), "looking for tables")
 
+        self.types = found_types(ask)
         return [
-            *read_relations(ask, local_is_utc=local_is_utc(self.config), admits_text=admits_text(self.config))
+            *read_relations(
+                ask,
+                self.types,
+                local_is_utc=local_is_utc(self.config),
+                admits_text=admits_text(self.config),
+            )
         ]
 
     def row_count(self, table: Table) -> int | None:

@@ -10,6 +10,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import make_dsn
 
+from singerkit_sql_tap.queries import Query
 from singerkit_sql_tap.tap import SqlTap
 from singerkit_tap.log_state import Progress
 from singerkit_tap.stream import BlockStream
@@ -27,6 +28,7 @@ from tap_postgres.unusual import UnusualValues, setting_of
 
 __all__ = ["log_reader", "logged", "started"]
 
+_LOOKING = "looking for types"
 _MONEY_DIGITS = "SELECT pg_catalog.scale('1'::pg_catalog.money::pg_catalog.numeric)"
 """`lc_monetary` of the database says where the point of its amounts stands."""
 
@@ -72,22 +74,19 @@ def started(tap: SqlTap) -> list[str]:
 
 
 def _types(tap: SqlTap, database: PostgresDatabase) -> Types:
-    found, digits = _asked(database, tap.place())
+    ((digits,),) = database.rows(Query(_MONEY_DIGITS), _LOOKING)
     return Types(
-        found,
+        database.types,
         local_is_utc=local_is_utc(tap.config),
         admits_text=admits_text(tap.config),
-        money_digits=digits,
-        again=lambda: _asked(database, tap.place())[0],
+        money_digits=int(digits),
+        again=lambda: _types_now(database, tap.place()),
     )
 
 
-def _asked(database: PostgresDatabase, place: str) -> tuple[Mapping[int, PgType], int]:
-    """Return the types of a database, and how many digits its `money` has behind the point."""
+def _types_now(database: PostgresDatabase, place: str) -> Mapping[int, PgType]:
     with closing(Queries(database.connected, place)) as queries:
-        doing = "looking for types"
-        ((digits,),) = queries.ask(_MONEY_DIGITS, doing=doing)
-        return found_types(lambda statement: queries.ask(statement, doing=doing)), int(digits)
+        return found_types(lambda statement: queries.ask(statement, doing=_LOOKING))
 
 
 def logged(stream: PostgresStream) -> LoggedTable:
