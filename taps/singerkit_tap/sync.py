@@ -244,6 +244,11 @@ class SyncRun:
                 "Expected `--state` beside `log.acknowledge` `while_running`, since what is committed is read back from there; "
                 "name the state file or the state URL, or leave `log.acknowledge` out."
             )
+        if settings.follows and settings.max_seconds is None and not settings.acknowledges:
+            logged[0].logger.warning(
+                "The source keeps its log as long as this run goes on, since nothing is read back of what the target has committed: set "
+                "`log.acknowledge` to `while_running`, beside a `--state` that the target writes, or have runs end (`log.max_seconds`)."
+            )
         return LogSync(
             logged,
             self._rest.get(LOG),

@@ -127,6 +127,8 @@ def test_a_run_that_follows_ends_at_a_signal_with_a_state_that_covers_all_it_sen
     assert messages[-1]["type"] == "STATE"
     assert messages[-1]["value"]["_singerkit_log"]["position"] == sum(m["type"] == "RECORD" for m in messages)
     assert not messages[-1]["value"]["_singerkit"]["complete"]
+    said = Path(log.path).with_name("err").read_text()
+    assert "The source keeps its log as long as this run goes on" in said
 
 
 def test_a_signal_amid_a_transaction_lets_it_come_to_its_end(log: LogFile, monkeypatch: Any) -> None:
@@ -188,6 +190,7 @@ def test_only_what_is_read_back_is_acknowledged_while_a_run_goes_on(log: LogFile
         calls = len(log.calls("keep alive"))
         wait_until(lambda: len(log.calls("keep alive")) > calls + 5)
         assert log.calls("acknowledge") == [0, positions[-1]], "once"
+    assert "keeps its log" not in file.with_name("err").read_text()
 
 
 def replace(file: Path, value: Any) -> None:
