@@ -27,16 +27,6 @@ NOT_IN_LOG = "a.attgenerated = 'v' OR (a.attgenerated <> '' AND pg_catalog.curre
 NOT_IN_LOG_WORDS = (
     "is generated, and the log does not have it (that of PostgreSQL 18 has those that are STORED)"
 )
-_IDENTITY = f"""
-    SELECT n.nspname, c.relname, c.relkind, c.relreplident, (SELECT pg_catalog.array_agg(a.attname ORDER BY k.place)::text[]
-            FROM pg_catalog.pg_index AS i CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
-            JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.attnum
-            WHERE i.indrelid = c.oid AND k.place <= i.indnkeyatts
-                AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END),
-        (SELECT pg_catalog.array_agg(a.attname)::text[] FROM pg_catalog.pg_attribute AS a
-            WHERE a.attrelid = c.oid AND ({NOT_IN_LOG}) AND a.attnum > 0 AND NOT a.attisdropped), c.relpersistence
-    FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = %s::pg_catalog.regclass"""
-
 WITHOUT_IDENTITY = """
     SELECT p.schemaname::text, p.tablename::text FROM pg_catalog.pg_publication_tables AS p
     JOIN pg_catalog.pg_namespace AS n ON n.nspname = p.schemaname
@@ -68,7 +58,6 @@ class Publication:
             LogGone: it has not.
             ConfigurationError: it cannot tell of them exactly.
         """
-        self.check_identities()
         is_new = not self.is_there()
         if is_new:
             if started:
@@ -96,11 +85,6 @@ class Publication:
                 table,
                 table,
             )
-
-    def check_identities(self) -> None:
-        """See to it that the log names each row that is changed or deleted: else PostgreSQL refuses the changes themselves."""
-        for table in self.tables:
-            self._check_identity(table)
 
     def check(self) -> None:
         """Hold the publication against what is needed of it; called again while the log is read.
@@ -245,36 +229,3 @@ class Publication:
                     f"The publication `{self.name}` does not tell of column `{missing[0]}` of table `{table.schema}.{table.name}`; nothing was "
                     f"read: leave it out with `!{table.stream}.{missing[0]}` in `select`, or add it to the publication."
                 )
-
-    def _check_identity(self, table: LoggedTable) -> None:
-        name = Identifier(table.schema, table.name).as_string(self.queries.opened())
-        found = self.queries.ask(_IDENTITY, [name], doing=f"looking at table `{table.schema}.{table.name}`")
-        _schema, _name, kind, identity, key, not_in_log, persistence = found[0]
-        if kind not in "rp" or persistence != "p":
-            raise ConfigurationError(
-                f"Stream `{table.stream}` is no ordinary table, so that the log does not tell of it; choose another `replication-method`."
-            )
-        lacking = [column for column in not_in_log or () if column in table.columns]
-        if lacking:
-            raise ConfigurationError(
-                f"Column `{lacking[0]}` of table `{table.schema}.{table.name}` {NOT_IN_LOG_WORDS}; nothing was read: leave it out with "
-                f"`!{table.stream}.{lacking[0]}` in `select`."
-            )
-        if identity == "f":
-            return
-        if not key:
-            raise ConfigurationError(
-                f"Table `{table.schema}.{table.name}` has no key that names its rows in the log, and with a publication PostgreSQL would refuse "
-                f"to change them; nothing was done: ALTER TABLE {name} REPLICA IDENTITY FULL, or give it a primary key."
-            )
-        outside = [column for column in table.key if column not in key]
-        if outside or not table.key:
-            what = (
-                f"the key column `{outside[0]}`"
-                if outside
-                else "whole rows, which a stream without a key needs"
-            )
-            raise ConfigurationError(
-                f"Of a row of table `{table.schema}.{table.name}` that is deleted, the log does not have {what}; nothing was read: choose the key "
-                f"`{', '.join(key)}` for stream `{table.stream}`, or ALTER TABLE {name} REPLICA IDENTITY FULL."
-            )

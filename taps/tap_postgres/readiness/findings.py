@@ -10,7 +10,7 @@ from tap_postgres.log.publications import NOT_IN_LOG_WORDS
 from tap_postgres.log.slots import ANOTHER, MAKING, PLUGIN, more_of_slot, unfit
 from tap_postgres.readiness.facts import Asked, Facts, Part, Server, Standing
 
-__all__ = ["Finding", "of_reading", "of_the_rest"]
+__all__ = ["Finding", "of_reading", "of_tables_in_log", "of_the_rest"]
 
 _NOT_IN_LOG = {
     "v": "a view",
@@ -47,6 +47,16 @@ def of_reading(facts: Facts, asked: Sequence[Asked]) -> list[Finding]:
     if any(one.is_log_based for one in asked):
         found += _of_log(facts.server)
     return found
+
+
+def of_tables_in_log(facts: Facts, asked: Sequence[Asked]) -> list[Finding]:
+    """Return what is missing for the log to tell of tables exactly, and for others to go on changing them once they are published."""
+    return [
+        found
+        for place, standing in facts.standings.items()
+        if asked[place].is_log_based
+        for found in _of_logged_table(facts, place, asked[place], standing)
+    ]
 
 
 def of_the_rest(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import cast
 
@@ -15,11 +15,11 @@ from tap_postgres.database import PostgresDatabase
 from tap_postgres.log.queries import Queries
 from tap_postgres.log.settings import PostgresLogSettings
 from tap_postgres.log.slots import settled
-from tap_postgres.readiness.facts import Asked, facts_of, with_log
-from tap_postgres.readiness.findings import Finding, of_reading, of_the_rest
+from tap_postgres.readiness.facts import Asked, Facts, facts_of, with_log
+from tap_postgres.readiness.findings import Finding, of_reading, of_tables_in_log, of_the_rest
 from tap_postgres.streams import PostgresStream
 
-__all__ = ["check", "show"]
+__all__ = ["check", "check_log", "show"]
 
 _END = "-- Here the statements end: psql reads no further.\n\\q"
 """A run ends with a sentence for people, and the log may say something before."""
@@ -32,14 +32,27 @@ def check(tap: SqlTap) -> None:
     Raises:
         NotAuthorisedError, ConfigurationError: something is missing.
     """
+    _check(tap, of_reading, "Nothing was read.")
+
+
+def check_log(tap: SqlTap) -> None:
+    """See that tables may be published, whoever reads them.
+
+    Raises:
+        ConfigurationError: the log would not tell of one exactly, or others could not change it any more.
+    """
+    _check(tap, of_tables_in_log, "Nothing was made.")
+
+
+def _check(tap: SqlTap, judge: Callable[[Facts, Sequence[Asked]], Sequence[Finding]], safe: str) -> None:
     asked = _asked(tap)
     if not asked:
         return
     database = cast(PostgresDatabase, tap.database)
     connection = database.connection
-    found = of_reading(database.run(lambda: facts_of(connection, asked), _DOING), asked)
+    found = judge(database.run(lambda: facts_of(connection, asked), _DOING), asked)
     if found:
-        raise _error(found, "Nothing was read.", "`tap-postgres --test` names all")
+        raise _error(found, safe, "`tap-postgres --test` names all")
 
 
 def show(tap: SqlTap) -> None:

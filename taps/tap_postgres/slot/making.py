@@ -17,6 +17,7 @@ from tap_postgres.log.serving import started
 from tap_postgres.log.slots import check_is_free, create_slot, find_slot, making
 from tap_postgres.log.tables import LoggedTable
 from tap_postgres.log.wal import lsn_text
+from tap_postgres.readiness.judging import check_log
 from tap_postgres.slot.looking import Site
 
 __all__ = ["made", "planned"]
@@ -34,7 +35,7 @@ class _Plan:
                 'No stream is read from the log, so that nothing was made: set `"replication_method": "LOG_BASED"` in `streams`, or name '
                 "the catalog that does with `--catalog`."
             )
-        self.publication.check_identities()
+        check_log(site.tap)
         try:
             self.slot = find_slot(site.queries, site.settings.slot)
         except LogGone as error:

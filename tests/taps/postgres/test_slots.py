@@ -211,6 +211,17 @@ def test_a_slot_that_is_there_is_not_pushed_on_while_somebody_reads_by_it(logged
     assert json.loads(slot("list", "--json"))["tables"] is None
 
 
+def test_no_table_is_published_that_nobody_could_change_then(logged: Shop, slot: Slot) -> None:
+    logged.execute("CREATE TABLE keyless (v text)")
+    for options in ([], ["--dry-run"]):
+        with pytest.raises(
+            ConfigurationError,
+            match=r'public.keyless: it has no replica identity.* Nothing was made. Run: ALTER TABLE "public"."keyless" REPLICA',
+        ):
+            slot("create", *options)
+    assert json.loads(slot("list", "--json"))["tables"] is None
+
+
 def test_a_config_without_streams_of_the_log_makes_nothing(logged: Shop, slot: Slot) -> None:
     with pytest.raises(ConfigurationError, match="No stream is read from the log, so that nothing was made"):
         slot("create", streams=[])
