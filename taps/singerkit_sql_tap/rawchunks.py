@@ -5,9 +5,9 @@ The last row of a chunk is found first, by the index alone; the rows up to it th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from typing import Protocol, TypeVar
 
 from singerkit_sql_tap.contract import Database, Row
 from singerkit_sql_tap.queries import Condition, Query, above, top_query, up_to
@@ -15,9 +15,11 @@ from singerkit_sql_tap.tables import Table
 from singerkit_sql_tap.trail import Trail
 from singerkit_wire.readyrows import ReadyRows
 
-__all__ = ["RawDatabase", "RawSize", "RawWalk"]
+__all__ = ["CHUNK_BYTES", "RawDatabase", "RawSize", "RawWalk"]
 
-_TARGET_BYTES = 16 * 1024 * 1024
+_T = TypeVar("_T")
+
+CHUNK_BYTES = 16 * 1024 * 1024
 _FIRST_ROWS = 5_000
 _MOST_ROWS = 50_000
 
@@ -35,21 +37,34 @@ class RawDatabase(Database, Protocol):
         """Yield rows as JSON objects of ``columns``, of all that ``where`` leaves; ``order``: () for any."""
         ...
 
+    def raw_ranges(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        ranges: Iterator[tuple[Sequence[Condition], _T]],
+        order: Sequence[str],
+    ) -> Generator[tuple[_T, Iterator[ReadyRows]]]:
+        """Yield what comes with each of ``ranges``, and its rows as `raw_pages` does; of the next ones some may be asked for already."""
+        ...
 
-@dataclass
+    @property
+    def chunk_bytes(self) -> int:
+        """How much the rows of a range may weigh, about, all that are read at a time beside each other."""
+        ...
+
+
 class RawSize:
-    """How many rows the next chunk has, ``most`` of them at most."""
+    """How many ``rows`` the next chunk has: ``target`` bytes of them, about, and ``most`` at most."""
 
-    rows: int = _FIRST_ROWS
-    most: int = _MOST_ROWS
-
-    def __post_init__(self) -> None:
-        self.rows = min(self.rows, self.most)
+    def __init__(self, target: int, most: int | None = None) -> None:
+        self._target = target
+        self._most = _MOST_ROWS if most is None else min(most, _MOST_ROWS)
+        self.rows = min(_FIRST_ROWS, self._most)
 
     def follow(self, rows: int, weight: int) -> None:
         """Learn what ``rows`` rows have weighed, in bytes."""
         if rows:
-            self.rows = max(1, min(_TARGET_BYTES * rows // max(1, weight), 4 * self.rows, self.most))
+            self.rows = max(1, min(self._target * rows // max(1, weight), 4 * self.rows, self._most))
 
 
 class RawWalk:
@@ -76,15 +91,22 @@ class RawWalk:
         self._database, self._table, self._columns = database, table, columns
         self._key, self._where = tuple(key), list(where)
         self._order = self._key if is_sorted else ()
-        self.size = RawSize() if most_rows is None else RawSize(most=min(most_rows, _MOST_ROWS))
+        self.size = RawSize(database.chunk_bytes, most_rows)
 
-    def chunks(self, after: Sequence[object] | None = None) -> Iterator[tuple[ReadyRows, Row | None]]:
+    def chunks(self, after: Sequence[object] | None = None) -> Generator[tuple[ReadyRows, Row | None]]:
         """Yield rows, from behind ``after`` on; with the last of a chunk its key, by which a load goes on."""
         if not self._key:
             yield from (
                 (rows, None) for rows in self._database.raw_pages(self._table, self._columns, self._where, ())
             )
             return
+        found = self._database.raw_ranges(self._table, self._columns, self._ranges(after), self._order)
+        with closing(found) as ranges:
+            for last, pages in ranges:
+                yield from self._chunk(pages, last)
+
+    def _ranges(self, after: Sequence[object] | None) -> Iterator[tuple[Sequence[Condition], Row]]:
+        """Yield the conditions of each range, and the key of its last row."""
         mark = self._database.placeholder
         top = self._top()
         while top is not None and after != top:
@@ -92,7 +114,7 @@ class RawWalk:
             where = [*self._where, *behind, up_to(self._key, top, mark)]
             last = self._database.last_of(self._table, self._key, where, self.size.rows)
             last = top if last is None else last
-            yield from self._chunk([*self._where, *behind, up_to(self._key, last, mark)], last)
+            yield [*self._where, *behind, up_to(self._key, last, mark)], last
             after = last
 
     def _top(self) -> Row | None:
@@ -100,11 +122,11 @@ class RawWalk:
         found = self._database.fetch(query, 1, self._table)
         return found[0] if found else None
 
-    def _chunk(self, where: Sequence[Condition], last: Row) -> Iterator[tuple[ReadyRows, Row | None]]:
+    def _chunk(self, pages: Iterator[ReadyRows], last: Row) -> Iterator[tuple[ReadyRows, Row | None]]:
         """Yield the rows of a chunk, each page as soon as it is known whether it is the last."""
         held = ReadyRows(b"", self._columns)
         rows = weight = 0
-        for page in self._database.raw_pages(self._table, self._columns, where, self._order):
+        for page in pages:
             if held:
                 yield held, None
             held = page

@@ -59,6 +59,15 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "run ends (69).",
         },
         **SQL_SETTINGS,
+        "parallel": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 16,
+            "default": 1,
+            "title": "Parallel",
+            "description": "How many ranges of one table are read at the same time, each by a connection of its own, beside the first one: of tables "
+            "that are read as a whole or by a key, and not from the log. What is written is the same, in the same order.",
+        },
         "streams": _STREAMS,
         "tables": {
             **SQL_SETTINGS["tables"],

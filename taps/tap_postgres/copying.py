@@ -6,18 +6,20 @@ only a value with raw line ends, which a `json` may hold between its parts, is q
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from collections import deque
 from collections.abc import Generator
 from typing import Any
 
+import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from singerkit_shell.signals import stop_flag
 from singerkit_sql_tap.faults import SAFE
 
-__all__ = ["copied"]
+__all__ = ["Copying", "copied"]
 
 _BLOCK_BYTES = 256 * 1024
 _WAITING_BYTES = 4 * _BLOCK_BYTES
@@ -31,14 +33,17 @@ class _Stopped(Exception):
 
 
 class _Blocks(io.RawIOBase):
-    """Blocks on their way from the thread that reads to who takes them; so many bytes wait, or one block that has more."""
+    """Blocks on their way from the thread that reads to who takes them; ``most`` bytes wait, or one block that has more."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._waiting: deque[bytes] = deque()
         self._bytes = 0
         self._change = threading.Condition()
         self._is_wanted = True
-        self._has_ended = False
+        self._is_refused = False
+        self.has_ended = False
+        """Whether no more comes, and the connection is free."""
         self._error: BaseException | None = None
 
     def writable(self) -> bool:
@@ -49,27 +54,29 @@ class _Blocks(io.RawIOBase):
         block = bytes(rows)
         with self._change:
             self._change.wait_for(
-                lambda: (
-                    not self._bytes
-                    or self._bytes + len(block) <= _WAITING_BYTES
-                    or not self._is_wanted
-                    or self._has_ended
-                )
+                lambda: self._has_room(len(block)) or not self._is_wanted or self._is_refused
             )
-            if self._has_ended:  # a buffer writes what it holds even when it is let go of
+            if self._is_refused:  # a buffer writes what it holds even when it is let go of
                 return len(block)
             if not self._is_wanted:
-                self._has_ended = True
                 raise _Stopped
             self._waiting.append(block)
             self._bytes += len(block)
             self._change.notify_all()
         return len(block)
 
+    def _has_room(self, size: int) -> bool:
+        return not self._bytes or self._bytes + size <= self._most
+
+    def refuse(self) -> None:
+        """Take no more rows, without a word."""
+        with self._change:
+            self._is_refused = True
+
     def end(self, error: BaseException | None) -> None:
         """Say that no more comes."""
         with self._change:
-            self._has_ended, self._error = True, error
+            self.has_ended, self._error = True, error
             self._change.notify_all()
 
     def give_up(self) -> None:
@@ -90,42 +97,91 @@ class _Blocks(io.RawIOBase):
                     return block
                 if self._error is not None:
                     raise self._error
-                if self._has_ended:
+                if self.has_ended:
                     return None
                 self._change.wait(0.2)
 
 
+class Copying:
+    """A query whose rows come in blocks, each row a line, from now on and whether or not anybody takes them: up to ``waiting_bytes`` wait.
+
+    The one column is JSON, and at least one column of that is never null. ``before`` and ``after``: statements around it, in one transaction.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        query: str,
+        *,
+        before: str = "",
+        after: str = "",
+        waiting_bytes: int = _WAITING_BYTES,
+    ) -> None:
+        self._connection, self._before, self._after = connection, before, after
+        self._blocks = _Blocks(waiting_bytes)
+        statement = f"COPY ({query}) TO STDOUT {_OPTIONS}"
+        self._thread = threading.Thread(target=self._run, args=(statement,), name="copy", daemon=True)
+        self._thread.start()
+
+    def next(self) -> bytes | None:
+        """Return the next block; None: there is none any more.
+
+        Raises:
+            psycopg2.Error: as the server says.
+        """
+        block = self._blocks.next()
+        return _unquoted(block) if block is not None and _QUOTE in block else block
+
+    def close(self) -> None:
+        """End the query, and wait until the connection can be used again."""
+        self._blocks.give_up()
+        while not self._blocks.has_ended:
+            with contextlib.suppress(psycopg2.Error):
+                self._connection.cancel()  # more than once: it may come before the query
+            self._thread.join(0.2)
+        self._thread.join()
+
+    def _run(self, statement: str) -> None:
+        error: BaseException | None = None
+        try:
+            if self._before:
+                self._execute(self._before)
+            _copy(self._connection, statement, self._blocks)
+            if self._after:
+                self._execute(self._after)
+        except BaseException as caught:
+            error = caught
+            if self._before:
+                with contextlib.suppress(psycopg2.Error):
+                    self._execute("ROLLBACK")
+        self._blocks.end(error)
+
+    def _execute(self, statement: str) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement)
+
+
 def copied(connection: Connection, query: str) -> Generator[bytes]:
-    """Yield the rows of a query of one JSON column in blocks, each row a line; at least one column of it is never null.
+    """Yield the blocks of a query (`Copying`).
 
     Raises:
         psycopg2.Error: as the server says.
     """
-    blocks = _Blocks()
-    statement = f"COPY ({query}) TO STDOUT {_OPTIONS}"
-    thread = threading.Thread(target=_copy, args=(connection, statement, blocks), daemon=True)
-    thread.start()
-    try:
-        while (block := blocks.next()) is not None:
-            yield _unquoted(block) if _QUOTE in block else block
-    finally:
-        blocks.give_up()
-        if thread.is_alive():
-            connection.cancel()
-        thread.join()
+    with contextlib.closing(Copying(connection, query)) as copying:
+        while (block := copying.next()) is not None:
+            yield block
 
 
 def _copy(connection: Connection, statement: str, blocks: _Blocks) -> None:
     # Rows are written one by one, 500,000 and more a second: nothing of this is Python but for a block.
     rows = io.BufferedWriter(blocks, _BLOCK_BYTES)
-    error: BaseException | None = None
     try:
         with connection.cursor() as cursor:
             cursor.copy_expert(statement, rows)
         rows.flush()
-    except BaseException as caught:
-        error = caught
-    blocks.end(error)
+    except BaseException:
+        blocks.refuse()
+        raise
 
 
 def _unquoted(block: bytes) -> bytes:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import psycopg2
 
@@ -17,20 +17,25 @@ from singerkit_postgres.ssh import Tunnel, is_asked_for
 from singerkit_sql_tap.contract import KeyOrder
 from singerkit_sql_tap.database import SqlDatabase
 from singerkit_sql_tap.queries import Condition, Query, page_query, quoted
+from singerkit_sql_tap.rawchunks import CHUNK_BYTES
 from singerkit_sql_tap.tables import Column, Table
 from singerkit_state.shards import Shard
 from singerkit_wire.readyrows import ReadyRows
 from tap_postgres import faults, keys, sharding
 from tap_postgres.catalog import TABLE, PgColumn, Relation, found_types, read_relations
 from tap_postgres.config import admits_text, local_is_utc
-from tap_postgres.copying import copied
+from tap_postgres.copying import Copying
+from tap_postgres.lanes import Lanes
 from tap_postgres.late import LateRows
 from tap_postgres.types import PgType
 
 __all__ = ["Moment", "PostgresDatabase"]
 
+_T = TypeVar("_T")
+
 _RANGES_OF_BLOCKS = 140000
 """The first version that reads a range of blocks without reading the others."""
+_BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL idle_in_transaction_session_timeout TO 0"
 _SERVER = """
     SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN ''
         ELSE system_identifier || '/' || pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END
@@ -67,6 +72,8 @@ class PostgresDatabase(SqlDatabase[Connection]):
         self.types: Mapping[int, PgType] = {}
         """The types that the database had when its tables were looked for."""
         self._late = LateRows(self._asked, logger)
+        self._lanes = Lanes(config.get("parallel", 1), self._opened)
+        self._are_lanes_joined = False
 
     # The connection
 
@@ -93,7 +100,13 @@ class PostgresDatabase(SqlDatabase[Connection]):
 
         self.run(have_it_read_only, "preparing the session")
 
+    def _opened(self) -> Connection:
+        connection = self.connected()
+        self.begin(connection)
+        return connection
+
     def close(self) -> None:
+        self._lanes.close()
         super().close()
         if self._tunnel is not None:
             self._tunnel.close()
@@ -169,44 +182,61 @@ class PostgresDatabase(SqlDatabase[Connection]):
     def raw_pages(
         self, table: Table, columns: Sequence[str], where: Sequence[Condition], order: Sequence[str]
     ) -> Iterator[ReadyRows]:
-        with self._kept_as_it_is(table, _reading(table)):
-            yield from self._pages(table, columns, where, order)
+        query = self._json_query(table, columns, where, order)
+        copying = Copying(self.connection, query, before=self._kept_as_it_is(table), after="COMMIT")
+        yield from self._pages(table, columns, copying)
 
-    def _pages(
+    def raw_ranges(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        ranges: Iterator[tuple[Sequence[Condition], _T]],
+        order: Sequence[str],
+    ) -> Generator[tuple[_T, Iterator[ReadyRows]]]:
+        if not self._lanes.are_any:
+            for where, what in ranges:
+                yield what, self.raw_pages(table, columns, where, order)
+            return
+        queries = ((self._json_query(table, columns, where, order), what) for where, what in ranges)
+        with self._lanes.reading(before=self._kept_as_it_is(table), after="COMMIT") as reading:
+            for what, copying in reading.ahead(queries):
+                yield what, self._pages(table, columns, copying)
+
+    @property
+    def chunk_bytes(self) -> int:
+        return self._lanes.chunk_bytes or CHUNK_BYTES
+
+    def _pages(self, table: Table, columns: Sequence[str], copying: Copying) -> Iterator[ReadyRows]:
+        with closing(copying):
+            while (block := self.run(copying.next, _reading(table))) is not None:
+                yield ReadyRows(block, columns)
+
+    def _json_query(
         self, table: Table, columns: Sequence[str], where: Sequence[Condition], order: Sequence[str]
-    ) -> Iterator[ReadyRows]:
+    ) -> str:
         made = [
             f"{cast(PgColumn, table.column(name)).expression.replace('%', '%%')} AS {self.quoted(name)}"
             for name in columns
         ]
-        query = page_query(self.source(table), made, where, order, None)
-        connection = self.connection
-        with connection.cursor() as cursor:
-            inner = cursor.mogrify(query.sql, query.parameters).decode()
         # Without `.*` a column of that name would stand in its place.
-        statement = f"SELECT pg_catalog.row_to_json(x.*) FROM ({inner}) AS x"
-        with closing(copied(connection, statement)) as blocks:
-            while (block := self.run(lambda: next(blocks, None), _reading(table))) is not None:
-                yield ReadyRows(block, columns)
+        return f"SELECT pg_catalog.row_to_json(x.*) FROM ({self._text(page_query(self.source(table), made, where, order, None))}) AS x"
 
-    @contextmanager
-    def _kept_as_it_is(self, table: Table, doing: str) -> Iterator[None]:
-        """Let nobody alter or empty a table meanwhile.
+    def _text(self, query: Query) -> str:
+        with self.connection.cursor() as cursor:
+            return str(cursor.mogrify(query.sql, query.parameters).decode())
+
+    def _kept_as_it_is(self, table: Table) -> str:
+        """Return the beginning of a transaction in which nobody alters or empties a table.
 
         COPY takes its snapshot before it waits for whoever does: to that, a table that was written anew is empty.
         """
-        connection = self.connection
-        with connection.cursor() as cursor:
-            seen = cursor.mogrify(f"SELECT 1 FROM {self.source(table)} LIMIT %s", [0]).decode()
         # Not LOCK, which knows tables alone.
-        self.run(lambda: self._execute(connection, f"BEGIN; {seen}"), doing)
-        try:
-            yield
-        except BaseException:
-            with suppress(psycopg2.Error):
-                self._execute(connection, "ROLLBACK")
-            raise
-        self.run(lambda: self._execute(connection, "COMMIT"), doing)
+        return f"BEGIN; {self._text(page_query(self.source(table), ['1'], (), (), 0))}"
+
+    @staticmethod
+    def _execute(connection: Connection, statement: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
 
     # One moment for several queries
 
@@ -217,17 +247,11 @@ class PostgresDatabase(SqlDatabase[Connection]):
         """
         server = self._server
         connection, doing = self.connection, _reading(table)
-        locked = f"{quoted(table.schema_name)}.{quoted(table.relation)}"
+        locked = f"LOCK TABLE ONLY {quoted(table.schema_name)}.{quoted(table.relation)} IN ACCESS SHARE MODE"
         try:
-            self.run(
-                lambda: self._execute(
-                    connection,
-                    "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL idle_in_transaction_session_timeout TO 0; "
-                    f"LOCK TABLE ONLY {locked} IN ACCESS SHARE MODE",
-                ),
-                doing,
-            )
+            self.run(lambda: self._execute(connection, f"{_BEGIN}; {locked}"), doing)
             found = self.rows(Query(_MOMENT, (cast(Relation, table).oid,)), doing) if server else []
+            self._are_lanes_joined = bool(found) and self._lanes.are_any and self._join(locked, doing)
         except BaseException:
             self.end_as_of_now()
             raise
@@ -236,8 +260,15 @@ class PostgresDatabase(SqlDatabase[Connection]):
         oldest, behind, file, blocks = found[0]
         return Moment(oldest, behind, file, blocks, server)
 
+    def _join(self, locked: str, doing: str) -> bool:
+        """Have all lanes see what the first connection sees; False: somebody waits to alter the table, who would be waited for in turn."""
+        ((snapshot,),) = self.rows(Query("SELECT pg_catalog.pg_export_snapshot()"), doing)
+        statement = f"{_BEGIN}; SET TRANSACTION SNAPSHOT '{snapshot}'; {locked} NOWAIT"
+        return self.run(lambda: self._lanes.join(statement), doing)
+
     def end_as_of_now(self) -> None:
         """End the transaction, which has written nothing."""
+        self._lanes.leave()
         with suppress(psycopg2.Error):
             self._execute(self.connection, "ROLLBACK")
 
@@ -245,7 +276,21 @@ class PostgresDatabase(SqlDatabase[Connection]):
         self, table: Table, columns: Sequence[str], where: Sequence[Condition]
     ) -> Iterator[ReadyRows]:
         """Yield rows as `raw_pages` does, between `begin_as_of_now` and `end_as_of_now`."""
-        return self._pages(table, columns, where, ())
+        query = self._json_query(table, columns, where, ())
+        yield from self._pages(table, columns, Copying(self.connection, query))
+
+    def ranges_as_of_now(
+        self, table: Table, columns: Sequence[str], ranges: Iterator[tuple[Sequence[Condition], _T]]
+    ) -> Generator[tuple[_T, Iterator[ReadyRows]]]:
+        """Yield what comes with each of ``ranges``, and its rows, as `raw_ranges` does."""
+        if not self._are_lanes_joined:
+            for where, what in ranges:
+                yield what, self.pages_as_of_now(table, columns, where)
+            return
+        queries = ((self._json_query(table, columns, where, ()), what) for where, what in ranges)
+        with self._lanes.reading() as reading:
+            for what, copying in reading.ahead(queries):
+                yield what, self._pages(table, columns, copying)
 
     def count(self, table: Table, where: Sequence[Condition]) -> int:
         """Return how many rows there are of which ``where`` is true."""
@@ -264,11 +309,6 @@ class PostgresDatabase(SqlDatabase[Connection]):
             cursor.execute(_SERVER)
             return str((cursor.fetchone() or ("",))[0])
         return ""
-
-    @staticmethod
-    def _execute(connection: Connection, statement: str) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
 
     # What databases are asked whose types, or whose numbers of rows, are no promise
 

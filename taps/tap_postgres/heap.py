@@ -9,8 +9,9 @@ to where it is still to be read. Numbers of transactions tell both, by `xmin` of
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,7 +22,6 @@ from tap_postgres.database import Moment, PostgresDatabase
 
 __all__ = ["HeapWalk", "Place"]
 
-_TARGET_BYTES = 16 * 1024 * 1024
 _FIRST_BLOCKS = 256
 _MOST_BLOCKS = 16_384
 _LIVES = 2**31
@@ -104,46 +104,63 @@ class HeapWalk:
 
     # Rows
 
-    def chunks(self, place: Place | None) -> Iterator[tuple[ReadyRows, Place | None]]:
+    def chunks(self, place: Place | None) -> Generator[tuple[ReadyRows, Place | None]]:
         """Yield rows, with the last of a range the place behind it; behind ``place``, of which `why_not_behind` has told that it can be."""
         try:
             moment = self._begin()
             if moment is None:
-                yield from ((rows, None) for rows in self._pages([]))
+                yield from (
+                    (rows, None)
+                    for rows in self._database.pages_as_of_now(self._table, self._columns, self._where)
+                )
                 return
-            at, rows, size = 0, 0, _Size(self._most_rows)
-            if place is not None:
-                at, rows = place.blocks, place.rows
-                of_others = [_below(at), _as_old(moment, place, is_old=False)]
-                rows, _ = yield from self._range(
-                    of_others, Place(at, rows, moment.oldest, moment.file, moment.server)
-                )
-            while at < moment.blocks:
-                end, before = min(at + size.blocks, moment.blocks), rows
-                rows, weight = yield from self._range(
-                    [_from(at), _below(end)], Place(end, rows, moment.oldest, moment.file, moment.server)
-                )
-                size.follow(end - at, rows - before, weight)
-                at = end
+            rows = 0 if place is None else place.rows
+            size = _Size(self._most_rows, self._database.chunk_bytes)
+            found = self._database.ranges_as_of_now(
+                self._table, self._columns, self._ranges(moment, place, size)
+            )
+            with closing(found) as ranges:
+                for blocks, pages in ranges:
+                    behind = Place(blocks.stop, rows, moment.oldest, moment.file, moment.server)
+                    weight = yield from self._range(pages, behind)
+                    size.follow(len(blocks), weight.rows - rows, weight.bytes)
+                    rows = weight.rows
         finally:
             self.end()
 
+    def _ranges(
+        self, moment: Moment, place: Place | None, size: _Size
+    ) -> Iterator[tuple[Sequence[Condition], range]]:
+        """Yield the conditions of each range, and its blocks; of those before ``place`` only what has come since."""
+        at = 0
+        if place is not None:
+            at = place.blocks
+            yield [*self._where, _below(at), _as_old(moment, place, is_old=False)], range(at)
+        while at < moment.blocks:
+            end = min(at + size.blocks, moment.blocks)
+            yield [*self._where, _from(at), _below(end)], range(at, end)
+            at = end
+
     def _range(
-        self, where: Sequence[Condition], behind: Place
-    ) -> Generator[tuple[ReadyRows, Place | None], None, tuple[int, int]]:
-        """Yield the rows of a range, the last ones with the place ``behind`` it, and with how many there are up to it; return these, and their bytes."""
+        self, pages: Iterator[ReadyRows], behind: Place
+    ) -> Generator[tuple[ReadyRows, Place | None], None, _Weight]:
+        """Yield the rows of a range, the last ones with the place ``behind`` it, and with how many there are up to it."""
         held = ReadyRows(b"", self._columns)
-        rows, weight = behind.rows, 0
-        for page in self._pages(where):
+        found = _Weight(behind.rows, 0)
+        for page in pages:
             if held:
                 yield held, None
             held = page
-            rows, weight = rows + len(page), weight + len(page.block)
-        yield held, replace(behind, rows=rows)
-        return rows, weight
+            found = _Weight(found.rows + len(page), found.bytes + len(page.block))
+        yield held, replace(behind, rows=found.rows)
+        return found
 
-    def _pages(self, where: Sequence[Condition]) -> Iterator[ReadyRows]:
-        return self._database.pages_as_of_now(self._table, self._columns, [*self._where, *where])
+
+class _Weight(NamedTuple):
+    """How many rows there are up to a place, and how many bytes those of its range have."""
+
+    rows: int
+    bytes: int
 
 
 @dataclass
@@ -151,6 +168,8 @@ class _Size:
     """How many blocks the next range has; ``most_rows``: how many rows there may be in it."""
 
     most_rows: int | None
+    target: int
+    """Bytes that its rows are to weigh."""
     blocks: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -158,7 +177,7 @@ class _Size:
 
     def follow(self, blocks: int, rows: int, weight: int) -> None:
         """Learn how many rows there were in so many blocks, and what they weighed, in bytes."""
-        fitting = _TARGET_BYTES * blocks // max(1, weight)
+        fitting = self.target * blocks // max(1, weight)
         if self.most_rows is not None:
             fitting = min(fitting, self.most_rows * blocks // max(1, rows))
         self.blocks = max(1, min(fitting, 4 * blocks, _MOST_BLOCKS))

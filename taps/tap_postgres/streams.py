@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import cached_property
 from typing import Any, cast
 
@@ -138,29 +139,31 @@ class PostgresStream(TableStream):
         nulls = NullKeys()
         of_json = json_columns(self.table, self._selected)
         try:
-            for rows, position, is_safe in self._rows(start):
-                nulls.count(0 if is_safe else len(rows))
-                self.fit_json(rows, of_json)
-                yield Page(self._settled(rows), is_safe=is_safe, position=position)
+            with closing(self._rows(start)) as found:
+                for rows, position, is_safe in found:
+                    nulls.count(0 if is_safe else len(rows))
+                    self.fit_json(rows, of_json)
+                    yield Page(self._settled(rows), is_safe=is_safe, position=position)
         finally:
             self._unusual.tell(self.logger)
             nulls.tell(self.logger, self.name, self.bookmark_key)
 
-    def _rows(self, start: Start) -> Iterator[tuple[ReadyRows, Any, bool]]:
+    def _rows(self, start: Start) -> Generator[tuple[ReadyRows, Any, bool]]:
         """Yield rows, the position behind them where a load can go on there, and whether a bookmark covers them."""
         columns = self._selected
         load = self._load_of(columns)
         if self._goes_by_blocks:
-            position = start.position
-            walk = self._heap_walk
-            for rows, place in walk.chunks(None if position is None else Place.of(position)):
-                # Without a version rows of a load that begins anew would stay beside those of the one that was cut off.
-                is_told = self.sends_versions
-                yield rows, {"of": load, **place.written()} if place and is_told else None, True
+            place = None if start.position is None else Place.of(start.position)
+            with closing(self._heap_walk.chunks(place)) as found:
+                for rows, at in found:
+                    # Without a version rows of a load that begins anew would stay beside those of the one that was cut off.
+                    position = {"of": load, **at.written()} if at and self.sends_versions else None
+                    yield rows, position, True
             return
-        for keyed, after, is_safe in self._walks(columns, start):
-            for rows, behind in cast(RawWalk, keyed).chunks(after):
-                yield rows, None if behind is None else self._position(behind, load, None), is_safe
+        for walk, after, is_safe in self._walks(columns, start):
+            with closing(cast(RawWalk, walk).chunks(after)) as chunks:
+                for rows, behind in chunks:
+                    yield rows, None if behind is None else self._position(behind, load, None), is_safe
 
     @property
     def _most_rows(self) -> int | None:

@@ -72,6 +72,7 @@ CONNECTION: Settings = {
 SHOWN_ELSEWHERE = {
     "ssh_tunnel": "tests/targets/postgres/test_places.py",
     "max_rows_per_second": "tests/taps/postgres/test_pace.py",
+    "parallel": "tests/taps/postgres/test_parallel.py",
 }
 MADE = """
     CREATE TABLE t (id int PRIMARY KEY, at timestamptz, n numeric, far date, l timestamp);

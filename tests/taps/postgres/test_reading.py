@@ -20,7 +20,8 @@ TABLE = """
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(rawchunks.RawSize.__init__, "__defaults__", (20,))
+    monkeypatch.setattr(rawchunks, "_FIRST_ROWS", 20)
+    monkeypatch.setattr(rawchunks, "_MOST_ROWS", 20)
 
 
 def test_a_table_comes_in_chunks_of_its_key(shop, small_chunks):
