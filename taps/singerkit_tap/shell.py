@@ -284,7 +284,8 @@ class SingerkitTap(Tap):
             if name not in known and root.get("selected", root.get("selected-by-default")):
                 near = nearest(name, sorted(known))
                 if not self.skips_unknown_entries:
-                    hint = f"did you mean `{near}`?" if near else "make the catalog again with --discover."
+                    again = "make the catalog again with --discover."
+                    hint = f"did you mean `{near}`? Else {again}" if near else again
                     raise ConfigurationError(
                         f"The catalog selects stream `{name}`, which does not exist (any more); nothing was read: {hint}"
                     )

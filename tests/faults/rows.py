@@ -211,6 +211,48 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
         ),
         ("H16", "rows that appear late", "the lookback window finds them", (0,)),
     ),
+    "PostgreSQL as a source": _rows(
+        (
+            "L1",
+            "`wal_level` is not `logical`",
+            "refused with the statement, before anything is made or read",
+            (78,),
+        ),
+        (
+            "L2",
+            "the role may not read, or not make what a log needs",
+            "each grant in turn, with its statement",
+            (77,),
+        ),
+        ("L3", "the slot is in use", "refused, naming who reads by it; the next run goes on", (75,)),
+        ("L4", "the slot has lost its log", "never passed by; started over, the run makes it again", (78,)),
+        ("L5", "the publication is gone", "never passed by; started over, the run makes it again", (78,)),
+        (
+            "L6",
+            "a table is gone, before a run or in it",
+            "named; the other streams go on once the catalog is made again",
+            (78, 65),
+        ),
+        (
+            "L7",
+            "a table has no replica identity",
+            "never published, since its own application could not change it",
+            (78,),
+        ),
+        ("L8", "two taps on one slot", "the second is refused, the first goes on", (75,)),
+        (
+            "L9",
+            "the server is away, at the beginning or in mid-log",
+            "the next run goes on from what was committed",
+            (69,),
+        ),
+        (
+            "L10",
+            "no room for the spool: a full disk, or `log.spool_bytes`",
+            "the transaction comes whole with the next run that has room",
+            (74,),
+        ),
+    ),
     "Messages and values": _rows(
         (
             "M1",

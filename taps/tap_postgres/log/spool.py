@@ -6,6 +6,7 @@ kept is each message with the number of its subtransaction; nothing of it is loo
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import struct
 import tempfile
@@ -82,11 +83,17 @@ class Spool:
 
     def _all(self, one: _Open) -> Iterator[tuple[int, bytes]]:
         if one.file is not None:
-            one.file.seek(0)
-            while head := one.file.read(_HEAD.size):
-                part, size = _HEAD.unpack(head)
-                yield part, one.file.read(size)
+            yield from self._read_back(one.file)
         yield from one.messages
+
+    def _read_back(self, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+        try:
+            file.seek(0)
+            while head := file.read(_HEAD.size):
+                part, size = _HEAD.unpack(head)
+                yield part, file.read(size)
+        except OSError as error:
+            raise self._no_room(error) from None
 
     def _write(self, one: _Open) -> None:
         try:
@@ -123,4 +130,5 @@ class Spool:
         self._in_memory -= one.bytes
         self._on_disk -= one.spooled
         if one.file is not None:
-            one.file.close()
+            with contextlib.suppress(OSError):  # of what it could not write, nobody asks any more
+                one.file.close()

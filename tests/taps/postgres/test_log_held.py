@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from contextlib import redirect_stdout
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from conftest import run_sql, uri_of
 from faults.servers import private_server
+from faults.table import records_fault
 from taps.postgres.conftest import Shop
 
 from singerkit_shell.errors import SingerkitError
@@ -107,12 +109,19 @@ def test_a_run_that_follows_sees_what_the_slot_holds(logged: Shop, monkeypatch: 
     assert logged.result().column("id") == [2], "what was read until then has a STATE behind it"
 
 
+@pytest.mark.fault("L4", exit=[78], main=True)
 def test_p10_a_slot_that_has_lost_its_log_is_told_and_made_again_when_its_streams_start_over(
     tmp_path: Any, caplog: Any
 ) -> None:
     with private_server() as server:
+        log = {"streams": [{"name": "*", "replication_method": "LOG_BASED"}], "log": {"slot": "s"}}
+        shop = Shop(server.uri, tmp_path, log)
+        shop.execute(*TABLE)
+        # As it is advised: the statement, and a restart, which is waited for.
+        (statement,) = re.findall(r"ALTER SYSTEM SET [^;]+", shop.run().last_words)
+        shop.execute(statement)
+        assert "estart the server" in shop.run().last_words
         for setting in (
-            "wal_level = 'logical'",
             "max_slot_wal_keep_size = '1MB'",
             "fsync = off",
             "max_wal_size = '32MB'",
@@ -120,18 +129,15 @@ def test_p10_a_slot_that_has_lost_its_log_is_told_and_made_again_when_its_stream
             run_sql(server.uri, f"ALTER SYSTEM SET {setting}")
         server.stop()
         server.start()
-        log = {"streams": [{"name": "*", "replication_method": "LOG_BASED"}], "log": {"slot": "s"}}
-        shop = Shop(server.uri, tmp_path, log)
-        shop.execute(*TABLE)
         state = shop.sync().state
         # A segment of the log is 16 MB.
         for _ in range(4):
             shop.execute("SELECT pg_logical_emit_message(true, 'test', '')", "SELECT pg_switch_wal()")
         shop.execute("CHECKPOINT")
         assert shop.query("SELECT wal_status FROM pg_replication_slots") == [("lost",)]
-        with pytest.raises(SingerkitError, match=r"the slot `s` is lost: .* or start over with") as caught:
-            shop.sync(state)
-        assert caught.value.exit_code == 78
+        lost = records_fault(shop.run("--state", shop.file("state.json", state)))
+        assert lost.code == 78
+        assert re.search(r"the slot `s` is lost: .* or start over with", lost.last_words)
         bounded(shop, None, create=False)
         # As it is advised: the streams are started over, and that is all.
         again = shop.sync()

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg2
 import pytest
 from conformance.processes import Running
+from faults.table import records_fault
 from taps.postgres.conftest import Shop
 from taps.written import Result
 from waiting import wait_until
@@ -106,6 +107,7 @@ def test_p17_the_log_of_another_server_is_not_gone_on_with(logged: Shop) -> None
     refused(logged, state, 78, "7000000000000000000/5", "start over")
 
 
+@pytest.mark.fault("L8", exit=[75], main=True)
 def test_two_taps_on_one_slot(logged: Shop) -> None:
     logged.execute(TABLE)
     state = logged.file("state.json", logged.sync().state)
@@ -113,7 +115,7 @@ def test_two_taps_on_one_slot(logged: Shop) -> None:
     with Running(logged.command("--state", state, log=follows)):
         active = "SELECT 1 FROM pg_replication_slots WHERE active AND database = current_database()"
         wait_until(lambda: logged.query(active), "the first run to read the log")
-        second = logged.run("--state", state)
+        second = records_fault(logged.run("--state", state))
         assert second.code == 75
         assert "is read by another session" in second.stderr
 
