@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from psycopg2.sql import SQL, Composable, Literal
@@ -42,6 +43,7 @@ _NAMED = "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE slot_name 
 _LOST = """
     SELECT 1 FROM pg_catalog.pg_replication_slots WHERE slot_name = %s AND plugin = %s AND database = pg_catalog.current_database()
         AND wal_status = 'lost' AND active_pid IS NULL"""
+_ENDING_SECONDS = 30
 _LOOKING = "looking for the replication slot"
 
 _OPEN = """
@@ -83,9 +85,17 @@ def is_lost(queries: Queries, name: str) -> bool:
 
 
 def drop_slot(queries: Queries, name: str) -> None:
-    """Drop a slot that nobody reads by."""
+    """Drop a slot that nobody reads by any more; the server needs a moment to see that a session has ended."""
     statement = "SELECT pg_catalog.pg_drop_replication_slot(%s)"
-    queries.ask(statement, [name], doing=f"dropping the replication slot `{name}`")
+    until = time.monotonic() + _ENDING_SECONDS
+    while True:
+        try:
+            queries.ask(statement, [name], doing=f"dropping the replication slot `{name}`")
+            return
+        except LockHeldError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.05)
 
 
 def find_slot(queries: Queries, name: str) -> Slot | None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import re
 import threading
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from typing import Any
 
+import psycopg2
 import pytest
 from conftest import run_sql, uri_of
 from faults.servers import private_server
 from faults.table import records_fault
+from psycopg2.extras import LogicalReplicationConnection
 from taps.postgres.conftest import Shop
 
 from singerkit_shell.errors import SingerkitError
@@ -19,8 +21,10 @@ from singerkit_shell.signals import stop_flag
 from singerkit_state.value import decode, encode
 from singerkit_tap import log_sync
 from tap_postgres.log import reader
+from tap_postgres.log.queries import Queries
 from tap_postgres.log.reader import PostgresLogReader
 from tap_postgres.log.settings import PostgresLogSettings
+from tap_postgres.log.slots import drop_slot
 
 TABLE = ("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t VALUES (1, 'one')")
 MUCH = "SELECT pg_logical_emit_message(false, 'test', repeat('x', 3000000))"
@@ -109,6 +113,22 @@ def test_a_run_that_follows_sees_what_the_slot_holds(logged: Shop, monkeypatch: 
     assert "and was dropped, as `log.held_limit` says" in str(error)
     assert logged.query(SLOTS) == []
     assert logged.result().column("id") == [2], "what was read until then has a STATE behind it"
+
+
+def test_a_slot_is_dropped_once_who_has_read_by_it_has_ended(logged: Shop) -> None:
+    """The server sees the end of a session later than who ends it."""
+    logged.execute(*TABLE)
+    logged.sync()
+    name = logged.config["log"]["slot"]
+    other = psycopg2.connect(logged.dsn, connection_factory=LogicalReplicationConnection)
+    with closing(Queries(lambda: psycopg2.connect(logged.dsn), "here")) as queries, other.cursor() as cursor:
+        options = {"proto_version": "1", "publication_names": f'"{name}"'}
+        cursor.start_replication(name, decode=False, options=options)
+        ending = threading.Timer(0.2, other.close)
+        ending.start()
+        drop_slot(queries, name)
+        ending.join()
+    assert logged.query(SLOTS) == []
 
 
 @pytest.mark.fault("L4", exit=[78], main=True)
