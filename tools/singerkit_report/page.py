@@ -235,7 +235,7 @@ def _row(one: Standing, now: datetime) -> Element:
 
 def _took(run: Run, now: datetime) -> str:
     if run.result == "running":
-        return f"so far {shown(max(0.0, (now - run.started).total_seconds()))}"
+        return shown(max(0.0, (now - run.started).total_seconds()))
     return "" if run.seconds is None else shown(run.seconds)
 
 

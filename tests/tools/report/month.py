@@ -1,4 +1,4 @@
-"""A month of history, made up: orders fail since yesterday, newsletter has not run for a week, all others are well."""
+"""A month of history, made up: orders fail since yesterday, stock hangs, newsletter has not run for a week, all others are well."""
 
 from __future__ import annotations
 
@@ -38,6 +38,12 @@ def month(now: datetime, names: Sequence[str] = NAMES, every: timedelta = timede
                 continue
             code = 65 if name == "orders" and back < 2 else 69 if chance.random() < 0.02 else 0
             at = now - every * back - timedelta(minutes=40 * place + chance.uniform(150, 180))
+            if name == "stock" and not back:
+                at_work = Run(
+                    f"{place}-0", name, at, tap="tap-rest", target="target-postgres", host="etl-2", pid=4711
+                )
+                runs.append(at_work)
+                continue
             runs.append(_run(chance, f"{place}-{back}", name, at, code, int(rows * chance.uniform(0.5, 1.5))))
     return sorted(runs, key=lambda run: run.started, reverse=True)
 
