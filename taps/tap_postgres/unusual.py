@@ -12,6 +12,7 @@ import msgspec
 from singerkit_shell.encoding import holds
 from singerkit_shell.errors import BadDataError
 from singerkit_sql_tap.tables import Table
+from singerkit_wire.encode import members_of
 from tap_postgres.catalog import PgColumn
 from tap_postgres.types import MAY_BE_INFINITE, Kind
 
@@ -21,7 +22,6 @@ _NUMBERS = frozenset((b'"NaN"', b'"Infinity"', b'"-Infinity"'))
 _SIGNS = (b'NaN"', b'nfinity"')
 """What a page holds that has such a number, or a time that is marked."""
 _TYPES = {Kind.DATE: "date", Kind.INSTANT: "timestamptz", Kind.LOCAL: "timestamp"}
-_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder = msgspec.json.Encoder()
 
 
@@ -36,11 +36,15 @@ class UnusualValues:
         *,
         keys: Collection[str] = (),
         goes_on_by: str | None = None,
+        is_of_log: bool = False,
     ) -> None:
         """``columns``: the setting of each that may hold such a value (`settings_of`). ``keys``: the primary key, in which null stands for nothing.
 
-        ``goes_on_by``: the replication key, which has to have an order.
+        ``goes_on_by``: the replication key, which has to have an order. ``is_of_log``: what is corrected at the source comes again all the same.
         """
+        self._correct = "correct the value at the source"
+        if is_of_log:
+            self._correct = "the log keeps it, whatever becomes of it at the source: correct it there and start the stream over"
         self._stream, self._keys, self._goes_on_by = stream, frozenset(keys), goes_on_by
         self._policies = {
             "infinity": config.get("infinity", "fail"),
@@ -92,7 +96,7 @@ class UnusualValues:
 
     def settled_row(self, row: bytes) -> bytes:
         """Return a row as it is to be sent; what it leaves out is no matter."""
-        values = _decoder.decode(row)
+        values = members_of(row, f"a row of stream `{self._stream}`")
         found = [
             name
             for name, setting in self._settings.items()
@@ -110,12 +114,12 @@ class UnusualValues:
             key = "replication key" if name == self._goes_on_by else "primary key"
             raise BadDataError(
                 f"Column `{name}` of `{self._stream}`, which is of its {key}, holds {what}, whatever `{setting}` says; what was confirmed by "
-                "the target is safe: correct the value at the source, or choose another key in `streams`."
+                "the target is safe: {self._correct}, or choose another key in `streams`."
             )
         if policy == "fail":
             raise BadDataError(
-                f"Column `{name}` of `{self._stream}` holds {what}; what was confirmed by the target is safe: correct the value at the "
-                f'source, set `"{setting}": "null"` or `"text"`, or do not select the column.'
+                f"Column `{name}` of `{self._stream}` holds {what}; what was confirmed by the target is safe: {self._correct}, "
+                f'set `"{setting}": "null"` or `"text"`, or do not select the column.'
             )
 
     def tell(self, logger: logging.Logger) -> None:

@@ -32,7 +32,16 @@ from singerkit_wire.stream import DELETED_AT
 from singerkit_wire.typedrows import TypedRow, is_plain_name, values_of
 from singerkit_wire.wording import Wording, fields_of
 
-__all__ = ["Decoded", "RawRecord", "Record", "RecordEncoder", "Rows", "SentRows", "split_records"]
+__all__ = [
+    "Decoded",
+    "RawRecord",
+    "Record",
+    "RecordEncoder",
+    "Rows",
+    "SentRows",
+    "members_of",
+    "split_records",
+]
 
 RawRecord = msgspec.Raw | bytes | bytearray | memoryview
 """One JSON object in UTF-8, as the source sent it. ``split_records`` cuts a JSON array into
@@ -49,6 +58,7 @@ _ONE_LINE = bytes.maketrans(b"\n\r", b"  ")
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _raw_list = msgspec.json.Decoder(list[Raw])
 _raw_object = msgspec.json.Decoder(dict[str, Raw])
+_raw_objects: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[dict[str, Raw]])
 
 
 def split_records(array: RawRecord, where: str, *, is_utf8: bool = False) -> list[Raw]:
@@ -423,6 +433,19 @@ class _Dicts:
 
     def column(self, rows: list[Any], name: str) -> list[Raw]:
         return [row.get(name, _NULL) for row in rows]
+
+
+def members_of(record: bytes, where: str) -> dict[str, Raw]:
+    """Return the values of a raw JSON object by their names, each as it came.
+
+    Raises:
+        BadDataError: it is none, or nested too deeply; ``where`` is named.
+    """
+    try:
+        return _raw_object.decode(record)
+    except (msgspec.DecodeError, RecursionError):
+        values = _decode(_raw_objects, b"[%b]" % record, where)[0]
+        return {name: Raw(_surrogates.restore(bytes(value))) for name, value in values.items()}
 
 
 def _without(value: Raw, paths: Iterable[tuple[str, ...]]) -> Raw:

@@ -18,11 +18,12 @@ from singerkit_sql_tap.queries import quoted
 from singerkit_tap.log_contract import Chunk, SnapshotPage
 from tap_postgres.copying import copied
 from tap_postgres.faults import fault
-from tap_postgres.log.orders import key_of
+from tap_postgres.log.orders import Part, key_of
 from tap_postgres.log.queries import Queries
 from tap_postgres.log.snapshots import Seen
 from tap_postgres.log.tables import LoggedTable
 from tap_postgres.log.wal import lsn_number, lsn_text
+from tap_postgres.types import Kind
 
 __all__ = ["ChunkReader", "Expression", "KeyColumn", "end_of_log", "have_log_written", "key_columns"]
 
@@ -36,7 +37,11 @@ _BLOCK_HEADERS = (24, 40)
 _KEYS = """
     SELECT a.attname, CASE WHEN a.attcollation = 0 THEN format_type(a.atttypid, a.atttypmod)
             ELSE format_type(a.atttypid, a.atttypmod) || ' COLLATE ' || quote_ident(cn.nspname) || '.' || quote_ident(l.collname) END,
-        a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+        a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype), a.atttypid,
+        a.attnotnull AND EXISTS (SELECT FROM pg_catalog.pg_index AS i
+            WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL AND NOT EXISTS (
+                SELECT FROM pg_catalog.unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) AS k (attnum) LEFT JOIN pg_catalog.pg_attribute AS o
+                    ON o.attrelid = i.indrelid AND o.attnum = k.attnum WHERE o.attname IS NULL OR o.attname <> ALL(%s)))
     FROM pg_catalog.pg_attribute AS a LEFT JOIN pg_catalog.pg_collation AS l ON l.oid = a.attcollation
     LEFT JOIN pg_catalog.pg_namespace AS cn ON cn.oid = l.collnamespace
     WHERE a.attrelid = %s::pg_catalog.regclass AND a.attname = ANY(%s)"""
@@ -59,20 +64,32 @@ _WRITERS = """
 
 
 @dataclass(frozen=True)
-class KeyColumn:
-    """A column of a key. ``type``: as SQL, with its collation."""
+class KeyColumn(Part):
+    """A column of a key. ``type``: as SQL, with its collation. ``is_unique``: it is never null, and a unique index knows the key."""
 
-    name: str
     type: str
     is_integer: bool
+    is_unique: bool
+
+    @property
+    def leads(self) -> bool:
+        """Whether a table can be read on from behind a value of it."""
+        return self.is_unique and self.kind not in _WITHOUT_LITERALS
 
 
-def key_columns(queries: Queries, table: LoggedTable) -> list[KeyColumn]:
-    """Return the columns of the key of a table, in its order."""
+_WITHOUT_LITERALS = (Kind.ARRAY, Kind.COMPOSITE, Kind.HSTORE, Kind.MONEY)
+"""What PostgreSQL reads of these is other than their JSON."""
+
+
+def key_columns(queries: Queries, table: LoggedTable, kind: Callable[[int], Kind]) -> list[KeyColumn]:
+    """Return the columns of the key of a table, in its order; ``kind``: of the number of a type."""
     name = Identifier(table.schema, table.name).as_string(queries.opened())
+    key = list(table.key)
     found = {
-        row[0]: KeyColumn(*row)
-        for row in queries.ask(_KEYS, [name, list(table.key)], doing=f"looking at table `{name}`")
+        column: KeyColumn(column, kind(oid), type_, is_integer, is_unique)
+        for column, type_, is_integer, oid, is_unique in queries.ask(
+            _KEYS, [key, name, key], doing=f"looking at table `{name}`"
+        )
     }
     return [found[column] for column in table.key]
 
@@ -151,6 +168,8 @@ class ChunkReader:
         ``as_it_is`` returns the table with what is sent of the columns that it has in that snapshot (numbers of types): of rows that are
         read here, the log does not tell again what a column holds that has come since the table was discovered.
         """
+        if not all(column.leads for column in keys):
+            keys = ()  # it is read at once, as one without a key
         connection = self._connect()
         lock = SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(Identifier(table.schema, table.name))
         try:
@@ -199,7 +218,7 @@ class ChunkReader:
                     for block in blocks:
                         rows = block.split(b"\n")[:-1]
                         count += len(rows)
-                        yield SnapshotPage(rows, key_of(rows[-1], table.key) if keys else [])
+                        yield SnapshotPage(rows, key_of(rows[-1], keys) if keys else [])
             except psycopg2.Error as error:
                 raise fault(error, self._queries.place, doing) from None
         if not keys or count < self._rows:

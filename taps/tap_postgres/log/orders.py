@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import msgspec
 
+from singerkit_wire.encode import members_of
 from tap_postgres.log.queries import Queries
 from tap_postgres.log.tables import LoggedTable
+from tap_postgres.types import Kind
 
-__all__ = ["KeyOrder", "key_of"]
+__all__ = ["KeyOrder", "Part", "key_of"]
 
-_decode = msgspec.json.Decoder(dict[str, msgspec.Raw])
 Key: TypeAlias = tuple[str, ...]
 
 
-def key_of(record: Any, names: Sequence[str]) -> list[str]:
+@dataclass(frozen=True)
+class Part:
+    """A column of a key, and what becomes of its values in JSON."""
+
+    name: str
+    kind: Kind
+
+
+def key_of(record: Any, key: Sequence[Part]) -> list[str]:
     """Return the values of a key as texts, as PostgreSQL reads them."""
-    values = _decode.decode(record)
-    return [_text(bytes(values[name])) for name in names]
+    values = members_of(record, "the row that a chunk ends with")
+    return [_literal(bytes(values[part.name]), part.kind) for part in key]
+
+
+def _literal(value: bytes, kind: Kind) -> str:
+    if kind is Kind.JSON:
+        return value.decode()
+    text = _text(value)
+    return f"\\x{base64.b64decode(text).hex()}" if kind is Kind.BYTES else text
 
 
 def _text(value: bytes) -> str:

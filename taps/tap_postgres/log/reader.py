@@ -487,7 +487,7 @@ class PostgresLogReader:
 
     def _key(self, table: LoggedTable) -> list[KeyColumn]:
         if table.stream not in self._keys:
-            self._keys[table.stream] = key_columns(self._queries, table)
+            self._keys[table.stream] = key_columns(self._queries, table, self.types.kind)
         return self._keys[table.stream]
 
     def is_behind(self, change: Change, cursor: Cursor) -> bool:
@@ -502,7 +502,7 @@ class PostgresLogReader:
                 [column.type for column in columns],
                 are_numbers=all(column.is_integer for column in columns),
             )
-        return self._orders[change.stream].is_behind(key_of(change.record, table.key), cursor)
+        return self._orders[change.stream].is_behind(key_of(change.record, self._key(table)), cursor)
 
     def sees(self, snapshot: Snapshot, change: Change) -> bool:
         return Seen.of(snapshot).sees(change.transaction)

@@ -49,7 +49,7 @@ def log_reader(tap: SqlTap, streams: Sequence[BlockStream]) -> PostgresLogReader
     def unusual(stream: str, columns: Mapping[str, int]) -> Settles:
         said = {name: setting_of(types.kind(oid), types.schema(oid)) for name, oid in columns.items()}
         settings = {name: setting for name, setting in said.items() if setting is not None}
-        found = UnusualValues(stream, settings, tap.config, keys=by_name[stream].primary_keys)
+        found = UnusualValues(stream, settings, tap.config, keys=by_name[stream].primary_keys, is_of_log=True)
         if not by_name[stream].samples_json:
             return found
         of_json = [name for name, oid in columns.items() if types.kind(oid) is Kind.JSON]

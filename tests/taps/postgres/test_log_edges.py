@@ -227,3 +227,45 @@ def _noting(ask: Callable[..., Any], asked: list[str]) -> Callable[..., Any]:
         return ask(self, statement, parameters)
 
     return asks
+
+
+KEYS = {
+    "bytea": "decode(lpad(to_hex(n * 37 % 256), 2, '0'), 'hex') || 'x'",
+    "int[]": "ARRAY[n % 3, n]",
+    "jsonb": "CASE n % 3 WHEN 0 THEN to_jsonb(n) WHEN 1 THEN to_jsonb('t' || n) ELSE jsonb_build_object('n', n) END",
+    "part": "ROW(n % 3, 'p' || n)::part",
+    "money": "n::money",
+    "text": r"chr(96 + n) || '''\'",
+    "real": "n / 10.0",
+    "interval": "n * interval '7 h'",
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_start_goes_on_behind_keys_of_any_type(
+    logged: Shop, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    logged.config["log"]["chunk_rows"] = 3
+    logged.execute(
+        "CREATE TYPE part AS (a int, b text)", f"CREATE TABLE t (k {kind} PRIMARY KEY, n int, v int)"
+    )
+    logged.execute(f"INSERT INTO t SELECT {KEYS[kind]}, n, 0 FROM generate_series(1, 10) n")
+    chunk = ChunkReader.chunk
+
+    def reads(self: ChunkReader, *arguments: Any) -> Any:
+        logged.execute("UPDATE t SET v = v + 1")  # of rows that were read, and of those that were not
+        return chunk(self, *arguments)
+
+    monkeypatch.setattr(ChunkReader, "chunk", reads)
+    rows = {row["n"]: row["v"] for row in logged.sync().rows()}
+    assert {*rows.items()} == {*logged.query("SELECT n, v FROM t")}
+
+
+@pytest.mark.parametrize("values", ["n / 4", "NULLIF(n, 7)"])
+def test_a_key_that_tells_no_rows_apart_leaves_none_out(logged: Shop, values: str) -> None:
+    """The config says so, and is wrong: the target says it, where all rows come."""
+    logged.config["log"]["chunk_rows"] = 3
+    logged.config["streams"][0]["primary_keys"] = ["k"]
+    logged.execute("CREATE TABLE t (k int, n int)", "ALTER TABLE t REPLICA IDENTITY FULL")
+    logged.execute(f"INSERT INTO t SELECT {values}, n FROM generate_series(1, 10) n")
+    assert sorted(logged.sync().column("n")) == [*range(1, 11)]

@@ -161,6 +161,25 @@ def test_numbers_that_json_does_not_have(shop, kind):
         shop.sync(infinity="text")
 
 
+def test_a_lone_surrogate_of_json_goes_on_beside_an_unusual_value(logged):
+    """PostgreSQL takes it in `json`; it is the target that has to say something of it."""
+    logged.execute("CREATE TABLE t (id int PRIMARY KEY, j json, f float8)")
+    logged.execute(r"""INSERT INTO t VALUES (1, '"\ud800 x"', 'NaN'), (2, '"ok"', 1)""")
+    logged.config["log"]["chunk_rows"] = 1
+    for streams in ([], logged.config["streams"]):
+        logged.sync(infinity="null", streams=streams)
+        assert rb'"j":"\ud800 x","f":null' in logged.written.buffer.getvalue()
+
+
+def test_a_number_that_json_does_not_have_stands_in_the_log_though_it_was_corrected(logged):
+    logged.execute("CREATE TABLE t (id int PRIMARY KEY, v numeric)")
+    state = logged.sync().state
+    logged.execute("INSERT INTO t VALUES (1, 'NaN')", "UPDATE t SET v = 1")
+    with pytest.raises(BadDataError, match=r"the log keeps it, .* start the stream over, set"):
+        logged.sync(state)
+    assert logged.sync(state, infinity="null").column("v") == [None, 1]
+
+
 @pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz", "always"])
 def test_times_that_no_format_has(shop, kind):
     shop.execute("CREATE DOMAIN always AS date CHECK (value <> 'infinity')")
