@@ -101,7 +101,8 @@ SQL_SETTINGS: dict[str, Any] = {
         "exclusiveMinimum": 0,
         "maximum": 31536000,
         "title": "Query timeout",
-        "description": "Seconds that one query may take, of a chunk or of a look at the types; then the run ends (69). Default: none.",
+        "description": "Seconds that one query may take, of a chunk or of a look at the types, less those in which nobody takes what it gives; then the "
+        "run ends (69). Default: none.",
     },
     "max_rows_per_second": {
         "type": "number",

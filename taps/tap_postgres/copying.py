@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
+import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import psycopg2
@@ -44,6 +45,8 @@ class _Blocks(io.RawIOBase):
         self._is_refused = False
         self.has_ended = False
         """Whether no more comes, and the connection is free."""
+        self.waited = 0.0
+        """Seconds in which somebody waited for rows."""
         self._error: BaseException | None = None
 
     def writable(self) -> bool:
@@ -85,10 +88,11 @@ class _Blocks(io.RawIOBase):
             self._is_wanted = False
             self._change.notify_all()
 
-    def next(self) -> bytes | None:
+    def next(self, while_waiting: Callable[[], None]) -> bytes | None:
         """Return the next block; None: there is none any more."""
         while True:
             stop_flag.raise_if_set(f"{SAFE}, run again to continue.")
+            while_waiting()
             with self._change:
                 if self._waiting:
                     block = self._waiting.popleft()
@@ -99,13 +103,17 @@ class _Blocks(io.RawIOBase):
                     raise self._error
                 if self.has_ended:
                     return None
+                began = time.monotonic()
                 self._change.wait(0.2)
+                self.waited += time.monotonic() - began
 
 
 class Copying:
     """A query whose rows come in blocks, each row a line, from now on and whether or not anybody takes them: up to ``waiting_bytes`` wait.
 
     The one column is JSON, and at least one column of that is never null. ``before`` and ``after``: statements around it, in one transaction.
+    ``longest``: seconds that may be waited for the server, which the connection has as its `statement_timeout`. That would count the time, too,
+    in which nobody takes the rows.
     """
 
     def __init__(
@@ -116,8 +124,10 @@ class Copying:
         before: str = "",
         after: str = "",
         waiting_bytes: int = _WAITING_BYTES,
+        longest: float | None = None,
     ) -> None:
         self._connection, self._before, self._after = connection, before, after
+        self._longest = longest
         self._blocks = _Blocks(waiting_bytes)
         statement = f"COPY ({query}) TO STDOUT {_OPTIONS}"
         self._thread = threading.Thread(target=self._run, args=(statement,), name="copy", daemon=True)
@@ -129,8 +139,12 @@ class Copying:
         Raises:
             psycopg2.Error: as the server says.
         """
-        block = self._blocks.next()
+        block = self._blocks.next(self._end_if_late)
         return _unquoted(block) if block is not None and _QUOTE in block else block
+
+    def _end_if_late(self) -> None:
+        if self._longest is not None and self._blocks.waited > self._longest:
+            self._connection.cancel()
 
     def close(self) -> None:
         """End the query, and wait until the connection can be used again."""
@@ -144,6 +158,7 @@ class Copying:
     def _run(self, statement: str) -> None:
         error: BaseException | None = None
         try:
+            self._limit(0)
             if self._before:
                 self._execute(self._before)
             _copy(self._connection, statement, self._blocks)
@@ -154,20 +169,35 @@ class Copying:
             if self._before:
                 with contextlib.suppress(psycopg2.Error):
                     self._execute("ROLLBACK")
+        self._limit_again()
         self._blocks.end(error)
+
+    def _limit_again(self) -> None:
+        for _ in range(9):
+            try:
+                return self._limit(int((self._longest or 0) * 1000))
+            except psycopg2.errors.QueryCanceled:  # which was meant for the query before
+                continue
+            except psycopg2.Error:  # in a transaction that has failed its end does it
+                return None
+        return None
+
+    def _limit(self, milliseconds: int) -> None:
+        if self._longest is not None:
+            self._execute(f"SET statement_timeout TO {milliseconds}")
 
     def _execute(self, statement: str) -> None:
         with self._connection.cursor() as cursor:
             cursor.execute(statement)
 
 
-def copied(connection: Connection, query: str) -> Generator[bytes]:
+def copied(connection: Connection, query: str, *, longest: float | None = None) -> Generator[bytes]:
     """Yield the blocks of a query (`Copying`).
 
     Raises:
         psycopg2.Error: as the server says.
     """
-    with contextlib.closing(Copying(connection, query)) as copying:
+    with contextlib.closing(Copying(connection, query, longest=longest)) as copying:
         while (block := copying.next()) is not None:
             yield block
 

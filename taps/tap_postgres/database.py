@@ -72,13 +72,14 @@ class PostgresDatabase(SqlDatabase[Connection]):
         self.types: Mapping[int, PgType] = {}
         """The types that the database had when its tables were looked for."""
         self._late = LateRows(self._asked, logger)
-        self._lanes = Lanes(config.get("parallel", 1), self._opened)
+        self._query_timeout = config.get("query_timeout")
+        self._lanes = Lanes(config.get("parallel", 1), self._opened, self._query_timeout)
         self._are_lanes_joined = False
 
     # The connection
 
     def connected(self) -> Connection:
-        wishes = Wishes(self.config.get("role"), self.config.get("query_timeout"))
+        wishes = Wishes(self.config.get("role"), self._query_timeout)
         return connect(self.dsn(), lock_timeout_seconds=self._lock_timeout, wishes=wishes)
 
     def dsn(self) -> str:
@@ -183,7 +184,7 @@ class PostgresDatabase(SqlDatabase[Connection]):
         self, table: Table, columns: Sequence[str], where: Sequence[Condition], order: Sequence[str]
     ) -> Iterator[ReadyRows]:
         query = self._json_query(table, columns, where, order)
-        copying = Copying(self.connection, query, before=self._kept_as_it_is(table), after="COMMIT")
+        copying = self._copying(query, before=self._kept_as_it_is(table), after="COMMIT")
         yield from self._pages(table, columns, copying)
 
     def raw_ranges(
@@ -210,6 +211,9 @@ class PostgresDatabase(SqlDatabase[Connection]):
         with closing(copying):
             while (block := self.run(copying.next, _reading(table))) is not None:
                 yield ReadyRows(block, columns)
+
+    def _copying(self, query: str, *, before: str = "", after: str = "") -> Copying:
+        return Copying(self.connection, query, before=before, after=after, longest=self._query_timeout)
 
     def _json_query(
         self, table: Table, columns: Sequence[str], where: Sequence[Condition], order: Sequence[str]
@@ -277,7 +281,7 @@ class PostgresDatabase(SqlDatabase[Connection]):
     ) -> Iterator[ReadyRows]:
         """Yield rows as `raw_pages` does, between `begin_as_of_now` and `end_as_of_now`."""
         query = self._json_query(table, columns, where, ())
-        yield from self._pages(table, columns, Copying(self.connection, query))
+        yield from self._pages(table, columns, self._copying(query))
 
     def ranges_as_of_now(
         self, table: Table, columns: Sequence[str], ranges: Iterator[tuple[Sequence[Condition], _T]]

@@ -24,10 +24,13 @@ _ALL_BYTES = 32 * 1024 * 1024
 
 
 class Lanes:
-    """``number`` connections, made by ``connect`` when they are needed; one is none, as the first connection reads itself then."""
+    """``number`` connections, made by ``connect`` when they are needed; one is none, as the first connection reads itself then.
 
-    def __init__(self, number: int, connect: Callable[[], Connection]) -> None:
-        self._number, self._connect = number, connect
+    ``longest``: see `Copying`.
+    """
+
+    def __init__(self, number: int, connect: Callable[[], Connection], longest: float | None = None) -> None:
+        self._number, self._connect, self._longest = number, connect, longest
         self._connections: list[Connection] = []
 
     @property
@@ -42,7 +45,7 @@ class Lanes:
     @contextmanager
     def reading(self, *, before: str = "", after: str = "") -> Iterator[Reading]:
         """Give what reads by all of them; ``before`` and ``after``: statements around each query."""
-        reading = Reading(self._opened(), before, after, self.chunk_bytes)
+        reading = Reading(self._opened(), before, after, self.chunk_bytes, self._longest)
         try:
             yield reading
         finally:
@@ -78,10 +81,18 @@ class Lanes:
 class Reading:
     """Queries that run at the same time, each on a connection of its own."""
 
-    def __init__(self, connections: list[Connection], before: str, after: str, waiting_bytes: int) -> None:
+    def __init__(
+        self,
+        connections: list[Connection],
+        before: str,
+        after: str,
+        waiting_bytes: int,
+        longest: float | None,
+    ) -> None:
         self._free = deque(connections)
         self._running: deque[tuple[Connection, Copying]] = deque()
         self._before, self._after, self._waiting_bytes = before, after, waiting_bytes
+        self._longest = longest
 
     def ahead(self, queries: Iterator[tuple[str, _T]]) -> Iterator[tuple[_T, Copying]]:
         """Yield what comes with each query, and its rows, in their order; the next ones run already."""
@@ -105,6 +116,7 @@ class Reading:
             before=self._before,
             after=self._after,
             waiting_bytes=self._waiting_bytes,
+            longest=self._longest,
         )
         self._running.append((connection, copying))
 

@@ -115,12 +115,18 @@ def _before_header(lsn: int, block: int) -> int:
 
 
 class ChunkReader:
-    """Reads tables by chunks of ``rows``, on a connection of its own."""
+    """Reads tables by chunks of ``rows``, on a connection of its own. ``longest``: see `tap_postgres.copying.Copying`."""
 
     def __init__(
-        self, connect: Callable[[], Connection], queries: Queries, expression: Expression, rows: int
+        self,
+        connect: Callable[[], Connection],
+        queries: Queries,
+        expression: Expression,
+        rows: int,
+        longest: float | None,
     ) -> None:
-        self._connect, self._queries, self._expression, self._rows = connect, queries, expression, rows
+        self._connect, self._queries, self._expression = connect, queries, expression
+        self._rows, self._longest = rows, longest
 
     def wait_for_writers(self, table: LoggedTable) -> None:
         """Wait until whoever has written to a table by now has ended.
@@ -214,7 +220,7 @@ class ChunkReader:
         with contextlib.closing(connection):
             try:
                 count = 0
-                with contextlib.closing(copied(connection, query)) as blocks:
+                with contextlib.closing(copied(connection, query, longest=self._longest)) as blocks:
                     for block in blocks:
                         rows = block.split(b"\n")[:-1]
                         count += len(rows)

@@ -105,7 +105,11 @@ class PostgresLogReader:
         self._queries = Queries(lambda: self.connect({}), self.place)
         self._name_publication()
         self._chunks = ChunkReader(
-            lambda: self.connect({}), self._queries, self.types.expression, self.settings.chunk_rows
+            lambda: self.connect({}),
+            self._queries,
+            self.types.expression,
+            self.settings.chunk_rows,
+            self.settings.query_timeout,
         )
         self._spool = Spool(self.settings.spool_folder, self.settings.memory_bytes, self.settings.spool_bytes)
         self._replication: Replication | None = None

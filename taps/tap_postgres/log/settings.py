@@ -116,6 +116,7 @@ class PostgresLogSettings:
     held_limit_bytes: int | None = None
     drops_slot: bool = False
     memory_bytes: int = 32 << 20
+    query_timeout: float | None = None
 
     @classmethod
     def of(cls, config: Mapping[str, Any], pipeline: str) -> PostgresLogSettings:
@@ -135,6 +136,7 @@ class PostgresLogSettings:
             int(said.get("held_warning_bytes", 10_000_000_000)),
             said.get("held_limit_bytes"),
             said.get("held_limit") == "drop_slot",
+            query_timeout=config.get("query_timeout"),
         )
 
     def with_former(self) -> PostgresLogSettings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from taps.written import root
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_tap import rawchunks
 from singerkit_state.shards import Shard
+from tap_postgres.copying import Copying
 
 TABLE = """
     CREATE TABLE t (id bigint PRIMARY KEY, "say ""hi""; -- 100%s" text, n numeric);
@@ -245,3 +247,20 @@ def test_what_the_docs_advise_in_the_place_of_several_columns_is_followed(shop):
     second = shop.sync(first.state)
     assert second.column("id", "public-orders") == [1]
     assert second.column("number", "public-invoices") == [2]
+
+
+@pytest.mark.parametrize("method", ["FULL_TABLE", "LOG_BASED"])
+def test_time_in_which_nobody_takes_rows_is_no_time_of_a_query(logged, monkeypatch, method):
+    logged.execute("CREATE TABLE t (id int, v text)", "ALTER TABLE t REPLICA IDENTITY FULL")
+    logged.execute("INSERT INTO t SELECT n, repeat('x', 1000) FROM generate_series(1, 9000) n")
+    take, slept = Copying.next, []
+
+    def takes(self):
+        if not slept:  # the server waits meanwhile: so much fits into no buffer
+            slept.append(time.sleep(1))
+        return take(self)
+
+    monkeypatch.setattr(Copying, "next", takes)
+    found = logged.sync(streams=[{"name": "*", "replication_method": method}], query_timeout=0.4)
+    assert len(found.rows()) == 9000
+    assert slept
