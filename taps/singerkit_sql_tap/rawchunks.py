@@ -94,7 +94,7 @@ class RawWalk:
         self.size = RawSize(database.chunk_bytes, most_rows)
 
     def chunks(self, after: Sequence[object] | None = None) -> Generator[tuple[ReadyRows, Row | None]]:
-        """Yield rows, from behind ``after`` on; with the last of a chunk its key, by which a load goes on."""
+        """Yield rows, from behind ``after`` on, and at the end of each chunk its last key, by which a load goes on."""
         if not self._key:
             yield from (
                 (rows, None) for rows in self._database.raw_pages(self._table, self._columns, self._where, ())
@@ -123,13 +123,10 @@ class RawWalk:
         return found[0] if found else None
 
     def _chunk(self, pages: Iterator[ReadyRows], last: Row) -> Iterator[tuple[ReadyRows, Row | None]]:
-        """Yield the rows of a chunk, each page as soon as it is known whether it is the last."""
-        held = ReadyRows(b"", self._columns)
+        """Yield the rows of a chunk, and behind them its last key with none."""
         rows = weight = 0
         for page in pages:
-            if held:
-                yield held, None
-            held = page
+            yield page, None
             rows, weight = rows + len(page), weight + len(page.block)
-        yield held, last
+        yield ReadyRows(b"", self._columns), last
         self.size.follow(rows, weight)

@@ -54,19 +54,17 @@ class _Blocks(io.RawIOBase):
 
     def write(self, rows: Any) -> int:
         """Take whole rows, of a buffer that is used again."""
-        block = bytes(rows)
+        size = len(rows)
         with self._change:
-            self._change.wait_for(
-                lambda: self._has_room(len(block)) or not self._is_wanted or self._is_refused
-            )
+            self._change.wait_for(lambda: self._has_room(size) or not self._is_wanted or self._is_refused)
             if self._is_refused:  # a buffer writes what it holds even when it is let go of
-                return len(block)
+                return size
             if not self._is_wanted:
                 raise _Stopped
-            self._waiting.append(block)
-            self._bytes += len(block)
+            self._waiting.append(bytes(rows))
+            self._bytes += size
             self._change.notify_all()
-        return len(block)
+        return size
 
     def _has_room(self, size: int) -> bool:
         return not self._bytes or self._bytes + size <= self._most

@@ -105,7 +105,7 @@ class HeapWalk:
     # Rows
 
     def chunks(self, place: Place | None) -> Generator[tuple[ReadyRows, Place | None]]:
-        """Yield rows, with the last of a range the place behind it; behind ``place``, of which `why_not_behind` has told that it can be."""
+        """Yield rows, and at the end of each range the place behind it; behind ``place``, of which `why_not_behind` has told that it can be."""
         try:
             moment = self._begin()
             if moment is None:
@@ -144,15 +144,12 @@ class HeapWalk:
     def _range(
         self, pages: Iterator[ReadyRows], behind: Place
     ) -> Generator[tuple[ReadyRows, Place | None], None, _Weight]:
-        """Yield the rows of a range, the last ones with the place ``behind`` it, and with how many there are up to it."""
-        held = ReadyRows(b"", self._columns)
+        """Yield the rows of a range, and then the place ``behind`` it, with how many there are up to it."""
         found = _Weight(behind.rows, 0)
         for page in pages:
-            if held:
-                yield held, None
-            held = page
+            yield page, None
             found = _Weight(found.rows + len(page), found.bytes + len(page.block))
-        yield held, replace(behind, rows=found.rows)
+        yield ReadyRows(b"", self._columns), replace(behind, rows=found.rows)
         return found
 
 

@@ -229,9 +229,10 @@ class RecordEncoder:
         end = b',"time_extracted":%s}\n' % _encoder.encode(time_extracted)
         if version is not None:
             end = b',"version":%d%s' % (version, end)
-        records = self._encode(rows)[:-1].replace(b"\n", end + self._begin)
+        lines = self._encode(rows).replace(b"\n", end + self._begin)
         self._encoded = [], b""
-        return _surrogates.restore(b"".join((self._begin, records, end)))
+        whole = memoryview(lines)[: -len(self._begin)]  # not copied once more: a row may be large
+        return _surrogates.restore(b"".join((self._begin, whole)))
 
     def hashes(self, rows: Rows) -> list[int]:
         """Return a number for each of ``rows``: of two that differ it differs, of the same as it came it is the same."""
