@@ -91,9 +91,9 @@ mutate: $(READY) ## mutation testing of the commit path and the state library (d
 	@test -x .envs/mutation/bin/mutmut || { $(PYTHON) -m venv .envs/mutation && .envs/mutation/bin/pip install -q mutmut==3.8.1; }
 	$(BIN)/python tests/mutation/run.py $(ARGS)
 
-fuzz: $(READY) ## fuzz wire, names and encoder with atheris: make fuzz SECONDS=600 (docs/fuzzing.md)
+fuzz: $(READY) ## fuzz wire, names, encoder and pgoutput with atheris: make fuzz SECONDS=600 (docs/fuzzing.md)
 	@.envs/fuzz/bin/python -c 'import atheris, singerkit_target' 2> /dev/null || { $(PYTHON) -m venv .envs/fuzz && .envs/fuzz/bin/pip install -q --disable-pip-version-check atheris -e .; } || { echo "make: atheris cannot be installed for this Python; 'SINGERKIT_FUZZ=100000 $(BIN)/pytest tests/fuzz' fuzzes without it" >&2; exit 1; }
-	@for target in wire names encoder; do mkdir -p .fuzz/$$target && PYTHONPATH=tests .envs/fuzz/bin/python -m fuzz.engine $$target -max_total_time=$(SECONDS) -max_len=20000 -artifact_prefix=.fuzz/ .fuzz/$$target tests/fuzz/corpus/$$target || exit 1; done
+	@for target in wire names encoder pgoutput; do mkdir -p .fuzz/$$target && PYTHONPATH=tests .envs/fuzz/bin/python -m fuzz.engine $$target -max_total_time=$(SECONDS) -max_len=20000 -artifact_prefix=.fuzz/ .fuzz/$$target tests/fuzz/corpus/$$target || exit 1; done
 
 # Under a longer name lines may need another layout; pyproject.toml is newer than the environment then.
 new = $(BIN)/python examples/connector/new.py $(1) '$(NAME)' && $(BIN)/ruff check -q --fix taps targets tests \

@@ -7,7 +7,15 @@ import sys
 
 import atheris
 
-OURS = ["singerkit_shell", "singerkit_state", "singerkit_target", "target_postgres", "target_jsonl", "fuzz"]
+OURS = [
+    "singerkit_shell",
+    "singerkit_state",
+    "singerkit_target",
+    "target_postgres",
+    "target_jsonl",
+    "tap_postgres",
+    "fuzz",
+]
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 
 CORPUS = Path(__file__).with_name("corpus")
-TARGETS = ("wire", "names", "encoder")
+TARGETS = ("wire", "names", "encoder", "pgoutput")
 
 
 def corpus_of(name: str) -> dict[str, bytes]:

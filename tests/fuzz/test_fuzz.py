@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from faults.loads import connected
-from fuzz import fuzz_encoder, fuzz_names, fuzz_wire
+from fuzz import fuzz_encoder, fuzz_names, fuzz_pgoutput, fuzz_wire
 from fuzz.mutate import mutations, smallest
 from fuzz.seeds import CORPUS, TARGETS, corpus_of
 from psycopg2.sql import SQL, Identifier
@@ -26,7 +26,7 @@ from target_postgres.words import WORDS
 
 MUTATIONS = int(os.environ.get("SINGERKIT_FUZZ", "0"))
 SEED = int(os.environ.get("SINGERKIT_FUZZ_SEED", "1"))
-COUNTS = {"wire": 400, "names": 2000, "encoder": 4000}
+COUNTS = {"wire": 400, "names": 2000, "encoder": 4000, "pgoutput": 2000}
 """How many changes are tried where SINGERKIT_FUZZ does not say: some seconds each."""
 
 
@@ -74,6 +74,17 @@ def test_bytes_of_members_that_nobody_reads_do_not_matter(member: bytes) -> None
 def test_the_corpus_holds_every_seed(name: str) -> None:
     committed = {path.name: path.read_bytes() for path in (CORPUS / name).iterdir()}
     assert corpus_of(name).items() <= committed.items(), "run `python -m fuzz.seeds` in tests/"
+
+
+def test_a_message_of_the_log_that_is_cut_off_is_no_row() -> None:
+    """Wherever it is cut: an error, or, where it had said all already, the same changes."""
+    for data in inputs_of("pgoutput"):
+        messages = fuzz_pgoutput.frames(data)
+        for place, message in enumerate(messages):
+            whole = fuzz_pgoutput.outcome(messages[: place + 1])
+            for size in range(len(message)):
+                found = fuzz_pgoutput.outcome([*messages[:place], message[:size]])
+                assert found in (None, whole), (data, place, size)
 
 
 def test_postgres_reads_the_rows_as_they_were(database: str) -> None:

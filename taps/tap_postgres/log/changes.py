@@ -11,12 +11,17 @@ from tap_postgres.log import pgoutput
 from tap_postgres.log.pgoutput import Relation, Tuple
 from tap_postgres.log.rows import Rows, Unusual, filled
 from tap_postgres.log.spool import Spool
+from tap_postgres.log.wal import lsn_text
 
 __all__ = ["Changes", "Hooks"]
 
 _DATA, _KEEPALIVE = b"wk"
 _CONTENTS = 25
 """Where a message of pgoutput begins in one of the replication, behind two places of the log and a clock."""
+
+_LENGTH_OF_KEEPALIVE = 18
+_OF_BLOCKS = frozenset(b"RYIUDTMO")
+"""Messages that stand in a block of a transaction that is still open."""
 
 PAGE_CHANGES = 5_000
 PAGE_BYTES = 4 << 20
@@ -62,10 +67,23 @@ class Changes:
         return self._is_inside
 
     def pages(self, messages: Sequence[bytes]) -> Iterator[LogPage]:
-        """Yield the changes of messages of the replication; the last page may be empty."""
+        """Yield the changes of messages of the replication; the last page may be empty.
+
+        Raises:
+            BadDataError: one cannot be read, or says what cannot be sent.
+        """
+        try:
+            yield from self._pages(messages)
+        except (IndexError, KeyError, ValueError, OverflowError) as error:
+            raise BadDataError(
+                f"A message of PostgreSQL's log behind {lsn_text(self.position)} cannot be read, as if it were cut off; what was confirmed by the "
+                "target is safe: see that nothing between the tap and the server changes what it sends, and report it with the version of the server."
+            ) from error
+
+    def _pages(self, messages: Sequence[bytes]) -> Iterator[LogPage]:
         for message in messages:
-            if message[0] == _KEEPALIVE:
-                self._hear(int.from_bytes(message[1:9]))
+            if message[0] != _DATA:
+                self._hear(message)
             elif self._block is not None:
                 self._take_of_block(message)
             elif message[_CONTENTS] == pgoutput.STREAM_COMMIT:
@@ -79,8 +97,11 @@ class Changes:
         if self._changes:
             yield self._page()
 
-    def _hear(self, place: int) -> None:
+    def _hear(self, message: bytes) -> None:
         """Take where the server has come to: whatever was committed before it has been sent."""
+        if message[0] != _KEEPALIVE or len(message) != _LENGTH_OF_KEEPALIVE:
+            raise ValueError("no message of the replication")
+        place = int.from_bytes(message[1:9])
         if not self._is_inside and place > self.position:
             self.position = place
 
@@ -99,6 +120,8 @@ class Changes:
         kind = message[_CONTENTS]
         if kind == pgoutput.STREAM_STOP:
             self._block = None
+        elif kind not in _OF_BLOCKS or len(message) < _CONTENTS + 5:
+            raise ValueError("nothing that a block may have")
         else:
             self._spool.keep(self._block, message[_CONTENTS:])
 
@@ -126,20 +149,20 @@ class Changes:
         if kind == pgoutput.INSERT:
             rows = self._rows[message[at + 1 : at + 5]]
             if rows is not None:
-                self._put(rows, message, at + 6)
+                self._put(rows, message, at + 5)
         elif kind == pgoutput.UPDATE:
             rows = self._rows[message[at + 1 : at + 5]]
             if rows is not None:
                 if rows.blind:
                     self._doubt(rows, rows.blind)
-                elif message[at + 5] == 78 and rows.key:
-                    self._put(rows, message, at + 6)
+                elif message[at + 5] == pgoutput.NEW and rows.key:
+                    self._put(rows, message, at + 5)
                 else:
                     self._update(rows, message, at)
         elif kind == pgoutput.DELETE:
             rows = self._rows[message[at + 1 : at + 5]]
             if rows is not None:
-                old = pgoutput.tuple_at(message, at + 6)[0]
+                old = pgoutput.old_row(message, at, len(rows.names))
                 blind = rows.blind or rows.blind_by(old)
                 if blind:
                     self._doubt(rows, blind)
@@ -156,7 +179,7 @@ class Changes:
             for oid in pgoutput.truncated(message, at):
                 self._empty(oid)
         elif kind == pgoutput.STREAM_START:
-            self._block = int.from_bytes(message[at + 1 : at + 5])
+            self._block = pgoutput.stream_start(message, at)
         elif kind == pgoutput.STREAM_ABORT:
             self._spool.undo(*pgoutput.stream_abort(message, at))
         elif kind not in (pgoutput.TYPE, pgoutput.ORIGIN, pgoutput.MESSAGE):
@@ -181,13 +204,12 @@ class Changes:
         try:
             record = rows.quick(message, at)
         except Unusual:
-            record = rows.record(pgoutput.tuple_at(message, at)[0])
+            record = rows.record(pgoutput.new_row(message, at, len(rows.names)))
         self._bytes += len(record)
         self._changes.append(Change(rows.stream, record, None, self._xid))
 
     def _update(self, rows: Rows, message: bytes, at: int) -> None:
-        old, is_whole, new = pgoutput.old_and_new(message, at)
-        assert old is not None  # noqa: S101  of a row whose key has changed, or that is told whole
+        old, is_whole, new = pgoutput.old_and_new(message, at, len(rows.names))
         if blind := rows.blind_by(old):
             self._doubt(rows, blind)
             return

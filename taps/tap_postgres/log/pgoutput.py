@@ -2,6 +2,8 @@
 
 A message begins with its kind, a letter. Within a block of a transaction that is still open (`STREAM_START` to `STREAM_STOP`),
 the number of the (sub)transaction stands between kind and contents.
+
+What is cut off, or longer than it says, is a ValueError or an IndexError, and never a value.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ __all__ = [
     "DELETE",
     "INSERT",
     "MESSAGE",
+    "NEW",
     "ORIGIN",
     "RELATION",
     "STREAM_ABORT",
@@ -34,19 +37,21 @@ __all__ = [
     "begin",
     "commit_end",
     "moment",
+    "new_row",
     "old_and_new",
+    "old_row",
     "relation",
     "stream_abort",
     "stream_commit",
+    "stream_start",
     "truncated",
-    "tuple_at",
 ]
 
 BEGIN, COMMIT, ORIGIN, RELATION, TYPE, INSERT, UPDATE, DELETE, TRUNCATE, MESSAGE = b"BCORYIUDTM"
 STREAM_START, STREAM_STOP, STREAM_COMMIT, STREAM_ABORT = b"SEcA"
 
 _NULL, _UNCHANGED, _TEXT = b"nut"
-_NEW, _OLD_KEY, _OLD_ROW = b"NKO"
+NEW, _OLD_KEY, _OLD_ROW = b"NKO"
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -106,6 +111,11 @@ def commit_end(message: bytes, at: int) -> int:
     return _number(message, at + 10, 8)
 
 
+def stream_start(message: bytes, at: int) -> int:
+    """Return the transaction of which a block begins."""
+    return _number(message, at + 1, 4)
+
+
 def stream_commit(message: bytes, at: int) -> StreamCommit:
     return StreamCommit(
         _number(message, at + 1, 4), _number(message, at + 14, 8), _number(message, at + 22, 8)
@@ -136,43 +146,67 @@ def relation(message: bytes, at: int) -> Relation:
         modifier = int.from_bytes(message[at + 4 : at + 8], signed=True)
         attributes.append(Attribute(column, _number(message, at, 4), modifier, is_key))
         at += 8
+    _check_end(message, at)
     return Relation(oid, schema or "pg_catalog", name, identity, tuple(attributes))
 
 
 def truncated(message: bytes, at: int) -> list[bytes]:
     """Return the tables that a TRUNCATE has emptied."""
-    begin_ = at + 6
-    return [message[i : i + 4] for i in range(begin_, begin_ + 4 * _number(message, at + 1, 4), 4)]
+    first = at + 6
+    end = first + 4 * _number(message, at + 1, 4)
+    _check_end(message, end)
+    return [message[i : i + 4] for i in range(first, end, 4)]
 
 
-def old_and_new(message: bytes, at: int) -> tuple[Tuple | None, bool, Tuple]:
-    """Return what an UPDATE says: the old row, whether it is whole (else only its key), and the new one."""
-    at += 5
-    kind = message[at]
-    if kind == _NEW:
-        return None, False, tuple_at(message, at + 1)[0]
-    old, at = tuple_at(message, at + 1)
-    return old, kind == _OLD_ROW, tuple_at(message, at + 1)[0]
+def old_and_new(message: bytes, at: int, columns: int) -> tuple[Tuple, bool, Tuple]:
+    """Return what an UPDATE says that has an old row: that one, whether it is whole (else only its key), and the new one."""
+    is_whole = message[at + 5] == _OLD_ROW
+    old, end = _tuple(message, at + 5, columns, _OLD_KEY, _OLD_ROW)
+    return old, is_whole, new_row(message, end, columns)
 
 
-def tuple_at(message: bytes, at: int) -> tuple[Tuple, int]:
-    """Return the values of a row, and where it ends."""
+def old_row(message: bytes, at: int, columns: int) -> Tuple:
+    """Return what a DELETE says: the old row, or its key."""
+    values, end = _tuple(message, at + 5, columns, _OLD_KEY, _OLD_ROW)
+    _check_end(message, end)
+    return values
+
+
+def new_row(message: bytes, at: int, columns: int) -> Tuple:
+    """Return the values of a new row, with which a message ends."""
+    values, end = _tuple(message, at, columns, NEW)
+    _check_end(message, end)
+    return values
+
+
+def _check_end(message: bytes, at: int) -> None:
+    if at != len(message):
+        raise ValueError("another length than it says")
+
+
+def _tuple(message: bytes, at: int, columns: int, *kinds: int) -> tuple[Tuple, int]:
+    """Return the values of a row of one of ``kinds``, and where it ends."""
+    if message[at] not in kinds or _number(message, at + 1, 2) != columns:
+        raise ValueError("no such row where one is to be")
     values: Tuple = []
-    count = _number(message, at, 2)
-    at += 2
-    for _ in range(count):
+    at += 3
+    for _ in range(columns):
         kind = message[at]
         if kind == _TEXT:
             end = at + 5 + _number(message, at + 1, 4)
             values.append(message[at + 5 : end])
             at = end
-        else:
+        elif kind in (_NULL, _UNCHANGED):
             values.append(None if kind == _NULL else ABSENT)
             at += 1
+        else:
+            raise ValueError("a value of a kind that was not asked for")
     return values, at
 
 
 def _number(message: bytes, at: int, size: int) -> int:
+    if at + size > len(message):
+        raise IndexError("cut off")
     return int.from_bytes(message[at : at + size])
 
 

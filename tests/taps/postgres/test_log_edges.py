@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 from taps.postgres.conftest import Shop
 
-from singerkit_shell.errors import ConfigurationError, RetryableError
+from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError
 from tap_postgres.log import changes, reader
 from tap_postgres.log.chunks import ChunkReader
 from tap_postgres.log.libpq import Replication, ReplicationError
@@ -269,3 +269,27 @@ def test_a_key_that_tells_no_rows_apart_leaves_none_out(logged: Shop, values: st
     logged.execute("CREATE TABLE t (k int, n int)", "ALTER TABLE t REPLICA IDENTITY FULL")
     logged.execute(f"INSERT INTO t SELECT {values}, n FROM generate_series(1, 10) n")
     assert sorted(logged.sync().column("n")) == [*range(1, 11)]
+
+
+def test_a_message_that_is_cut_off_ends_the_run_and_is_read_by_the_next(
+    logged: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged.execute(TABLE)
+    first = logged.sync()
+    logged.execute("INSERT INTO t VALUES (50, 'before', 'w')", "INSERT INTO t VALUES (51, 'long', 'last')")
+    receive = Replication.receive
+
+    def cuts(self: Replication, seconds: float, most: int) -> list[bytes]:
+        return [one[:-2] if one.endswith(b"last") else one for one in receive(self, seconds, most)]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Replication, "receive", cuts)
+        with pytest.raises(
+            BadDataError, match=r"A message of PostgreSQL's log behind .* cannot be read"
+        ) as found:
+            logged.sync(first.state)
+    assert found.value.exit_code == 65
+    assert "last" not in str(found.value)
+    assert logged.result().column("id") in ([], [50])
+    state = logged.result().state if logged.result().of_type("STATE") else first.state
+    assert logged.sync(state).column("w")[-1:] == ["last"]
