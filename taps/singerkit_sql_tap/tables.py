@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import nearest
 
 __all__ = ["Column", "Table", "by_table", "check_names", "chosen_tables", "is_declared_time"]
+
+_GLOB = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def chosen_tables(rules: Sequence[str], tables: Sequence[Table]) -> list[Table]:
     """Return the tables that ``rules`` choose: globs, ``!`` excludes, later rules win.
 
     Raises:
-        ConfigurationError: a rule matches no table, or nothing is chosen.
+        ConfigurationError: a rule matches no table, but for an exclusion by a glob, or nothing is chosen.
     """
     names = [table.names[0] for table in tables]
     chosen = dict.fromkeys(names, bool(rules) and rules[0].startswith("!"))
@@ -108,7 +111,10 @@ def chosen_tables(rules: Sequence[str], tables: Sequence[Table]) -> list[Table]:
             for table in tables
             if pattern in table.names or (table.is_meant_by(pattern) and not table.only_by_name)
         ]
-        if not matched and pattern != "*":
+        is_missed = rule == pattern or not _GLOB.search(
+            pattern
+        )  # what a glob keeps out may come later, or be gone
+        if not matched and pattern != "*" and is_missed:
             near = nearest(pattern, names)
             known = f"did you mean `{near}`?" if near else f"the tables are {_few(names)}."
             raise ConfigurationError(f"The rule `{rule}` in `tables` matches no table or view; {known}")

@@ -58,7 +58,14 @@ Identity: TypeAlias = Any
 
 
 class LogGone(Exception):
-    """The log no longer reaches back to a position; the text says why, as `the slot x is lost`, without a full stop."""
+    """The log no longer reaches back to a position; the text says why, as `the slot x is lost`, without a full stop.
+
+    ``is_told``: the source was told to forget it, which happens once a target has committed a later position: the state may be an older one.
+    """
+
+    def __init__(self, why: str, *, is_told: bool = False) -> None:
+        super().__init__(why)
+        self.is_told = is_told
 
 
 class TableGone(Exception):

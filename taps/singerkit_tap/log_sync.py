@@ -24,7 +24,6 @@ from singer_sdk import metrics
 from singerkit_shell.errors import ConfigurationError, SingerkitError
 from singerkit_shell.progress import Progress as ProgressLine
 from singerkit_shell.signals import stop_flag
-from singerkit_shell.words import counted
 from singerkit_state.readas import READ_AS
 from singerkit_tap.fields import SentFields
 from singerkit_tap.log_contract import Change, LogGone, LogPage, LogReader, Position, TableGone
@@ -452,9 +451,11 @@ class LogSync:
     # What is told
 
     def _gone(self, error: LogGone) -> ConfigurationError:
+        later = self._first.way_to_go_on if error.is_told else ""
+        otherwise = f"if the target has committed a later state, {later}and run again; else " if later else ""
         return self._cannot_go_on(
             f"The log no longer reaches back to where the state stands ({error}), so that changes are missing",
-            "give the source its log back",
+            f"{otherwise}give the source its log back",
         )
 
     def _table_gone(self, error: TableGone) -> ConfigurationError:
@@ -464,13 +465,20 @@ class LogSync:
         )
 
     def _cannot_go_on(self, finding: str, way: str) -> ConfigurationError:
-        names = [name for name, member in self._members.items() if not member.progress.is_new]
-        names = names or [*self._members]
-        first = self._members[names[0]].stream
-        each = "" if len(names) == 1 else f" (and so for each of the {counted(len(names), 'stream')})"
+        count = max(1, len(self._known))
+        each = f" (and so for each of the {count} streams; without `--stream`, for all)" if count > 1 else ""
         return ConfigurationError(
-            f"{finding}; what is loaded is safe: {way}, or start over with {first.way_to_start_over}{each}."
+            f"{finding}; what is loaded is safe: {way}, or start over with {self._first.way_to_start_over}{each}."
         )
+
+    @property
+    def _known(self) -> list[_Member]:
+        return [member for member in self._members.values() if not member.progress.is_new]
+
+    @property
+    def _first(self) -> BlockStream:
+        """The first stream that the state goes on with, or that there is."""
+        return (self._known or [*self._members.values()])[0].stream
 
 
 def _newer(version: int) -> int:

@@ -71,7 +71,8 @@ CONFIG_SCHEMA: dict[str, Any] = {
         "streams": _STREAMS,
         "tables": {
             **SQL_SETTINGS["tables"],
-            "description": "Which tables and views are streams: globs over `schema.table` (`public.*`), `!` excludes (`!public.tmp_*`), "
+            "description": "Which tables and views are streams: globs over `schema.table` (`public.*`), `!` excludes (`!public.tmp_*`, "
+            "whether there are any or not), "
             "later rules win. Parts of partitioned tables come only by their full name.",
         },
         "infinity": {

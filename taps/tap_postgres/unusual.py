@@ -11,6 +11,7 @@ import msgspec
 
 from singerkit_shell.encoding import holds
 from singerkit_shell.errors import BadDataError
+from singerkit_shell.words import counted
 from singerkit_sql_tap.tables import Table
 from singerkit_wire.encode import members_of
 from tap_postgres.catalog import PgColumn
@@ -126,10 +127,9 @@ class UnusualValues:
         """Warn of how many were sent as null."""
         if self._nulled:
             logger.warning(
-                "%d values of stream `%s` that JSON or the format of their column does not have were sent as null (`infinity`, "
-                "`unusual_times`).",
-                self._nulled,
+                "Stream `%s`: %s sent as null, which JSON or the format of the column does not have (`infinity`, `unusual_times`).",
                 self._stream,
+                counted(self._nulled, "value"),
             )
 
 

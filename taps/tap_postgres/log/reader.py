@@ -50,7 +50,7 @@ from tap_postgres.log.slots import (
 from tap_postgres.log.snapshots import Seen
 from tap_postgres.log.spool import Spool
 from tap_postgres.log.tables import LoggedTable
-from tap_postgres.log.timelines import check_is_on_way, timeline_now
+from tap_postgres.log.timelines import check_is_on_way, check_was_reached, timeline_now
 from tap_postgres.log.values import maker
 from tap_postgres.log.wal import Place, lsn_text
 from tap_postgres.types import Types
@@ -207,12 +207,14 @@ class PostgresLogReader:
         if position is not None:
             at = _place(position)
             check_is_on_way(at, self._timeline, self.connect, self.place)
+            check_was_reached(at, self._queries)
             if slot is None:
                 raise LogGone(f"the slot `{name}` was dropped")
             check_is_free(slot)
             if slot.confirmed > at.lsn:
                 raise LogGone(
-                    f"the slot `{name}` was told that the log before {lsn_text(slot.confirmed)} is not needed; only one pipeline may read by it"
+                    f"the slot `{name}` was told that the log before {lsn_text(slot.confirmed)} is not needed; only one pipeline may read by it",
+                    is_told=True,
                 )
             logger.info("The slot `%s` %s.", name, held_words(slot.held, slot.room))
             self._begun = at.lsn

@@ -14,11 +14,16 @@ from tap_postgres.faults import fault
 from tap_postgres.log.queries import Queries
 from tap_postgres.log.wal import Place, lsn_number, lsn_text
 
-__all__ = ["check_is_on_way", "timeline_now"]
+__all__ = ["check_is_on_way", "check_was_reached", "timeline_now"]
 
 _OF_PRIMARY = """
     SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery()
         THEN ('x' || pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int END"""
+_HEADER = 40
+"""So many bytes, of a header that is not written yet, may a place stand behind the end of the log."""
+_END = """
+    SELECT e.lsn IS NOT NULL AND pg_catalog.pg_wal_lsn_diff(%s, e.lsn) > %s, e.lsn::text
+    FROM (SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_current_wal_insert_lsn() END AS lsn) AS e"""
 
 Connect = Callable[[Mapping[str, str]], Connection]
 
@@ -50,6 +55,19 @@ def check_is_on_way(at: Place, now: int, connect: Connect, place: str) -> None:
     if at.lsn > ends[at.timeline]:
         raise LogGone(
             f"the server was promoted or restored at {lsn_text(ends[at.timeline])}, and never had what was read up to {lsn_text(at.lsn)}"
+        )
+
+
+def check_was_reached(at: Place, queries: Queries) -> None:
+    """See to it that a server has written its log up to a place; one that replays that of another server may come to it yet.
+
+    Raises:
+        LogGone: it has not, so that it was brought back from a copy, and writes another log there than the one that was read.
+    """
+    ((is_beyond, end),) = queries.ask(_END, [lsn_text(at.lsn), _HEADER], doing="asking where its log ends")
+    if is_beyond:
+        raise LogGone(
+            f"the log of the server ends at {end}, before {lsn_text(at.lsn)}: it was brought back from a copy"
         )
 
 

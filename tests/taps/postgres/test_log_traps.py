@@ -75,6 +75,33 @@ def test_p02_p03_p10_changes_that_are_missing_are_never_passed_over(
     refused(logged, state, 78, words, "start over")
 
 
+def test_a_state_that_is_older_than_what_the_slot_was_told_may_be_brought_up_to_date(logged: Shop) -> None:
+    logged.execute(TABLE)
+    state = logged.sync().state
+    logged.execute("INSERT INTO t VALUES (6)")
+    logged.execute(
+        f"SELECT pg_replication_slot_advance('{logged.config['log']['slot']}', pg_current_wal_lsn())"
+    )
+    done = logged.run("--state", logged.file("state.json", state))
+    assert done.code == 78
+    assert (
+        "if the target has committed a later state, bring the file to what is committed with" in done.stderr
+    )
+    assert "--last-state" in done.stderr
+
+
+def test_a_state_of_a_place_that_the_server_has_not_come_to_is_refused(logged: Shop) -> None:
+    """It was brought back from a copy of its files, say, on the same timeline."""
+    logged.execute(TABLE)
+    state = logged.sync().state
+    assert logged.sync(state).state, "at the end of the log itself"
+    place, _, timeline = state["_singerkit_log"]["position"].partition("@")
+    high, low = place.split("/")
+    ahead = f"{high}/{int(low, 16) + 0x1000000:X}@{timeline}"
+    state["_singerkit_log"]["position"] = state["bookmarks"]["public-t"]["replication_key_value"] = ahead
+    refused(logged, state, 78, "it was brought back from a copy", "start over")
+
+
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
