@@ -27,7 +27,12 @@ _OF_SCHEMAS = """
 _TABLES = """
     SELECT a.place::int - 1, c.oid::bigint, p.oid::bigint, p.xmin::text,
         ARRAY(SELECT 'table ' || r.oid FROM pg_catalog.pg_publication_rel AS r WHERE r.prpubid = p.oid AND r.prrelid = c.oid{schemas}
-            UNION ALL SELECT 'all' WHERE p.puballtables ORDER BY 1)
+            UNION ALL SELECT 'all' WHERE p.puballtables
+            UNION ALL SELECT 'table ' || r.oid || ' above, ' || (SELECT pg_catalog.string_agg(i.xmin::text, ' ' ORDER BY i.inhrelid)
+                    FROM pg_catalog.pg_partition_ancestors(c.oid) AS o JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = o.relid)
+                FROM pg_catalog.pg_partition_ancestors(c.oid) AS b JOIN pg_catalog.pg_publication_rel AS r ON r.prrelid = b.relid
+                WHERE r.prpubid = p.oid AND b.relid <> c.oid
+            ORDER BY 1)
     FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[])) WITH ORDINALITY AS a (schema_name, table_name, place)
     JOIN pg_catalog.pg_namespace AS n ON n.nspname = a.schema_name
     JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = a.table_name

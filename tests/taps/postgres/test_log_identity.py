@@ -319,6 +319,21 @@ def test_a_stream_that_must_not_start_by_itself_goes_on_once_it_is_started_over(
     assert load() == set()
 
 
+def test_a_partition_that_was_no_part_of_a_published_table_for_a_while_starts_anew(logged: Shop) -> None:
+    """It is read by its own name, and told of since it belongs to another one."""
+    logged.execute(*PARTED)
+    name = logged.config["log"]["slot"]
+    logged.execute(f"CREATE PUBLICATION {name} FOR TABLE t WITH (publish_via_partition_root = false)")
+    logged.config["tables"] = ["public.p1"]
+    first = logged.sync()
+    logged.execute("UPDATE t SET v = 'told' WHERE id = 7")
+    second = logged.sync(first.state)
+    assert second.column("id", "public-p1") == [7]
+    logged.execute("ALTER TABLE t DETACH PARTITION p1", "UPDATE p1 SET v = 'lost'")
+    logged.execute("ALTER TABLE t ATTACH PARTITION p1 FOR VALUES FROM (1) TO (10)")
+    assert logged.sync(second.state).column("v", "public-p1") == ["lost"] * 3
+
+
 @pytest.mark.parametrize("has_rows", [True, False])
 def test_a_partition_that_may_not_be_read_by_itself_may_have_come_with_rows(
     logged: Shop, load: Load, caplog: Any, has_rows: bool
