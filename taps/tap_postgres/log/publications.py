@@ -14,7 +14,7 @@ from singerkit_tap.log_contract import LogGone
 from tap_postgres.log.queries import Queries
 from tap_postgres.log.tables import LoggedTable
 
-__all__ = ["NOT_IN_LOG", "NOT_IN_LOG_WORDS", "WITHOUT_IDENTITY", "Publication", "Told"]
+__all__ = ["NAMES_ROWS", "NOT_IN_LOG", "NOT_IN_LOG_WORDS", "WITHOUT_IDENTITY", "Publication", "Told"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,13 +27,20 @@ NOT_IN_LOG = "a.attgenerated = 'v' OR (a.attgenerated <> '' AND pg_catalog.curre
 NOT_IN_LOG_WORDS = (
     "is generated, and the log does not have it (that of PostgreSQL 18 has those that are STORED)"
 )
-WITHOUT_IDENTITY = """
-    SELECT p.schemaname::text, p.tablename::text FROM pg_catalog.pg_publication_tables AS p
-    JOIN pg_catalog.pg_namespace AS n ON n.nspname = p.schemaname
-    JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = p.tablename
-    WHERE p.pubname = %s AND c.relkind = 'r' AND (c.relreplident = 'n' OR (c.relreplident = 'd'
-        AND NOT EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary))) ORDER BY 1, 2 LIMIT 10"""
-"""Tables of a publication by which changes of their rows fail."""
+NAMES_ROWS = "i.indisvalid AND i.indisunique AND i.indimmediate AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END"
+"""Of an index (`pg_index`, alias ``i``) of a table (`pg_class`, ``c``): that the log names rows by it; a DEFERRABLE key does not."""
+_IS_BARE = f"""
+    c.relkind = 'r' AND c.relreplident <> 'f' AND NOT EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = c.oid AND {NAMES_ROWS})"""
+WITHOUT_IDENTITY = f"""
+    SELECT DISTINCT n.nspname::text, c.relname::text,
+        EXISTS (SELECT FROM pg_catalog.pg_publication_rel AS r WHERE r.prpubid = p.oid AND r.prrelid = c.oid)
+    FROM pg_catalog.pg_publication AS p JOIN pg_catalog.pg_publication_tables AS o ON o.pubname = p.pubname
+    JOIN pg_catalog.pg_namespace AS s ON s.nspname = o.schemaname
+    JOIN pg_catalog.pg_class AS m ON m.relnamespace = s.oid AND m.relname = o.tablename
+    LEFT JOIN LATERAL pg_catalog.pg_partition_tree(m.oid) AS t ON t.isleaf
+    JOIN pg_catalog.pg_class AS c ON c.oid = coalesce(t.relid, m.oid) JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE p.pubname = %s AND (p.pubupdate OR p.pubdelete) AND {_IS_BARE} ORDER BY 1, 2 LIMIT 10"""
+"""Tables and partitions of a publication by which changes of their rows fail, and whether each of them stands in it by itself."""
 
 Told: TypeAlias = Mapping[tuple[str, str], tuple[Sequence[str] | None, bool]]
 """By schema and table the columns that are told of (None: all), and whether some rows are left out."""
@@ -67,23 +74,19 @@ class Publication:
             self._check_itself()
             self._add([table for table in self.missing(self.told()) if self._is_new(table, started)])
         self.check()
-        self._warn_of_tables_without_identity()
+        self.warn_of_tables_without_identity()
         return is_new
 
-    def _warn_of_tables_without_identity(self) -> None:
-        for schema, name in self.queries.ask(
+    def warn_of_tables_without_identity(self) -> None:
+        for schema, name, is_by_itself in self.queries.ask(
             WITHOUT_IDENTITY, [self.name], doing="looking for replica identities"
         ):
             table = Identifier(schema, name).as_string(self.queries.opened())
+            out = f"{self._way('DROP TABLE ONLY ', table)}, or " if is_by_itself else ""
             logger.warning(
                 "The publication `%s` has table `%s.%s`, which has no replica identity, so that PostgreSQL refuses each UPDATE and DELETE of it. "
-                "Have its owner run: %s DROP TABLE ONLY %s (or ALTER TABLE %s REPLICA IDENTITY FULL).",
-                self.name,
-                schema,
-                name,
-                self._way("").rstrip(),
-                table,
-                table,
+                "Have its owner run: %sALTER TABLE %s REPLICA IDENTITY FULL.",
+                *(self.name, schema, name, out, table),
             )
 
     def check(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg2.extensions import connection as Connection
 
-from tap_postgres.log.publications import NOT_IN_LOG, WITHOUT_IDENTITY
+from tap_postgres.log.publications import NAMES_ROWS, NOT_IN_LOG, WITHOUT_IDENTITY
 from tap_postgres.log.slots import TWO_PHASE
 
 __all__ = [
@@ -101,8 +101,8 @@ class Publication:
     has_generated: bool
     is_by_root: bool
     is_own: bool
-    bare: Sequence[tuple[str, str]] = ()
-    """Tables of it, schema and name, of which changes fail by it."""
+    bare: Sequence[tuple[str, str, bool]] = ()
+    """Tables and partitions of it, schema and name, of which changes fail by it, and whether each stands in it by itself."""
 
 
 @dataclass(frozen=True)
@@ -166,10 +166,10 @@ FROM unnest(%(schemas)s::text[], %(tables)s::text[]) WITH ORDINALITY AS a (schem
 JOIN pg_namespace AS n ON n.nspname = a.schema_name
 JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = a.table_name
 """
-_PARTS = """
+_PARTS = f"""
 SELECT a.place::int - 1, n.nspname::text, c.relname::text, c.relreplident::text,
     (SELECT array_agg(k.attname::text) FROM pg_index AS i JOIN pg_attribute AS k ON k.attrelid = c.oid AND k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
-        WHERE i.indrelid = c.oid AND i.indisvalid AND CASE c.relreplident WHEN 'd' THEN i.indisprimary ELSE i.indisreplident END),
+        WHERE i.indrelid = c.oid AND {NAMES_ROWS}),
     (SELECT x.relname::text FROM pg_index AS i JOIN pg_class AS x ON x.oid = i.indexrelid
         WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
         AND NOT EXISTS (SELECT FROM pg_attribute AS k WHERE k.attrelid = c.oid AND k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) AND NOT k.attnotnull)
@@ -177,8 +177,8 @@ SELECT a.place::int - 1, n.nspname::text, c.relname::text, c.relreplident::text,
             WHERE k.attrelid = c.oid AND k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))
         ORDER BY i.indisprimary DESC, i.indnkeyatts, x.relname LIMIT 1)
 FROM unnest(%(oids)s::oid[]) WITH ORDINALITY AS a (oid, place)
-LEFT JOIN LATERAL pg_partition_tree(a.oid) AS t ON t.isleaf
-JOIN pg_class AS c ON c.oid = coalesce(t.relid, a.oid) AND c.relkind IN ('r', 'm', 'f')
+LEFT JOIN LATERAL pg_partition_tree(a.oid) AS t ON t.isleaf OR t.level = 0
+JOIN pg_class AS c ON c.oid = coalesce(t.relid, a.oid) AND c.relkind IN ('r', 'p', 'm', 'f')
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 """
 _PUBLICATION = """
@@ -279,7 +279,7 @@ def _publication(
     }
     with connection.cursor() as cursor:
         cursor.execute(WITHOUT_IDENTITY, [name])
-        bare = cursor.fetchall()
+        bare = [(schema, table, is_by_itself) for schema, table, is_by_itself in cursor.fetchall()]
     return replace(Publication(*rest), bare=bare), published
 
 

@@ -313,13 +313,16 @@ def _of_publication(facts: Facts, asked: Sequence[Asked], name: str, *, makes: b
             f"It does not have generated columns ({_words(generated)}).",
             f"ALTER PUBLICATION {quoted(name)} SET ({_GENERATED});",
         )
-    for schema, bare in publication.bare:
+    named = {(part.schema, part.table) for parts in facts.parts.values() for part in parts}
+    for schema, bare, is_by_itself in publication.bare:
+        if (schema, bare) in named:
+            continue  # `_of_identity` has said so
         yield Finding(
             f"{schema}.{bare}",
             f"The publication `{name}` has it, and it has no replica identity, so that PostgreSQL refuses each UPDATE and DELETE of it.",
-            f"ALTER TABLE {_table(schema, bare)} REPLICA IDENTITY FULL;"
-            if publication.has_all_tables
-            else f"ALTER PUBLICATION {quoted(name)} DROP TABLE ONLY {_table(schema, bare)};",
+            f"ALTER PUBLICATION {quoted(name)} DROP TABLE ONLY {_table(schema, bare)};"
+            if is_by_itself
+            else f"ALTER TABLE {_table(schema, bare)} REPLICA IDENTITY FULL;",
             advised=True,
         )
     for place, table in tables.items():

@@ -106,6 +106,7 @@ def made(site: Site, *, knows_state: bool) -> Iterator[str]:
     plan = _Plan(site, knows_state=knows_state)
     yield _published(plan)
     plan.publication.check()
+    plan.publication.warn_of_tables_without_identity()
     slot = site.settings.slot
     if plan.slot is None:
         at = create_slot(site.queries, slot)

@@ -17,9 +17,11 @@ from taps.postgres.conftest import Shop
 from taps.written import Result
 from waiting import wait_until
 
-from singerkit_shell.errors import SingerkitError
+from singerkit_shell.errors import ConfigurationError, SingerkitError
 from tap_postgres.log import reader
 from tap_postgres.log.spool import Spool
+from tap_postgres.slot.looking import Site
+from tap_postgres.slot.making import made
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT n, 'v' || n FROM generate_series(1, 5) n"
 BIG = "string_agg(md5(n::text), '') FROM generate_series(1, 300) n"
@@ -53,6 +55,24 @@ def test_p01_a_table_whose_rows_have_no_name_in_the_log_is_never_published(logge
     logged.execute("UPDATE k SET v = 'y'", "DELETE FROM k", "UPDATE t SET v = 'y'")
     logged.execute("ALTER TABLE k REPLICA IDENTITY FULL")
     assert logged.sync().rows("public-k") == []
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "CREATE TABLE k (id int PRIMARY KEY DEFERRABLE)",
+        "CREATE TABLE k (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE k1 PARTITION OF k DEFAULT; ALTER TABLE k1 REPLICA IDENTITY NOTHING",
+        "CREATE TABLE k (id int) PARTITION BY RANGE (id); CREATE TABLE k1 PARTITION OF k DEFAULT; ALTER TABLE k REPLICA IDENTITY FULL",
+    ],
+    ids=["deferrable", "partition with nothing", "identity of the root alone"],
+)
+def test_p01_keys_and_partitions_by_which_the_log_names_no_rows(logged: Shop, table: str) -> None:
+    """Each of them is asked of its own: by `--test` and runs, and by what makes publications."""
+    logged.execute(table, "INSERT INTO k VALUES (1)")
+    refused(logged, None, 78, "public.k", "REPLICA IDENTITY")
+    with Site(logged.tap()) as site, pytest.raises(ConfigurationError, match="REPLICA IDENTITY"):
+        [*made(site, knows_state=False)]
+    logged.execute("UPDATE k SET id = 2", "DELETE FROM k")
 
 
 LOST: Sequence[tuple[str, str]] = (

@@ -180,6 +180,37 @@ def test_a_publication_by_the_names_of_partitions_does_where_none_is_read(logged
     assert logged.sync().of_type("STATE")
 
 
+def test_a_table_of_a_published_schema_without_an_identity_is_given_one(logged: Shop, caplog: Any) -> None:
+    """It cannot be taken out of the publication by itself; nor can a partition."""
+    if logged.query("SELECT current_setting('server_version_num')::int < 150000") == [(True,)]:
+        schema = "ALL TABLES"
+    else:
+        schema = "TABLES IN SCHEMA public"
+    name = logged.config["log"]["slot"]
+    logged.execute(
+        f"CREATE PUBLICATION {name} FOR {schema} WITH (publish_via_partition_root)",
+        "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE bare (id int PRIMARY KEY DEFERRABLE); INSERT INTO bare VALUES (1)",
+        "CREATE TABLE parted (id int) PARTITION BY RANGE (id); CREATE TABLE part PARTITION OF parted DEFAULT; INSERT INTO parted VALUES (1)",
+    )
+    logged.config["tables"] = ["public.t"]
+    logged.sync()
+    assert caplog.text.count("refuses each UPDATE and DELETE of it") == 2
+    for statement in missing_of(logged)[1]:
+        logged.execute(statement)
+    logged.execute("UPDATE bare SET id = 2", "UPDATE parted SET id = 2")
+
+
+def test_a_partitioned_table_without_a_key_needs_the_identity_of_its_root_too(logged: Shop) -> None:
+    """`--test` was content, and the run was not."""
+    logged.execute(
+        "CREATE TABLE t (id int) PARTITION BY RANGE (id); CREATE TABLE t1 PARTITION OF t DEFAULT; ALTER TABLE t1 REPLICA IDENTITY FULL"
+    )
+    with pytest.raises(
+        SingerkitError, match=r'public\.t: .* Run: ALTER TABLE "public"\."t" REPLICA IDENTITY FULL'
+    ):
+        logged.sync()
+
+
 def test_a_column_that_no_log_has_is_missing_for_the_test_and_the_run(logged: Shop) -> None:
     is_18 = logged.query("SELECT current_setting('server_version_num')::int >= 180000") == [(True,)]
     kind = "VIRTUAL" if is_18 else "STORED"
