@@ -95,6 +95,7 @@ class SqlLoader:
             newest_by=settings.newest_by.of,
             overwrites=settings.overwrites,
             replaces=settings.replaces,
+            lacks_versions=settings.lacks_versions,
             deletes=settings.deletes_marked,
             reads_texts=True,
         )

@@ -120,6 +120,10 @@ class Settings:
         """Whether the complete load of a stream takes the place of all that was there."""
         return self.methods.of(stream) is Method.OVERWRITE
 
+    def lacks_versions(self, stream: str) -> bool:
+        """Whether rows of a stream stay at an ACTIVATE_VERSION, though nobody has said so: they carry no version."""
+        return self.follows_versions and not self.with_metadata and not self.appends(stream)
+
     def keeps_history(self, stream: str) -> bool:
         """Whether each version of a row is kept, with the range in which it held."""
         return self.methods.of(stream) is Method.HISTORY

@@ -355,10 +355,10 @@ class Versions:
 
     def _no_metadata(self, session: Runs, table: StreamTable) -> str:
         """Rows keep what an earlier run has put into a column that the SCHEMA does not name."""
-        ignored = without_metadata(has_key=bool(table.given.key_properties))
+        own = table.given.column_names
+        ignored = without_metadata(has_key=bool(table.given.key_properties), is_of_log=DELETED_AT in own)
         existing = session.inspect(table.schema, table.name)
-        is_ours = VERSION not in table.given.column_names
-        if not is_ours or existing is None or VERSION not in existing.columns:
+        if VERSION in own or existing is None or VERSION not in existing.columns:
             return ignored
         if not holds_values(session, table.quoted, VERSION):
             return ignored

@@ -41,6 +41,7 @@ from singerkit_target.contract import (
 )
 from singerkit_target.divided import Divided, check_set, pipeline_of
 from singerkit_target.held import HeldLog
+from singerkit_target.logversions import LogVersions
 from singerkit_target.missing import missing_of
 from singerkit_target.overwriting import Overwrites
 from singerkit_target.publish import Publisher
@@ -214,6 +215,7 @@ class Load:
             lambda sentence, stream: self._warn_once(sentence, f"overwritten {stream}"),
             self._way_to_start_over,
         )
+        self._log_versions = LogVersions(self._abilities.lacks_versions)
         self.summary = Summary()
         self._along = Along(log)
 
@@ -428,6 +430,7 @@ class Load:
         self._stored = None if stored is None else decode(stored)
         self._repeats.begin(start, self._stored)
         self._overwrites.begin(start if mark else self._stored)
+        self._log_versions.take_state(start if mark else self._stored)
         loader = self._loader
         if others := self._divided.others_in(self._loader):
             self._loader.expect_rows_of(others)
@@ -600,6 +603,7 @@ class Load:
         for stream in self._versions.due(self._decoders):
             self._activate(stream)
             del self._versions.waiting[stream]
+        self._log_versions.take_state(state.value)
         self._ends_empty, self._last_value = is_empty(state.value), state.value
         self._point = SafePoint(
             self._last_word(state), self.summary.counts(), state.message, self._unit_log.position()
@@ -611,6 +615,7 @@ class Load:
         if self._abilities.overwrites(owner):
             self._overwrites.vouch(owner)
             return
+        self._log_versions.activate(owner, self._versions.waiting[stream])
         siblings = self._divided.siblings(owner)
         self._loader.activate_version(self._decoders[stream].stream, self._versions.waiting[stream], siblings)
         self._unit.has_versions = True

@@ -13,17 +13,20 @@ from dataclasses import dataclass, field
 __all__ = ["Versions", "without_metadata"]
 
 
-def without_metadata(*, has_key: bool) -> str:
+def without_metadata(*, has_key: bool, is_of_log: bool = False) -> str:
     """Say what an ACTIVATE_VERSION leaves as it is where rows carry no version, and what to do."""
+    ignored = "is ignored: rows carry no version without `add_record_metadata`, so that"
+    if is_of_log:
+        return (
+            f"{ignored} a TRUNCATE at the source, or a new start of the stream, of which the log tells once, takes no row away here. Set it to true: the next "
+            "version then names the statement that removes what was loaded without."
+        )
     left = (
         "those that are gone at the source stay"
         if has_key
         else "each complete load of this stream, which has no key, adds all its rows to those that are there"
     )
-    return (
-        f"is ignored: rows carry no version without `add_record_metadata`, so that {left}. Set it to true, and the next complete "
-        "load names the statement that removes what was loaded without."
-    )
+    return f"{ignored} {left}. Set it to true, and the next complete load names the statement that removes what was loaded without."
 
 
 @dataclass

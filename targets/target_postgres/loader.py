@@ -124,6 +124,7 @@ class PostgresLoader:
             newest_by=settings.newest_by.of,
             overwrites=settings.overwrites,
             replaces=settings.replaces,
+            lacks_versions=settings.lacks_versions,
             deletes=settings.deletes_marked,
         )
         self._dsn_of, self._wishes, self._upkeep = dsn, wishes, upkeep
