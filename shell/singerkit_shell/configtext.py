@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, time
 from typing import Any, NoReturn
 
@@ -30,6 +30,11 @@ class ConfigTextError(ValueError):
 
 class RepeatedKeyError(ConfigTextError):
     """A key stands twice in one object; a reader takes one of the two, and nobody knows which."""
+
+    def __init__(self, key: str, lines: Sequence[int] = ()) -> None:
+        where = f" (lines {lines[0]} and {lines[1]})" if len(lines) == 2 else ""
+        super().__init__(f"has the key `{key[:60]}` twice in one object{where}; leave one of them out")
+        self.key = key
 
 
 def kind_of(path: str) -> str:
@@ -58,7 +63,7 @@ def without_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise RepeatedKeyError(f"has the key `{key[:60]}` twice in one object; leave one of them out")
+            raise RepeatedKeyError(key)
         found[key] = value
     return found
 
@@ -70,10 +75,18 @@ def _json(text: str, object_of: Callable[..., Any]) -> Any:
         raise ConfigTextError(
             f"is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
         ) from None
+    except RepeatedKeyError as error:
+        raise RepeatedKeyError(error.key, _lines_with(error.key, text)) from None
     except ConfigTextError:
         raise
     except ValueError:  # Python's own limit against numbers that take minutes to read
         raise ConfigTextError("holds a number of more than 4300 digits; write a shorter one") from None
+
+
+def _lines_with(key: str, text: str) -> Sequence[int]:
+    """Return the lines of a key in a JSON text, in whichever objects."""
+    found = re.finditer(rf"{re.escape(json.dumps(key, ensure_ascii=False))}\s*:", text)
+    return [text.count("\n", 0, one.start()) + 1 for one in found] if "\n" in text.strip() else ()
 
 
 def _no_number(name: str) -> NoReturn:
@@ -114,10 +127,18 @@ class _Nodes:
                 f"has the tag `{tag[:40]}` at line {line}, which stands for nothing that JSON has"
             )
         if isinstance(node, self._yaml.MappingNode):
-            return self._object_of([(self._key(key), self.value(item)) for key, item in node.value])
+            return self._object(node)
         if isinstance(node, self._yaml.SequenceNode):
             return [self.value(item) for item in node.value]
         return _scalar(node)
+
+    def _object(self, node: Any) -> Any:
+        pairs = [(self._key(key), self.value(item)) for key, item in node.value]
+        try:
+            return self._object_of(pairs)
+        except RepeatedKeyError as error:
+            lines = [key.start_mark.line + 1 for key, _ in node.value if key.value == error.key]
+            raise RepeatedKeyError(error.key, lines) from None
 
     def _key(self, node: Any) -> str:
         line = node.start_mark.line + 1

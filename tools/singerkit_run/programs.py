@@ -59,9 +59,14 @@ def find_programs(
 
 def _missing_files(side: Side, plan: Plan) -> list[str]:
     program = side.program
+    named = [
+        *(("config", file) for file in program.configs),
+        ("catalog", program.catalog),
+        ("properties", program.properties),
+    ]
     return [
-        f"There is no file `{os.path.relpath(file, plan.folder)}`, which `{side.place}` names"
-        for file in (*program.configs, program.catalog, program.properties)
+        f"There is no file `{os.path.relpath(file, plan.folder)}`, which `{side.place}` names{line_of(f'{side.place}.{key}')}"
+        for key, file in named
         if file is not None and file != ENVIRONMENT and not os.path.exists(file)
     ]
 

@@ -50,7 +50,7 @@ def refused(project: Project, text: str, name: str = "pipes.yaml") -> str:
         ),
         (
             "  orders:\n    tap: {exec: ./tap.sh}\n",
-            "has the key `orders` twice in one object; leave one of them out",
+            "has the key `orders` twice in one object (lines 2 and 5); leave one of them out",
         ),
         (
             "  items: {tap: {exec: tap-nowhere}, target: {exec: ./target.sh}}\n",
@@ -62,7 +62,7 @@ def refused(project: Project, text: str, name: str = "pipes.yaml") -> str:
         ),
         (
             "  items: {tap: {exec: ./tap.sh, config: gone.json}, target: {exec: ./target.sh}}\n",
-            "There is no file `gone.json`, which `pipelines.items.tap` names",
+            "There is no file `gone.json`, which `pipelines.items.tap` names (line 5 of pipes.yaml)",
         ),
         (
             "    retries: {times: many}\n",
