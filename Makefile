@@ -52,8 +52,9 @@ test-signals: $(READY) ## tell a collector of OpenTelemetry of runs; have Promet
 	@test -x .envs/signals/bin/pytest || { $(PYTHON) -m venv .envs/signals && .envs/signals/bin/pip install -q --disable-pip-version-check pytest -e '.[opentelemetry]'; }
 	PATH=$$PWD/.envs/prometheus/usr/bin:$$PATH .envs/signals/bin/pytest -q -o python_files='on_*.py' tests/tools/signals $(ARGS)
 
-test-container: $(READY) ## build deploy/Containerfile and run it: not as root, over a root that cannot be written, as the first process
-	@[ "$$(which podman buildah runc debootstrap | wc -l)" = 4 ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends podman buildah runc debootstrap; }
+test-container: $(READY) ## build deploy/Containerfile and run it: not as root, over a root that cannot be written, as the first process; and compose.yaml
+	@[ "$$(which podman buildah runc debootstrap dnsmasq iptables | wc -l)" = 6 ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends podman buildah runc debootstrap golang-github-containernetworking-plugin-dnsname dnsmasq-base iptables; }
+	@test -x .envs/compose/bin/podman-compose || { $(PYTHON) -m venv .envs/compose && .envs/compose/bin/pip install -q --disable-pip-version-check 'podman-compose>=1.5,<2'; }
 	$(BIN)/pytest -q -o python_files='on_containers.py' tests/deploy $(ARGS)
 
 test-postgres: $(READY) ## run the tests of target-postgres and tap-postgres against servers of other versions; VERSIONS='13 14 15 16 17 18'

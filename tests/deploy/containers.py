@@ -8,16 +8,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["ROOT", "RUN", "base", "build", "podman"]
+__all__ = ["COMPOSE_CONF", "ROOT", "RUN", "base", "build", "podman", "postgres"]
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = "docker.io/library/python:3.13-slim"
-OWN = "localhost/singerkit-test-base"
+PUBLIC_POSTGRES = "docker.io/library/postgres:18"
+OWN_POSTGRES = "localhost/singerkit-test-postgres"
+OWN = "localhost/singerkit-test-base-13"
 _LIMITS = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
+_LIMIT_OF = {name: min(resource.getrlimit(which)[1], 20_000) for name, which in _LIMITS.items()}
 RUN = (
     *("--runtime", "runc", "run", "--network", "none"),
     # A sandbox may not raise limits, and podman's own are higher than they are there.
-    *(f"--ulimit={name}={min(resource.getrlimit(which)[1], 20_000)}" for name, which in _LIMITS.items()),
+    *(f"--ulimit={name}={limit}" for name, limit in _LIMIT_OF.items()),
     *("--read-only", "--read-only-tmpfs=false", "--tmpfs", "/tmp", "--cap-drop", "ALL"),
     *("--security-opt", "no-new-privileges", "--http-proxy=false", "--log-driver", "k8s-file"),
 )
@@ -25,12 +28,23 @@ _NOT_NEEDED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/lib/ap
 """What images of Debian that are called slim leave out, too."""
 
 
+COMPOSE_CONF = f"""\
+[engine]
+runtime = "runc"
+[containers]
+default_ulimits = {[f"{name}={limit}:{limit}" for name, limit in _LIMIT_OF.items()]}
+log_driver = "k8s-file"
+http_proxy = false
+"""
+"""The same for podman-compose, which has no options for it."""
+
+
 def podman(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["podman", *words], capture_output=True, text=True, timeout=timeout, check=False)
 
 
 def base(folder: Path) -> str:
-    """Return the image that the Containerfile names, or one with Debian's Python where that cannot be had."""
+    """Return the image that the Containerfile names, or, where that cannot be had, what it is made of but for its Python: Debian 13, whose own is 3.13, too."""
     for name in (PUBLIC, OWN):
         if podman("image", "exists", name).returncode == 0:
             return name
@@ -38,7 +52,7 @@ def base(folder: Path) -> str:
         return PUBLIC
     root = folder / "root"
     needed = "--include=python3,python3-venv,ca-certificates"
-    _run(["debootstrap", "--variant=minbase", needed, _release(), str(root), _mirror()])
+    _run(["debootstrap", "--variant=minbase", needed, "trixie", str(root), _mirror()])
     _run(["rm", "-rf", *(str(root / one) for one in _NOT_NEEDED)])
     _run(["sh", "-c", f"tar -C {root} -c . | podman import -q - {OWN}"])
     return OWN
@@ -47,20 +61,23 @@ def base(folder: Path) -> str:
 def build(folder: Path, base: str, name: str, extra: str = "") -> str:
     """Build the Containerfile from wheels that are fetched here, since a build need not reach a registry."""
     wheels = folder / f"wheels-{name}"
+    python = podman(*RUN, "--rm", base, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
+    assert python.returncode == 0, python.stderr
+    pip = [sys.executable, "-m", "pip", "-q"]
+    _run([*pip, "wheel", "--no-deps", "-w", str(wheels), str(ROOT)])
+    [own] = wheels.glob("singerkit-*.whl")
+    fetch = [
+        *pip,
+        "download",
+        "-d",
+        str(wheels),
+        "--only-binary=:all:",
+        "--python-version",
+        python.stdout.strip(),
+    ]
     # The wheel itself is made again inside, by hatchling and what that needs.
-    _run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "-q",
-            "-w",
-            str(wheels),
-            f"{ROOT}[{extra}]" if extra else str(ROOT),
-        ]
-    )
-    _run([sys.executable, "-m", "pip", "wheel", "-q", "-w", str(wheels), "hatchling>=1.25"])
+    _run([*fetch, f"{own}[{extra}]" if extra else str(own), "hatchling>=1.25"])
+    own.unlink()
     arguments = {"BASE": base, "EXTRA": extra, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels"}
     _run(
         [
@@ -81,14 +98,31 @@ def build(folder: Path, base: str, name: str, extra: str = "") -> str:
     return f"localhost/{name}"
 
 
+def postgres(base: str) -> str:
+    """Return the image that compose.yaml names, or, where that cannot be had, one with Debian's PostgreSQL."""
+    for name in (PUBLIC_POSTGRES, OWN_POSTGRES):
+        if podman("image", "exists", name).returncode == 0:
+            return name
+    if podman("pull", "-q", PUBLIC_POSTGRES).returncode == 0:
+        return PUBLIC_POSTGRES
+    place = str(Path(__file__).parent / "postgres")
+    options = (
+        "--isolation",
+        "chroot",
+        "--network",
+        "host",
+        "--build-arg",
+        f"BASE={base}",
+        "-t",
+        OWN_POSTGRES,
+    )
+    _run(["buildah", "bud", *options, place])
+    return OWN_POSTGRES
+
+
 def _run(command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, f"{command[0]}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
-
-
-def _release() -> str:
-    lines = Path("/etc/os-release").read_text().splitlines()
-    return next(line.partition("=")[2] for line in lines if line.startswith("VERSION_CODENAME="))
 
 
 def _mirror() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from faults.servers import open_folder
 
-from .containers import RUN, base, build, podman
+from .containers import COMPOSE_CONF, ROOT, RUN, base, build, podman, postgres
 
 HANGING = """\
 pipelines:
@@ -147,3 +148,46 @@ def test_an_extra_is_a_build_argument(foundation, tmp_path):
     image = build(tmp_path, foundation, "singerkit-test-duckdb", "duckdb")
     done = inside(image, "python3", "-c", "import duckdb; print(duckdb.sql('SELECT 42').fetchone())")
     assert done.stdout.strip() == "(42,)", done.stderr
+
+
+def test_compose_runs_a_project_into_its_postgresql(image, foundation, folder, tmp_path):
+    """Word by word, twice: the second run finds nothing new, since rows and state are in its volumes."""
+    shop = folder / "shop"
+    subprocess.run(
+        [Path(sys.executable).with_name("singerkit"), "init", shop, "--target", "postgres"], check=True
+    )
+    config = shop / "config/warehouse.yaml"
+    config.write_text(config.read_text().replace("\nembedded_folder:", "\n#").replace("\n# dsn:", "\ndsn:"))
+    conf = tmp_path / "containers.conf"
+    conf.write_text(COMPOSE_CONF)
+    env = os.environ | {
+        "CONTAINERS_CONF": str(conf),
+        "PROJECT": str(shop),
+        "POSTGRES_PASSWORD": "hunter2-of-compose",
+        "POSTGRES_IMAGE": postgres(foundation),
+        "SINGERKIT_IMAGE": image,
+    }
+    name = f"singerkit-test-{uuid.uuid4().hex[:8]}"
+
+    def compose(*words: str) -> str:
+        done = subprocess.run(
+            [str(ROOT / ".envs/compose/bin/podman-compose"), "-p", name, "-f", "deploy/compose.yaml", *words],
+            cwd=ROOT,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    try:
+        first, second = (compose("run", "--rm", "-T", "pipelines") for _ in range(2))
+        assert "`orders`: 4 rows loaded (4 new)" in first
+        assert "orders ended well" in second
+        assert "4 rows loaded" not in second
+        assert first.count("3 pipelines done.") == second.count("3 pipelines done.") == 1
+        assert "hunter2" not in first + second
+    finally:
+        compose("down", "-v")
