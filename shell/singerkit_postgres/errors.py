@@ -26,7 +26,10 @@ _MESSAGES: tuple[tuple[str, type[SingerkitError]], ...] = (
     (r"role \".*\" does not exist|is not permitted to log in|permission denied", NotAuthorisedError),
     (r"must be superuser or replication role", NotAuthorisedError),
     (r"database \".*\" does not exist", ConfigurationError),
-    (r"invalid (connection option|dsn|port|sslmode)|definition of service", ConfigurationError),
+    (
+        r"invalid (connection option|dsn|port|integer value|\w+ value)|could not match \d+ |definition of service",
+        ConfigurationError,
+    ),
     (
         r"does not support SSL|certificate|private key|SSL error",
         ConfigurationError,

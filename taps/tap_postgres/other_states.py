@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tap_postgres.catalog import PgColumn
 from tap_postgres.types import Kind
 
-__all__ = ["problem_of"]
+__all__ = ["problem_of", "written_otherwise"]
 
 _OURS = "_singerkit"
 _LAST = "9999-12-31T23:59:59.999"
@@ -21,7 +21,7 @@ def problem_of(part: Mapping[str, Any], column: PgColumn, *, has_key: bool) -> s
     ``column``: the replication key; ``has_key``: rows have a primary key.
     """
     value = part.get("replication_key_value")
-    if value is None or any(name.startswith(_OURS) for name in part):
+    if not _is_theirs(part):
         return None
     if not has_key:
         return "its rows at the bookmark have come already, and without a key nothing would tell them from new ones"
@@ -33,3 +33,22 @@ def problem_of(part: Mapping[str, Any], column: PgColumn, *, has_key: bool) -> s
     if str(value).startswith(_LAST):
         return "the bookmark is what that tap makes of a moment beyond the year 9999, and no usual row would come any more"
     return None
+
+
+def written_otherwise(part: Mapping[str, Any], columns: Sequence[PgColumn]) -> list[str]:
+    """Return the columns whose values other taps may have written as other text than this one, where the part of a state is of one of them."""
+    if not _is_theirs(part):
+        return []
+    return [
+        column.name
+        for column in columns
+        if column.kind in _OTHER_TEXTS or column.sql_type.startswith("interval")
+    ]
+
+
+_OTHER_TEXTS = (Kind.BYTES, Kind.COMPOSITE, Kind.HSTORE, Kind.MONEY)
+
+
+def _is_theirs(part: Mapping[str, Any]) -> bool:
+    is_ours = any(name.startswith(_OURS) for name in part)
+    return part.get("replication_key_value") is not None and not is_ours

@@ -24,7 +24,7 @@ from tap_postgres.config import samples_json
 from tap_postgres.database import PostgresDatabase
 from tap_postgres.heap import HeapWalk, Place
 from tap_postgres.jsoncolumns import JsonColumns, json_columns, sampled
-from tap_postgres.other_states import problem_of
+from tap_postgres.other_states import problem_of, written_otherwise
 from tap_postgres.unusual import UnusualValues, settings_of
 
 __all__ = ["PostgresStream"]
@@ -51,14 +51,28 @@ class PostgresStream(TableStream):
     def order_problem(self) -> str | None:
         """Say why the bookmark of another tap cannot be gone on from."""
         part = (self.tap.start_state.get("bookmarks") or {}).get(self.name)
+        if not isinstance(part, Mapping):
+            return None
         column = cast(PgColumn, self.table.column(str(self.bookmark_key)))
-        problem = (
-            problem_of(part, column, has_key=bool(self.primary_keys)) if isinstance(part, Mapping) else None
-        )
+        problem = problem_of(part, column, has_key=bool(self.primary_keys))
+        if problem is None:
+            self._warn_of_other_texts(part)
         return problem and (
             f"The state of stream `{self.name}` is one of another tap, and cannot be continued: {problem}; nothing was read. "
             f"Start the stream over: run {reset_of(self)}"
         )
+
+    def _warn_of_other_texts(self, part: Mapping[str, Any]) -> None:
+        columns = [cast(PgColumn, self.table.column(name)) for name in self._selected]
+        names = written_otherwise(part, columns)
+        if names:
+            self.logger.warning(
+                "Stream `%s` goes on from the state of another tap, which may have written %s otherwise than this one (bytes as hex, say, "
+                "and here as base64): rows of both will stand beside each other. To have all in one way start the stream over: run %s.",
+                self.name,
+                ", ".join(f"`{name}`" for name in names),
+                reset_of(self),
+            )
 
     @classmethod
     def methods_of(cls, table: Table, settings: StreamSettings) -> Sequence[str]:

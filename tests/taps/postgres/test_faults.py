@@ -9,6 +9,7 @@ import pytest
 from psycopg2 import errorcodes
 from taps.postgres.conftest import Shop
 
+from singerkit_postgres.errors import connection_error
 from tap_postgres import faults
 
 _ALREADY = """
@@ -52,6 +53,16 @@ def test_an_error_is_one_sentence_with_a_way_out(shop: Shop, statements: str, co
     assert words in str(fault)
     assert "what was confirmed by the target is safe" in str(fault)
     assert "topsecret" not in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("setting", "code"),
+    [("port=x", 78), ("sslmode=x", 78), ("channel_binding=x", 78), ("port=1,2,3", 78), ("port=1", 69)],
+)
+def test_a_setting_that_libpq_does_not_take_is_one_of_the_config(setting: str, code: int) -> None:
+    with pytest.raises(psycopg2.Error) as found:
+        psycopg2.connect(f"host=127.0.0.1 dbname=d {setting}")
+    assert connection_error(found.value, "PostgreSQL").exit_code == code
 
 
 def test_a_connection_that_is_gone_has_no_code() -> None:

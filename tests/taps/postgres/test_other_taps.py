@@ -190,6 +190,20 @@ def test_a_bookmark_of_theirs_is_gone_on_from(
     assert ("otherwise than the values are" in caplog.text) == (recorded is PIPELINEWISE)
 
 
+def test_columns_that_another_tap_wrote_as_other_texts_are_told_once(
+    moments: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    moments.execute("ALTER TABLE moments ADD photo bytea, ADD lasts interval, ADD plain text")
+    moments.config |= {"streams": [{"name": "public.moments", "replication_key": "id"}]}
+    moments.config["tables"] = ["public.moments"]
+    state = {"bookmarks": {STREAM: {"replication_key": "id", "replication_key_value": 3}}}
+    first = moments.sync(state)
+    assert "which may have written `photo`, `lasts` otherwise than this one" in caplog.text
+    caplog.clear()
+    moments.sync(first.state)
+    assert "otherwise" not in caplog.text
+
+
 @pytest.mark.parametrize("recorded", [MELTANO, PIPELINEWISE], ids=["meltanolabs", "pipelinewise"])
 def test_a_full_load_of_theirs_is_followed_by_one_of_ours(moments: Shop, recorded: dict[str, Any]) -> None:
     state = {"bookmarks": {STREAM: recorded["states"]["whole"]}}
