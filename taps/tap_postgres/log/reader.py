@@ -291,9 +291,9 @@ class PostgresLogReader:
             if not messages and now - asked >= _WAIT:
                 asked = now
                 self._tell(asks=True)
+            self._check()
             if now - told >= 0.5:
                 told = now
-                self._check()
                 yield LogPage((), self._position(changes.position))
 
     def _of_engine(self, page: LogPage) -> LogPage:

@@ -264,6 +264,26 @@ def test_p02_a_run_that_follows_sees_that_it_is_told_less(
     assert words.replace("{name}", name) in str(caught.value)
 
 
+def test_p02_a_log_that_never_rests_is_looked_at_all_the_same(
+    logged: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged.execute(*TABLE.split("; "))
+    state = logged.sync().state
+    logged.execute(*[f"INSERT INTO t VALUES ({number})" for number in range(10, 60)])
+    find_slot = reader.find_slot
+
+    def finds(*arguments: Any) -> Any:
+        logged.execute(f"ALTER PUBLICATION {logged.config['log']['slot']} OWNER TO pg_monitor")
+        return find_slot(*arguments)
+
+    monkeypatch.setattr(reader, "find_slot", finds)
+    monkeypatch.setattr(reader, "_CHECK_SECONDS", 0)
+    monkeypatch.setattr(reader, "_MESSAGES", 1)
+    with pytest.raises(SingerkitError, match="was altered"):
+        logged.sync(state)
+    assert len(logged.result().rows()) < 50
+
+
 OTHER_IDENTITY = (
     "ALTER TABLE t ADD UNIQUE (v), ALTER v SET NOT NULL",
     "ALTER TABLE t REPLICA IDENTITY USING INDEX t_v_key",
