@@ -53,7 +53,7 @@ from singerkit_tap.reads import Read
 from singerkit_tap.sharding import check_keys
 from singerkit_tap.starts import checked_state, unknown_to_config
 from singerkit_tap.stream import BlockStream
-from singerkit_wire.encode import Record
+from singerkit_wire.encode import Record, picked
 from singerkit_wire.output import Output
 from singerkit_wire.readyrows import ReadyRows
 
@@ -502,7 +502,7 @@ class SyncRun:
             first += len(records)
             driving = records
             if numbers is not None:
-                rows = [rows[number] for number in numbers]
+                rows = picked(rows, numbers)
                 driving = records if read.drives_all else [records[number] for number in numbers]
             member.has_news = member.has_news or bool(rows)
             if member.is_wanted and rows:

@@ -219,8 +219,8 @@ class PostgresStream(TableStream):
         return False
 
     def _settled(self, rows: ReadyRows) -> Sequence[bytes]:
-        """Return rows as they are to be sent; those of which more is asked than to be sent are looked into anyway."""
-        if self.bookmark_key is not None or self._unusual.may_be_in(rows.block):
+        """Return rows as they are to be sent; they are looked into where one may hold an unusual value."""
+        if self._unusual.may_be_in(rows.block):
             return self._unusual.settled([*rows])
         return rows
 

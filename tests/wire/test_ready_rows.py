@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from singer_sdk.singerlib import SelectionMask
 
 from singerkit_shell.encoding import count_lines, holds
-from singerkit_wire.encode import RecordEncoder
+from singerkit_wire.encode import RecordEncoder, picked
 from singerkit_wire.readyrows import ReadyRows
 
 NAMES = ("id", 'say "hi"', "v")
@@ -48,9 +48,14 @@ def test_they_leave_as_rows_that_were_looked_into(
     assert sent is block
     assert len(sent) == len(rows)
     assert ours.lines(sent, AT, version) == ours.lines(looked_into, AT, version)
-    assert ours.column(sent, "v") == ours.column(looked_into, "v")
+    others = ready([dict.fromkeys(names, 8)], names=names)
+    for name in (*names, *names):  # each of them alone, then beside the others, and of other rows in between
+        assert ours.column(sent, name) == ours.column(looked_into, name)
+        assert [*map(bytes, ours.column(others, name))] == [b"8"]
     assert ours.hashes(sent) == ours.hashes(looked_into)
     assert ours.lines(sent[1:3], AT) == ours.lines(looked_into[1:3], AT)
+    numbers = range(len(rows))[::2]
+    assert ours.lines(picked(sent, numbers), AT) == ours.lines(picked(looked_into, numbers), AT)
 
 
 @pytest.mark.parametrize("names", [NAMES[::-1], NAMES[:2]])

@@ -120,6 +120,11 @@ class RecordEncoder:
         self._begin = b'{"type":"RECORD","stream":%s,"record":' % _encoder.encode(stream)
         properties = self._properties = schema.get("properties")
         self._key_forms: dict[str, KeyForm] = {}
+        self._asked: dict[str, str] = {}
+        """Properties that were asked for of rows that are lines already, with the fields of what `_reader` makes of them."""
+        self._reader: msgspec.json.Decoder[list[Any]] = _raw_list
+        self._read: tuple[ReadyRows | None, list[Any]] = (None, [])
+        """Rows that were looked into last, until their lines are made."""
         filled = set() if partial else set(properties or ()) - set(schema.get("required", ()))
         self._layout = _layout_of(properties, mask, filled)
         self._encoded: tuple[Rows, bytes] = ([], b"")
@@ -201,10 +206,26 @@ class RecordEncoder:
 
     def column(self, rows: Rows, name: str) -> list[Raw]:
         """Return one property of all rows as raw JSON; missing is ``null``."""
+        if isinstance(rows, ReadyRows) and name in rows.names and is_plain_name(name):
+            return self._column_of(rows, name)
         rows = self._open(rows)
         if _are_typed(rows):
             return values_of(rows, name)
         return self._layout.column(rows, name)
+
+    def _column_of(self, rows: ReadyRows, name: str) -> list[Raw]:
+        """Return one property of rows of which only those that are asked for are looked into, all at once."""
+        if name not in self._asked:
+            self._asked[name] = f"f{len(self._asked)}"
+            fields = [(field, Raw) for field in self._asked.values()]
+            names = {field: asked for asked, field in self._asked.items()}
+            struct = msgspec.defstruct("Asked", fields, rename=names, gc=False)
+            self._reader = msgspec.json.Decoder(list[struct])  # type: ignore[valid-type]
+            self._read = None, []
+        if self._read[0] is not rows:
+            array = b"[%s]" % rows.block[:-1].replace(b"\n", b",")
+            self._read = rows, _decode(self._reader, array, f"a record of stream `{self._stream}`")
+        return list(map(attrgetter(self._asked[name]), self._read[1]))
 
     def _open(self, rows: Rows) -> list[Any]:
         return self._decoded(rows) if isinstance(rows, ReadyRows) else rows
@@ -230,7 +251,7 @@ class RecordEncoder:
         if version is not None:
             end = b',"version":%d%s' % (version, end)
         lines = self._encode(rows).replace(b"\n", end + self._begin)
-        self._encoded = [], b""
+        self._encoded, self._read = ([], b""), (None, [])
         whole = memoryview(lines)[: -len(self._begin)]  # not copied once more: a row may be large
         return _surrogates.restore(b"".join((self._begin, whole)))
 
@@ -307,6 +328,11 @@ class SentRows:
     def texts(self, records: Sequence[Record], only: Mapping[str, Any] | None = None) -> list[bytes]:
         encoder = (self.by or self.encoder) if only is None else self.encoder.as_before(only, self.kinds)
         return encoder.wording(encoder.decode(records, self.constants), only)
+
+
+def picked(rows: Rows, numbers: Sequence[int]) -> Rows:
+    """Return some of ``rows``."""
+    return rows.picked(numbers) if isinstance(rows, ReadyRows) else [rows[number] for number in numbers]
 
 
 def _are_typed(records: Sequence[Any]) -> bool:

@@ -6,7 +6,7 @@ them, a block becomes RECORD lines without a look at any row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import overload
 
@@ -39,4 +39,11 @@ class ReadyRows(Sequence[bytes]):
     def __getitem__(self, at: int | slice) -> bytes | ReadyRows:
         if isinstance(at, int):
             return self._rows[at]
-        return ReadyRows(b"".join(row + b"\n" for row in self._rows[at]), self.names)
+        return self._of(self._rows[at])
+
+    def picked(self, numbers: Iterable[int]) -> ReadyRows:
+        """Return some of them."""
+        return self._of([self._rows[number] for number in numbers])
+
+    def _of(self, rows: Iterable[bytes]) -> ReadyRows:
+        return ReadyRows(b"".join(row + b"\n" for row in rows), self.names)
