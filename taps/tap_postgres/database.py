@@ -309,10 +309,14 @@ class PostgresDatabase(SqlDatabase[Connection]):
         connection = self.connection
         if connection.server_version < _RANGES_OF_BLOCKS:
             return ""
-        with suppress(psycopg2.errors.InsufficientPrivilege), connection.cursor() as cursor:
-            cursor.execute(_SERVER)
-            return str((cursor.fetchone() or ("",))[0])
-        return ""
+
+        def asked() -> str:
+            with suppress(psycopg2.errors.InsufficientPrivilege), connection.cursor() as cursor:
+                cursor.execute(_SERVER)
+                return str((cursor.fetchone() or ("",))[0])
+            return ""
+
+        return self.run(asked, "asking for its timeline")
 
     # What databases are asked whose types, or whose numbers of rows, are no promise
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -33,7 +33,7 @@ _BITS = 2**32 - 1
 class Place:
     """How far a load has come: the rows below block ``blocks`` were sent, as they were when ``oldest`` was the oldest open transaction."""
 
-    blocks: int
+    blocks: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
     rows: int
     oldest: int
     file: int

@@ -90,6 +90,16 @@ def test_the_place_of_another_server_is_none(keyless: Shop, caplog: pytest.LogCa
     assert "restored or promoted" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"blocks": -1}, {"blocks": 2**40}, {"rows": None}, {"oldest": 2**62}, {"file": "x"}, {"server": 7}],
+)
+def test_a_place_that_means_nothing_is_none(keyless: Shop, wrong: dict[str, Any]) -> None:
+    sent, state = cut(keyless.sync(state_every=1), 12)
+    state["bookmarks"]["public-t"]["_singerkit_load"]["position"].update(wrong)
+    assert rest_of(keyless, sent, state) == (there(keyless), False)
+
+
 def test_rows_of_a_savepoint_that_was_open_at_the_first_read_come_once(keyless: Shop) -> None:
     """Its number is not among those that are told to be open: its rows look as if they had been there, and as many that went make up for them."""
     keyless.config["tables"] = ["public.t"]
