@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tap_postgres.catalog import PgColumn
@@ -13,6 +13,38 @@ __all__ = ["problem_of", "written_otherwise"]
 _OURS = "_singerkit"
 _LAST = "9999-12-31T23:59:59.999"
 """What pipelinewise's tap makes of moments beyond the year 9999, and goes on from."""
+_OF_PIPELINEWISE = "last_replication_method"
+_INTERVAL = 1186
+_WRITTEN: Mapping[Kind, tuple[str, str, str]] = {
+    Kind.MONEY: ("money", "text like `$1,234.50`", "numbers"),
+    Kind.BYTES: ("bytea", "hexadecimal digits", "base64"),
+    Kind.COMPOSITE: ("a composite type", "text like `(a,1)`", "objects"),
+}
+"""What MeltanoLabs' tap writes, and this one. Of pipelinewise's that is so of `money` alone: it does not read the others."""
+
+
+def written_otherwise(part: Mapping[str, Any], columns: Iterable[PgColumn]) -> tuple[str, str] | None:
+    """Return a column whose values another tap has written in a way that cannot stand beside this one's, and a clause that says so; None: there
+    is none, or no rows of another tap are gone on from.
+    """
+    if not _is_of_others(part):
+        return None
+    for column in columns:
+        if column.kind is Kind.MONEY or _OF_PIPELINEWISE not in part:
+            said = _WRITTEN.get(column.kind)
+            if column.type_oid == _INTERVAL:
+                said = ("interval", "a time behind 1970-01-01", "ISO 8601 like `P1DT2H`")
+            if said is not None:
+                kind, theirs, ours = said
+                return (
+                    column.name,
+                    f"the other tap has written its column `{column.name}` ({kind}) as {theirs}, and this one writes {ours}, so that both would stand in one column",
+                )
+    return None
+
+
+def _is_of_others(part: Mapping[str, Any]) -> bool:
+    return part.get("replication_key_value") is not None and not any(name.startswith(_OURS) for name in part)
 
 
 def problem_of(part: Mapping[str, Any], column: PgColumn, *, has_key: bool) -> str | None:
@@ -20,8 +52,7 @@ def problem_of(part: Mapping[str, Any], column: PgColumn, *, has_key: bool) -> s
 
     ``column``: the replication key; ``has_key``: rows have a primary key.
     """
-    value = part.get("replication_key_value")
-    if not _is_theirs(part):
+    if not _is_of_others(part):
         return None
     if not has_key:
         return "its rows at the bookmark have come already, and without a key nothing would tell them from new ones"
@@ -30,25 +61,6 @@ def problem_of(part: Mapping[str, Any], column: PgColumn, *, has_key: bool) -> s
             f"the other tap went by the order that the database has for `{column.name}`, and this one goes by code point, so that rows between "
             "the two would be left out"
         )
-    if str(value).startswith(_LAST):
+    if str(part["replication_key_value"]).startswith(_LAST):
         return "the bookmark is what that tap makes of a moment beyond the year 9999, and no usual row would come any more"
     return None
-
-
-def written_otherwise(part: Mapping[str, Any], columns: Sequence[PgColumn]) -> list[str]:
-    """Return the columns whose values other taps may have written as other text than this one, where the part of a state is of one of them."""
-    if not _is_theirs(part):
-        return []
-    return [
-        column.name
-        for column in columns
-        if column.kind in _OTHER_TEXTS or column.sql_type.startswith("interval")
-    ]
-
-
-_OTHER_TEXTS = (Kind.BYTES, Kind.COMPOSITE, Kind.HSTORE, Kind.MONEY)
-
-
-def _is_theirs(part: Mapping[str, Any]) -> bool:
-    is_ours = any(name.startswith(_OURS) for name in part)
-    return part.get("replication_key_value") is not None and not is_ours

@@ -53,26 +53,19 @@ class PostgresStream(TableStream):
         part = (self.tap.start_state.get("bookmarks") or {}).get(self.name)
         if not isinstance(part, Mapping):
             return None
-        column = cast(PgColumn, self.table.column(str(self.bookmark_key)))
-        problem = problem_of(part, column, has_key=bool(self.primary_keys))
+        key = cast(PgColumn, self.table.column(str(self.bookmark_key)))
+        problem, way = problem_of(part, key, has_key=bool(self.primary_keys)), ""
         if problem is None:
-            self._warn_of_other_texts(part)
-        return problem and (
+            columns = [cast(PgColumn, self.table.column(name)) for name in self.selected_columns]
+            found = written_otherwise(part, columns)
+            if found is None:
+                return None
+            name, problem = found
+            way = f", or leave the column out with `!{self.name}.{name}` in `select`"
+        return (
             f"The state of stream `{self.name}` is one of another tap, and cannot be continued: {problem}; nothing was read. "
-            f"Start the stream over: run {reset_of(self)}"
+            f"Start the stream over: run {reset_of(self)}{way}"
         )
-
-    def _warn_of_other_texts(self, part: Mapping[str, Any]) -> None:
-        columns = [cast(PgColumn, self.table.column(name)) for name in self._selected]
-        names = written_otherwise(part, columns)
-        if names:
-            self.logger.warning(
-                "Stream `%s` goes on from the state of another tap, which may have written %s otherwise than this one (bytes as hex, say, "
-                "and here as base64): rows of both will stand beside each other. To have all in one way start the stream over: run %s.",
-                self.name,
-                ", ".join(f"`{name}`" for name in names),
-                reset_of(self),
-            )
 
     @classmethod
     def methods_of(cls, table: Table, settings: StreamSettings) -> Sequence[str]:

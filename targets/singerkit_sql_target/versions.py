@@ -381,6 +381,11 @@ class Versions:
                 f"{found}, and leaves what has none: records of this run came without `version`, so that old rows cannot be "
                 "told from new ones. Have the tap send `version` with each record, or remove by hand what is gone at the source."
             )
+        if not table.given.key_properties:
+            return (
+                f"{found}, and leaves what has none: those that former loads have brought without one, as those of another tap, are there twice now, since all rows "
+                f"of this stream, which has no key, have come. Remove them with `{self._removal(table, which)}`."
+            )
         return (
             f"{found}, and leaves what has none: it was loaded without `add_record_metadata`, from records without `version`, "
             f"or by another program. If it is gone at the source, remove it with `{self._removal(table, which)}`."
