@@ -44,6 +44,7 @@ __all__ = [
     "SEEN_LIMIT",
     "Bookmark",
     "StreamBookmarks",
+    "by_value",
     "canonical_json",
     "context_key",
     "remembered_by",
@@ -337,7 +338,7 @@ def _read(entry: Mapping[str, Any], replication_key: str | None) -> Bookmark:
         return Bookmark(value)  # others have moved it: what we knew does not count
     rows, others = memory.get("rows"), memory.get("others", ())
     seen = Counter(rows) if isinstance(rows, list) and value is not None else None
-    remembered = {_exact(group[0]): Counter(group[1:]) for group in others}
+    remembered = by_value((_exact(group[0]), Counter(group[1:])) for group in others)
     top = _exact(memory.get("top"))
     fields = _fields(memory["fields"]) if "fields" in memory else None
     count = memory.get("unmet")
@@ -372,6 +373,14 @@ def remembered_by(part: Any) -> set[str]:
 
 def _fields(said: Any) -> Mapping[str, Any]:
     return said if isinstance(said, dict) else {name: {} for name in said}
+
+
+def by_value(groups: Iterable[tuple[Value, Counter[str]]]) -> dict[Value, Counter[str]]:
+    """Return rows by the value they stand at: 1, 1.0 and 1.00 are one value, however they are written."""
+    found: dict[Value, Counter[str]] = {}
+    for value, rows in groups:
+        found[value] = found.get(value, Counter()) + rows
+    return found
 
 
 def strange_memory(entry: Mapping[str, Any]) -> str | None:

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from singerkit_shell.walltime import wall_time
-from singerkit_state.bookmarks import SEEN_LIMIT, Bookmark
+from singerkit_state.bookmarks import SEEN_LIMIT, Bookmark, by_value
 from singerkit_state.instants import has_no_offset, is_date, iso_of
 from singerkit_state.memory import (
     AS_WRITTEN,
@@ -525,7 +525,9 @@ class BookmarkTracker:
                 self._start_key == at.key and self._start.seen is None and at.text not in groups
             )
             seen = None if lost else groups.get(at.text, Counter())
-        others = {_any_value.decode(text): rows for text, rows in groups.items() if not at or text != at.text}
+        others = by_value(
+            (_any_value.decode(text), rows) for text, rows in groups.items() if not at or text != at.text
+        )
         value = None if at is None else _any_value.decode(at.text)
         top_value = None if top is None else _any_value.decode(top.text)
         again = (bool(self._lookback) or forgotten) if self._has_key else 0

@@ -42,12 +42,14 @@ _OPEN = f"""
             AND a.xact_start > pg_catalog.clock_timestamp() - interval '{_YET_TO_WRITE}')
     SELECT (SELECT xid::text FROM writers ORDER BY pg_catalog.age(xid) DESC LIMIT 1),
         (SELECT who FROM writers ORDER BY pg_catalog.age(xid) DESC LIMIT 1),
+        (SELECT 'prepared as ' || pg_catalog.min(pg_catalog.quote_literal(p.gid))
+            FROM pg_catalog.pg_prepared_xacts AS p JOIN here ON here.datname = p.database),
         (SELECT pg_catalog.min(began) FROM began),
         (SELECT extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.min(began)) FROM writers),
         pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')"""
 _OPEN_ON_STANDBY = """
     SELECT CASE WHEN pg_catalog.txid_snapshot_xmin(s) < pg_catalog.txid_snapshot_xmax(s)
-        THEN (pg_catalog.txid_snapshot_xmin(s) & 4294967295)::text END, 'on the primary', NULL, NULL, true
+        THEN (pg_catalog.txid_snapshot_xmin(s) & 4294967295)::text END, 'on the primary', NULL, NULL, NULL, true
     FROM pg_catalog.txid_current_snapshot() AS s"""
 
 Fetch = Callable[[Query], Sequence[Sequence[Any]]]
@@ -55,10 +57,14 @@ Fetch = Callable[[Query], Sequence[Sequence[Any]]]
 
 @dataclass(frozen=True)
 class _Open:
-    """The oldest transaction that has written and is open: its number, who that is; since when others may write; for how many seconds it has."""
+    """The oldest transaction that has written and is open: its number, who that is; since when others may write; for how many seconds it has.
+
+    ``unknown``: one that is prepared, of which nobody knows when it began.
+    """
 
     xid: str | None
     who: str | None
+    unknown: str | None
     began: str | None
     seconds: float | None
     sees_all: bool
@@ -87,6 +93,9 @@ class LateRows:
         limits = []
         if found.began is not None and column.kind is Kind.INSTANT:
             limits.append(Condition(f"{compared} < %s", (found.began,)))
+        if found.unknown is not None and column.kind is Kind.INSTANT and relation.kind not in _STORED:
+            self._tell_of_unknown(table, found.unknown)
+            return [Condition("false")]
         if found.xid is not None and relation.kind in _STORED:
             newer = Condition(
                 "pg_catalog.age(t.xmin) BETWEEN 0 AND pg_catalog.age(%s::pg_catalog.xid)", (found.xid,)
@@ -99,10 +108,10 @@ class LateRows:
 
     def _open(self) -> _Open:
         ((is_standby,),) = self._fetch(Query("SELECT pg_catalog.pg_is_in_recovery()"))
-        ((xid, who, began, seconds, sees_all),) = self._fetch(
+        ((xid, who, unknown, began, seconds, sees_all),) = self._fetch(
             Query(_OPEN_ON_STANDBY if is_standby else _OPEN)
         )
-        return _Open(xid, who, began, None if seconds is None else float(seconds), sees_all)
+        return _Open(xid, who, unknown, began, None if seconds is None else float(seconds), sees_all)
 
     def _lowest(self, compared: str, source: str, where: Sequence[Condition]) -> Any:
         found = self._fetch(page_query(source, [compared], where, [compared], 1))
@@ -116,6 +125,14 @@ class LateRows:
             table.name,
             found.who,
             f" for {found.seconds:.0f} s" if found.seconds is not None else "",
+        )
+
+    def _tell_of_unknown(self, table: Table, who: str) -> None:
+        self._logger.warning(
+            "Stream `%s`: a transaction (%s) has written and is open, and the server does not tell since when, so that nothing of this view is "
+            "read: it may commit rows below the newest ones. Have it end (COMMIT PREPARED, ROLLBACK PREPARED).",
+            table.name,
+            who,
         )
 
     def _warn(self, key: str) -> None:

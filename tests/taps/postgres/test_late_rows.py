@@ -69,6 +69,27 @@ def test_a_prepared_transaction_is_open_still(logged: Shop) -> None:
     assert logged.sync(first.state).column("id") == [2, 3]
 
 
+def test_of_a_view_nothing_is_read_while_a_prepared_transaction_may_commit_any_time(
+    logged: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server does not tell when it began, and rows of a view do not tell their transaction."""
+    logged.config = {"tables": ["public.v"]}
+    logged.execute(*MADE, "INSERT INTO t VALUES (1)", "CREATE VIEW v AS SELECT * FROM t")
+    logged.by("at", primary_keys=["id"])
+    first = logged.sync()
+    with writer(logged.dsn) as (_, execute):
+        execute("INSERT INTO t VALUES (2)")
+        execute("PREPARE TRANSACTION 'it stays'")
+    try:
+        logged.execute("INSERT INTO t VALUES (3)")
+        second = logged.sync(first.state)
+        assert second.rows("public-v") == []
+        assert "prepared as 'it stays'" in caplog.text
+    finally:
+        logged.execute("COMMIT PREPARED 'it stays'")
+    assert sorted(logged.sync(second.state).column("id", "public-v")) == [2, 3]
+
+
 @pytest.mark.parametrize("first_statement", ["INSERT INTO other VALUES (1)", "SELECT 1"])
 def test_times_reach_no_further_than_the_oldest_transaction_that_may_write(
     shop: Shop, first_statement: str

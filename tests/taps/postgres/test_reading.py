@@ -122,6 +122,19 @@ def test_numbers_of_any_kind_are_followed_to_the_last_row(shop, kind):
     assert shop.sync(second.state).column("id") == [6]
 
 
+def test_rows_of_one_number_in_several_spellings_come_once(shop):
+    """`numeric` keeps the digits that were written: 1, 1.0 and 1.00 are one value of the bookmark."""
+    shop.execute("CREATE TABLE t (id int, n numeric)", "INSERT INTO t VALUES (1, 1), (2, 1.0), (3, 1.00)")
+    shop.by("n")
+    found = shop.sync()
+    assert sorted(found.column("id")) == [1, 2, 3]
+    for number in (4, 5):
+        shop.execute(f"INSERT INTO t VALUES ({number}, 1.{'0' * number})")
+        found = shop.sync(found.state)
+        assert found.column("id") == [number]
+    assert shop.sync(found.state).rows() == []
+
+
 @pytest.mark.parametrize(
     ("kind", "values", "told", "problem"),
     [
