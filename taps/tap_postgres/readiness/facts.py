@@ -82,7 +82,7 @@ class Part:
     """A table of its own, or a partition: what the log tells of a row that is changed or deleted.
 
     ``identity``: the columns; None: nothing, so that a publication makes the changes of others fail; ``is_whole``: all of them, whatever
-    comes. ``index``: one that would do.
+    comes. ``index``: one that would do. ``kind`` and ``persistence``: as in `pg_class`.
     """
 
     schema: str
@@ -90,6 +90,8 @@ class Part:
     identity: frozenset[str] | None
     is_whole: bool
     index: str | None
+    kind: str = "r"
+    persistence: str = "p"
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ JOIN pg_namespace AS n ON n.nspname = a.schema_name
 JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = a.table_name
 """
 _PARTS = f"""
-SELECT a.place::int - 1, n.nspname::text, c.relname::text, c.relreplident::text,
+SELECT a.place::int - 1, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text, c.relreplident::text,
     (SELECT array_agg(k.attname::text) FROM pg_index AS i JOIN pg_attribute AS k ON k.attrelid = c.oid AND k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
         WHERE i.indrelid = c.oid AND {NAMES_ROWS}),
     (SELECT x.relname::text FROM pg_index AS i JOIN pg_class AS x ON x.oid = i.indexrelid
@@ -258,9 +260,12 @@ def _parts(
 
     keys = Json([list(asked[place].key) for place in places])
     parts: dict[int, list[Part]] = {}
-    for number, schema, table, kind, columns, index in _rows(connection, _PARTS, oids=oids, keys=keys):
-        identity = asked[places[number]].columns if kind == "f" else columns
-        part = Part(schema, table, None if identity is None else frozenset(identity), kind == "f", index)
+    for number, schema, table, kind, persistence, told, columns, index in _rows(
+        connection, _PARTS, oids=oids, keys=keys
+    ):
+        named = asked[places[number]].columns if told == "f" else columns
+        identity = None if named is None else frozenset(named)
+        part = Part(schema, table, identity, told == "f", index, kind, persistence)
         parts.setdefault(places[number], []).append(part)
     return parts
 

@@ -153,24 +153,34 @@ def _of_table(facts: Facts, place: int, one: Asked) -> Iterator[Finding]:
 
 
 def _of_logged_table(facts: Facts, place: int, one: Asked, standing: Standing) -> Iterator[Finding]:
-    name, table = f"{one.schema}.{one.table}", _table(one.schema, one.table)
+    name = f"{one.schema}.{one.table}"
     if standing.kind in _NOT_IN_LOG:
         yield Finding(
             name,
             f"It is {_NOT_IN_LOG[standing.kind]}, of which the log says nothing: read it as a whole or by a replication key.",
         )
         return
-    if standing.persistence != "p":
-        yield Finding(
-            name,
-            "It is unlogged, so that the log says nothing of it.",
-            f"ALTER TABLE {table} SET LOGGED;",
-        )
     for column in sorted(standing.not_in_log & {*one.columns}):
         out = f"!{one.schema}-{one.table}.{column}"
         yield Finding(name, f"Column `{column}` {NOT_IN_LOG_WORDS}: leave it out with `{out}` in `select`.")
     for part in facts.parts.get(place, ()):
-        yield from _of_identity(part, one)
+        yield from _of_part(part, one)
+
+
+def _of_part(part: Part, one: Asked) -> Iterator[Finding]:
+    name, table = f"{part.schema}.{part.table}", _table(part.schema, part.table)
+    if part.kind in _NOT_IN_LOG:
+        yield Finding(
+            name,
+            f"It is {_NOT_IN_LOG[part.kind]}, of which the log says nothing, and belongs to `{one.schema}.{one.table}`: detach it, or read "
+            "that as a whole or by a replication key.",
+        )
+        return
+    if part.persistence != "p":
+        yield Finding(
+            name, "It is unlogged, so that the log says nothing of it.", f"ALTER TABLE {table} SET LOGGED;"
+        )
+    yield from _of_identity(part, one)
 
 
 def _of_identity(part: Part, one: Asked) -> Iterator[Finding]:

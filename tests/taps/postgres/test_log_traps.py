@@ -45,6 +45,12 @@ def told(result: Result, stream: str = "public-t", *names: str) -> list[Any]:
     ]
 
 
+def wait_for_the_end_of_reading(shop: Shop) -> None:
+    """The server takes a moment to see that a run has ended."""
+    active = "SELECT 1 FROM pg_replication_slots WHERE active AND database = current_database()"
+    wait_until(lambda: not shop.query(active), "the end of whoever reads the log")
+
+
 # --- before anything is read ------------------------------------------------------------------------------------
 
 
@@ -90,6 +96,7 @@ def test_p02_p03_p10_changes_that_are_missing_are_never_passed_over(
     logged.execute(TABLE, "CREATE TABLE u (id int PRIMARY KEY)")
     state = logged.sync().state
     logged.execute("INSERT INTO t VALUES (6)")
+    wait_for_the_end_of_reading(logged)
     logged.execute(statement.format(name=logged.config["log"]["slot"]))
     logged.execute("INSERT INTO t VALUES (7)")
     refused(logged, state, 78, words, "start over")
@@ -99,6 +106,7 @@ def test_a_state_that_is_older_than_what_the_slot_was_told_may_be_brought_up_to_
     logged.execute(TABLE)
     state = logged.sync().state
     logged.execute("INSERT INTO t VALUES (6)")
+    wait_for_the_end_of_reading(logged)
     logged.execute(
         f"SELECT pg_replication_slot_advance('{logged.config['log']['slot']}', pg_current_wal_lsn())"
     )
@@ -379,6 +387,28 @@ def test_p13_a_row_that_moves_to_another_part_stays_in_its_stream(logged: Shop) 
         f"ALTER PUBLICATION {logged.config['log']['slot']} SET (publish_via_partition_root = false)"
     )
     refused(logged, second.state, 78, "parts of partitioned tables")
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("UNLOGGED TABLE part PARTITION OF t DEFAULT", r"it is unlogged.* SET LOGGED;"),
+        ("FOREIGN TABLE part PARTITION OF t DEFAULT SERVER far", "it is a foreign table, of which the log says nothing"),
+    ],
+)  # fmt: skip
+def test_p13_a_partition_of_which_the_log_says_nothing_is_told(logged: Shop, part: str, words: str) -> None:
+    logged.execute("CREATE FOREIGN DATA WRAPPER far", "CREATE SERVER far FOREIGN DATA WRAPPER far")
+    try:
+        logged.execute(
+            "CREATE TABLE t (id int, v text) PARTITION BY RANGE (id)",
+            "ALTER TABLE t REPLICA IDENTITY FULL",
+            f"CREATE {part}",
+        )
+        with pytest.raises(SingerkitError, match=f"public.part: {words}") as caught:
+            logged.sync()
+        assert caught.value.exit_code == 78
+    finally:
+        logged.execute("DROP FOREIGN DATA WRAPPER far CASCADE")
 
 
 def test_p14_a_table_that_is_added_later_starts_while_others_go_on(logged: Shop) -> None:
