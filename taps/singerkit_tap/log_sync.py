@@ -156,6 +156,8 @@ class LogSync:
         try:
             self._position = self._written = reader.begin(None if given is None else given["position"])
         except LogGone as error:
+            if error.is_told:  # a target that has committed a later state brings an older one up to date by what the run begins with
+                self._write_state_message()
             raise self._gone(error) from None
         if not self._settings.follows:
             self._end = reader.end()
@@ -452,7 +454,11 @@ class LogSync:
 
     def _gone(self, error: LogGone) -> ConfigurationError:
         later = self._first.way_to_go_on if error.is_told else ""
-        otherwise = f"if the target has committed a later state, {later}and run again; else " if later else ""
+        otherwise = (
+            f"if the target has committed a later state, and has not brought the file up to it now, {later}and run again; else "
+            if later
+            else ""
+        )
         return self._cannot_go_on(
             f"The log no longer reaches back to where the state stands ({error}), so that changes are missing",
             f"{otherwise}give the source its log back",

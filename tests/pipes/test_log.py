@@ -54,6 +54,11 @@ class Pipe:
         )
 
 
+def piped(target: str, config: Path, state: Path, sent: Run) -> subprocess.CompletedProcess[bytes]:
+    command = [str(BIN / target), "--config", str(config), "--state-file", str(state)]
+    return subprocess.run(command, input=sent.raw, capture_output=True, check=False, timeout=120)
+
+
 @pytest.fixture
 def pipe(tmp_path: Path, database: str) -> Any:
     made = Pipe(tmp_path, database)
@@ -125,6 +130,32 @@ def test_rows_of_a_table_that_was_emptied_stay_where_the_config_says_so(pipe: Pi
         pipe.log.commit(truncate("a"), put("a", id=id_, v="x", w="y"))
         pipe.run("a", activate_version=False)
     assert pipe.rows("a") == [(1, "x", "y", False), (2, "x", "y", False)]
+
+
+def test_a_state_file_that_is_behind_a_log_that_was_let_go_is_brought_up_to_date(pipe: Pipe) -> None:
+    """The source was told to forget what the target has committed: nothing is missing, the file is merely old."""
+    config, state = pipe.folder / "config.json", pipe.folder / "state.json"
+    config.write_text(json.dumps({"dsn": pipe.database}))
+    read = {"path": pipe.log.path, "select": ["a"]}
+
+    def run() -> tuple[Run, int]:
+        sent = Run(read, json.loads(state.read_text()) if state.exists() else {}, location=str(state))
+        return sent, piped("target-postgres", config, state, sent).returncode
+
+    pipe.log.commit(put("a", id=1, v="x", w="y"))
+    assert run()[1] == 0
+    old = state.read_text()
+    pipe.log.forget(pipe.log.commit(put("a", id=2, v="x", w="y")) - 1)
+    assert run()[1] == 0
+    pipe.log.commit(put("a", id=3, v="x", w="y"))
+    pipe.log.forget(json.loads(state.read_text())["_singerkit_log"]["position"])
+    state.write_text(old)
+    sent, code = run()
+    assert isinstance(sent.error, SingerkitError)
+    assert (sent.error.exit_code, code) == (78, 69)
+    assert "has not brought the file up to it now" in str(sent.error)
+    assert run()[1] == 0
+    assert [row[0] for row in pipe.rows("a")] == [1, 2, 3]
 
 
 def test_the_advice_for_a_log_that_is_gone_brings_the_table_to_what_it_should_be(pipe: Pipe) -> None:

@@ -113,7 +113,8 @@ def test_a_state_that_is_older_than_what_the_slot_was_told_may_be_brought_up_to_
     done = logged.run("--state", logged.file("state.json", state))
     assert done.code == 78
     assert (
-        "if the target has committed a later state, bring the file to what is committed with" in done.stderr
+        "if the target has committed a later state, and has not brought the file up to it now, bring the file to what is committed with"
+        in done.stderr
     )
     assert "--last-state" in done.stderr
 

@@ -68,7 +68,7 @@ class FileReader:
 
     def _checked(self, position: int) -> int:
         if position < self._log.begins:
-            raise LogGone(f"it begins at {self._log.begins}")
+            raise LogGone(f"it begins at {self._log.begins}", is_told=True)
         return position
 
     def end(self) -> Any:
