@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import inspect
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -23,9 +25,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-__all__ = ["fork_executables", "really"]
+__all__ = ["alone", "fork_executables", "really"]
 
 ENTRIES = {
     "tap-postgres": "tap_postgres.tap",
@@ -45,7 +47,11 @@ PR_SET_CHILD_SUBREAPER = 36
 SECONDS = 120.0
 """How long a start may take, the imports of the first one included, before the tests end instead of hanging."""
 
+RUNS = 200
+"""A process ends after so many runs: what little each leaves in memory would add up."""
+
 _real: list[bool] = []
+_alone: list[bool] = []
 
 
 @contextlib.contextmanager
@@ -58,6 +64,16 @@ def really() -> Iterator[None]:
         _real.pop()
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Fork a process for each run meanwhile that had none before, and ends with it: for who waits for its end by itself, or measures it."""
+    _alone.append(True)
+    try:
+        yield
+    finally:
+        _alone.pop()
+
+
 def fork_executables() -> None:
     """Let `subprocess` start them so from now on, in this process."""
     if sys.platform != "linux" or os.environ.get("SINGERKIT_START") == "real":
@@ -65,6 +81,9 @@ def fork_executables() -> None:
     execute = subprocess.Popen._execute_child  # type: ignore[attr-defined]  # the one place that all starts pass
     names = inspect.signature(execute)
     server = Server()
+    if os.environ.get("SINGERKIT_START") == "alone":
+        _alone.append(True)
+    os.register_at_fork(after_in_child=server.idle.clear)
 
     def start(process: Any, *arguments: Any, **options: Any) -> None:
         given = names.bind(process, *arguments, **options).arguments
@@ -72,7 +91,8 @@ def fork_executables() -> None:
             execute(process, *arguments, **options)
             return
         pipes = (given["p2cread"], given["c2pwrite"], given["errwrite"])
-        process.pid = server.fork(given["args"], given["env"], given["cwd"], pipes)
+        runner = server.run(given["args"], given["env"], given["cwd"], pipes)
+        runner.attend(process)
         process._child_created = True
         process._close_pipe_fds(
             *(given[name] for name in ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite"))
@@ -114,35 +134,101 @@ def adopting() -> Iterator[None]:
         libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
+class Runner:
+    """A process that runs one executable after the other, each as if it were alone in it, until one leaves something behind."""
+
+    def __init__(self, pid: int, connection: socket.socket, idle: list[Runner]) -> None:
+        self._pid = pid
+        self._connection = connection
+        self._idle = idle
+
+    def __del__(self) -> None:
+        self._connection.close()
+
+    def takes(self, request: bytes, descriptors: list[int]) -> bool:
+        """Hand a run to it; False if it has ended meanwhile."""
+        try:
+            sent = socket.send_fds(self._connection, [request], descriptors)
+            self._connection.sendall(request[sent:])
+        except OSError:
+            self._connection.close()
+            os.waitpid(self._pid, 0)
+            return False
+        return True
+
+    def attend(self, process: Any) -> None:
+        """Let ``process`` end when its run does: with the code that the runner tells, or as the runner has ended."""
+        process.pid = self._pid
+
+        def poll(_deadstate: int | None = None) -> int | None:
+            with process._waitpid_lock:
+                if process.returncode is None and self._has_news(0):
+                    process.returncode = self._code()
+            return process.returncode  # type: ignore[no-any-return]
+
+        def wait(timeout: float | None) -> int | None:
+            if process.returncode is None:
+                if not self._has_news(timeout):
+                    raise subprocess.TimeoutExpired(process.args, timeout or 0)
+                poll()
+            return process.returncode  # type: ignore[no-any-return]
+
+        process._internal_poll, process._wait = poll, wait
+
+    def _has_news(self, timeout: float | None) -> bool:
+        news = select.poll()
+        news.register(self._connection, select.POLLIN)
+        return bool(news.poll(None if timeout is None else max(0, timeout) * 1000))
+
+    def _code(self) -> int:
+        try:
+            told = self._connection.recv(20)
+        except OSError:
+            told = b""
+        if told:
+            self._idle.append(self)
+            return int(told)
+        self._connection.close()
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+
 class Server:
-    """The process that forks, started with the first request, ended with this process."""
+    """The process that forks runners, started with the first request, ended with this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
+        self.idle: list[Runner] = []
         self.environment = dict(os.environ)  # a test may change it before the first request
 
-    def fork(
+    def run(
         self, args: Any, env: Mapping[Any, Any] | None, cwd: Any, descriptors: tuple[int, int, int]
-    ) -> int:
+    ) -> Runner:
         request = {
             "argv": [os.fsdecode(word) for word in args],
             "env": {os.fsdecode(k): os.fsdecode(v) for k, v in (os.environ if env is None else env).items()},
             "cwd": os.path.abspath(os.fsdecode(cwd or ".")),
+            "alone": bool(_alone),
         }
         given = [number if given == -1 else given for number, given in enumerate(descriptors)]
-        with self._lock:
-            if self._socket is None:
-                self._socket = self._started()
-            data = json.dumps(request).encode() + b"\n"
-            with adopting():
-                sent = socket.send_fds(self._socket, [data], given)
-                self._socket.sendall(data[sent:])
-                answer = self._socket.recv(100)
+        data = json.dumps(request).encode() + b"\n"
+        while True:
+            with self._lock:
+                runner = self.idle.pop() if self.idle and not _alone else self._fork()
+            if runner.takes(data, given):
+                return runner
+
+    def _fork(self) -> Runner:
+        if self._socket is None:
+            self._socket = self._started()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs, adopting():
+            socket.send_fds(self._socket, [b"."], [theirs.fileno()])
+            answer = self._socket.recv(100)
         pid = int(answer or 0)
         if not pid:
             raise RuntimeError("the process that forks our executables has ended (tests/starting.py)")
-        return pid
+        return Runner(pid, ours, self.idle)
 
     def _started(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -163,28 +249,28 @@ class Server:
 
 
 def serve(connection: socket.socket) -> None:
-    """Fork a process for each request, and tell its number once the process of the tests is its parent."""
+    """Fork a runner for each request, and tell its number once the process of the tests is its parent."""
     sys.path.insert(0, str(Path(__file__).parent))
     from faults.torture.inject import NoCompilerError
     from faults.torture.zygote import imported
+    from undoing import Undoing
 
     mains = imported(ENTRIES)
+    undoing = Undoing()
+    gc.collect()
+    gc.freeze()
     try:
         fork = one_fork()
     except NoCompilerError:
         fork = fork_twice
     while True:
-        data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 3)
+        data, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
         if not data:
             return
-        while not data.endswith(b"\n"):
-            data += connection.recv(1 << 16)
-        request = json.loads(data)
         if (pid := fork()) == 0:
             os.close(connection.detach())
-            be(mains, request, descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
+            be_runner(mains, undoing, socket.socket(fileno=descriptors[0]))
+        os.close(descriptors[0])
         connection.sendall(str(pid).encode())
 
 
@@ -230,18 +316,56 @@ def fork_twice() -> int:
     return pid
 
 
-def be(mains: Mapping[str, Any], request: Mapping[str, Any], descriptors: list[int]) -> None:
+def be_runner(mains: Mapping[str, Any], undoing: Any, connection: socket.socket) -> NoReturn:
+    """Run what is asked for until there is nothing more, or a run leaves something behind: that ends its process."""
+    from faults.torture import zygote
+
+    undoing.start()
+    for left in reversed(range(RUNS)):
+        data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 3)
+        if not data:
+            break
+        while not data.endswith(b"\n"):
+            data += connection.recv(1 << 16)
+        request = json.loads(data)
+        code = run_once(mains, request, descriptors)
+        if request["alone"] or not left or not is_written() or not undoing.is_clean():
+            zygote.leave(code)
+        let_go()
+        connection.sendall(str(code).encode())
+        undoing.undo()
+    os._exit(0)
+
+
+def is_written() -> bool:
+    """Whether all that was printed has gone out."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def let_go() -> None:
+    """Of its pipes, which others wait for the end of, and its folder."""
+    os.chdir("/")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(nothing, number)
+    os.close(nothing)
+
+
+def run_once(mains: Mapping[str, Any], request: Mapping[str, Any], descriptors: list[int]) -> int:
     from faults.torture import zygote
 
     os.chdir(request["cwd"])
+    zygote.become(
+        {"program": request["argv"][0], "argv": request["argv"][1:], "env": request["env"]}, descriptors
+    )
     time.tzset()
     tempfile.tempdir = None
-    name = Path(request["argv"][0]).name
-    zygote.be(
-        mains[name],
-        {"program": request["argv"][0], "argv": request["argv"][1:], "env": request["env"]},
-        descriptors,
-    )
+    return zygote.exit_code(mains[Path(request["argv"][0]).name]) & 0xFF
 
 
 if __name__ == "__main__":

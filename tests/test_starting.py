@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
+import time
+import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import starting
 from faults.torture.inject import NoCompilerError
+from undoing import Undoing
 
 BIN = Path(sys.executable).parent
 SCHEMA = b'{"type":"SCHEMA","stream":"a","schema":{},"key_properties":[]}\n'
@@ -111,3 +119,143 @@ def test_what_is_forked_belongs_to_who_adopts(once: bool) -> None:
         if (pid := fork()) == 0:
             os._exit(7)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+
+def test_a_process_that_is_as_it_was_has_the_next_run(tmp_path: Path) -> None:
+    """What the first has been told is not what the next one goes by."""
+    (tmp_path / "config.json").write_text('{"destination_path": "rows"}')
+
+    def run(**environment: str) -> tuple[int, bytes]:
+        with subprocess.Popen(
+            [BIN / "target-jsonl", "--config", "config.json"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+        ) as process:
+            _, said = process.communicate(SCHEMA + STATE)
+            assert process.returncode == 0
+            return process.pid, said
+
+    pid, said = run(TARGET_JSONL_LOGLEVEL="ERROR")
+    again, said_again = run()
+    assert (pid, b"INFO" in said) == (again, False)
+    assert b"INFO" in said_again
+    with starting.alone():
+        assert run()[0] not in (pid, run()[0])
+
+
+def test_a_process_that_was_killed_has_no_other_run() -> None:
+    with waiting() as first:
+        first.kill()
+        assert first.wait(10) == -signal.SIGKILL
+    with waiting() as second:
+        assert second.poll() is None
+        assert second.pid != first.pid
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.wait(0.01)
+
+
+def told_by_a_fork(find: Callable[[], list[str]]) -> list[str]:
+    """Call ``find`` in a process that ends with it."""
+    reading, writing = os.pipe()
+    if (pid := os.fork()) == 0:
+        try:
+            found = find()
+        except BaseException as error:
+            found = [repr(error)]
+        os.write(writing, json.dumps(found).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        found = json.loads(pipe.read())
+    os.waitpid(pid, 0)
+    return found
+
+
+MODULE = """
+import functools, gc, logging, os, signal, threading, warnings
+count, names, seen, by_name = 0, ["a"], {"a"}, {"a": [1]}
+logger = logging.getLogger("tap_changed")
+class Flag:
+    raised, all = False, []
+    def __init__(self): self.of = {}
+flag, event = Flag(), threading.Event()
+@functools.cache
+def remembered(name): return [name]
+def umask():
+    now = os.umask(0)
+    os.umask(now)
+    return now
+def all_that():
+    things = (count, names, seen, by_name, globals().get("other"), Flag.raised, Flag.all, vars(flag), event.is_set(), remembered("a"), len)
+    return repr((*things, logger.level, logger.filters, signal.getsignal(15), warnings.filters, gc.isenabled(), umask()))
+"""
+CHANGES = [
+    "count = 1",
+    "other = 1",
+    "names.append(1)",
+    "seen.clear()",
+    "by_name['a'].append(2)",
+    "Flag.raised = True",
+    "Flag.all.append(1)",
+    "flag.more = 1",
+    "flag.of['a'] = 1",
+    "event.set()",
+    "remembered('a').append('b')",
+    "logger.setLevel(50)",
+    "logger.addFilter(print)",
+    "__builtins__['len'] = None",
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+    "warnings.simplefilter('ignore', DeprecationWarning, 123)",
+    "gc.disable()",
+    "os.umask(0o123)",
+]
+
+
+def test_what_a_run_has_changed_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a module of ours and in what holds for the whole process."""
+    module = types.ModuleType("tap_changed")
+    monkeypatch.setitem(sys.modules, "tap_changed", module)
+    exec(MODULE, vars(module))
+
+    def find() -> list[str]:
+        undoing, before, wrong = Undoing(), module.all_that(), []
+        for change in CHANGES:
+            exec(change, vars(module))
+            if module.all_that() == before:
+                wrong.append(f"{change} changes nothing that is looked at")
+            undoing.undo()
+            if module.all_that() != before:
+                wrong.append(change)
+        return wrong
+
+    assert told_by_a_fork(find) == []
+
+
+LEFT = {
+    "a descriptor": lambda: os.open(os.devnull, os.O_RDONLY),
+    "a call for the end": lambda: atexit.register(print),
+    "a process": lambda: os.fork() or os._exit(0),
+    "a thread": lambda: threading.Thread(target=time.sleep, args=[9], daemon=True).start(),
+}
+
+
+def test_a_run_that_leaves_something_behind_is_the_last_of_its_process() -> None:
+    def find() -> list[str]:
+        gc.collect()
+        gc.disable()  # what other tests have left is no longer in the way
+        undoing = Undoing()
+        found = []
+        for name, leave in LEFT.items():
+            undoing.start()
+            was_clean = undoing.is_clean()
+            leave()
+            if was_clean and not undoing.is_clean():
+                found.append(name)
+            with contextlib.suppress(ChildProcessError):
+                os.wait()
+        return found
+
+    assert told_by_a_fork(find) == [*LEFT]

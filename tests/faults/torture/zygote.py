@@ -148,7 +148,14 @@ def say(connection: socket.socket, **message: Any) -> None:
 
 
 def be(main: Callable[[], Any], request: dict[str, Any], descriptors: list[int]) -> NoReturn:
-    """Become the process that was asked for. The environment comes first: inject.c reads it at the first call."""
+    """Be the process that was asked for, and end as it does."""
+    become(request, descriptors)
+    set_chunk(request.get("chunk_bytes"))
+    leave(exit_code(main))
+
+
+def become(request: Mapping[str, Any], descriptors: list[int]) -> None:
+    """Take on environment, signals, pipes and arguments. The environment comes first: inject.c reads it at the first call."""
     os.environ.clear()
     os.environ.update(request["env"])
     signal.set_wakeup_fd(-1)
@@ -162,8 +169,6 @@ def be(main: Callable[[], Any], request: dict[str, Any], descriptors: list[int])
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
     sys.argv = [request["program"], *request["argv"]]
-    set_chunk(request.get("chunk_bytes"))
-    leave(exit_code(main))
 
 
 def set_chunk(size: int | None) -> None:

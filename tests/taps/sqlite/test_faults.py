@@ -609,7 +609,7 @@ def test_wide_rows_come_few_at_a_time(shop):
     assert max(sizes) < 40_000_000
 
 
-def test_memory_does_not_grow_with_the_table(shop):
+def test_memory_does_not_grow_with_the_table(shop, really_started):
     shop.execute(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b REAL)",
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) INSERT INTO t SELECT i, 'row ' || i, i / 3.0 FROM n",
