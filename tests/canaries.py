@@ -8,6 +8,7 @@ all of them: as they are, percent-encoded, in JSON, in base64 at any offset, in 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import secrets
@@ -43,7 +44,7 @@ _PREFIX = "canary"
 _seed = os.environ.setdefault("SINGERKIT_CANARIES", secrets.token_hex(8))
 """The workers of pytest-xdist have the canaries of the process that started them."""
 _planted: dict[str, str] = {}
-_holders: set[Path] = set()
+_holders: set[str] = set()
 _probes: set[bytes] = set()
 _names: dict[bytes, str] = {}
 
@@ -90,7 +91,7 @@ def found_in(data: bytes) -> str | None:
 
 def holds_secrets(path: Path) -> Path:
     """Say that a file is where a test keeps secrets for a process to read; it is not searched."""
-    _holders.add(path.resolve())
+    _holders.add(os.path.realpath(path))
     return path
 
 
@@ -112,11 +113,11 @@ def check(outcome: Outcome) -> None:
 
 def _folders(words: Iterable[str]) -> set[Path]:
     """The temporary folders that the files of a command line lie in."""
-    temporary = Path(tempfile.gettempdir()).resolve()
-    files = [Path(word).resolve() for word in words if word.startswith("/")]
-    parents = {file if file.is_dir() else file.parent for file in files}
-    own = Path(sys.executable).parent  # of a checkout that lies in /tmp itself
-    return {folder for folder in parents if temporary in folder.parents and folder.is_dir() and folder != own}
+    temporary = os.path.realpath(tempfile.gettempdir()) + os.sep
+    files = [os.path.realpath(word) for word in words if word.startswith("/")]
+    parents = {file if os.path.isdir(file) else os.path.dirname(file) for file in files}
+    parents.discard(os.path.dirname(sys.executable))  # of a checkout that lies in /tmp itself
+    return {Path(folder) for folder in parents if folder.startswith(temporary) and os.path.isdir(folder)}
 
 
 def search(folder: Path, after: object) -> None:
@@ -125,17 +126,23 @@ def search(folder: Path, after: object) -> None:
     Raises:
         Leak: a canary was found.
     """
-    for here, folders, files in os.walk(folder):
-        if "PG_VERSION" in files:  # the data of a server
-            folders.clear()
-            continue
-        for path in (Path(here, name) for name in [*folders, *files]):
-            must_not_hold(os.fsencode(path), "the name of a file", after)
-            try:
-                if path.is_file() and path.resolve() not in _holders and path.stat().st_size <= _BIGGEST:
-                    must_not_hold(path.read_bytes(), str(path), after)
-            except (FileNotFoundError, PermissionError):  # gone meanwhile, or nobody's to read
-                continue
+    with contextlib.suppress(FileNotFoundError, PermissionError):  # gone meanwhile, or nobody's to read
+        entries = list(os.scandir(os.path.realpath(folder)))
+        if any(entry.name == "PG_VERSION" for entry in entries):  # the data of a server
+            return
+        for entry in entries:
+            must_not_hold(os.fsencode(entry.path), "the name of a file", after)
+            if entry.is_dir(follow_symlinks=False):
+                search(Path(entry.path), after)
+            else:
+                _search_file(entry, after)
+
+
+def _search_file(file: os.DirEntry[str], after: object) -> None:
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        own = os.path.realpath(file.path) if file.is_symlink() else file.path
+        if file.is_file() and own not in _holders and file.stat().st_size <= _BIGGEST:
+            must_not_hold(Path(own).read_bytes(), file.path, after)
 
 
 def must_not_hold(data: bytes, place: str, after: object) -> None:

@@ -268,12 +268,12 @@ def test_masking_takes_little_time() -> None:
     redactor = Redactor()
     for number in range(50):
         redactor.add_reference(f"https://ann:pw{number}@h/{'x' * 20}{number}/")
-    began = time.perf_counter()
+    began = time.process_time()
     redactor.mask("%20\\u0041&amp;" * 7000)
     redactor.mask("\\" * 90_000)
     redactor.mask("x" * 1_000_000)
     redactor.mask_foreign("%20\\u0041&amp;" * 7000)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("turn", [1, 2])

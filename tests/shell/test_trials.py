@@ -7,11 +7,11 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
+import starting
 
-# A fork of a fork of a process with threads, as tests start executables else, waits for those threads in the libraries that have them.
-pytestmark = pytest.mark.usefixtures("really_started")
 BIN = Path(sys.executable).parent
 CONNECTORS = sorted(
     one.name
@@ -40,6 +40,16 @@ def ran(folder: Path, *command: str, words: str = "") -> subprocess.CompletedPro
     )
 
 
+def tried(
+    folder: Path, name: str, cases: list[dict[str, Any]], *before: str
+) -> subprocess.CompletedProcess[str]:
+    # A fork of a fork of a process with threads, as tests start executables else, waits for those threads in the libraries that have them.
+    with starting.really():
+        return ran(
+            folder, name, *before, "--check-configs", words="".join(f"{json.dumps(one)}\n" for one in cases)
+        )
+
+
 @pytest.mark.parametrize("name", CONNECTORS)
 def test_a_config_is_taken_or_refused_as_by_a_run(tmp_path, name):
     (tmp_path / "good.json").write_text(json.dumps({**GOOD[name], "pipeline": "p"}))
@@ -52,14 +62,7 @@ def test_a_config_is_taken_or_refused_as_by_a_run(tmp_path, name):
     assert refused.returncode == by_a_run.returncode == 78
     assert refused.stderr.splitlines()[-1] == by_a_run.stderr.splitlines()[-1]
     cases = [{"arguments": ["--config", f"{one}.json"], "env": {}} for one in ("good", "bad", "good")]
-    many = ran(
-        tmp_path,
-        name,
-        "--about",
-        "--format=json",
-        "--check-configs",
-        words="".join(f"{json.dumps(one)}\n" for one in cases),
-    )
+    many = tried(tmp_path, name, cases, "--about", "--format=json")
     assert many.returncode == 0, many.stderr
     first, *answers = map(json.loads, many.stdout.splitlines())
     assert "singerkit" in first
@@ -71,9 +74,7 @@ def test_a_config_is_taken_or_refused_as_by_a_run(tmp_path, name):
 def test_none_sees_the_variables_of_another(tmp_path):
     (tmp_path / "tap.json").write_text('{"path": {"env": "PLACE_OF_ONE"}}')
     cases = [{"arguments": ["--config", "tap.json"], "env": env} for env in ({"PLACE_OF_ONE": "a.db"}, {})]
-    many = ran(
-        tmp_path, "tap-sqlite", "--check-configs", words="".join(f"{json.dumps(one)}\n" for one in cases)
-    )
+    many = tried(tmp_path, "tap-sqlite", cases)
     assert [json.loads(line).get("code") for line in many.stdout.splitlines()] == [None, 0, 78]
 
 
