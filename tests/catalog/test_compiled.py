@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import tries
 
 from singerkit_catalog.compiled import Inexpressible, Style, compiled
 
@@ -71,7 +72,7 @@ def accepts(schema: Any, value: Any, style: Style) -> bool | None:
 
 @pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
 @given(schema=schemas(), value=VALUES)
-@settings(max_examples=200)
+@settings(max_examples=tries(80))
 def test_what_is_accepted_is_valid(style: Style, schema: Any, value: Any) -> None:
     if accepts(schema, value, style):
         assert jsonschema.Draft202012Validator(schema).is_valid(value)

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import tries
 
 from singerkit_catalog.inference import MAP_SIZE, SchemaInference, merge_schemas
 
@@ -128,7 +129,7 @@ JSON = st.recursive(
 RECORDS = st.lists(st.dictionaries(st.sampled_from("abcd"), JSON, max_size=4), max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(RECORDS, RECORDS)
 def test_what_comes_out_allows_all_that_went_in(first, second):
     schema = infer(*map(msgspec.json.encode, first + second))

@@ -18,6 +18,7 @@ from jsonschema import (
     SchemaError,
 )
 from jsonschemas import schemas, values
+from sampling import IS_SAMPLE, tries
 
 from singerkit_catalog import plainschemas
 from singerkit_catalog.plainschemas import is_plainly_valid
@@ -40,7 +41,11 @@ def read(schema: Any) -> Any:
 
 
 @settings(
-    max_examples=300, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=tries(120),
+    deadline=None,
+    derandomize=IS_SAMPLE,
+    database=None,
+    suppress_health_check=list(HealthCheck),
 )
 @given(
     st.dictionaries(st.sampled_from(KNOWN), schemas() | values | st.lists(schemas(0), max_size=2), max_size=3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -13,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft4Validator, Draft7Validator, Draft202012Validator
 from jsonschema.validators import extend
 from jsonschemas import schemas, values
+from sampling import IS_SAMPLE, tries
 
 from singerkit_catalog.compiled import Inexpressible
 from singerkit_catalog.predicates import Unsure, predicate
 
-EXAMPLES = int(os.environ.get("SINGERKIT_EXAMPLES", "0"))
 _as_decoded = msgspec.json.Decoder(float_hook=Decimal)
 
 
@@ -39,9 +38,9 @@ def read(value: Any) -> Any:
 
 
 @settings(
-    max_examples=EXAMPLES or 300,
+    max_examples=tries(120),
     deadline=None,
-    derandomize=not EXAMPLES,
+    derandomize=IS_SAMPLE,
     database=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -5,14 +5,13 @@ somebody puts an old copy back or edits the state is DESIGN 5: what the target h
 the same, everything else is refused before anything is written, and rows of the stream without a key come a second
 time only where somebody has set the state back on purpose (`singerkit-state set`, `reset`).
 
-SINGERKIT_EXAMPLES=<number> runs so many sequences instead of a few, and takes other ones each time.
+`make property` runs more sequences, and takes other ones each time.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -31,8 +30,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, run_state_machine_as_test
 from hypothesis.stateful import rule as step
 from psycopg2.sql import SQL, Identifier
+from sampling import IS_SAMPLE, tries
 
-EXAMPLES = int(os.environ.get("SINGERKIT_EXAMPLES", "0"))
 TRIES = 6
 
 
@@ -57,9 +56,9 @@ def test_whatever_happens_in_whatever_order(bench: Bench) -> None:
     run_state_machine_as_test(
         lambda: Machine(bench),
         settings=settings(
-            max_examples=EXAMPLES or 5,
+            max_examples=tries(3),
             stateful_step_count=12,
-            derandomize=not EXAMPLES,
+            derandomize=IS_SAMPLE,
             database=None,
             deadline=None,
             print_blob=True,

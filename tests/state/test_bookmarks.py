@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import tries
 
 from singerkit_state.bookmarks import SEEN_LIMIT, Bookmark, StreamBookmarks
 from singerkit_state.order import UnorderableError, ValueKind, order_key
@@ -85,7 +86,7 @@ INSTANTS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 @given(st.lists(st.none() | INSTANTS, min_size=1, max_size=12))
 def test_the_fast_way_through_a_column_finds_what_comparing_all_values_finds(values):
     present = [value for value in values if value is not None]

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import tries
 
 from singerkit_catalog.inference import SchemaInference
 from singerkit_state.instants import NoInstantError, check_calendar, pattern_less, pattern_of
@@ -226,7 +227,7 @@ NEAR = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(st.lists(st.tuples(MOMENTS | NEAR, st.sampled_from(LOOKS)), min_size=2, max_size=6))
 def test_the_order_of_any_looks_is_that_of_the_moments(written: list[tuple[datetime, str]]) -> None:
     texts = [in_look(moment, look, 6) for moment, look in written]
@@ -253,7 +254,7 @@ def test_short_looks_are_read(moment: datetime) -> None:
     assert order_key(f"{year}-{moment:%m-%d}", GUESSED) == order_key(f"{year}-{moment:%m-%d} 00:00Z", DATE)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 @given(MOMENTS, MOMENTS, st.sampled_from(["rfc2822", "%d/%m/%Y %H:%M:%S %z", "%Y%m%d%H%M%S%z"]))
 def test_named_looks_are_in_the_order_of_the_moments(one: datetime, other: datetime, name: str) -> None:
     kind = ValueKind.named(name)
@@ -270,7 +271,7 @@ def test_named_looks_are_in_the_order_of_the_moments(one: datetime, other: datet
 NUMBERS = st.integers() | st.decimals(allow_nan=False, allow_infinity=False, places=6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 @given(st.lists(NUMBERS, min_size=1, max_size=8), st.booleans())
 def test_numbers_are_in_the_order_of_numbers_as_text_too(numbers: list[Any], as_text: bool) -> None:
     kind = ValueKind.named("number")
@@ -310,7 +311,7 @@ COLUMNS = {
 }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(st.sampled_from(sorted(COLUMNS)), st.booleans(), st.data())
 def test_the_fast_way_is_the_exact_way_for_every_kind(name: str, in_zone: bool, data: Any) -> None:
     kind = ValueKind.named(name, ZoneInfo("Europe/Berlin") if in_zone else None)
@@ -327,7 +328,7 @@ def test_the_fast_way_is_the_exact_way_for_every_kind(name: str, in_zone: bool, 
     assert ends.at_high == [index for index, key in enumerate(keys) if key == max(present)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(st.sampled_from(sorted(COLUMNS)), st.booleans(), st.data())
 def test_keys_that_are_decoded_at_once_compare_as_exact_ones_do(name: str, in_zone: bool, data: Any) -> None:
     kind = ValueKind.named(name, ZoneInfo("Europe/Berlin") if in_zone else None)
@@ -347,7 +348,7 @@ def test_keys_that_are_decoded_at_once_compare_as_exact_ones_do(name: str, in_zo
         ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(st.sampled_from(sorted(COLUMNS)), st.booleans(), st.data())
 def test_the_ends_of_a_column_that_ascends_are_those_of_any(name: str, in_zone: bool, data: Any) -> None:
     kind = ValueKind.named(name, ZoneInfo("Europe/Berlin") if in_zone else None)
@@ -382,7 +383,7 @@ def on_the_wall(seconds: int, zone: ZoneInfo = BERLIN) -> str:
 AROUND = st.sampled_from([BACK, FORTH]).flatmap(lambda turn: st.integers(turn - 9000, turn + 9000))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=tries(120), deadline=None)
 @given(AROUND, st.integers(0, 9000), st.sampled_from([0, 600, 3600, 5000]))
 def test_no_row_that_a_start_covers_lies_before_it(before: int, after: int, lookback: int) -> None:
     """As the server compares, by the text, and as we do: whenever the clocks change."""
@@ -392,7 +393,7 @@ def test_no_row_that_a_start_covers_lies_before_it(before: int, after: int, look
     assert order_key(row, ZONED) >= order_key(start, ZONED)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(AROUND, AROUND)
 def test_local_times_never_go_back(one: int, other: int) -> None:
     before, later = sorted((one, other))
@@ -562,7 +563,7 @@ def test_values_of_no_known_type_are_times_or_numbers_and_never_both() -> None:
         extremes([msgspec.Raw(b'"10"'), msgspec.Raw(b'"9"')], ANY)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(MOMENTS, st.sampled_from(LOOKS), st.integers(0, 6))
 def test_whatever_inference_calls_a_time_has_an_order(moment: datetime, look: str, digits: int) -> None:
     inference = SchemaInference()

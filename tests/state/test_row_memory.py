@@ -7,6 +7,7 @@ from collections import Counter
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import tries
 
 from singerkit_state.memory import RowMemory, row_hash
 from singerkit_state.order import ValueKind, extremes
@@ -14,7 +15,7 @@ from singerkit_state.order import ValueKind, extremes
 PAGE = 6
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 @given(
     pages=st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=PAGE), min_size=1, max_size=12),
     limit=st.integers(1, 8),

@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import json
 import logging
-import os
 import subprocess
 import sys
 import uuid
@@ -21,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
+from sampling import IS_SAMPLE, tries
 
 from singerkit_wire.arrow import arrow_schema
 from singerkit_wire.batch import Batch
@@ -35,7 +35,6 @@ from singerkit_wire.unstorable import Policy
 from singerkit_wire.values import JsonText, plain_values
 
 LOG = logging.getLogger("values")
-EXAMPLES = int(os.environ.get("SINGERKIT_EXAMPLES", "0"))
 LEFT_OUT = ""
 
 
@@ -147,7 +146,7 @@ CASES = [
 ]
 per_case = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind.value} {case.prop}")
 QUICK: dict[str, Any] = dict(
-    deadline=None, derandomize=not EXAMPLES, database=None, suppress_health_check=list(HealthCheck)
+    deadline=None, derandomize=IS_SAMPLE, database=None, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -170,7 +169,7 @@ def values(batches: Sequence[Batch]) -> list[Any]:
 
 
 @per_case
-@settings(max_examples=EXAMPLES or 25, **QUICK)
+@settings(max_examples=tries(12), **QUICK)
 @given(data=st.data())
 def test_every_kind_has_the_same_values_from_both_paths_and_in_columns(
     case: Case, data: st.DataObject

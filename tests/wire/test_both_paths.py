@@ -10,7 +10,6 @@ import base64
 import datetime as dt
 import json
 import logging
-import os
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +25,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 from jsonschema.validators import extend
 from psycopg2.sql import SQL, Identifier
+from sampling import IS_SAMPLE, tries
 
 from singerkit_wire.batch import Batch
 from singerkit_wire.blocks import BlockDecoder, Judgement
@@ -36,10 +36,7 @@ from singerkit_wire.messages import Run
 from singerkit_wire.stream import Stream, stream_of
 from singerkit_wire.unstorable import Policy
 
-EXAMPLES = int(os.environ.get("SINGERKIT_EXAMPLES", "0"))
-"""How many random examples to try; unset: a few hundred that are the same in every run."""
-
-QUICK = dict(deadline=None, derandomize=not EXAMPLES, database=None, suppress_health_check=list(HealthCheck))
+QUICK = dict(deadline=None, derandomize=IS_SAMPLE, database=None, suppress_health_check=list(HealthCheck))
 
 
 class _Unstorable:
@@ -511,7 +508,7 @@ def _decimals(value: Any) -> Any:
     return ("number", Decimal(value))
 
 
-@settings(max_examples=EXAMPLES or 400, **QUICK)
+@settings(max_examples=tries(200), **QUICK)
 @given(examples(), st.booleans())
 def test_what_the_fast_path_accepts_the_exact_path_and_jsonschema_accept_too(
     example: Example, reads_texts: bool
@@ -536,7 +533,7 @@ def test_what_the_fast_path_accepts_the_exact_path_and_jsonschema_accept_too(
         assert canonical(batches, stream) == canonical(row, stream)
 
 
-@settings(max_examples=EXAMPLES or 150, **QUICK)
+@settings(max_examples=tries(80), **QUICK)
 @given(examples())
 def test_a_block_gives_the_same_rows_and_rejects_whichever_path_it_takes(example: Example) -> None:
     outcomes = []
@@ -732,7 +729,7 @@ LOADS = 0
 
 
 @pytest.mark.parametrize("path", ["block path", "exact path"])
-@settings(max_examples=(EXAMPLES // 50) or 4, phases=[Phase.generate], **QUICK)
+@settings(max_examples=tries(4), phases=[Phase.generate], **QUICK)
 @given(batch=st.lists(examples(), min_size=40, max_size=40).map(Batched))
 def test_what_is_loaded_is_what_the_records_say(postgres_dsn: str, path: str, batch: Batched) -> None:
     global LOADS

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import tries
 from singer_sdk.singerlib import SelectionMask
 
 from singerkit_shell.errors import BadDataError
@@ -82,7 +83,7 @@ NAMES = st.sampled_from(["id", "a b", "é:!?", "", "class", "f0", "x"])
 exact = msgspec.json.Encoder(decimal_format="number")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(st.booleans(), st.lists(st.dictionaries(NAMES, VALUES, max_size=5), min_size=1, max_size=5))
 def test_both_layouts_give_the_same_and_keep_every_value(partial, records):
     raws = split_records(exact.encode(records), "here")

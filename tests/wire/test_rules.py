@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschemas import NAMES, schemas, values
+from sampling import IS_SAMPLE, tries
 
 from singerkit_wire.blocks import BlockDecoder, Judgement
 from singerkit_wire.kinds import Kind
@@ -19,11 +19,10 @@ from singerkit_wire.messages import Run
 from singerkit_wire.stream import Stream, stream_of
 from singerkit_wire.unstorable import Policy
 
-EXAMPLES = int(os.environ.get("SINGERKIT_EXAMPLES", "0"))
 ARBITRARY = settings(
-    max_examples=EXAMPLES or 80,
+    max_examples=tries(40),
     deadline=None,
-    derandomize=not EXAMPLES,
+    derandomize=IS_SAMPLE,
     database=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import tries
 from taps.rest.api_server import Asked, Reply, json_reply
 from taps.rest.levels import NAMES, Pipeline, Source, served, stream
 
@@ -50,7 +51,7 @@ def select(streams: list[dict[str, Any]], roll: random.Random) -> None:
         streams[-1]["selected"] = True
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=tries(4), deadline=None)
 @given(st.integers(0, 2**32))
 def test_the_target_comes_to_have_what_the_source_has(seed: int) -> None:
     roll = random.Random(seed)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from sampling import tries
 
 from tap_rest.heads import AnswerHeaders, ContentLengthError, FinalResponse, by_name
 
@@ -61,7 +62,7 @@ HEADS = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(HEADS)
 @example("HTTP/1.1 200 OK\r\n folded: first\r\n\r\n")
 @example("HTTP/1.1 200 OK\r\nX-A: one\rX-B: two\r\n\r\n")

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from sampling import tries
 from taps.rest.api_server import Asked, json_reply, serving
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
@@ -229,7 +230,7 @@ MEMBERS = {
 PATHS = ["$.meta.next", "$.meta.more.url", "$.next", "$.next[*]", "$.data[*]", "$.meta"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 @given(
     st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in MEMBERS.items()}),
     st.lists(st.sampled_from(PATHS), unique=True, max_size=3),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import random
 import threading
 from contextlib import redirect_stdout
@@ -21,6 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import tries
 from taps.rest.api_server import Api, Asked, Reply, json_reply
 from taps.rest.test_windows_model import api
 from taps.shared.test_bookmark_model import EPOCH, Row, Source, place
@@ -35,7 +35,6 @@ SIZE = 3
 RESTS = 40
 """Answers after which a busy source rests."""
 DAY = timedelta(days=1)
-EXAMPLES = int(os.environ.get("SINGERKIT_EXAMPLES", "0")) or 10
 
 PAGING: dict[str, dict[str, Any]] = {
     "one answer": {"pagination": {"type": "single"}},
@@ -192,7 +191,7 @@ def play(api: Api, seed: int, paging: str, concurrency: int = 1) -> list[str]:
     return wrong + [f"{name} is left" for name in set(target.rows) - set(source.rows)]
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=tries(8), deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     paging=st.sampled_from(sorted(PAGING)),

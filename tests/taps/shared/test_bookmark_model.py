@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import tries
 
 from singerkit_shell.errors import RetryableError
 from singerkit_state.tracker import Signpost
@@ -367,7 +368,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("children", [None, "shared", "each"])
 @pytest.mark.parametrize("name", SHAPES)
-@settings(max_examples=16, deadline=None)
+@settings(max_examples=tries(16), deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     has_key=st.booleans(),

@@ -13,6 +13,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import tries
 
 from singerkit_shell.errors import RetryableError
 
@@ -63,7 +64,7 @@ def run_until_done(
         target.load(messages)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(
     rows=ROWS,
     size=st.integers(1, 4),
@@ -91,7 +92,7 @@ def test_a_stream_without_a_key(make_example, rows, size, cuts, more, is_sorted,
         assert Counter(map(json.dumps, read)) == Counter(map(json.dumps, source + added))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(
     count=st.integers(0, 6),
     items=st.lists(st.integers(0, 5), max_size=10),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import tries
 from taps.shared.log_file import LogFile, delete, put, truncate
 from taps.shared.log_model import Run, Tables, tap_class
 
@@ -117,7 +118,7 @@ RUN = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(12), deadline=None)
 @given(
     runs=st.lists(RUN, min_size=1, max_size=4),
     chunk_rows=st.integers(1, 4),

@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import tries
 
 from singerkit_shell.errors import (
     BadDataError,
@@ -874,7 +875,7 @@ def expected(lines: Sequence[Any]) -> tuple[dict[str, list[Any]], dict[Any, dict
     }, at
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 @given(
     kinds=st.lists(MESSAGES, max_size=14),
     chunk_bytes=st.sampled_from([40, 200, 1 << 20]),

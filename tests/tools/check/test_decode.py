@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sampling import tries
 from tools.check.streams import BROKEN, GOOD, RECORD, SCHEMA, STATE, check, text
 
 from singerkit_check import records
@@ -149,7 +150,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     properties=st.dictionaries(st.sampled_from("ab"), schemas(), min_size=1),
     more=st.sampled_from(

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from sampling import tries
 
 from singerkit_cli.command import cli
 from singerkit_dbt import command
@@ -253,7 +254,7 @@ def test_rows_that_are_all_kept_have_no_key_and_lengths_are_asked_for() -> None:
     assert "error_after: {count: 5, period: minute}" in texts_of([table], Freshness(None, 5))["_sources.yml"]
 
 
-@settings(max_examples=50)
+@settings(max_examples=tries(25))
 @given(st.text(max_size=20))
 @example("{{{% raw %}{#\r\n")
 @example("{" * 5)
