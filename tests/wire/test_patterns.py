@@ -73,11 +73,11 @@ def test_a_signal_ends_a_pattern_that_backtracks(path: str, monkeypatch: pytest.
     former = signal.signal(signal.SIGPROF, flag._on_signal)
     signal.setitimer(signal.ITIMER_PROF, 0.2)
     try:
-        began = time.monotonic()
+        began = time.process_time()
         given = (line(MADE_FOR_IT), 1, 1) if path == "fast" else (line(MADE_FOR_IT),)
         with pytest.raises(Stopped):
             decoder.decode(*given)
-        assert time.monotonic() - began < 5
+        assert time.process_time() - began < 5
     finally:
         signal.signal(signal.SIGPROF, former)
 
