@@ -43,6 +43,7 @@ from tap_postgres.log.slots import (
     create_slot,
     drop_slot,
     find_slot,
+    is_former_alone,
     is_lost,
     making,
     settled,
@@ -246,13 +247,11 @@ class PostgresLogReader:
 
     def _tell_of_former(self) -> None:
         former = self.settings.former
-        slot = find_slot(self._queries, former) if former is not None else None
-        if slot is not None:
-            words = held_words(slot.held, slot.room)
+        if former is not None and is_former_alone(self.settings, self._queries):
             logger.warning(
-                "The slot `%s` %s; this pipeline had it before, and reads by `%s` from now on: drop it if no other one reads by it "
-                "(tap-postgres slot drop %s).",
-                *(slot.name, words, self.settings.slot, slot.name),
+                "The slot `%s` was that of this pipeline before, and keeps log on the server's disk; this one reads by `%s` from now on: drop it "
+                "if no other one reads by it (tap-postgres slot drop %s).",
+                *(former, self.settings.slot, former),
             )
 
     def end(self) -> Position:

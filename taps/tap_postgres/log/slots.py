@@ -22,6 +22,7 @@ __all__ = [
     "create_slot",
     "drop_slot",
     "find_slot",
+    "is_former_alone",
     "is_lost",
     "making",
     "more_of_slot",
@@ -39,7 +40,9 @@ _FIND = f"""
             ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn)::bigint, safe_wal_size,
         temporary, {TWO_PHASE}
     FROM pg_catalog.pg_replication_slots AS s WHERE slot_name = %s"""
-_NAMED = "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE slot_name = ANY(%s) AND database = pg_catalog.current_database()"
+_NAMED = """
+    SELECT slot_name FROM pg_catalog.pg_replication_slots
+    WHERE slot_name = ANY(%s) AND database = pg_catalog.current_database() AND slot_type = 'logical'"""
 _LOST = """
     SELECT 1 FROM pg_catalog.pg_replication_slots WHERE slot_name = %s AND plugin = %s AND database = pg_catalog.current_database()
         AND wal_status = 'lost' AND active_pid IS NULL"""
@@ -75,8 +78,13 @@ def settled(settings: PostgresLogSettings, queries: Queries, *, goes_on: bool) -
     """Return settings with the slot that a pipeline has: one that it has read by before may have its former name."""
     if settings.former is None or not goes_on:
         return settings
-    there = {name for (name,) in queries.ask(_NAMED, [[settings.slot, settings.former]], doing=_LOOKING)}
-    return settings.with_former() if there == {settings.former} else settings
+    return settings.with_former() if is_former_alone(settings, queries) else settings
+
+
+def is_former_alone(settings: PostgresLogSettings, queries: Queries) -> bool:
+    """Tell whether this database has the slot that a pipeline had by its former name, and not the one of its name."""
+    names = [settings.slot, settings.former]
+    return queries.ask(_NAMED, [names], doing=_LOOKING) == [(settings.former,)]
 
 
 def is_lost(queries: Queries, name: str) -> bool:

@@ -61,8 +61,24 @@ def test_a_state_goes_on_by_the_slot_of_the_former_name(logged: Shop, caplog: An
     # Started over, it has one of its own, and says what it leaves behind.
     assert logged.sync().column("id") == [1, 2]
     assert sorted(logged.query(SLOTS)) == sorted([(former,), (slot_of(pipeline),)])
-    assert f"The slot `{former}` holds " in caplog.text
+    assert f"The slot `{former}` was that of this pipeline before" in caplog.text
     assert logged.sync(second.state, log={"slot": former}).rows() == []
+
+
+def test_a_slot_of_another_database_is_not_the_former_one(logged: Shop) -> None:
+    """Names of slots are of the whole server."""
+    name = logged.config["log"].pop("slot")
+    logged.config["pipeline"] = name.replace("_", "-")
+    others = uri_of(logged.dsn, dbname="postgres")
+    former = f"singerkit_{name}"
+    run_sql(others, f"SELECT 1 FROM pg_create_logical_replication_slot('{former}', 'pgoutput')")
+    try:
+        logged.execute(*TABLE)
+        first = logged.sync()
+        assert first.column("id") == [1]
+        assert logged.sync(first.state).rows() == []
+    finally:
+        run_sql(others, f"SELECT pg_drop_replication_slot('{former}')")
 
 
 def bounded(shop: Shop, state: Any, **bounds: Any) -> SingerkitError:
