@@ -128,6 +128,14 @@ def _of_table(facts: Facts, place: int, one: Asked) -> Iterator[Finding]:
             f"GRANT SELECT ON {table} TO {quoted(role)};",
             is_of_rights=True,
         )
+    elif one.is_log_based and not standing.may_read:
+        yield Finding(
+            name,
+            f"The role `{role}` may read columns of it alone, and the start of a stream from the log locks it against ALTER (ACCESS SHARE), "
+            "for which PostgreSQL asks for the right to read all of it.",
+            f"GRANT SELECT ON {table} TO {quoted(role)};",
+            is_of_rights=True,
+        )
     elif missing:
         yield Finding(
             name,

@@ -173,6 +173,19 @@ def test_a_slot_that_does_not_do_is_named_by_the_test_and_the_run(
         logged.execute(f"SELECT pg_drop_replication_slot('{name}')")
 
 
+def test_a_start_from_the_log_needs_the_right_to_read_the_whole_table(logged: Shop, reader: str) -> None:
+    run_sql(reader, f"ALTER ROLE {_role(logged)} REPLICATION")
+    run_sql(reader, f"GRANT USAGE ON SCHEMA public TO {_role(logged)}")
+    logged.config |= {"tables": ["public.columns"], "select": ["*.*", "!*.b"]}
+    code, statements, said = missing_of(logged)
+    assert code == 77, said
+    with pytest.raises(NotAuthorisedError, match="may read columns of it alone"):
+        logged.sync()
+    for statement in statements:
+        run_sql(reader, statement)
+    assert logged.sync().of_type("STATE")
+
+
 def test_a_publication_by_the_names_of_partitions_does_where_none_is_read(logged: Shop) -> None:
     logged.execute("CREATE TABLE t (id integer PRIMARY KEY)", "CREATE PUBLICATION told FOR TABLE t")
     logged.config["log"]["publication"] = "told"
