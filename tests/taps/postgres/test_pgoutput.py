@@ -97,7 +97,7 @@ class Log:
     ) -> None:
         self.table = LoggedTable("s-t", "s", "t", tuple(key), dict.fromkeys(NAMES, 25))
         self.described: list[Relation] = []
-        self.lacking: list[Sequence[str]] = []
+        self.lacking: list[tuple[str, Any, Sequence[str]]] = []
         self.lacks = lacks
         self.spool = Spool(None, 1 << 20, None)
         self.changes = Changes(10, self.spool, Hooks(self._rows, self._lacking, passes_truncate))
@@ -108,17 +108,22 @@ class Log:
             return None
         return Rows(self.table, relation, {one.name: as_it_is for one in relation.attributes})
 
-    def _lacking(self, _rows: Rows, _new: Any, columns: Sequence[str]) -> bytes:
-        self.lacking.append(columns)
+    def _lacking(self, rows: Rows, new: Any, columns: Sequence[str]) -> bytes:
+        self.lacking.append((rows.stream, new, columns))
         return self.lacks
 
     def pages(self, *messages: bytes) -> list[tuple[list[Any], int | None]]:
-        return [
-            ([(one.record, one.deleted_at) for one in page.changes], page.position)  # type: ignore[misc]
-            for page in self.changes.pages(messages)
-        ]
+        """What each page has: of each change the record, and when it was deleted, or that there is a doubt; and its position."""
+        return [([*map(self._told, page.changes)], page.position) for page in self.changes.pages(messages)]  # type: ignore[arg-type]
+
+    @staticmethod
+    def _told(change: Any) -> tuple[Any, Any]:
+        assert change.stream == "s-t"
+        assert change.transaction in XIDS
+        return change.record, change.deleted_at or bool(change.doubt) or None
 
 
+XIDS = range(700, 999)
 R1 = (b'{"id":1,"a":"x","b":null}', None)
 R2 = (b'{"id":2,"a":null,"b":3}', None)
 
@@ -136,10 +141,10 @@ def test_a_table_is_as_it_was() -> None:
         + "größe".encode()
         + b"\0"
         + number(1 << 31, 4)
-        + number(259, 4)
+        + number(1 << 24 | 259, 4)
     )
     assert pgoutput.relation(b"..." + of_server, 3) == Relation(
-        OTHER, "pg_catalog", "pg_class", "n", (Attribute("größe", 1 << 31, 259, False),)
+        OTHER, "pg_catalog", "pg_class", "n", (Attribute("größe", 1 << 31, 1 << 24 | 259, False),)
     )
 
 
@@ -167,8 +172,8 @@ def test_a_transaction_that_has_not_ended_has_no_position_yet() -> None:
     assert log.pages(*sent(insert(b"2", None, b"3"), commit(90))) == [([R2], 90)]
     assert log.pages(*sent(keepalive(85))) == []
     assert log.changes.position == 90
-    log.pages(*sent(keepalive(91)))
-    assert log.changes.position == 91
+    log.pages(*sent(keepalive(91 << 56)))
+    assert log.changes.position == 91 << 56
 
 
 def test_a_page_ends_before_the_next_description_of_a_table() -> None:
@@ -182,18 +187,24 @@ def test_a_page_ends_before_the_next_description_of_a_table() -> None:
     assert len(log.described) == 2, "the same again is no news"
 
 
-@pytest.mark.parametrize(("limit", "value"), [("PAGE_CHANGES", 2), ("PAGE_BYTES", 30)])
-def test_pages_are_bounded(monkeypatch: pytest.MonkeyPatch, limit: str, value: int) -> None:
+@pytest.mark.parametrize(
+    ("limit", "value", "sizes"),
+    [("PAGE_CHANGES", 2, [2, 2, 2, 1]), ("PAGE_BYTES", 50, [2, 2, 2, 1]), ("PAGE_BYTES", 51, [3, 3, 1])],
+)
+@pytest.mark.parametrize("is_old_told", [False, True])
+def test_pages_are_bounded(
+    monkeypatch: pytest.MonkeyPatch, limit: str, value: int, sizes: list[int], is_old_told: bool
+) -> None:
     monkeypatch.setattr(changes, limit, value)
-    rows = [insert(b"1", b'"x"', None)] * 5
-    whole = Log()
-    found = whole.pages(*sent(begin(), table(), *rows, commit()))
-    assert [len(page) for page, _ in found] == [2, 2, 1]
-    assert [place for _, place in found] == [None, None, 90]
-    spooled = Log()
-    found = spooled.pages(*block(700, table(), *rows), *committed(700))
-    assert [len(page) for page, _ in found] == [2, 2, 1]
-    assert [place for _, place in found] == [None, None, 95]
+    row = (b"1", b'"x"', None)
+    rows = [update(*row, old=(b"O", row)) if is_old_told else insert(*row)] * 7
+    assert len(R1[0]) == 25
+    whole = Log().pages(*sent(begin(), table(), *rows, commit()))
+    assert [len(page) for page, _ in whole] == sizes
+    assert [place for _, place in whole] == [*[None] * (len(sizes) - 1), 90]
+    spooled = Log().pages(*block(700, table(), *rows), *committed(700))
+    assert [len(page) for page, _ in spooled] == sizes
+    assert [place for _, place in spooled] == [*[None] * (len(sizes) - 1), 95]
 
 
 def test_tables_that_nobody_reads_are_passed_by() -> None:
@@ -246,12 +257,12 @@ def test_what_the_log_lacks_of_a_new_key_is_asked_for() -> None:
     assert log.pages(*sent(begin(), table(), message, commit())) == [
         ([GONE, (b'{"id":2,"b":3,"a":"kept"}', None)], 90)
     ]
-    assert log.lacking == [["a"]]
+    assert log.lacking == [("s-t", [b"2", ABSENT, b"3"], ["a"])]
     whole = update(b"2", ABSENT, b"3", old=(b"O", (b"1", b'"old"', None)))
     assert log.pages(*sent(begin(), table(b"f"), whole, commit())) == [
         ([GONE, (b'{"id":2,"a":"old","b":3}', None)], 90)
     ]
-    assert log.lacking == [["a"]]
+    assert len(log.lacking) == 1
 
 
 def test_a_row_without_a_key_goes_as_all_that_it_was() -> None:
@@ -281,21 +292,32 @@ def test_each_transaction_has_its_own_moment() -> None:
     assert found == [([GONE, (GONE[0], "2000-01-01T00:00:01.000002Z")], 91)]
 
 
+DOUBT = (None, True)
+
+
 @pytest.mark.parametrize("identity", [b"n", b"d"])
 def test_changes_that_do_not_say_which_row_are_doubts(identity: bytes) -> None:
     log = Log(key=("a",))
-    for message in (update(b"1", b"2", None), delete(b"K", b"1", None, None)):
-        ((page, _),) = [
-            (page.changes, 0) for page in log.changes.pages(sent(begin(), table(identity), message, commit()))
-        ]
-        assert [(one.record, bool(one.doubt)) for one in page] == [(None, True)]
+    for message in (update(b"1", b"2", None), delete(b"K", b"1", b"2", None)):
+        assert log.pages(*sent(begin(), table(identity), message, commit())) == [([DOUBT], 90)]
 
 
 def test_an_old_row_without_its_key_is_a_doubt() -> None:
     log = Log()
     for message in (delete(b"K", None, None, None), update(b"2", None, None, old=(b"K", (None, None, None)))):
-        (page,) = log.changes.pages(sent(begin(), table(), message, commit()))
-        assert [(one.record, bool(one.doubt)) for one in page.changes] == [(None, True)]
+        assert log.pages(*sent(begin(), table(), message, commit())) == [([DOUBT], 90)]
+
+
+def test_an_update_of_a_row_without_a_key_says_what_it_was() -> None:
+    log = Log(key=())
+    with pytest.raises(BadDataError, match="cannot be read"):
+        log.pages(*sent(begin(), table(b"f"), update(b"1", None, None), commit()))
+
+
+def test_a_moment_that_is_none_is_an_error() -> None:
+    beyond = b"B" + number(1, 8) + number((1 << 63) - 1, 8) + number(700, 4)
+    with pytest.raises(BadDataError, match="cannot be read"):
+        Log().pages(*sent(beyond, table(), delete(b"K", b"1", None, None)))
 
 
 def test_tables_that_are_emptied() -> None:
@@ -320,6 +342,9 @@ def test_blocks_of_open_transactions_wait_for_their_end() -> None:
     assert [(one.record, one.transaction) for page in found for one in page.changes] == [(R2[0], 801)]
     assert log.changes.position == 95
     assert log.pages(*committed(800, 97)) == [([R1], 97)]
+    assert log.pages(*block(802, table(), b"O", delete(b"K", b"1", None, None)), *committed(802, 98)) == [
+        ([GONE], 98)
+    ]
 
 
 def test_what_was_rolled_back_does_not_come() -> None:
@@ -348,7 +373,7 @@ def test_a_description_within_an_open_transaction_ends_the_page_before_it() -> N
               insert(b"1", None, None)[:-1], b"I" + OID + b"K" + values(b"1", None, None), b"I" + OID + b"N" + number(3, 2) + b"nnb",
               delete(b"N", b"1", None, None), delete(b"K", b"1", None), delete(b"K", b"1", None, None) + b"n",
               update(b"1", None, old=(b"K", (b"1", None, None))), update(b"1", None, None, old=(b"X", (b"1", None, None))),
-              update(b"1", None, None) + b"n", table()[:-1], table() + b"x", b"T" + number(2, 4) + b"\0" + OID,
+              update(b"1", None, None) + b"n", update(b"1", ABSENT, None) + b"n", b"D" + OID + b"K" + number(2, 2) + b"nnn", table()[:-1], table() + b"x", b"T" + number(2, 4) + b"\0" + OID,
               begin()[:-1], commit()[:12], b"S\0", b"A" + number(1, 4) + b"\0", b"c" + number(1, 4) + bytes(20)),
     ],
 )  # fmt: skip
@@ -367,6 +392,14 @@ def test_a_block_has_nothing_else_than_changes(content: bytes) -> None:
     log.pages(*sent(b"S" + number(800, 4) + b"\1"))
     with pytest.raises(BadDataError, match="cannot be read"):
         log.pages(*sent(content))
+
+
+def test_what_the_log_does_not_have_is_shown_as_that() -> None:
+    assert repr(ABSENT) == "ABSENT"
+
+
+def test_a_table_may_be_emptied_unless_somebody_minds() -> None:
+    assert Hooks(lambda _: None, lambda *_: b"").passes_truncate is True
 
 
 def test_one_object_of_two() -> None:
