@@ -36,8 +36,8 @@ class Progress(logging.Filter):
     def add(self, stream: str, rows: int) -> None:
         """Count ``rows`` more of ``stream`` and redraw when it is time."""
         entry = self._streams.setdefault(stream, _Stream())
+        now = entry.last = time.monotonic()
         entry.rows += rows
-        now = time.monotonic()
         if now - self._drawn_at < _REDRAW_SECONDS:
             return
         if (terminal := self._terminal()) is not None:
@@ -48,9 +48,9 @@ class Progress(logging.Filter):
             self._logger.info("%s so far", entry.line(stream, now))
 
     def done(self, stream: str) -> None:
-        """Say that ``stream`` is finished: a line that stays."""
+        """Say that ``stream`` is finished: a line that stays, with the seconds up to its last row; others may have been read since."""
         entry = self._streams.pop(stream, None) or _Stream()
-        line = entry.line(stream, time.monotonic())
+        line = entry.line(stream, entry.last)
         terminal = self._terminal()
         if terminal is None:
             self._logger.info("%s", line)
@@ -92,7 +92,7 @@ class Progress(logging.Filter):
 class _Stream:
     def __init__(self) -> None:
         self.rows = 0
-        self._began = time.monotonic()
+        self._began = self.last = time.monotonic()
 
     def line(self, name: str, now: float) -> str:
         seconds = now - self._began

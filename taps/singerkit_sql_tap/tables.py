@@ -115,7 +115,8 @@ def chosen_tables(rules: Sequence[str], tables: Sequence[Table]) -> list[Table]:
             pattern
         )  # what a glob keeps out may come later, or be gone
         if not matched and pattern != "*" and is_missed:
-            near = nearest(pattern, names)
+            whole = [f"{name.rpartition('.')[0]}.*" for name in names if "." in name]
+            near = nearest(pattern, [*dict.fromkeys(whole), *names] if _GLOB.search(pattern) else names)
             known = f"did you mean `{near}`?" if near else f"the tables are {_few(names)}."
             raise ConfigurationError(f"The rule `{rule}` in `tables` matches no table or view; {known}")
         chosen.update(dict.fromkeys(matched, not rule.startswith("!")))

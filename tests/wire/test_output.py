@@ -16,6 +16,7 @@ from contextlib import contextmanager, redirect_stdout
 
 import pytest
 
+from singerkit_shell import progress as progress_module
 from singerkit_shell.errors import CannotWriteError, ReaderGone
 from singerkit_shell.progress import Progress
 from singerkit_wire.output import Output
@@ -172,6 +173,19 @@ def test_in_a_log_there_is_one_line_per_stream(caplog):
         "orders: 1,500 rows",
         "empty: 0 rows",
     ]
+
+
+def test_a_stream_has_the_seconds_up_to_its_last_row(caplog, monkeypatch):
+    """Streams of one log come to their end together: a table of one row looked slow."""
+    clock = [0.0]
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: clock[0])
+    progress = Progress(logging.getLogger("p"), io.StringIO())
+    with caplog.at_level("INFO"):
+        for clock[0] in (1.0, 5.0):
+            progress.add("orders", 100)
+        clock[0] = 60.0
+        progress.done("orders")
+    assert caplog.messages == ["orders: 200 rows in 4.0 s (50 rows/s)"]
 
 
 def all_text(terminal: int) -> str:

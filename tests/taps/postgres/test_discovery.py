@@ -35,6 +35,8 @@ def test_tables_of_every_kind_are_streams_of_schema_and_name(shop):
         shop.names(tables=["*", "!public.order"])
     # A part of a partitioned table comes by its own name alone.
     assert shop.names(tables=["public.part", "other.*"]) == ["other-orders", "public-part"]
+    with pytest.raises(ConfigurationError, match=r"`pubic\.\*` in `tables` .*; did you mean `public\.\*`\?"):
+        shop.names(tables=["pubic.*"])
     with pytest.raises(ConfigurationError, match=r"`orders` in `tables` matches no table .* `other\.orders`"):
         shop.names(tables=["orders"])
 
