@@ -79,23 +79,18 @@ torture: $(READY) ## COUNT random faults (default 300) from SEED, or one CASE of
 exhaustive: $(READY) ## fail or kill every k-th call, statement and response; ARGS='--report FILE --only LOOP'
 	PYTHONPATH=tests $(BIN)/python -m faults.torture.exhaustive $(ARGS)
 
-log-property: $(READY) ## try TIMES as many examples (default 20) as the suite does in each test by property, and other ones each time
-	SINGERKIT_TIMES=$(or $(TIMES),20) $(BIN)/pytest -q -n 2 --dist worksteal -m hypothesis $(ARGS)
-
-torture: $(READY) ## kill a tap on a log and its target COUNT times (default 25) from SEED, while others write
+log-torture: $(READY) ## kill a tap on a log and its target COUNT times (default 25) from SEED, while others write
 	PYTHONPATH=tests $(BIN)/python -m faults.torture.log --seed "$(SEED)" --count "$(or $(COUNT),25)"
 
-shard-property: $(READY) ## try TIMES as many examples (default 20) as the suite does in each test by property, and other ones each time
-	SINGERKIT_TIMES=$(or $(TIMES),20) $(BIN)/pytest -q -n 2 --dist worksteal -m hypothesis $(ARGS)
-
-torture: $(READY) ## kill shards of tap-sqlite into one table in COUNT turns (default 25) from SEED, while rows come
+shard-torture: $(READY) ## kill shards of tap-sqlite into one table in COUNT turns (default 25) from SEED, while rows come
 	PYTHONPATH=tests $(BIN)/python -m faults.torture.shards --seed "$(SEED)" --count "$(or $(COUNT),25)" $(ARGS)
 
-rivals-property: $(READY) ## try TIMES as many examples (default 20) as the suite does in each test by property, and other ones each time
-	SINGERKIT_TIMES=$(or $(TIMES),20) $(BIN)/pytest -q -n 2 --dist worksteal -m hypothesis $(ARGS)
-
-torture: $(READY) ## the same faults against target-postgres by others; writes docs/rivals-torture.md
+rivals-torture: $(READY) ## the same faults against target-postgres by others; writes docs/rivals-torture.md
 	PYTHONPATH=tests $(BIN)/python -m faults.torture.rivals --write docs/rivals-torture.md $(ARGS)
+
+rival-taps-torture: $(READY) ## kill tap-postgres by others, and ours, while they follow a log; writes docs/rivals-taps.md
+	@test -e /usr/lib/postgresql/15/lib/wal2json.so || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql-15 postgresql-15-wal2json; }
+	PYTHONPATH=tests $(BIN)/python -m faults.torture.rival_taps --write docs/rivals-taps.md $(ARGS)
 
 bench: $(READY) ## measure against psql \copy and other loaders, print ratios
 	$(BIN)/python benchmarks/bench.py $(ARGS)
@@ -134,4 +129,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .demo-log .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: test-signals test-container test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo demo-log test test-servers torture exhaustive log-torture shard-torture rivals-torture property faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
+.PHONY: test-report test-signals test-container test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo demo-log test test-servers torture exhaustive log-torture shard-torture rivals-torture rival-taps-torture property faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
