@@ -282,3 +282,13 @@ def test_time_zones_need_no_files_of_the_machine():
         assert zoneinfo.ZoneInfo.no_cache("Europe/Berlin").key == "Europe/Berlin"
     finally:
         zoneinfo.reset_tzpath()
+
+
+def test_each_verb_of_make_is_there_once_is_explained_and_is_no_file():
+    text = (ROOT / "Makefile").read_text()
+    verbs = re.findall(r"^([a-z][a-z-]*):(?!=)(.*)$", text, re.MULTILINE)
+    names = [name for name, _ in verbs]
+    assert sorted(names) == sorted(set(names))
+    assert [name for name, rest in verbs if "##" not in rest] == []
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert sorted(phony.split()) == sorted(names)
