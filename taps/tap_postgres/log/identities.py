@@ -59,6 +59,11 @@ class _Part:
     file: int
 
     @property
+    def is_rewritten(self) -> bool:
+        """Whether it was emptied or rewritten since it was made: its first file has its number."""
+        return self.file not in (0, self.oid)
+
+    @property
     def token(self) -> str:
         """What changes when it is attached again, emptied or rewritten."""
         digest = hashlib.sha256(f"{self.oid} {self.attached} {self.file}".encode()).digest()
@@ -125,8 +130,13 @@ class Identities:
         return None
 
     def parts_gone(self, stream: str, was: Mapping[str, Any]) -> bool:
-        """Tell whether rows of a partitioned table have gone with partitions."""
-        return stream in self._tables and bool(self._tokens(was) - self._tables[stream][1].parts.keys())
+        """Tell whether rows of a partitioned table have gone with partitions, also with one that has come since."""
+        if stream not in self._tables:
+            return False
+        parts, before = self._tables[stream][1].parts, self._tokens(was)
+        return bool(before - parts.keys()) or any(
+            part.is_rewritten for token, part in parts.items() if token not in before
+        )
 
     def part_with_rows(self, stream: str, was: Mapping[str, Any]) -> str | None:
         """Return the name of a partition that has come with rows, of which the log says nothing."""

@@ -131,6 +131,10 @@ PARTITIONS: dict[str, tuple[Sequence[str], bool]] = {
         ),
         True,
     ),
+    "made and emptied": (
+        ("CREATE TABLE p3 PARTITION OF t FOR VALUES FROM (20) TO (30)", "INSERT INTO t VALUES (21, 'x')", "TRUNCATE p3", "INSERT INTO t VALUES (22, 'y')"),
+        True,
+    ),
     "detached": (("ALTER TABLE t DETACH PARTITION p2", "DROP TABLE p2"), True),
     "emptied": (("TRUNCATE p2",), True),
 }  # fmt: skip
