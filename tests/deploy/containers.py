@@ -45,11 +45,8 @@ def podman(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str
 
 def base(folder: Path) -> str:
     """Return the image that the Containerfile names, or, where that cannot be had, what it is made of but for its Python: Debian 13, whose own is 3.13, too."""
-    for name in (PUBLIC, OWN):
-        if podman("image", "exists", name).returncode == 0:
-            return name
-    if podman("pull", "-q", PUBLIC).returncode == 0:
-        return PUBLIC
+    if found := _there(PUBLIC, OWN):
+        return found
     root = folder / "root"
     needed = "--include=python3,python3-venv,ca-certificates"
     _run(["debootstrap", "--variant=minbase", needed, "trixie", str(root), _mirror()])
@@ -100,11 +97,8 @@ def build(folder: Path, base: str, name: str, extra: str = "") -> str:
 
 def postgres(base: str) -> str:
     """Return the image that compose.yaml names, or, where that cannot be had, one with Debian's PostgreSQL."""
-    for name in (PUBLIC_POSTGRES, OWN_POSTGRES):
-        if podman("image", "exists", name).returncode == 0:
-            return name
-    if podman("pull", "-q", PUBLIC_POSTGRES).returncode == 0:
-        return PUBLIC_POSTGRES
+    if found := _there(PUBLIC_POSTGRES, OWN_POSTGRES):
+        return found
     place = str(Path(__file__).parent / "postgres")
     options = (
         "--isolation",
@@ -118,6 +112,14 @@ def postgres(base: str) -> str:
     )
     _run(["buildah", "bud", *options, place])
     return OWN_POSTGRES
+
+
+def _there(public: str, own: str) -> str | None:
+    """Return the image that is here, or can be pulled; None: ours has to be made."""
+    for name in (public, own):
+        if podman("image", "exists", name).returncode == 0:
+            return name
+    return public if podman("pull", "-q", public).returncode == 0 else None
 
 
 def _run(command: Sequence[str]) -> None:

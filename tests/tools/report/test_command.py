@@ -53,6 +53,9 @@ def test_the_last_run_is_shown_though_it_was_before_the_days_that_are_shown(proj
     assert "1 pipeline has not run within 30 days." in done.stdout
     assert re.search(r"\d{3} days ago</td>", done.stdout)
     assert '<td class="number">2</td>' in done.stdout
+    project.more["late_after"] = "26h"
+    project.write()
+    assert "1 of 1 pipeline needs you." in report(project, "--output", "-").stdout
 
 
 def test_it_is_written_to_stdout_for_pipelines_that_are_named(project: Project) -> None:
