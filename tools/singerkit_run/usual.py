@@ -25,6 +25,8 @@ _TIMES = 3.0
 """What takes so many times the usual is too long, or late."""
 _NO_TIME = 600.0
 """Seconds that no run is too long for, however short others were."""
+_NO_WHILE = 3600.0
+"""Seconds since a run that make nothing late, however often others began: somebody may have tried it by hand."""
 _TOO_LONG = 86_400.0
 """Seconds that are too long for a run of which nothing is known."""
 _LATE = 3 * 86_400.0
@@ -70,9 +72,8 @@ def why_too_long(run: Run, before: Iterable[Run], now: datetime, expected: Expec
         )
     usual = usual_while([run, *former])
     if usual is not None:
-        limits.append(
-            (_TIMES * usual.total_seconds(), f"so far one began every {shown(usual.total_seconds())}")
-        )
+        every = usual.total_seconds()
+        limits.append((max(_NO_TIME, _TIMES * every), f"so far one began every {shown(every)}"))
     at_most, why = min(limits, default=(_TOO_LONG, "nothing is known of how long it usually takes"))
     return why if (now - run.started).total_seconds() > at_most else ""
 
@@ -93,7 +94,7 @@ def why_late(runs: Sequence[Run], now: datetime, expected: Expected) -> str:
     usual = usual_while(runs)
     if usual is not None:
         every = usual.total_seconds()
-        return f"so far it ran every {shown(every)}" if since > _TIMES * every else ""
+        return f"so far it ran every {shown(every)}" if since > max(_NO_WHILE, _TIMES * every) else ""
     if len(runs) < 2:
         return ""
     every = (runs[0].started - runs[-1].started).total_seconds() / (len(runs) - 1)

@@ -188,6 +188,15 @@ def test_late_is_who_has_not_run_for_three_times_the_usual_while() -> None:
     assert standing.why_late, "though few of its runs are within the days that are shown"
 
 
+def test_who_was_tried_by_hand_some_times_is_neither_late_nor_hanging_after_minutes() -> None:
+    tried = [run(id=str(at), started=NOW - timedelta(minutes=20 + at), seconds=2.0) for at in range(9)]
+    assert not standings(["orders"], tried, NOW, 30)[0].needs_somebody
+    assert standings(["orders"], tried, NOW + timedelta(minutes=41), 30)[0].why_late
+    at_work = run(id="w", started=NOW - timedelta(minutes=9), result="running")
+    assert not standings(["orders"], [at_work, *tried], NOW, 30)[0].needs_somebody
+    assert standings(["orders"], [at_work, *tried], NOW + timedelta(minutes=2), 30)[0].why_hanging
+
+
 @pytest.mark.parametrize(
     ("runs", "days_ago", "expected", "is_late"),
     [
