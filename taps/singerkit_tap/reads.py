@@ -161,6 +161,11 @@ class Read:
         formats = [name for name in error.formats if taken is None or name in taken]
         named = " or ".join(f'`"{name}"`' for name in formats[:3])
         fits = f"; {named} reads all values seen" if named else ""
+        if "number" in error.formats and not named:
+            return ConfigurationError(
+                f'The order of {where}, is not known: it holds numbers as text, like `"{error.value}"`, and as text 10 stands before 9; no row '
+                'was sent; choose another key, or, where all values have as many digits, set `"replication_key_format": "text"`.'
+            )
         return ConfigurationError(
             f'The order of {where}, is not known: it holds text like `"{error.value}"`, no row was sent; set '
             f'`"replication_key_format"` of the stream{fits}, `"text"` compares as text, by code point.'

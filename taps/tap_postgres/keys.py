@@ -25,6 +25,8 @@ _AS_NUMBERS: Mapping[Kind, str] = {
     Kind.MONEY: "{}::pg_catalog.numeric",
 }
 """Kinds that compare with no number, or not as their digits say, and what makes the number of one that is sent."""
+_NUMBERS_AS_TEXT = ("oid", "xid", "xid8", "cid", "pg_lsn", "interval")
+"""Types whose values grow otherwise than the texts that are sent of them: 10 stands before 9."""
 _UNORDERED = (Kind.ARRAY, Kind.BOOLEAN, Kind.BYTES, Kind.COMPOSITE, Kind.HSTORE, Kind.JSON)
 
 
@@ -74,7 +76,7 @@ def order_of(stream: str, column: PgColumn, told: str | None) -> KeyOrder | None
     Raises:
         ConfigurationError: its values have no order.
     """
-    if column.kind in _UNORDERED:
+    if column.kind in _UNORDERED or column.sql_type in _NUMBERS_AS_TEXT:
         raise ConfigurationError(
             f"The replication key `{column.name}` of stream `{stream}` is of type {column.sql_type}, whose values have no order that a "
             "bookmark could follow; no row was read. Choose another key, or read the stream as a whole."

@@ -178,7 +178,7 @@ def test_no_state_covers_rows_without_a_key_before_one_with_a_key_has_come(shop)
             {"replication_key_format": "epoch"},
             "holds text, and `replication_key_format` says `epoch`",
         ),
-        (["9", "10"], {}, "is not known: it holds text like"),
+        (["9", "10"], {}, "it holds numbers as text, like"),
         (["v1.9", "v1.10"], {}, "is not known: it holds text like"),
     ],
 )
