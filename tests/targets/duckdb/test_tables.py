@@ -582,6 +582,18 @@ def test_what_a_version_leaves_without_metadata_is_said_and_the_advice_works(
     assert rows(file, columns="id") == [(2,)]
 
 
+def test_a_version_that_a_log_tells_of_once_is_not_passed_over(file: Path) -> None:
+    def state(version: int) -> dict[str, Any]:
+        return STATE({"bookmarks": {"s": {"_singerkit_log": {"version": version}}}})
+
+    load(file, schema("id"), *versioned(1, 1), activate(1), state(1)).expect(0)
+    emptied = [state(1), schema("id"), *versioned(2, 2), activate(2), state(2)]
+    assert "Stream `s` was emptied at its source (TRUNCATE)" in load(file, *emptied).expect(78).last_words
+    assert len(rows(file)) == 1
+    load(file, *emptied, add_record_metadata=True).expect(0)
+    assert "read anew" not in load(file, state(2), schema("id"), activate(2), state(2)).expect(0).stderr
+
+
 def test_records_that_are_set_aside_are_there_with_their_unit_and_limited(file: Path) -> None:
     bad = [record(id="x"), record(id=None), RECORD("s", {})]
     done = load(file, schema("id"), record(id=1), *bad, STATE({"at": 1}), on_invalid="quarantine").expect(0)
