@@ -330,7 +330,9 @@ class PostgresDatabase(SqlDatabase[Connection]):
         raise NotImplementedError
 
     def fingerprint(self, table: Table) -> str:
-        return str(cast(Relation, table).oid)
+        """Return the number of a table, and the types of the key that it is read by: a place of one type is none of another."""
+        types = [column.sql_type for column in table.columns if self.column(column.name) in table.chunk_key]
+        return " ".join([str(cast(Relation, table).oid), *types])
 
     def changes(self) -> object:
         return None

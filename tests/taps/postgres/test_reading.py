@@ -45,6 +45,14 @@ def test_a_load_that_was_cut_off_goes_on_behind_the_last_chunk(shop, small_chunk
     assert rest.column("id") == [*range(after + 1, 251)]
 
 
+def test_a_load_that_was_cut_off_begins_anew_where_its_key_has_another_type(shop, small_chunks):
+    shop.execute(TABLE)
+    states = [one["value"]["bookmarks"]["public-t"] for one in shop.sync(state_every=30).of_type("STATE")[1:]]
+    cut = next(one for one in states if "position" in one.get("_singerkit_load", {}))
+    shop.execute("ALTER TABLE t ALTER id TYPE text")
+    assert len(shop.sync({"bookmarks": {"public-t": cut}}).rows()) == 250
+
+
 @pytest.mark.parametrize(
     ("key", "values"),
     [
