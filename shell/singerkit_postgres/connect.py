@@ -51,18 +51,12 @@ def connect(dsn: str, *, lock_timeout_seconds: float, wishes: Wishes = NO_WISHES
         NotAuthorisedError, ConfigurationError, RetryableError: it cannot be opened; see `singerkit_postgres.errors`.
     """
     try:
-        # libpq waits in C, where no signal is heard.
+        # libpq waits in C, where no signal is heard; behind a pooler the first statement is what waits for a session.
         connection: Connection = stop_flag.waiting_for(
-            lambda: psycopg2.connect(dsn),
+            lambda: _with_settings(psycopg2.connect(dsn), lock_timeout_seconds),
             "there was no connection to PostgreSQL yet, what was committed is safe.",
         )
-        connection.set_client_encoding("UTF8")  # not SQL: psycopg2 would go on encoding statements as before
         with connection.cursor() as cursor:
-            cursor.execute(_SESSION)
-            cursor.execute(
-                "SELECT set_config('lock_timeout', %s, false)",
-                [f"{int(min(lock_timeout_seconds * 1000, _LONGEST_MS))}ms"],
-            )
             if wishes.statement_timeout_seconds is not None:
                 _limit_statements(connection, cursor, wishes.statement_timeout_seconds)
             if wishes.role is not None:
@@ -70,6 +64,17 @@ def connect(dsn: str, *, lock_timeout_seconds: float, wishes: Wishes = NO_WISHES
         connection.commit()
     except psycopg2.Error as error:
         raise connection_error(error, f"PostgreSQL at {where(dsn)}") from None
+    return connection
+
+
+def _with_settings(connection: Connection, lock_timeout_seconds: float) -> Connection:
+    connection.set_client_encoding("UTF8")  # not SQL: psycopg2 would go on encoding statements as before
+    with connection.cursor() as cursor:
+        cursor.execute(_SESSION)
+        cursor.execute(
+            "SELECT set_config('lock_timeout', %s, false)",
+            [f"{int(min(lock_timeout_seconds * 1000, _LONGEST_MS))}ms"],
+        )
     return connection
 
 

@@ -13,7 +13,9 @@ import psycopg2
 
 from singerkit_postgres.address import dsn_of
 from singerkit_postgres.connect import Connection, Wishes, connect
+from singerkit_postgres.pooling import is_pooled
 from singerkit_postgres.ssh import Tunnel, is_asked_for
+from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_tap.contract import KeyOrder
 from singerkit_sql_tap.database import SqlDatabase
 from singerkit_sql_tap.queries import Condition, Query, page_query, quoted
@@ -73,7 +75,7 @@ class PostgresDatabase(SqlDatabase[Connection]):
         """The types that the database had when its tables were looked for."""
         self._late = LateRows(self._asked, logger)
         self._query_timeout = config.get("query_timeout")
-        self._lanes = Lanes(config.get("parallel", 1), self._opened, self._query_timeout)
+        self._lanes = Lanes(config.get("parallel", 1), self._beside, self._query_timeout)
         self._are_lanes_joined = False
 
     # The connection
@@ -100,6 +102,20 @@ class PostgresDatabase(SqlDatabase[Connection]):
                 cursor.execute("SET default_transaction_read_only TO on")
 
         self.run(have_it_read_only, "preparing the session")
+
+    def _beside(self) -> Connection:
+        """Return one of the connections of `parallel`.
+
+        Raises:
+            ConfigurationError: a pooler may not have so many to give, and would let the run wait for ever.
+        """
+        with self.connection.cursor() as cursor:
+            if is_pooled(self.connection, cursor):
+                raise ConfigurationError(
+                    "`parallel` holds several sessions of the server at a time, and a connection pooler, which is between, may have fewer to give; no row of "
+                    "this stream was sent: connect to the server itself, or leave `parallel` away."
+                )
+        return self._opened()
 
     def _opened(self) -> Connection:
         connection = self.connected()

@@ -9,10 +9,13 @@ from typing import Any
 
 import psycopg2
 import pytest
+from faults.servers import pooled
 from taps.postgres.conftest import Shop
 from waiting import wait_until
 
-from singerkit_shell.errors import RetryableError, SingerkitError
+from singerkit_postgres.connect import connect
+from singerkit_shell.errors import ConfigurationError, RetryableError, SingerkitError
+from singerkit_shell.signals import stop_flag
 from singerkit_sql_tap import rawchunks
 from tap_postgres import copying, heap
 from tap_postgres.database import PostgresDatabase
@@ -151,3 +154,29 @@ def test_a_connection_that_is_lost_ends_the_run(
     with pytest.raises(RetryableError):
         shop.sync(parallel=3)
     assert 0 < len(shop.result().rows()) < 900
+
+
+def test_behind_a_pooler_a_run_says_so_and_does_not_wait_for_sessions_that_it_may_not_give(
+    shop: Shop,
+) -> None:
+    make(shop, "PRIMARY KEY")
+    with pooled(shop.dsn, default_pool_size=2) as dsn:
+        with pytest.raises(ConfigurationError, match="`parallel` holds several sessions"):
+            shop.sync(dsn=dsn, parallel=3)
+        assert len(shop.sync(dsn=dsn).rows()) == 900
+
+
+def test_a_run_that_is_stopped_waits_for_no_session_of_a_pool(shop: Shop) -> None:
+    """The pooler takes each connection; it is the first statement that waits."""
+    with (
+        pooled(shop.dsn, default_pool_size=1, query_wait_timeout=0) as dsn,
+        closing(psycopg2.connect(dsn)) as holder,
+        holder.cursor() as cursor,
+    ):
+        cursor.execute("SELECT 1")  # in a transaction that keeps the only session
+        try:
+            threading.Timer(0.3, stop_flag.give_up, [SingerkitError("Stopped.")]).start()
+            with pytest.raises(SingerkitError, match="Stopped"):
+                connect(dsn, lock_timeout_seconds=60)
+        finally:
+            stop_flag.give_up(None)
