@@ -333,7 +333,7 @@ def be_runner(mains: Mapping[str, Any], undoing: Any, connection: socket.socket)
             zygote.leave(code)
         let_go()
         connection.sendall(str(code).encode())
-        undoing.undo()
+        undoing.undo(Path(request["argv"][0]).name)
     os._exit(0)
 
 

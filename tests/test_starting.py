@@ -23,6 +23,9 @@ import starting
 from faults.torture.inject import NoCompilerError
 from undoing import Undoing
 
+from singerkit_shell.errors import BadDataError
+from singerkit_shell.signals import stop_flag
+
 BIN = Path(sys.executable).parent
 SCHEMA = b'{"type":"SCHEMA","stream":"a","schema":{},"key_properties":[]}\n'
 STATE = b'{"type":"STATE","value":{"n":1}}\n'
@@ -226,10 +229,12 @@ def test_what_a_run_has_changed_is_undone(monkeypatch: pytest.MonkeyPatch) -> No
             exec(change, vars(module))
             if module.all_that() == before:
                 wrong.append(f"{change} changes nothing that is looked at")
-            undoing.undo()
+            undoing.undo("tap-changed")
             if module.all_that() != before:
                 wrong.append(change)
-        return wrong
+        stop_flag.give_up(BadDataError("the run before"))
+        undoing.undo("target-jsonl")
+        return [*wrong, *(["the flag that all share"] if stop_flag._failure else [])]
 
     assert told_by_a_fork(find) == []
 

@@ -28,6 +28,16 @@ from typing import Any
 __all__ = ["Undoing"]
 
 OURS = ("singerkit_", "tap_", "target_")
+CONNECTORS = ("tap_", "target_")
+OF_NO_CONNECTOR = (
+    "singerkit_check",
+    "singerkit_cli",
+    "singerkit_dbt",
+    "singerkit_history",
+    "singerkit_init",
+    "singerkit_report",
+    "singerkit_run",
+)
 DEPTH = 3
 """How far below a module a list in a dict in an instance is noted."""
 SOON = 0.1
@@ -42,11 +52,15 @@ class Undoing:
         import_all_of_ours()
         weakref.finalize(self, int).detach()  # the first one of a process is a call for the end
         self._caches: list[Any] = []
-        self._held: dict[int, tuple[Any, Any]] = {}
+        self._noted: set[int] = set()
+        self._held: dict[str, list[tuple[Any, Any]]] = {}
         self._classes: dict[type, dict[str, Any]] = {}
         self._modules = {name: module for name, module in sys.modules.items() if name.startswith(OURS)}
-        for module in self._modules.values():
-            self._note(vars(module), 0)
+        # What a connector has from a package of all is noted with that package.
+        for name, module in sorted(
+            self._modules.items(), key=lambda one: one[0].startswith((*CONNECTORS, *OF_NO_CONNECTOR))
+        ):
+            self._note(vars(module), self._held.setdefault(name.partition(".")[0], []), 0)
         self._signals = {number: signal.getsignal(number) for number in signal.valid_signals()}
         self._loggers = {logger: _settings(logger) for logger in _loggers()}
         self._warnings = warnings.filters[:], warnings.showwarning, logging._warnings_showwarning  # type: ignore[attr-defined]
@@ -83,7 +97,8 @@ class Undoing:
             and not _has_children()
         )
 
-    def undo(self) -> None:
+    def undo(self, program: str) -> None:
+        """Put back what a run of ``program`` may have changed."""
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         for number, handler in self._signals.items():
@@ -91,9 +106,11 @@ class Undoing:
                 signal.signal(number, handler)
         for class_, names in self._classes.items():
             _restore_class(class_, names)
-        for held, kept in self._held.values():
-            if not _same(held, kept):
-                _put_back(held, kept)
+        for package, pairs in self._held.items():
+            if _may_import(program, package):
+                for held, kept in pairs:
+                    if not _same(held, kept):
+                        _put_back(held, kept)
         for cache in self._caches:
             cache.cache_clear()
         for logger in _loggers():
@@ -107,22 +124,32 @@ class Undoing:
         gc.enable()
         os.umask(self._umask)
 
-    def _note(self, value: Any, depth: int) -> None:
-        if depth > DEPTH or id(value) in self._held:
+    def _note(self, value: Any, into: list[tuple[Any, Any]], depth: int) -> None:
+        if depth > DEPTH or id(value) in self._noted:
             return
         if isinstance(value, _CACHE):
-            self._caches.append(value)
+            if value.__module__.startswith(OURS):  # what others remember is the same in each run
+                self._caches.append(value)
         elif isinstance(value, type) and value.__module__.startswith(OURS):
             if value not in self._classes:
                 self._classes[value] = dict(vars(value))
                 for one in self._classes[value].values():
-                    self._note(one, depth + 1)
+                    self._note(one, into, depth + 1)
         elif isinstance(value, dict | list | set | deque | bytearray):
-            self._held[id(value)] = value, value.copy()
+            self._noted.add(id(value))
+            into.append((value, value.copy()))
             for one in value.values() if isinstance(value, dict) else value:
-                self._note(one, depth + 1)
+                self._note(one, into, depth + 1)
         elif _is_ours(value):
-            self._note(vars(value), depth + 1)
+            self._note(vars(value), into, depth + 1)
+
+
+def _may_import(program: str, package: str) -> bool:
+    """No connector imports another one, or a tool for people."""
+    own = program.replace("-", "_")
+    if not own.startswith(CONNECTORS):
+        return True
+    return package == own or not package.startswith((*CONNECTORS, *OF_NO_CONNECTOR))
 
 
 def import_all_of_ours() -> None:
