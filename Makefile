@@ -49,7 +49,7 @@ test-schedules: $(READY) ## run what `singerkit init` writes, and cron, word by 
 
 test-signals: $(READY) ## tell a collector of OpenTelemetry of runs; have Prometheus read the files of metrics, and start the alerts of docs/signals.md
 	@test -x .envs/prometheus/usr/bin/promtool || { mkdir -p .envs/prometheus && cd .envs/prometheus && apt-get update -qq && apt-get download -qq prometheus prometheus-node-exporter && for one in *.deb; do dpkg-deb -x $$one .; done; }
-	@test -x .envs/signals/bin/pytest || { $(PYTHON) -m venv .envs/signals && .envs/signals/bin/pip install -q --disable-pip-version-check pytest -e '.[opentelemetry]'; }
+	@test -e .envs/signals/.ready || { $(PYTHON) -m venv .envs/signals && .envs/signals/bin/pip install -q --disable-pip-version-check pytest -e '.[arrow,auth,duckdb,embedded,jmespath,opentelemetry]' && touch .envs/signals/.ready; }
 	PATH=$$PWD/.envs/prometheus/usr/bin:$$PATH .envs/signals/bin/pytest -q -o python_files='on_*.py' tests/tools/signals $(ARGS)
 
 test-container: $(READY) ## build deploy/Containerfile and run it: not as root, over a root that cannot be written, as the first process; and compose.yaml
