@@ -9,8 +9,6 @@ from taps.postgres.log_target import Tables
 
 from singerkit_shell.errors import BadDataError
 from singerkit_state.value import decode
-from tap_postgres.log.values import maker
-from tap_postgres.types import PgType, Types
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text, n numeric); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 10) AS i"
 
@@ -102,22 +100,6 @@ def test_changes_come_as_they_were_made(logged, follow):
     assert str(found.rows()[0]["n"]) == "1.50"
     run.check()
     assert run.run().rows() == []
-
-
-@pytest.mark.parametrize(
-    ("digits", "text", "json_"),
-    [
-        (2, b"-$1,234.50", b"-1234.50"),
-        (0, b"$1,234.50", b"123450"),
-        (3, b"-$0.07", b"-0.007"),
-        (0, b"$0.00", b"0"),
-    ],
-)
-def test_money_has_the_point_of_its_database(digits, text, json_):
-    """`lc_monetary` of a database says how many digits stand behind it; the session of the log has that of C."""
-    money = PgType(790, "money", "pg_catalog", "b", 0, 0)
-    types = Types({790: money}, local_is_utc=True, admits_text=False, money_digits=digits)
-    assert maker(types, 790)(text) == json_
 
 
 def test_rows_of_a_table_that_inherits_are_those_of_its_own_stream(logged, follow):

@@ -86,7 +86,7 @@ OIDS |= {"ours[]": 40_006, "positive": 40_007, "one": 40_008}
         ("part", "(,,)", '{"a":null,"say \\"b\\"":null,"c":null}'),
         ("part", r'(7,"say ""hi"" \\ (x,y)",{1})', r'{"a":7,"say \"b\"":"say \"hi\" \\ (x,y)","c":[1]}'),
         ("part", '(7,"",)', '{"a":7,"say \\"b\\"":"","c":null}'),
-        ("part", r"(7,a\,b\)""c"",)".replace('""', '"'), r'{"a":7,"say \"b\"":"a,b)c","c":null}'),
+        ("part", r'(7,a\,b\)"c ""d",)', r'{"a":7,"say \"b\"":"a,b)c \"d","c":null}'),
         ("part", '(7,"line\nend\\\n",)', '{"a":7,"say \\"b\\"":"line\\nend\\n","c":null}'),
         ("part", "(7,short", '{"a":7}'),
         ("part[]", r'{"(1,\"a b\",)","(2,,{3})"}', '[{"a":1,"say \\"b\\"":"a b","c":null},{"a":2,"say \\"b\\"":null,"c":[3]}]'),
@@ -104,3 +104,21 @@ def test_what_stands_as_it_is_is_not_touched() -> None:
     """By which it is known, so that it costs no call."""
     types = Types(FOUND, local_is_utc=True, admits_text=False)
     assert [kind for kind in _BASE if maker(types, _BASE[kind]) is as_it_is] == ["int8", "json"]
+
+
+@pytest.mark.parametrize(
+    ("digits", "text", "json_"),
+    [
+        (2, b"-$1,234.50", b"-1234.50"),
+        (2, b"$0.05", b"0.05"),
+        (3, b"$1,234.50", b"123.450"),
+        (0, b"$1,234.50", b"123450"),
+        (3, b"-$0.07", b"-0.007"),
+        (0, b"$0.00", b"0"),
+    ],
+)
+def test_money_has_the_point_of_its_database(digits: int, text: bytes, json_: bytes) -> None:
+    """`lc_monetary` of a database says how many digits stand behind it; the session of the log has that of C."""
+    money = PgType(790, "money", "pg_catalog", "b", 0, 0)
+    types = Types({790: money}, local_is_utc=True, admits_text=False, money_digits=digits)
+    assert maker(types, 790)(text) == json_
