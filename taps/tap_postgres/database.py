@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,9 +15,11 @@ from singerkit_postgres.address import dsn_of
 from singerkit_postgres.connect import Connection, Wishes, connect
 from singerkit_postgres.pooling import is_pooled
 from singerkit_postgres.ssh import Tunnel, is_asked_for
-from singerkit_shell.errors import ConfigurationError
-from singerkit_sql_tap.contract import KeyOrder
+from singerkit_shell.errors import ConfigurationError, Stopped
+from singerkit_shell.signals import stop_flag
+from singerkit_sql_tap.contract import KeyOrder, Row
 from singerkit_sql_tap.database import SqlDatabase
+from singerkit_sql_tap.faults import SAFE
 from singerkit_sql_tap.queries import Condition, Query, page_query, quoted
 from singerkit_sql_tap.rawchunks import CHUNK_BYTES
 from singerkit_sql_tap.tables import Column, Table
@@ -252,6 +254,16 @@ class PostgresDatabase(SqlDatabase[Connection]):
         """
         # Not LOCK, which knows tables alone.
         return f"BEGIN; {self._text(page_query(self.source(table), ['1'], (), (), 0))}"
+
+    def taken(self, query: Query, take: Callable[[Iterable[Sequence[Row]]], _T], doing: str) -> _T:
+        """Return what ``take`` makes of the rows of a query; a signal ends a query that waits, for a lock say."""
+        connection, ask = self.connection, super().taken
+        try:
+            return stop_flag.waiting_for(lambda: ask(query, take, doing), f"{SAFE}, run again to continue.")
+        except Stopped:
+            with suppress(psycopg2.Error):
+                connection.cancel()
+            raise
 
     @staticmethod
     def _execute(connection: Connection, statement: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -102,3 +103,15 @@ def test_what_is_gone_while_a_load_runs_ends_it_and_removes_nothing(
     assert caught.value.exit_code == 65
     assert not shop.result().of_type("ACTIVATE_VERSION")
     assert not shop.result().rows()
+
+
+def test_a_run_that_waits_for_a_lock_stops_where_it_is_asked_to(shop: Shop) -> None:
+    shop.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    waits = "SELECT 1 FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database AND d.datname = current_database() WHERE NOT l.granted"
+    with closing(psycopg2.connect(shop.dsn)) as other, other.cursor() as cursor:
+        cursor.execute("LOCK t")
+        with subprocess.Popen(shop.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tap:
+            wait_until(lambda: bool(shop.query(waits)), "a run that waits for the table")
+            tap.terminate()
+            _, errors = tap.communicate(timeout=20)
+    assert tap.returncode == 143, errors
