@@ -92,19 +92,26 @@ BEHIND: dict[str, list[Any]] = {
 """What comes right behind the row that is refused, and may overtake the refusal."""
 NAMED = {"deferred": 'table "a"', "deferred exclusion": 'constraint "alone"'}
 """What the sentence names where COMMIT alone refuses, and nobody knows the stream."""
+PLACES = (1, 5, 9)
 CHUNKS = {"one chunk": 1 << 20, "many chunks": 64}
 
 
 def cases(*behinds: str) -> list[Any]:
-    """A row refused at once and one refused at the end of the transaction with everything, the others with less."""
+    """A row refused at once and one refused at the end of the transaction with everything, the others with less.
+
+    It is the first, a middle or the last row in turn, so that each of these meets each kind, size of chunks and thing behind.
+    """
     whole = [
         (kind, chunk, behind) for kind in ("check", "deferred") for chunk in CHUNKS for behind in behinds
     ]
     others = [(kind, "many chunks", "") for kind in REFUSALS if kind not in ("check", "deferred")]
+    every = [(keys, *case) for keys in ([], ["n"]) for case in [*whole, *others]]
     return [
-        pytest.param(keys, *case, id="-".join(("key" if keys else "no key", *case)).rstrip("-"))
-        for keys in ([], ["n"])
-        for case in [*whole, *others]
+        pytest.param(
+            keys, *case, bad, id="-".join(("key" if keys else "no key", *filter(None, case), str(bad)))
+        )
+        for number, (keys, *case) in enumerate(every)
+        for bad in [PLACES[(number + number // len(behinds)) % len(PLACES)]]
     ]
 
 
@@ -224,63 +231,61 @@ def sent(keys: list[str], bad: int, upto: int) -> list[tuple[int, int]]:
     ]
 
 
-@pytest.mark.parametrize(("keys", "kind", "chunk", "behind"), cases(*BEHIND))
+@pytest.mark.parametrize(("keys", "kind", "chunk", "behind", "bad"), cases(*BEHIND))
 def test_the_state_is_that_of_the_rows_that_are_stored(
-    postgres_dsn: str, keys: list[str], kind: str, chunk: str, behind: str
+    postgres_dsn: str, keys: list[str], kind: str, chunk: str, behind: str, bad: int
 ) -> None:
-    for bad in (1, 5, 9):
-        place = Place(postgres_dsn, REFUSALS[kind], keys)
-        lines = messages(keys, bad)
-        at = place_of(lines, bad)
-        lines[at + 1 : at + 1] = BEHIND[behind]
-        error, load, printed = place.run(
-            lines, chunk_bytes=CHUNKS[chunk], stop_at=at if behind == "SIGTERM" else None
-        )
-        assert isinstance(error, Stopped if behind == "SIGTERM" else BadDataError), (bad, error)
-        kept = place.state()
-        assert kept < bad, "a state beyond the refused row"
-        assert place.rows() == sorted(place.there + sent(keys, bad, kept)), (bad, kept)
-        assert printed[-1:] == ([kept] if kept else []), "what is printed is what is committed"
-        assert load.summary.committed_rows == kept
-        assert f"{kept} rows are committed" in str(error), error
-        assert str(BAD) not in str(error)
-        again, _, _ = place.run(messages(keys, bad, place.state()), chunk_bytes=CHUNKS[chunk])
-        assert isinstance(again, BadDataError), "no run ends with 0 while the row is not stored"
-        assert NAMED.get(kind, "stream `a`") in str(again)
-        assert place.rows() == sorted(place.there + sent(keys, bad, place.state()))
-        place.sql(place.refusal.removal)
-        place.removed = True
-        done, _, printed = place.run(messages(keys, bad, place.state()), chunk_bytes=CHUNKS[chunk])
-        assert done is None
-        assert (place.rows(), place.state()) == (sorted(place.there + sent(keys, bad, ROWS)), ROWS)
-        assert printed[-1:] == [ROWS]
+    place = Place(postgres_dsn, REFUSALS[kind], keys)
+    lines = messages(keys, bad)
+    at = place_of(lines, bad)
+    lines[at + 1 : at + 1] = BEHIND[behind]
+    error, load, printed = place.run(
+        lines, chunk_bytes=CHUNKS[chunk], stop_at=at if behind == "SIGTERM" else None
+    )
+    assert isinstance(error, Stopped if behind == "SIGTERM" else BadDataError), (bad, error)
+    kept = place.state()
+    assert kept < bad, "a state beyond the refused row"
+    assert place.rows() == sorted(place.there + sent(keys, bad, kept)), (bad, kept)
+    assert printed[-1:] == ([kept] if kept else []), "what is printed is what is committed"
+    assert load.summary.committed_rows == kept
+    assert f"{kept} rows are committed" in str(error), error
+    assert str(BAD) not in str(error)
+    again, _, _ = place.run(messages(keys, bad, place.state()), chunk_bytes=CHUNKS[chunk])
+    assert isinstance(again, BadDataError), "no run ends with 0 while the row is not stored"
+    assert NAMED.get(kind, "stream `a`") in str(again)
+    assert place.rows() == sorted(place.there + sent(keys, bad, place.state()))
+    place.sql(place.refusal.removal)
+    place.removed = True
+    done, _, printed = place.run(messages(keys, bad, place.state()), chunk_bytes=CHUNKS[chunk])
+    assert done is None
+    assert (place.rows(), place.state()) == (sorted(place.there + sent(keys, bad, ROWS)), ROWS)
+    assert printed[-1:] == [ROWS]
 
 
-@pytest.mark.parametrize(("keys", "kind", "chunk", "behind"), cases("", "a malformed line", "SIGTERM"))
+@pytest.mark.parametrize(("keys", "kind", "chunk", "behind", "bad"), cases("", "a malformed line", "SIGTERM"))
 def test_a_refused_row_is_set_aside_and_the_others_are_stored(
-    postgres_dsn: str, keys: list[str], kind: str, chunk: str, behind: str
+    postgres_dsn: str, keys: list[str], kind: str, chunk: str, behind: str, bad: int
 ) -> None:
-    for bad in (1, 5, 9):
-        place = Place(postgres_dsn, REFUSALS[kind], keys)
-        lines = messages(keys, bad)
-        at = place_of(lines, bad)
-        lines[at + 1 : at + 1] = BEHIND[behind]
-        error, load, _ = place.run(
-            lines, chunk_bytes=CHUNKS[chunk], quarantine=True, stop_at=at if behind == "SIGTERM" else None
-        )
-        assert isinstance(error, {"": type(None), "SIGTERM": Stopped}.get(behind, BadDataError)), error
-        kept = place.state()
-        assert kept == ROWS or behind
-        assert place.rows() == sorted(place.there + [row for row in sent(keys, bad, kept) if row[0] != bad])
-        is_aside = bad <= kept
-        assert place.letters() == ([(at + 1, {"n": bad, "v": BAD})] if is_aside else [])
-        assert load.summary.rejected.total() == is_aside
-        assert load.summary.committed_rows == kept - is_aside
-        if behind:
-            continue
-        reason = place.sql("SELECT reason FROM {schema}._singerkit_rejects")[0][0]
-        assert reason.startswith("PostgreSQL refused it: ")
-        assert str(BAD) not in reason
+    place = Place(postgres_dsn, REFUSALS[kind], keys)
+    lines = messages(keys, bad)
+    at = place_of(lines, bad)
+    lines[at + 1 : at + 1] = BEHIND[behind]
+    error, load, _ = place.run(
+        lines, chunk_bytes=CHUNKS[chunk], quarantine=True, stop_at=at if behind == "SIGTERM" else None
+    )
+    assert isinstance(error, {"": type(None), "SIGTERM": Stopped}.get(behind, BadDataError)), error
+    kept = place.state()
+    assert kept == ROWS or behind
+    assert place.rows() == sorted(place.there + [row for row in sent(keys, bad, kept) if row[0] != bad])
+    is_aside = bad <= kept
+    assert place.letters() == ([(at + 1, {"n": bad, "v": BAD})] if is_aside else [])
+    assert load.summary.rejected.total() == is_aside
+    assert load.summary.committed_rows == kept - is_aside
+    if behind:
+        return
+    reason = place.sql("SELECT reason FROM {schema}._singerkit_rejects")[0][0]
+    assert reason.startswith("PostgreSQL refused it: ")
+    assert str(BAD) not in reason
 
 
 def many(count: int, keys: list[str], bad: set[int]) -> list[Any]:
