@@ -252,6 +252,8 @@ def test_a_run_that_leaves_something_behind_is_the_last_of_its_process() -> None
         gc.collect()
         gc.disable()  # what other tests have left is no longer in the way
         undoing = Undoing()
+        undoing.start()
+        undoing.is_clean()  # nor what they have installed for signals, which is closed here
         found = []
         for name, leave in LEFT.items():
             undoing.start()
