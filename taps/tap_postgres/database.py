@@ -150,15 +150,20 @@ class PostgresDatabase(SqlDatabase[Connection]):
         def ask(sql: str) -> Sequence[tuple[Any, ...]]:
             return self.rows(Query(sql), "looking for tables")
 
-        self.types = found_types(ask)
-        return [
-            *read_relations(
-                ask,
-                self.types,
-                local_is_utc=local_is_utc(self.config),
-                admits_text=admits_text(self.config),
-            )
-        ]
+        # In one snapshot: else a table that is made meanwhile has a key by one query, and no columns by the one before.
+        self.run(lambda: self._execute(self.connection, _BEGIN), "looking for tables")
+        try:
+            self.types = found_types(ask)
+            return [
+                *read_relations(
+                    ask,
+                    self.types,
+                    local_is_utc=local_is_utc(self.config),
+                    admits_text=admits_text(self.config),
+                )
+            ]
+        finally:
+            self.end_as_of_now()
 
     def row_count(self, table: Table) -> int | None:
         """Return what the statistics say."""

@@ -88,3 +88,21 @@ def test_a_thousand_tables_are_found_by_a_handful_of_queries(shop, monkeypatch):
     )
     assert len(shop.names()) == 300
     assert asked.count("looking for tables") == 5
+
+
+def test_a_table_that_is_made_during_discovery_is_there_as_a_whole_or_not_at_all(shop, monkeypatch):
+    """Its key was known by one query, and its columns by none: an exit 70, of a run beside a target that makes tables."""
+    shop.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    rows, made = PostgresDatabase.rows, []
+
+    def with_new_tables(database, query, doing):
+        if doing == "looking for tables":
+            made.append(f"made_{len(made)}")
+            shop.execute(f"CREATE TABLE {made[-1]} (id int PRIMARY KEY)")
+        return rows(database, query, doing)
+
+    monkeypatch.setattr(PostgresDatabase, "rows", with_new_tables)
+    tap = shop.tap()
+    assert "public-t" in tap.streams
+    assert len(made) > 3
+    tap.database.close()
