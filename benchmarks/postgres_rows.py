@@ -132,9 +132,11 @@ def row_q(bench: Bench) -> None:
         check = ""
         for turn in range(bench.repeat):
             say(f"q: round {turn + 1} of {bench.repeat}")
+            slot = f"bench_raw_{turn}"  # pg_recvlogical confirms what it has read
+            database.query("select pg_copy_logical_replication_slot('bench_raw', %s)", [slot])
             for step in ["limit", "ours"] if turn % 2 == 0 else ["ours", "limit"]:
                 if step == "limit":
-                    command = _receive(database, publication, str(end))
+                    command = _receive(database, slot, publication, str(end))
                     limit.append(_with_server(database, partial(run, command, stdout=FOLDER / "raw.out")))
                 else:
                     ours.append(_with_server(database, partial(run, tap, stdout=output)))
@@ -192,11 +194,11 @@ class _Lines:
         return part
 
 
-def _receive(database: Database, publication: str, end: str) -> list[str]:
+def _receive(database: Database, slot: str, publication: str, end: str) -> list[str]:
     options = ["proto_version=1", f"publication_names={publication}"]
     return [
         database.pg_recvlogical,
-        *("--dbname", database.url, "--slot", "bench_raw", "--start", "--endpos", end, "--file", "-"),
+        *("--dbname", database.url, "--slot", slot, "--start", "--endpos", end, "--file", "-"),
         *("--no-loop", "--status-interval", "0", "--fsync-interval", "0"),
         *(part for option in options for part in ("--option", option)),
     ]
