@@ -25,6 +25,7 @@ from postgres_readers import (
     our_mover,
     wrong_records,
 )
+from readers import last_state
 from report import Goal, Measured
 from rounds import FOLDER, Bench, in_seconds, medians, ratio, say, truth, truth_name
 
@@ -120,7 +121,7 @@ def row_q(bench: Bench) -> None:
         state.unlink(missing_ok=True)
         tap = our_log_tap(database, "public", FOLDER, state)
         run(tap, stdout=output)
-        _keep_state(output, state)
+        state.write_text(json.dumps(last_state(output)))
         database.query("select pg_create_logical_replication_slot('bench_raw', 'pgoutput')")
         [(publication,)] = database.query("select pubname from pg_publication")
         with files.csv.open("rb") as rows, database.cursor() as cursor:
@@ -202,12 +203,6 @@ def _receive(database: Database, slot: str, publication: str, end: str) -> list[
         *("--no-loop", "--status-interval", "0", "--fsync-interval", "0"),
         *(part for option in options for part in ("--option", option)),
     ]
-
-
-def _keep_state(output: object, state: object) -> None:
-    lines = output.read_bytes().splitlines()  # type: ignore[attr-defined]
-    last = [line for line in lines if b'"STATE"' in line[:20]][-1]
-    state.write_text(json.dumps(json.loads(last)["value"]))  # type: ignore[attr-defined]
 
 
 def _read(bench: Bench, reader: PostgresReader, rows: int) -> Run:
