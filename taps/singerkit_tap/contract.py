@@ -107,6 +107,10 @@ class Page:
     bookmark moves, and no load is complete by it.
     ``decoded``: ``records`` as an encoder of the stream has decoded them already, where the connector had to look into
     them (`RecordEncoder.decoded`); the engine takes the rows out of it.
+    ``replaces``: values of selected properties, none of them nested; every row of the stream that has them goes from the target, and what
+    has come after that is there in its place. A REPLACE message says so before the records of the page, which may have none. What takes
+    the place is complete with the next safe page, or with the end of the read: no STATE is written before, whatever happens. Only of a
+    stream without a replication key, and without a parent.
     """
 
     records: Sequence[Record]
@@ -121,6 +125,7 @@ class Page:
     decoded: Decoded | None = None
     reached: BookmarkValue | None = None
     is_signpost: bool = False
+    replaces: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True, frozen=True)

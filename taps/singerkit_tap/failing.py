@@ -57,13 +57,23 @@ class Failures:
         """The streams that were not read, or not as a whole, with the number of partitions that failed; 0: it was the stream."""
         self._given_up: set[str] = set()
 
-    def refuse_final(self, error: SingerkitError, stream: BlockStream, *, is_safe: bool) -> None:
-        """Raise an error that ends the run: it is not one of ``stream`` alone, or going on would double rows (not ``is_safe``)."""
+    def refuse_final(
+        self, error: SingerkitError, stream: BlockStream, *, is_safe: bool, is_replacing: bool = False
+    ) -> None:
+        """Raise an error that ends the run: it is not one of ``stream`` alone, or going on would double rows (not ``is_safe``).
+
+        ``is_replacing``: or would commit that rows are gone for which not all others have come.
+        """
         if error is not self._final:
             is_own = stream.is_own_failure(error)
             if is_own and is_safe and not self._is_down(error):
                 return
-            if is_own and not is_safe:
+            if is_own and is_replacing:
+                error.args = (
+                    f"{ended(str(error))} What comes behind it was not read, since it was amid rows that take the place of others, and "
+                    "the target is to have all of them or none: mend that, then run again.",
+                )
+            elif is_own and not is_safe:
                 error.args = (
                     f"{ended(str(error))} What comes behind it was not read, since rows without a key had been written that come again "
                     f"with the next run: give stream `{stream.name}`, and those below it, `primary_keys` if others are to be read then.",

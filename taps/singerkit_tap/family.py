@@ -136,6 +136,11 @@ class Family:
                 for context in member.absent.left():
                     yield member, context
 
+    @property
+    def is_replacing(self) -> bool:
+        """Whether a commit here would take rows away for which not all others have come."""
+        return any(member.is_replacing for member in self.members.values())
+
     def may_write_state(self) -> bool:
         """Tell whether a commit here could not double rows of any stream."""
         return not any(
@@ -189,7 +194,7 @@ class Family:
 
     def may_go_on_without_all(self) -> bool:
         """Tell the same of all its streams, where the first of them fails."""
-        return all(
+        return not self.is_replacing and all(
             member.replaces_rows or not (member.uncovered or member.is_behind)
             for member in self.members.values()
         )
@@ -276,6 +281,8 @@ class Member:
         self._written_before = 0
         """Rows that were written before the read in hand."""
         self.is_amid_page = False
+        self.is_replacing = False
+        """Whether rows have been sent away (`Page.replaces`), and not all have come that take their place."""
         self.has_news = False
         """Whether rows came that the run before had not seen."""
         self._reached: tuple[Read, Context | None] | None = None
@@ -529,6 +536,8 @@ class Member:
     @property
     def can_leave_read(self) -> bool:
         """Whether nothing is doubled where the read in hand ends in its middle, and comes again as a whole."""
+        if self.is_replacing:
+            return False
         if self.stream.bookmark_key is None:
             return self.replaces_rows or self._written == self._written_before
         return self.can_hold_back and (self.replaces_rows or not (self.uncovered or self.is_behind))
@@ -593,7 +602,7 @@ class Member:
             self._reached, self.is_amid_page = None, False
             return
         self._put(read, context)
-        self.is_amid_page = False
+        self.is_amid_page = self.is_replacing = False
         self.failed.note_read()
         if read.tracker is not None and not self.has_one_bookmark:
             self.uncovered = 0

@@ -7,7 +7,8 @@ each page of a parent its children are read; then the position is a safe point o
 family; the last says ``complete``. In between at safe points, once ``state_every`` records have been written
 since the last one, or a part of a read is complete (`Page.reached`), and only if committing there cannot double rows: the bookmarks of the family cover every row
 written so far. Rows of full-table streams with a key need no cover: each run sends them again anyway. Nor do those before the
-place where a full load goes on when it is cut off (fullload.py).
+place where a full load goes on when it is cut off (fullload.py). None stands between a page that replaces rows and the next safe one:
+a target that committed there would have half of them.
 
 Streams that are read from a log come last: `singerkit_tap.log_sync`.
 
@@ -216,7 +217,9 @@ class SyncRun:
             self.write_schema(stream)
 
     def write_state(self, *, is_complete: bool = False) -> None:
-        """Write a STATE with what is known now."""
+        """Write a STATE with what is known now; none while rows are gone for which not all others have come."""
+        if self._family is not None and self._family.is_replacing:
+            return
         if self._family is not None:
             self._family.since_state = 0
             self._take_states(self._family)
@@ -295,7 +298,12 @@ class SyncRun:
             family = self._family
             if is_last and not self._failures.are_any:
                 raise
-            self._failures.refuse_final(error, root, is_safe=family is None or family.may_go_on_without_all())
+            self._failures.refuse_final(
+                error,
+                root,
+                is_safe=family is None or family.may_go_on_without_all(),
+                is_replacing=family is not None and family.is_replacing,
+            )
             self._failures.note(root, error)
             if family is not None:
                 self._take_states(family)  # what was written is committed with the next STATE
@@ -437,6 +445,7 @@ class SyncRun:
                     for child_context in family.new_contexts(child, parents, context):
                         self._try_partition(family, child, child_context)
                 if page.is_safe:
+                    member.is_replacing = False
                     self._safe_point(family, member, read, context, page)
                 stop_flag.raise_if_set(_SAFE)
         # A connector that saw the flag while waiting returned early: this is no end.
@@ -483,6 +492,8 @@ class SyncRun:
         self, family: Family, member: Member, read: Read, page: Page, context: Context | None
     ) -> tuple[list[Record], list[Record]]:
         """Write the records of a page that are new; return those that its children are read for, and others that may have changed."""
+        if page.replaces is not None and member.is_wanted:
+            self._replace(member, page.replaces)
         constants = {**(context or {}), **(page.constants or {})} if context or page.constants else None
         kept: list[Record] = []
         unsettled: list[Record] = []
@@ -520,6 +531,23 @@ class SyncRun:
                 if not read.drives_all:
                     unsettled.extend(records[number] for number in read.unsettled)
         return kept, unsettled
+
+    def _replace(self, member: Member, where: Mapping[str, Any]) -> None:
+        """Write a REPLACE message, before the records that take the place of what goes."""
+        stream = member.stream
+        if stream.bookmark_key is not None or stream.parent is not None:
+            raise SingerkitError(
+                f"Stream `{stream.name}` has a replication key or a parent, and replaces rows; please report this."
+            )
+        hidden = [name for name in where if name not in stream.kinds]
+        if hidden:
+            raise ConfigurationError(
+                f"Stream `{stream.name}` replaces rows by their `{hidden[0]}`, which is not selected, so that the target could not find them; "
+                "nothing of them was sent: select it in the catalog, then run again."
+            )
+        stop_flag.raise_if_set(_SAFE)
+        self._output.replace(stream.name, where)
+        member.is_replacing = True
 
 
 def _is_root_to_read(stream: BlockStream) -> bool:

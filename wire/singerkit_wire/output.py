@@ -92,6 +92,13 @@ class Output:
         message = {"type": "ACTIVATE_VERSION", "stream": stream, "version": version}
         self._put(_encoder.encode(message) + b"\n")
 
+    def replace(self, stream: str, where: Mapping[str, Any]) -> None:
+        """Write a REPLACE message: all rows of the stream that have these values go, with those behind it (docs/decisions/0084).
+
+        ``where``: properties of the SCHEMA with JSON scalars: text, int, `Decimal`, bool, None.
+        """
+        self._put(_encoder.encode({"type": "REPLACE", "stream": stream, "where": where}) + b"\n")
+
     def state(self, value: Mapping[str, Any]) -> int:
         """Write a STATE message and flush; return how many bytes the value has."""
         text = encode(value).encode()

@@ -4,7 +4,8 @@
 
 A stream's ``pages`` is a file with a JSON array of records on each line: one line is one page of the source.
 ``server_filters`` leaves rows below the start out at the source, as a good API does. A page that is the text
-``"wait"`` waits until the file ``gate`` exists; ``"fail"`` raises as a source that stays unavailable. With ``typed`` the pages hold
+``"wait"`` waits until the file ``gate`` exists; ``"fail"`` raises as a source that stays unavailable. An object has the records of a page
+as ``records``, beside ``replaces`` and ``is_safe``. With ``typed`` the pages hold
 typed rows; with ``resumes`` a full load goes on behind the line that it had come to.
 """
 
@@ -93,6 +94,10 @@ class ExampleStream(BlockStream):
                         return
                 elif line == b'"fail"\n':
                     raise RetryableError("The source stayed away; run again later.")
+                elif line.startswith(b"{"):
+                    page = json.loads(line)
+                    records = split_records(json.dumps(page.pop("records")).encode(), "a page")
+                    yield Page(records, position=number if self._settings["resumes"] else None, **page)
                 else:
                     records = split_records(line, f"a page of stream `{self.name}`")
                     clock = self._settings.get("clock")
