@@ -1,0 +1,1 @@
+"""Where files lie: one module a kind of place, all of them as `contract.Place` says."""
