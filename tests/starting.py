@@ -30,6 +30,7 @@ from typing import Any, NoReturn
 __all__ = ["alone", "fork_executables", "really"]
 
 ENTRIES = {
+    "tap-files": "tap_files.tap",
     "tap-postgres": "tap_postgres.tap",
     "tap-rest": "tap_rest.tap",
     "tap-sqlite": "tap_sqlite.tap",

@@ -76,6 +76,9 @@ def change_since(stream: BlockStream, part: Mapping[str, Any], start_date: str |
             )
         found += _new_fields(stream, former)
         return _told(stream, found, _kept_back(stream, "goes on", "rows that do not change"))
+    if stream.goes_on_by_position:
+        found += _new_fields(stream, former)
+        return _told(stream, found, _kept_back(stream, "goes on", "what was read before"))
     if stream.bookmark_key is None:
         return _told(stream, found, _kept_back(stream, "is read for parents that have changed", "others"))
     if not _has_bookmark(part if stream.selected else part.get(DRIVEN) or {}):
@@ -233,7 +236,8 @@ def earlier(one: str | None, other: str | None) -> str | None:
 
 def comes_whole(stream: BlockStream) -> bool:
     """Tell whether each run reads all rows of a stream, whatever its state says."""
-    is_whole = stream.bookmark_key is None and not stream.is_log_based and not stream.asks_onward
+    goes_on = stream.is_log_based or stream.asks_onward or stream.goes_on_by_position
+    is_whole = stream.bookmark_key is None and not goes_on
     return is_whole and stream.sees_all_parents
 
 

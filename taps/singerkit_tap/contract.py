@@ -99,6 +99,7 @@ class Page:
     ``clock`` is than what the clock showed.
     ``position``: of a full load, where one that is cut off after this page can go on (`Start.position`): JSON that the
     engine does not look into. It stands in each STATE until the load is complete. None: it begins at the start again.
+    Of a stream that `goes_on_by_position` it is how far all runs together have come, and stays for the next run.
     ``is_absent``: what a child is read for is not there (404), which is no error: later runs ask there again.
     ``continuation``: what a later run asks by for what comes after this read (`Start.continuation`): JSON that the engine does
     not look into. The last one of a read counts, and stands in the state when the read is complete; None: as it was, an empty
@@ -137,7 +138,7 @@ class Start:
     unless the stream says ``keeps_older_rows``.
     ``bookmark``: the bookmark itself, None on a first run. For showing, not for asking.
     ``position``: the `Page.position` behind which a full load goes on that was cut off; only one of which the stream
-    has said that it `can_resume`.
+    has said that it `can_resume`. Of a stream that `goes_on_by_position`: the last one that was committed.
     ``is_sweep``: the rows of an incremental stream that do not come are to leave the target.
     ``continuation``: what the last complete read of the stream, or of the partition, has left (`Page.continuation`).
     ``is_anew``: all rows are to be sent again, though they were read; the continuation may still tell which are gone.

@@ -34,6 +34,7 @@ from singerkit_tap.findings import (
 )
 from singerkit_tap.fullload import LOAD, FullLoad
 from singerkit_tap.keys import Keys, KeyWatch, keys_of
+from singerkit_tap.position import POSITION, KeptPosition
 from singerkit_tap.reads import Read, StartingPoint
 from singerkit_tap.repeats import RepeatWatch
 from singerkit_tap.starts import check_contexts, told_apart_by
@@ -144,12 +145,7 @@ class Family:
     def may_write_state(self) -> bool:
         """Tell whether a commit here could not double rows of any stream."""
         return not any(
-            member.is_behind
-            or (
-                member.uncovered
-                and (member.stream.bookmark_key is not None or not member.stream.primary_keys)
-            )
-            for member in self.members.values()
+            member.is_behind or (member.uncovered and member.needs_cover) for member in self.members.values()
         )
 
     def cover(self, member: Member) -> None:
@@ -195,7 +191,7 @@ class Family:
     def may_go_on_without_all(self) -> bool:
         """Tell the same of all its streams, where the first of them fails."""
         return not self.is_replacing and all(
-            member.replaces_rows or not (member.uncovered or member.is_behind)
+            (member.replaces_rows and member.position is None) or not (member.uncovered or member.is_behind)
             for member in self.members.values()
         )
 
@@ -270,6 +266,8 @@ class Member:
             else None
         )
         """What rows, or those below them, carry of their parents; None: nothing that could grow old."""
+        self.position = KeptPosition.of(stream, self._state) if is_wanted else None
+        """How far all runs have come; None: the stream goes on otherwise."""
         self.load = _load_of(stream, self._state, start_date) if is_wanted else None
         """The full load of a stream; None: it is read otherwise."""
         self.continuations = Continuations(stream, self._state)
@@ -360,6 +358,12 @@ class Member:
         return self.is_wanted and self._has_rows_by_key
 
     @property
+    def needs_cover(self) -> bool:
+        """Whether rows that no bookmark and no position covers keep a STATE from being written: of others each run sends all again."""
+        goes_on = self.stream.bookmark_key is not None or self.position is not None
+        return goes_on or not self.stream.primary_keys
+
+    @property
     def needs_all_parents(self) -> bool:
         return self.stream.ignore_parent_replication_key or self.has_missed_parents
 
@@ -429,12 +433,28 @@ class Member:
         return StartingPoint(
             self._start_date,
             is_anew=is_anew,
-            position=self.load.position if self.load is not None else None,
+            position=self._start_position,
             clock=clock if isinstance(clock, int) else None,
             newest=self._read.get("newest"),
             continuation=self.continuations.of(context) if self.is_wanted else None,
             is_sweep=self.is_swept,
         )
+
+    @property
+    def _start_position(self) -> Any:
+        if self.position is not None:
+            return self.position.reached
+        return self.load.position if self.load is not None else None
+
+    def note_position(self, position: Any) -> bool:
+        """Take the position of a safe page; return whether it covers all rows that were written."""
+        if position is None or not (self.position or self.load):
+            return False
+        if self.position is not None:
+            self.position.reached = position
+        elif self.load is not None:
+            self.load.position = position
+        return True
 
     def _tracker(self, context: Context | None, *, is_anew: bool) -> BookmarkTracker | None:
         """Return what follows the replication key through one read; None for a full table."""
@@ -694,8 +714,14 @@ class Member:
                 COPIED,
                 COPIED_BELOW,
                 CONTINUATION,
+                POSITION,
             )
         }
+        state |= (
+            self.position.written()
+            if self.position is not None
+            else {name: said for name, said in self._state.items() if name == POSITION}
+        )
         if self.load is not None and (load := self.load.written()):
             state[LOAD] = load
         if continuations := self.continuations.written():
@@ -725,7 +751,7 @@ def _load_of(stream: BlockStream, part: Mapping[str, Any], start_date: str | Non
 def _is_full_load(stream: BlockStream) -> bool:
     """Tell whether each run reads the stream as a whole; a child, for all rows of its parent, and with a version."""
     if stream.parent is None:
-        return stream.bookmark_key is None
+        return stream.bookmark_key is None and not stream.goes_on_by_position
     return stream.sends_versions and all(one.bookmark_key is None for one in lineage(stream))
 
 

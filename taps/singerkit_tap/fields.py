@@ -107,7 +107,9 @@ class SentFields:
         source[KEYS] = list(self._stream.primary_keys) if self._is_wanted else former.get(KEYS)
         stream = self._stream
         source[PARTS] = stream.parts if self._is_wanted and stream.shard is not None else former.get(PARTS)
-        is_whole = stream.bookmark_key is None and not stream.is_log_based and not stream.asks_onward
+        is_whole = stream.bookmark_key is None and not (
+            stream.is_log_based or stream.asks_onward or stream.goes_on_by_position
+        )
         if self._is_wanted and is_whole:
             source[WHOLE] = True
         return {name: part for name, part in source.items() if part is not None}

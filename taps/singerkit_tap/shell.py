@@ -357,10 +357,10 @@ class SingerkitTap(Tap):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Keep the state to continue: whatever is in it, less the mark of the run that wrote it."""
-        super().load_state({})
         mark = read_mark(state)
         self._formerly_divided = () if mark is None else tuple(mark.divided or ())
-        self.start_state = without_mark(state)
+        self.start_state = without_mark(state)  # before the streams are made, which may look into it
+        super().load_state({})
 
     def continue_from(self, location: str) -> None:
         """Read the state to continue from where ``location`` says: a file (missing: a first run), a folder, a state URL.

@@ -47,6 +47,8 @@ class Run(Protocol):
 
     def renew_schema(self, stream: BlockStream) -> None: ...
 
+    def warn(self, stream: BlockStream, sentence: str) -> None: ...
+
 
 class Owner(Protocol):
     """What a stream knows of its tap (`singerkit_tap.shell.SingerkitTap`)."""
@@ -402,6 +404,9 @@ class BlockStream(Stream):
 
     asks_onward = False
     """Whether a run asks for what comes after the one before by what the source said then (`Page.continuation`)."""
+
+    goes_on_by_position = False
+    """Whether each run goes on where the one before has come to, as its last safe `Page.position` says (`singerkit_tap.position`)."""
 
     unreadable: SingerkitError | None = None
     """Why the stream cannot be read in this run, though others can: its schema could not be found, say."""

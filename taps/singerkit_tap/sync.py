@@ -471,13 +471,7 @@ class SyncRun:
         self, family: Family, member: Member, read: Read, context: Context | None, page: Page
     ) -> None:
         is_root = member.stream.parent is None
-        if (
-            member.load is not None
-            and is_root
-            and page.position is not None
-            and not family.has_children(member)
-        ):
-            member.load.position = page.position
+        if is_root and not family.has_children(member) and member.note_position(page.position):
             family.cover(member)
         if read.covers_all:
             member.reach(read, context, now=family.has_children(member))

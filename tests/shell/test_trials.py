@@ -19,6 +19,7 @@ CONNECTORS = sorted(
     if one.value.startswith(("tap_", "target_")) and one.dist is not None and one.dist.name == "singerkit"
 )
 GOOD = {
+    "tap-files": {"streams": [{"name": "a", "path": "gone/*.csv"}]},
     "tap-rest": {"base_url": "http://127.0.0.1:9", "streams": [{"name": "a", "path": "/a"}]},
     "tap-postgres": {"dsn": "postgresql://nobody@127.0.0.1:9/nothing"},
     "tap-sqlite": {"path": "gone.db"},

@@ -65,10 +65,10 @@ class Place(Protocol):
     can_skip: bool
     """Whether `open` at an offset costs no reading of what is before it."""
 
-    def files(self, prefix: str) -> Iterator[Found]:
+    def files(self, prefix: str, *, deep: bool = True) -> Iterator[Found]:
         """Yield the files whose names begin with ``prefix``, in any order, as they are listed: a million of them take no memory.
 
-        ``prefix`` is all of a path up to its first wildcard. Links that lead in a circle are followed once; what is neither a file nor a folder is
+        ``prefix`` is all of a path up to its first wildcard; not ``deep``: only those whose names have no `/` behind it are wanted. Links that lead in a circle are followed once; what is neither a file nor a folder is
         passed over.
 
         Raises:
@@ -89,6 +89,10 @@ class Place(Protocol):
         Raises:
             FileChanged, FileGone: it is another version now, or gone.
         """
+        ...
+
+    def path_of(self, found: Found) -> str | None:
+        """Return the path of a file that lies on this machine; None elsewhere."""
         ...
 
     def close(self) -> None:

@@ -1,0 +1,38 @@
+"""The config of tap-files: one JSON Schema (docs are generated from it) and typed settings made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tap_files.settings.stream import STREAM, StreamSettings, stream_problems, stream_settings
+
+__all__ = ["CONFIG_SCHEMA", "config_conflicts", "streams_of"]
+
+CONFIG_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["streams"],
+    "properties": {
+        "streams": {
+            "type": "array",
+            "minItems": 1,
+            "items": STREAM,
+            "description": "What to read.",
+        },
+    },
+}
+
+
+def config_conflicts(config: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each thing that a JSON Schema cannot say about the config."""
+    streams = config["streams"]
+    names = [stream["name"] for stream in streams]
+    problems = [f"There are two streams named `{name}`" for name in {*names} if names.count(name) > 1]
+    for number, stream in enumerate(streams):
+        problems += stream_problems(stream, f"streams[{number}]")
+    return problems
+
+
+def streams_of(config: Mapping[str, Any]) -> list[StreamSettings]:
+    """Return the streams of a config that is valid."""
+    return [stream_settings(stream) for stream in config["streams"]]

@@ -1,0 +1,142 @@
+"""`streams[]`: which files make a stream, and what its rows are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from singerkit_catalog.schema import properties_of
+from tap_files.filecolumns import FILE_COLUMNS
+from tap_files.formats.table import FORMATS, Format, format_of_name
+from tap_files.listing import Pattern
+from tap_files.places.addresses import Address, address_of
+
+__all__ = ["STREAM", "StreamSettings", "stream_problems", "stream_settings"]
+
+DEFAULT_COLUMNS = ("_file", "_row")
+
+STREAM: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "path"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {
+            "type": "string",
+            "minLength": 1,
+            "secret": False,
+            "description": "The name of the stream.",
+        },
+        "path": {
+            "type": "string",
+            "minLength": 1,
+            "secret": False,
+            "description": "The files of the stream: a path, or a URL (`file://`), with `*` and `?` within a part, `**` over parts, `[0-9]` and "
+            "`{csv,tsv}`. A relative one is of the folder in which the run begins. Parts like `dt=*` make a column `dt`.",
+        },
+        "format": {
+            "type": "string",
+            "enum": [*FORMATS],
+            "secret": False,
+            "description": "What the files hold. Default: what the ending of `path` tells; their content is never asked.",
+        },
+        **{one.name: one.section for one in FORMATS.values()},
+        "schema": {
+            "type": "object",
+            "secret": False,
+            "description": "A JSON Schema whose `properties` say what columns hold (`integer`, `number`, `boolean`, `string`, also with `format` `date` "
+            "or `date-time`). Columns that it does not name are found in the files.",
+        },
+        "primary_keys": {
+            "type": "array",
+            "items": {"type": "string"},
+            "secret": False,
+            "description": "The columns whose values tell rows apart, of all files; of rows with one key the one of the newest file stays. Default: "
+            "`_file` and `_row`, where both are among `file_columns`; else none.",
+        },
+        "file_columns": {
+            "type": "array",
+            "items": {"type": "string", "enum": [*FILE_COLUMNS]},
+            "uniqueItems": True,
+            "default": [*DEFAULT_COLUMNS],
+            "secret": False,
+            "description": "The columns that say where a row comes from: the path of its file, the number of the record in it (from 1), the line on "
+            "which it begins, when the file was modified, its version.",
+        },
+        "on_changed": {
+            "type": "string",
+            "enum": ["append", "fail"],
+            "default": "fail",
+            "secret": False,
+            "description": "What becomes of a file that was read and has changed since, other than by growing at its end: `fail` ends the run (65), "
+            "`append` sends its rows again.",
+        },
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """One stream of the config."""
+
+    name: str
+    address: Address
+    pattern: Pattern
+    format: Format
+    format_settings: Any
+    schema: Mapping[str, Any]
+    primary_keys: tuple[str, ...]
+    file_columns: tuple[str, ...]
+    on_changed: str
+
+
+def stream_settings(said: Mapping[str, Any]) -> StreamSettings:
+    """Return the settings of a stream that `stream_problems` has nothing against."""
+    address = address_of(said["path"])
+    form = _format(said)
+    assert form is not None  # noqa: S101  stream_problems has looked
+    columns = tuple(said.get("file_columns", DEFAULT_COLUMNS))
+    own = DEFAULT_COLUMNS if {*DEFAULT_COLUMNS} <= {*columns} else ()
+    return StreamSettings(
+        name=said["name"],
+        address=address,
+        pattern=Pattern(address.pattern),
+        format=form,
+        format_settings=form.settings_of(said.get(form.name, {}), said["path"]),
+        schema=properties_of(said.get("schema", {})),
+        primary_keys=tuple(said.get("primary_keys", own)),
+        file_columns=columns,
+        on_changed=said.get("on_changed", "fail"),
+    )
+
+
+def _format(said: Mapping[str, Any]) -> Format | None:
+    return FORMATS[said["format"]] if "format" in said else format_of_name(said["path"])
+
+
+def stream_problems(said: Mapping[str, Any], place: str) -> Iterator[str]:
+    """Yield what a JSON Schema cannot say about a stream."""
+    try:
+        pattern = Pattern(address_of(said["path"]).pattern)
+    except ValueError as error:
+        yield f"{error} at `{place}.path`"
+        return
+    form = _format(said)
+    if form is None:
+        yield f"Expected the key `{place}.format`, since the ending of `{place}.path` tells none; one of {', '.join(FORMATS)}"
+        return
+    for other in FORMATS:
+        if other in said and other != form.name:
+            yield f"`{place}.{other}` has no effect on files of the format `{form.name}`"
+    if form.name in said:
+        yield from form.problems(said[form.name], f"{place}.{form.name}")
+    columns = said.get("file_columns", DEFAULT_COLUMNS)
+    for name in pattern.partitions:
+        if name in FILE_COLUMNS:
+            yield f"`{name}=` of `{place}.path` has the name of a column of `file_columns`"
+    for name in said.get("primary_keys", ()):
+        if name in FILE_COLUMNS and name not in columns:
+            yield f"`{name}` of `{place}.primary_keys` is not among `{place}.file_columns`"
+    for name in properties_of(said.get("schema", {})):
+        if name in FILE_COLUMNS:
+            yield f"`{place}.schema` says what `{name}` is, which is a column of `file_columns`"

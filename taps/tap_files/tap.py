@@ -1,0 +1,96 @@
+"""The executable `tap-files`: what lies in folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+from singerkit_catalog.schema import properties_of
+from singerkit_shell.errors import SingerkitError
+from singerkit_shell.validate import config_problems
+from singerkit_state.delivery import Delivery
+from singerkit_state.readas import schema_of
+from singerkit_tap.shell import SingerkitTap
+from singerkit_tap.starts import former_read
+from tap_files.config import CONFIG_SCHEMA, config_conflicts, streams_of
+from tap_files.filecolumns import FILE_COLUMNS
+from tap_files.places.addresses import Address, opened_place
+from tap_files.places.contract import Place
+from tap_files.promises import delivery_of, kinds_of_delivery
+from tap_files.samples import learn_columns
+from tap_files.settings.stream import StreamSettings
+from tap_files.streams import FileStream
+from tap_files.typing.columns import Columns
+
+__all__ = ["TapFiles", "main"]
+
+
+class TapFiles(SingerkitTap):
+    """Reads the files of its config."""
+
+    name = "tap-files"
+    config_jsonschema: ClassVar[dict[str, Any]] = CONFIG_SCHEMA
+    first_config = '{"streams": [{"name": "orders", "path": "in/orders/*.csv"}]}'
+
+    def config_sentences(self, config: Mapping[str, Any]) -> Sequence[str]:
+        """Return what a JSON Schema cannot say about the config."""
+        return config_conflicts(config)
+
+    @classmethod
+    def deliveries(cls, config: Mapping[str, Any]) -> list[Delivery]:
+        """Return what is promised about each stream of a config; without streams, about kinds of streams."""
+        if not config.get("streams") or config_problems(dict(config), cls.config_jsonschema):
+            return kinds_of_delivery()
+        if config_conflicts(config):
+            return kinds_of_delivery()
+        return [delivery_of(stream) for stream in streams_of(config)]
+
+    @cached_property
+    def _places(self) -> dict[str, Place]:
+        return {}
+
+    def _place(self, address: Address) -> Place:
+        """Return the place of an address: one for all streams that are read there."""
+        if address.root not in self._places:
+            self._places[address.root] = opened_place(address, self.config.get("storage", {}))
+        return self._places[address.root]
+
+    def discover_streams(self) -> Sequence[FileStream]:
+        """Return the streams; files are looked into for columns that neither config, catalog nor state names."""
+        return [self._stream(settings) for settings in streams_of(self.config)]
+
+    def _stream(self, settings: StreamSettings) -> FileStream:
+        place = self._place(settings.address)
+        former = former_read(self.start_state, settings.name)
+        entry = self.input_entries.get(settings.name, {})
+        found = properties_of(entry.get("schema") or {})
+        for name, kind in former.ever_sent.items():
+            found.setdefault(name, schema_of(kind))
+        columns = Columns(
+            settings.name,
+            settings.schema,
+            {name: prop for name, prop in found.items() if name not in FILE_COLUMNS},
+        )
+        listed, unreadable = None, None
+        if not found:
+            try:
+                listed = list(settings.pattern.files(place))
+                learn_columns(columns, settings, place, listed)
+            except SingerkitError as error:
+                unreadable = error
+        columns.learn(dict.fromkeys(settings.pattern.partitions))
+        stream = FileStream(self, settings, place, columns, listed)
+        stream.unreadable = unreadable
+        return stream
+
+    def sync(self) -> None:
+        """Sync, and let go of the places in the end."""
+        try:
+            super().sync()
+        finally:
+            for place in self._places.values():
+                place.close()
+
+
+main = TapFiles.cli_main

@@ -1,0 +1,64 @@
+"""Which files a run reads, in which order, and from where on: what remembers that says so, and is told how far it came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tap_files.formats.contract import Spot
+from tap_files.places.contract import Found
+
+__all__ = ["END_BYTES", "Ends", "Memory", "Turn"]
+
+
+Ends = tuple[str, str]
+"""Digests of at most `END_BYTES` at the beginning of a file, and of as many before a place of it."""
+
+END_BYTES = 1024
+
+
+_BEGINNING = Spot()
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A file to read.
+
+    ``file``: what `_file` of its rows says. ``start``: where to begin. ``is_whole``: its end is the end of it for good. ``replaces``: rows of it may
+    be in the target that are not of this version, and are to go before these come.
+    """
+
+    found: Found
+    file: str
+    start: Spot = _BEGINNING
+    is_whole: bool = True
+    replaces: bool = False
+
+
+class Memory(Protocol):
+    """What runs know of the files that they have read."""
+
+    def turns(self, listed: Iterable[Found]) -> Iterator[Turn]:
+        """Yield the files to read, in order; ``listed``: all of the place that are meant, in any order."""
+        ...
+
+    def reached(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None) -> None:
+        """Note that ``rows`` rows of a file were sent, all up to ``spot``; None: no later run can go on there.
+
+        ``ends``: digests of its first bytes and of the last ones before the spot; None: nobody has them.
+        """
+        ...
+
+    def done(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None) -> None:
+        """Note that all rows of a file were sent; as `reached`."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """About so many bytes `position` has."""
+        ...
+
+    def position(self) -> Any:
+        """Return what a state says of it: JSON."""
+        ...

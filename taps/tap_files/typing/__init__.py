@@ -1,0 +1,1 @@
+"""What the texts of a file become: integers, numbers, or texts as they are; in one place for all formats of text."""

@@ -1,0 +1,123 @@
+"""What is known of the columns of a stream: declared, found in samples, and widened by what comes; never narrowed.
+
+A column that was never anything but null has the type `null`. One that was an integer becomes a number where decimals come, and text
+where something else does; rows from there on are sent so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from singerkit_catalog.inference import merge_schemas
+from singerkit_shell.errors import ConfigurationError
+from singerkit_state.readas import kind_of
+from tap_files.typing.texts import CONVERTERS, DECLARED, Column, Misfit, kind_of_texts
+
+__all__ = ["Columns", "NoValue"]
+
+
+class NoValue(Exception):
+    """A text is not what somebody has declared its column to be."""
+
+    def __init__(self, name: str, kind: str, number: int, text: str) -> None:
+        super().__init__(name)
+        self.name, self.kind, self.number, self.text = name, kind, number, text
+
+
+class Columns:
+    """Those of one stream. ``declared``: the properties that the config says."""
+
+    def __init__(self, stream: str, declared: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        """``found``: properties of former runs, or of a catalog."""
+        self._declared = dict(declared)
+        self._found = {name: prop for name, prop in found.items() if name not in declared}
+        self._converters = {name: _declared_converter(stream, name, prop) for name, prop in declared.items()}
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """The properties, in the order in which they were met; declared ones first."""
+        return {**self._declared, **self._found}
+
+    @property
+    def inferred(self) -> Sequence[str]:
+        """The names of those whose types are what was found."""
+        return list(self._found)
+
+    def learn(self, fields: Mapping[str, Mapping[str, Any] | None]) -> bool:
+        """Take the columns of a file; return whether that says anything new.
+
+        ``fields``: see `formats.contract.Reader.fields`.
+        """
+        return any([self._merge(name, schema) for name, schema in fields.items()])
+
+    def _merge(self, name: str, schema: Mapping[str, Any] | None) -> bool:
+        if name in self._declared:
+            return False
+        known = self._found.get(name)
+        if schema is None:
+            if known is None:
+                self._found[name] = {"type": ["null"]}
+            return known is None
+        merged = merge_schemas(known or {}, schema)
+        self._found[name] = merged
+        return merged != known
+
+    def look(self, columns: Mapping[str, Column]) -> bool:
+        """Learn the types of columns of texts; return whether that says anything new."""
+        return any([self._look(name, values) for name, values in columns.items()])
+
+    def _look(self, name: str, values: Column) -> bool:
+        if name in self._declared:
+            return False
+        before = self._kind(name)
+        kind = kind_of_texts(values, before)
+        if kind == before:
+            return False
+        self._found[name] = {"type": ["null", kind]}
+        return True
+
+    def _kind(self, name: str) -> str:
+        """Return what a column was found to be, as `typing.texts` has it; "": nothing yet."""
+        said = kind_of(self._found.get(name, {}))
+        return said if said in ("", "integer", "number") else "string"
+
+    def convert(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """Return the values of columns of texts.
+
+        Raises:
+            NoValue: a text is not what its column was declared to be.
+            Misfit: a column has to be looked at, and is of another type then.
+        """
+        return {name: self._convert(name, values) for name, values in columns.items()}
+
+    def _convert(self, name: str, values: Column) -> Column:
+        declared = self._converters.get(name)
+        if declared is None:
+            kind = self._kind(name)
+            if kind:
+                return CONVERTERS[kind](values)
+            if any(values):
+                raise Misfit
+            return [None] * len(values)
+        try:
+            return declared(values)
+        except Misfit as misfit:
+            number = misfit.number or 0
+            raise NoValue(name, kind_of(self._declared[name]), number, values[number]) from None
+
+
+def _declared_converter(stream: str, name: str, prop: Mapping[str, Any]) -> Callable[[Column], Column]:
+    kind = kind_of(prop)
+    for known in _likely(kind):
+        if known in DECLARED:
+            return DECLARED[known]
+    raise ConfigurationError(
+        f"Expected a type of a text at `schema.properties.{name}` of stream `{stream}` (integer, number, boolean, string), got `{kind or 'none'}`."
+    )
+
+
+def _likely(kind: str) -> Iterator[str]:
+    yield kind
+    if kind.startswith("string "):
+        yield "string"
