@@ -36,7 +36,7 @@ _MANIFEST_KEYS = frozenset({"pipeline", "sequence", "state", "files", "epoch"})
 _HISTORY_KEYS = frozenset({"number", "at", "why", "by"})
 _LOCK_KEYS = frozenset({"pid", "host", "since", "pipeline"})
 
-_MESSAGES = ("SCHEMA", "RECORD", "BATCH", "ACTIVATE_VERSION")
+_MESSAGES = ("SCHEMA", "RECORD", "BATCH", "ACTIVATE_VERSION", "REPLACE")
 _MESSAGE = re.compile(rf'^\s*\{{\s*"type"\s*:\s*"(?:{"|".join(_MESSAGES)})"', re.MULTILINE)
 _BEFORE_TEXT = " \t\r\n\0\ufeff\udcff\udcfe"
 """Blanks, the NULs of a torn file, and the marks of UTF-8 and UTF-16, as ``surrogateescape`` decodes them."""

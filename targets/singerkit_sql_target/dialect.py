@@ -135,6 +135,10 @@ class Runs(Protocol):
         """Run a statement, in the transaction that is open, if one is; return its rows."""
         ...
 
+    def written(self, statement: str) -> int:
+        """Run a statement that inserts, changes or deletes rows; return how many those are."""
+        ...
+
     def inspect(self, schema: str, table: str) -> Existing | None:
         """Return what is there under a name, None for nothing.
 
@@ -148,10 +152,6 @@ class Session(Runs, Protocol):
     """An open connection."""
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
-
-    def written(self, statement: str) -> int:
-        """Run a statement that inserts, changes or deletes rows; return how many those are."""
-        ...
 
     def transaction(self) -> AbstractContextManager[None]:
         """COMMIT at the end, ROLLBACK after an exception; a COMMIT that fails raises `OutcomeUnknown`."""
@@ -179,8 +179,8 @@ class Session(Runs, Protocol):
         """Tell whether each row of a table has a key without null, and no two have the same. Reads all of it."""
         ...
 
-    def in_full(self, table: str, column: str) -> str:
-        """Return how ``stored.column`` is compared with what comes, where a column folds by itself; both are quoted."""
+    def in_full(self, table: str, column: str, of: str = "stored") -> str:
+        """Return how ``of.column`` is compared with what comes, where a column folds by itself; all are quoted."""
         ...
 
     def note_key(self, table: str, keys: Sequence[str] | None) -> None:

@@ -25,6 +25,7 @@ from singerkit_sql_target.loads import LOADS, has_versions
 from singerkit_sql_target.names import Places, check_alone, place_of
 from singerkit_sql_target.newest import told_of_older
 from singerkit_sql_target.rejects import REJECTS, RejectTable, Writer
+from singerkit_sql_target.replacing import Replacing
 from singerkit_sql_target.runtable import RUNS, RunTable, runs_in
 from singerkit_sql_target.settings import Settings, unmet, with_former
 from singerkit_sql_target.stage import Part, Position, Stage
@@ -112,6 +113,7 @@ class SqlLoader:
         self._rejects = RejectTable(dialect, settings.schema)
         self._unit_log = HeldLog(log)  # what tells of the unit that is committed
         self._versions = Versions(dialect, settings, self._unit_log, (settings.schema, TABLE))
+        self._replacing = Replacing(dialect, settings)
         self._incoming = Incoming(settings, self._versions)
         self._places = Places(settings, dialect, (TABLE, HISTORY, REJECTS, LOADS, RUNS))
         self._lists = Lists(dialect, settings, log)
@@ -289,13 +291,15 @@ class SqlLoader:
         rows: Sequence[tuple[Any, ...]],
         size: int,
         keys: tuple[str, ...] = (),
+        *,
+        removes: bool = False,
     ) -> None:
         doing = f"staging rows of `{stream}`"
         if self._open is None:
             self._guarded(lambda _session: None, doing)
         # Not guarded: what a commit that is under way works on is not touched.
         self._run_job(
-            lambda session: self._stage.append(session, stream, fields, rows, size, keys),
+            lambda session: self._stage.append(session, stream, fields, rows, size, keys, removes=removes),
             doing,
         )
         if self._stage.is_full(0 if self._under_way is None else self._under_way.held):
@@ -341,6 +345,16 @@ class SqlLoader:
             return
         check_no_history(stream.name, siblings, is_kept=bool(self._tables[stream.name].history))
         self._stage.activate(stream.name, self._versions.activated(stream.name, version, siblings))
+
+    def replace(self, stream: Stream, where: Batch | None) -> None:
+        """Behind the rows that wait: those that have these values go, or are marked."""
+        table = self._tables[stream.name]
+        self._replacing.check(table)
+        if where is None:
+            self._stage.following.add(stream.name)
+            return
+        keys = table.history or table.keys
+        self._put(stream.name, table.fields(where.columns), where.wire_rows, 0, keys, removes=True)
 
     def overwrite(self, stream: Stream, *, removes: bool) -> None:
         """Behind the rows that wait."""
@@ -433,7 +447,7 @@ class SqlLoader:
         outcomes = Outcomes()
 
         def apply(session: Session) -> None:
-            emptied = unit.activated()
+            emptied = unit.activated() | unit.replaced()
             unit.offer(session, self._is_read_twice)
             self._histories.prepare(session, self._tables.values())
             with session.transaction():
@@ -456,7 +470,7 @@ class SqlLoader:
                             emptied.add(stream)
                     except self._dialect.errors as error:
                         raise self._dialect.error(error, f"storing rows of stream `{stream}`") from error
-                self._follow(session, unit.activated(), outcomes)
+                self._follow(session, unit, outcomes)
                 overwriting.end(session, self._dialect, self._tables, loads, outcomes)
                 look = partial(_holding_rows, session)
                 noted = self._begun.noted(self._tables, emptied, look)
@@ -496,6 +510,10 @@ class SqlLoader:
             outcomes.note(stream, Outcome(deleted=removed))
             return False
         columns = columns_of(part.fields, self._dialect)
+        if part.removes:
+            which = _found_in(session, table, part.source, columns)
+            outcomes.note(stream, Outcome(deleted=self._replacing.apply(session, table, which)))
+            return False
         if not part.keys:
             new = session.written(merge.insert(table.quoted, part.source, columns))
             outcomes.note(stream, Outcome(new=new))
@@ -511,12 +529,14 @@ class SqlLoader:
             outcomes.note(stream, Outcome(deleted=behind, changed=marked))
         return gone is not None
 
-    def _follow(self, session: Session, activated: Collection[str], outcomes: Outcomes) -> None:
-        """Have elements go with records that went with their version."""
-        for table in map(self._tables.__getitem__, activated):
-            if table.given.is_unnamed and table.given.lists_of is not None:
-                gone = self._versions.follow(session, table, self._tables[table.given.lists_of])
-                outcomes.note(table.stream, Outcome(deleted=gone))
+    def _follow(self, session: Session, unit: Stage, outcomes: Outcomes) -> None:
+        """Have elements go with records that went with their version, or in whose place others are."""
+        unnamed = {name for name in unit.activated() if self._tables[name].given.is_unnamed}
+        for streams, follow in ((unnamed, self._versions.follow), (unit.following, self._replacing.follow)):
+            for table in map(self._tables.__getitem__, streams):
+                if table.given.lists_of is not None:
+                    gone = follow(session, table, self._tables[table.given.lists_of])
+                    outcomes.note(table.stream, Outcome(deleted=gone))
 
     def _keep(self, session: Session, table: Table, part: Any) -> Outcome:
         """Put a part into the history of a stream."""
@@ -617,6 +637,15 @@ class SqlLoader:
             raise self._dialect.error(unknown.error, doing) from unknown
         except self._dialect.errors as error:
             raise self._dialect.error(error, doing) from error
+
+
+def _found_in(session: Session, table: Table, source: str, columns: Sequence[str]) -> str:
+    """The condition that a row of a table has the values of the one row of a source."""
+    compared = (session.in_full(table.quoted, one, of=table.quoted) for one in columns)
+    same = (
+        f"{stored} IS NOT DISTINCT FROM given.{one}" for stored, one in zip(compared, columns, strict=True)
+    )
+    return f"EXISTS (SELECT 1 FROM {source} AS given WHERE {' AND '.join(same)})"
 
 
 def _holding_rows(session: Session, tables: Collection[Table]) -> frozenset[str]:

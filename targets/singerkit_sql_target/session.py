@@ -70,8 +70,8 @@ class StandardSession:
         )
         return not (lacks_one or has_repeats)
 
-    def in_full(self, table: str, column: str) -> str:
-        return self.compared.get(table, {}).get(column, "{}").format(f"stored.{column}")
+    def in_full(self, table: str, column: str, of: str = "stored") -> str:
+        return self.compared.get(table, {}).get(column, "{}").format(f"{of}.{column}")
 
     def note_key(self, table: str, keys: Sequence[str] | None) -> None:
         """In the comment of the table, unless the user has written one."""

@@ -30,7 +30,7 @@ _ENCODED_ROWS = 1000
 
 @dataclass
 class Part:
-    """Rows of one stream with one set of columns and one key.
+    """Rows of one stream with one set of columns and one key; with ``removes`` a row of values by which others are found that go.
 
     ``gathered`` are columns of batches, ``encoded`` rows as the store takes them: neither is in a table yet. ``table`` is that, if
     there is one, and ``source`` what the rows are read from, when they are to be read; both are quoted.
@@ -39,6 +39,7 @@ class Part:
     name: str
     fields: tuple[Field, ...]
     keys: tuple[str, ...] = ()
+    removes: bool = False
     rows: int = 0
     gathered: list[list[Sequence[Any]]] = field(default_factory=list)
     encoded: list[Any] = field(default_factory=list)
@@ -107,6 +108,8 @@ class Stage:
         self._made = 0
         self.overwritten: dict[str, bool] = {}
         """The streams whose loads are complete, and of each whether rows that did not come go."""
+        self.following: set[str] = set()
+        """Streams of lists whose elements go with records that others have taken the place of."""
         self.held = 0
 
     def append(
@@ -117,17 +120,24 @@ class Stage:
         rows: Sequence[WireRow],
         size: int,
         keys: tuple[str, ...] = (),
+        *,
+        removes: bool = False,
     ) -> None:
-        """Put rows behind those that wait; they have come in ``size`` bytes, and replace others by ``keys``.
+        """Put rows behind those that wait; they have come in ``size`` bytes, and replace others by ``keys``; ``removes`` as of `Part`.
 
         In memory, where they stay until `flush`: the session is only asked how it takes them (`Session.encoded`).
         """
         fields = tuple(fields)
         parts = self._parts.setdefault(stream, [])
         part = parts[-1] if parts else None
-        if not isinstance(part, Part) or (part.fields, part.keys) != (fields, keys):
+        if (
+            removes
+            or not isinstance(part, Part)
+            or part.removes
+            or (part.fields, part.keys) != (fields, keys)
+        ):
             self._made += 1
-            part = Part(f"{self._names}_{self._made}", fields, keys)
+            part = Part(f"{self._names}_{self._made}", fields, keys, removes)
             parts.append(part)
         part.gather(session, rows)
         self.held += max(size, len(rows) * len(fields) * _CELL_BYTES)
@@ -158,6 +168,10 @@ class Stage:
     def overwrite(self, stream: str, *, removes: bool) -> None:
         """Note that all rows of a load have come, and take the place of what the table has."""
         self.overwritten[stream] = removes
+
+    def replaced(self) -> set[str]:
+        """The streams of which rows are taken away by their values."""
+        return {stream for stream, part in self if isinstance(part, Part) and part.removes} | self.following
 
     def rows_of(self, stream: str) -> list[Part]:
         """The parts of a stream that hold rows."""
@@ -222,6 +236,7 @@ class Stage:
         """The session is gone, and what waited in it."""
         self._parts.clear()
         self.overwritten.clear()
+        self.following.clear()
         self.held = 0
 
     def _rows_of(self, stream: str) -> Iterator[Part]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.dialect import Runs, Words
+from singerkit_sql_target.removing import OTHER_VERSIONS, Removing
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.tables import StreamTable, holds_values
 from singerkit_target.held import HeldLog
@@ -119,6 +120,7 @@ class Versions:
         """``states``: schema and name of the state table. ``lock`` returns a statement that waits until nobody else holds what it is given."""
         self._words, self.settings, self._log = words, settings, unit_log
         self._states, self._lock = states, lock
+        self._removing = Removing(words, settings)
         self._without_version: set[str] = set()  # streams of which this run has written rows without one
         self._newest: dict[str, int] = {}  # of what this run has written
 
@@ -188,43 +190,25 @@ class Versions:
         """
         if not self.settings.with_metadata:
             return 0
-        mine = self._words.quote(table.schema, table.name)
-        same = [
-            f"above.{self._words.quote(key)} = {mine}.{self._words.quote(own)}"
-            for key, own in zip(above.keys, table.keys, strict=False)  # the last one is the place in the list
-        ]
-        if not self.settings.hard_delete and DELETED_AT in above.columns:
-            same.append(f"above.{self._column(above, DELETED_AT)} IS NULL")
-        which = f"NOT EXISTS (SELECT 1 FROM {above.quoted} AS above WHERE {' AND '.join(same)})"
-        count = self._count(session, table, which)
+        which = self._removing.orphans(table, above)
+        count = self._removing.count(session, table, which)
         if count:
             self._remove(session, table, which)
         return count
 
     def _which(self, table: StreamTable, asked: Version) -> str:
-        return f"{self._column(table, VERSION)} {'<>' if asked.is_of_records else '<'} {asked.version:d}"
+        return f"{self._removing.column(table, VERSION)} {'<>' if asked.is_of_records else '<'} {asked.version:d}"
 
     def _find(self, session: Runs, table: StreamTable, version: int) -> _Found:
-        column = self._column(table, VERSION)
+        column = self._removing.column(table, VERSION)
         [(older, newer, newest)] = session.execute(
             f"SELECT count(CASE WHEN {column} < {version:d} THEN 1 END), count(CASE WHEN {column} > {version:d} THEN 1 END), max({column}) "
-            f"FROM {table.quoted} WHERE {self._left(table, f'{column} <> {version:d}')}"
+            f"FROM {table.quoted} WHERE {self._removing.left(table, f'{column} <> {version:d}')}"
         )
         return _Found(int(older), int(newer), None if newest is None else int(newest))
 
     def _remove(self, session: Runs, table: StreamTable, which: str) -> None:
-        try:
-            session.execute(self._removal(table, which))
-        except self._words.errors as error:
-            refused = self.refused([table.stream], error)
-            if refused is None:
-                raise
-            raise refused from error
-        if self._words.leaves_rows and self._count(session, table, which):
-            raise BadDataError(
-                f"A {table.keepers} of the table {table.where} leaves rows of other versions as they are at ACTIVATE_VERSION of stream "
-                f"`{table.stream}`; what was committed is safe: change it, then run again."
-            )
+        self._removing.remove(session, table, which, OTHER_VERSIONS)
 
     def _tell_of_order(self, table: StreamTable, asked: Version, found: _Found) -> None:
         """Say where a version is not the newest: it may be a word of an older load, and what it takes away is all that there is."""
@@ -238,7 +222,9 @@ class Versions:
                 "order",
             )
         elif found.newer:
-            removal = self._removal(table, f"{self._column(table, VERSION)} > {asked.version:d}")
+            removal = self._removing.statement(
+                table, f"{self._removing.column(table, VERSION)} > {asked.version:d}"
+            )
             self._tell(
                 table.stream,
                 f"({asked.version}) is older than {newer}, which stay: only rows of versions before it go, since no load of this run ends with it. "
@@ -265,8 +251,8 @@ class Versions:
         """
         if self._lock is not None:
             session.execute(self._lock(f"{table.where} {siblings.stream}"))
-        column = self._column(table, VERSION)
-        some = self._left(table, f"{column} IS NOT NULL")
+        column = self._removing.column(table, VERSION)
+        some = self._removing.left(table, f"{column} IS NOT NULL")
         there = {
             int(one)
             for (one,) in session.execute(f"SELECT DISTINCT {column} FROM {table.quoted} WHERE {some}")
@@ -287,7 +273,7 @@ class Versions:
         if not stale:
             return 0
         which = f"{column} IN ({', '.join(map(str, stale))})"
-        count = self._count(session, table, which)
+        count = self._removing.count(session, table, which)
         if count and others.names:
             raise others.refusal(table.stream, table.where, count, self.settings)
         self._remove(session, table, which)
@@ -295,44 +281,10 @@ class Versions:
 
     def refused(self, streams: Sequence[str], error: Exception) -> BadDataError | None:
         """Say what helps where the store does not let rows go; None: it is about something else."""
-        kept = self._words.kept_rows(error)
-        if kept is None:
-            return None
-        why, way_out = kept
-        done, other = (
-            ("delete", "false, which marks rows and deletes none")
-            if self.settings.hard_delete
-            else ("mark", "true, which deletes rows")
-        )
-        return BadDataError(
-            f"{self._words.name} refused to {done} rows of other versions at ACTIVATE_VERSION of stream "
-            f"{' or '.join(f'`{name}`' for name in streams)}: {why}; what was committed is safe: {way_out}, or set `hard_delete` to "
-            f"{other}; then run again."
-        )
+        return self._removing.refused(streams, error, OTHER_VERSIONS)
 
     def _tell(self, stream: str, said: str, about: str = "") -> None:
         self._log.warn_once((stream, about), f"ACTIVATE_VERSION of stream `{stream}` {said}")
-
-    def _column(self, table: StreamTable, name: str) -> str:
-        return self._words.quote(table.columns[name])
-
-    def _count(self, session: Runs, table: StreamTable, which: str) -> int:
-        [(count,)] = session.execute(f"SELECT count(*) FROM {table.quoted} WHERE {self._left(table, which)}")
-        return int(count)
-
-    def _removal(self, table: StreamTable, which: str) -> str:
-        change = (
-            f"DELETE FROM {table.quoted}"
-            if self.settings.hard_delete
-            else f"UPDATE {table.quoted} SET {self._column(table, DELETED_AT)} = {self._words.now}"
-        )
-        return f"{change} WHERE {self._left(table, which)}"
-
-    def _left(self, table: StreamTable, which: str) -> str:
-        """Those of some rows that are not gone yet: deleted or, where that is the way, marked."""
-        if self.settings.hard_delete:
-            return which
-        return f"{which} AND {self._column(table, DELETED_AT)} IS NULL"
 
     def _obstacle(self, session: Runs, table: StreamTable) -> str | None:
         """Say why no row can be removed, and what to do; None when all is well."""
@@ -344,7 +296,7 @@ class Versions:
             return (
                 f"{passed_over} `{VERSION}` of its own, which keeps its column, so that there is none for the version of a row. To have "
                 "versions, leave the field out in the tap or rename it there, and rename its column, as with "
-                f"`ALTER TABLE {table.quoted} RENAME COLUMN {self._column(table, VERSION)} TO {VERSION}_of_source`."
+                f"`ALTER TABLE {table.quoted} RENAME COLUMN {self._removing.column(table, VERSION)} TO {VERSION}_of_source`."
             )
         if not self.settings.hard_delete and DELETED_AT in own and DELETED_AT not in table.moments:
             return (
@@ -371,8 +323,8 @@ class Versions:
         """Say how many rows have no version, and are not marked as deleted, unless that was said."""
         if self._log.has_told((table.stream, "")):
             return None
-        which = f"{self._column(table, VERSION)} IS NULL"
-        count = self._count(session, table, which)
+        which = f"{self._removing.column(table, VERSION)} IS NULL"
+        count = self._removing.count(session, table, which)
         if not count:
             return None
         found = f"found {_rows(count)} of the table {table.where} without a version"
@@ -384,9 +336,9 @@ class Versions:
         if not table.given.key_properties:
             return (
                 f"{found}, and leaves what has none: those that former loads have brought without one, as those of another tap, are there twice now, since all rows "
-                f"of this stream, which has no key, have come. Remove them with `{self._removal(table, which)}`."
+                f"of this stream, which has no key, have come. Remove them with `{self._removing.statement(table, which)}`."
             )
         return (
             f"{found}, and leaves what has none: it was loaded without `add_record_metadata`, from records without `version`, "
-            f"or by another program. If it is gone at the source, remove it with `{self._removal(table, which)}`."
+            f"or by another program. If it is gone at the source, remove it with `{self._removing.statement(table, which)}`."
         )

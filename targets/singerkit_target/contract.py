@@ -268,6 +268,17 @@ class Loader(Protocol):
         """
         ...
 
+    def replace(self, stream: Stream, where: Batch | None) -> None:
+        """Take away the rows, of all that were written before this call, that have the values of the one row of ``where``; null is one.
+
+        For each REPLACE, in its place among the rows. It is part of the unit, as they are. None, of a stream of lists: elements go whose
+        record is gone at the end of the unit.
+
+        Raises:
+            ConfigurationError: rows of the stream do not go, as the config has it, or the store can take none away.
+        """
+        ...
+
     def overwrite(self, stream: Stream, *, removes: bool) -> None:
         """Let all that was written of an overwritten stream take the place of what was there, with the next `settle`.
 

@@ -61,6 +61,7 @@ from singerkit_wire.declarations import declared_stream, read_declaration
 from singerkit_wire.fit import DoesNotFit
 from singerkit_wire.lines import Chunk, has_come, read_chunks
 from singerkit_wire.messages import Message, Run, Splitter, as_version, decoded, state_text
+from singerkit_wire.replacing import read_replacement
 from singerkit_wire.stream import DELETED_AT, Stream
 
 __all__ = ["Limits", "Load", "SchemaMissing"]
@@ -128,7 +129,7 @@ class _Unit:
     rows: int = 0
     size: int = 0
     has_tables: bool = False
-    has_versions: bool = False
+    has_removals: bool = False
     started: float = field(default_factory=time.monotonic)
 
 
@@ -196,7 +197,7 @@ class Load:
         self._committed_state: str | None = None
         self._mark: Mark | None = None
         self._rows_after_state = False
-        self._version_after_state = False
+        self._version_after_state = self._replaced_after_state = False
         self._ends_empty = False
         self._last_value: Any = None
         self._stored: Any = None
@@ -375,6 +376,8 @@ class Load:
             case "ACTIVATE_VERSION":
                 self._versions.wait(*_version_of(part))
                 self._version_after_state = True
+            case "REPLACE":
+                self._replace(part)
             case "BATCH":
                 self._take_batch(part)
             case _:
@@ -599,7 +602,7 @@ class Load:
         if self._mark is not None:
             self._mark = mark
         self._overwrites.take_state(state.value)
-        self._rows_after_state = self._version_after_state = False
+        self._rows_after_state = self._version_after_state = self._replaced_after_state = False
         for stream in self._versions.due(self._decoders):
             self._activate(stream)
             del self._versions.waiting[stream]
@@ -618,7 +621,23 @@ class Load:
         self._log_versions.activate(owner, self._versions.waiting[stream])
         siblings = self._divided.siblings(owner)
         self._loader.activate_version(self._decoders[stream].stream, self._versions.waiting[stream], siblings)
-        self._unit.has_versions = True
+        self._unit.has_removals = True
+
+    def _replace(self, message: Message) -> None:
+        replacement = read_replacement(message)
+        decoder = self._decoders.get(replacement.stream)
+        if decoder is None:
+            raise SchemaMissing(
+                f"Expected a SCHEMA before the REPLACE of stream `{replacement.stream}` at line {message.number}."
+            )
+        stream = decoder.stream
+        if replacement.where is None and stream.lists_of is None:
+            raise BadDataError(f"Expected `where` in the REPLACE message at line {message.number}, got null.")
+        self._rows_after_state = self._replaced_after_state = True
+        self._unit.has_removals = True
+        where = None if replacement.where is None else decoder.condition(replacement)
+        if where is not None or replacement.where is None:
+            self._or_give_way(partial(self._loader.replace, stream, where))
 
     def _state_of(self, part: Message) -> _State:
         text, value = _decoded_state(part)
@@ -772,6 +791,11 @@ class Load:
                 "tap that has died: nothing after that STATE was taken; see why the tap ended, then run again, or, if it "
                 "always ends so, take `end_of_input` out of the config."
             )
+        if self._replaced_after_state:
+            raise BadDataError(
+                "The input ended behind a REPLACE without a STATE after it, so that nothing says that all rows have come which take the place of "
+                "those that go: nothing after the last STATE was taken; see why the tap ended, then run again."
+            )
         unknown = self._versions.waiting.keys() - self._decoders.keys()
         for stream in sorted(unknown):
             self._log.warning(
@@ -785,7 +809,7 @@ class Load:
             any(map(self._overwrites.awaits_end, self._decoders))
             or unit.rows
             or unit.has_tables
-            or unit.has_versions
+            or unit.has_removals
             or self._versions.waiting
             or self._has_new_state
         ):

@@ -29,6 +29,7 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_state.value import decode, encode
 from singerkit_wire.declarations import Declaration, declared_schema, read_declaration
 from singerkit_wire.messages import Message, Run
+from singerkit_wire.replacing import read_replacement
 from singerkit_wire.rowids import RowIds
 from singerkit_wire.stream import Stream
 from singerkit_wire.unnesting import Unnester, Wanted
@@ -154,12 +155,32 @@ class Unnesting:
         """Return what becomes of a message that is no record: a SCHEMA is that of its stream, and those of the tables of its lists."""
         if message.type == "SCHEMA" and message.stream is not None:
             return self._schemas(message, message.stream)
+        if message.type == "REPLACE" and message.stream in self._apart:
+            return self._replacements(message, self._apart[message.stream])
         if message.type == "ACTIVATE_VERSION" and message.stream in self._apart:
             tables = self._apart[message.stream].unnester.tables
             for names in tables.values():  # which may come to nothing but marks, too
                 names.may_be_marked = True
             return [_of_stream(message, name) if name != message.stream else message for name in tables]
         return [message]
+
+    def _replacements(self, message: Message, apart: _Apart) -> list[Message]:
+        """Return a REPLACE as that of its stream, and of the elements of its lists, which know their record by its key alone.
+
+        Where that is what the rows are found by, so are the elements; else those go at the end of the unit whose record is gone.
+        """
+        where = read_replacement(message).where or {}
+        keys = apart.wanted.keys if apart.wanted.row_ids is None else ()
+        of_lists = (
+            {root_key(name): value for name, value in where.items()} if where.keys() <= {*keys} else None
+        )
+        made = [message]
+        for name, names in apart.unnester.tables.items():
+            names.may_be_marked = True
+            if name != message.stream:
+                said = {"type": "REPLACE", "stream": name, "where": of_lists}
+                made.append(msgspec.structs.replace(message, stream=name, line=encode(said).encode()))
+        return made
 
     def _schemas(self, message: Message, name: str) -> list[Message]:
         if name in self._owners:

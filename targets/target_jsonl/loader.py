@@ -322,6 +322,13 @@ class JsonlLoader:
             newest if self._metadata else f"set `add_record_metadata` to true, and {newest}",
         )
 
+    def replace(self, stream: Stream, where: Batch | None) -> None:  # noqa: ARG002  nothing is taken away
+        """Refuse it: the rows that were to go would stand beside those that take their place, in a file that looks well."""
+        raise ConfigurationError(
+            f"The tap asks for rows of stream `{stream.name}` to be replaced (REPLACE), and target-jsonl only appends to files; nothing of that was "
+            "written, and what was committed is safe: have the tap send such rows beside the former ones, or load into a database."
+        )
+
     def mark_safe(self, point: SafePoint) -> None:
         self._safe = point, dict(self._files.sizes)
 

@@ -25,6 +25,7 @@ from singerkit_sql_target.lists import Lists
 from singerkit_sql_target.names import Places, check_alone, place_of
 from singerkit_sql_target.newest import told_of_older
 from singerkit_sql_target.rejects import Writer
+from singerkit_sql_target.replacing import Replacing
 from singerkit_sql_target.runtable import RUNS, RunTable
 from singerkit_sql_target.settings import Settings, unmet, with_former
 from singerkit_sql_target.versions import Others, Versions
@@ -51,7 +52,7 @@ from singerkit_target.siblings import Siblings, check_no_history
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.masks import is_masked
 from singerkit_wire.stream import DELETED_AT, Stream
-from target_postgres import ahead, overwriting, partitions, rejects, runs
+from target_postgres import ahead, overwriting, partitions, rejects, replacing, runs
 from target_postgres.arrays import with_arrays
 from target_postgres.domain import ABILITIES, DOMAIN
 from target_postgres.enduring import LOST, endured
@@ -149,6 +150,7 @@ class PostgresLoader:
         self._versions = Versions(
             WORDS, settings, self._unit_log, (settings.schema, state_table), lock_for_unit
         )
+        self._replacing = Replacing(WORDS, settings)
         self._incoming = Incoming(settings, self._versions)
         self._lists = Lists(WORDS, settings, log)
         self._tables: dict[str, Table] = {}
@@ -188,6 +190,7 @@ class PostgresLoader:
             quarantine_limit=quarantine_limit,
             hard_delete=settings.hard_delete,
             versions=self._versions,
+            replacing=self._replacing,
         )
 
     # --- the run -------------------------------------------------------------------------------------------
@@ -517,16 +520,7 @@ class PostgresLoader:
         self._have_partitions(table, batch)
         self._in_unit.add(_OVERWRITTEN if table.overwrites else stream.name)
         batch = self._incoming.whole(table, batch)
-        names, rows = batch.names, batch.wire_rows
-        binary_at = [index for index, name in enumerate(names) if name in table.binary]
-        local_at = [index for index, name in enumerate(names) if name in table.local]
-        if binary_at:
-            rows = with_hex(rows, binary_at)
-        if local_at:
-            rows = with_utc(rows, local_at, stream.name)
-        if table.arrays:
-            at = {index: table.arrays[name] for index, name in enumerate(names) if name in table.arrays}
-            rows = with_arrays(rows, at)
+        names, rows = batch.names, _for_columns(table, batch)
         masks: Sequence[str | None] = ()
         if is_masked(batch) and table.takes_copies and not self._storing.sets_aside:
             # No column of the table takes them, and straight COPY needs none: what a row leaves out is null there.
@@ -652,6 +646,31 @@ class PostgresLoader:
         self._storing.activated.add(stream.name)
         self._in_unit.add(stream.name)
         self._submit(remove, f"activating version {version} of stream `{stream.name}`")
+
+    def replace(self, stream: Stream, where: Batch | None) -> None:
+        """Delete or mark the rows that have these values, in the unit, behind those that were written before."""
+        table = self._tables[stream.name]
+        self._replacing.check(table)
+        which = (
+            None if where is None else replacing.condition(table, where.names, _for_columns(table, where)[0])
+        )
+
+        def replace(connection: Connection) -> None:
+            with connection.cursor() as cursor:
+                if where is not None and replacing.lacks_index(cursor, table, where.names):
+                    self._tell_of_no_index(table, where.names)
+                self._storing.replace(cursor, table, which)
+
+        self._in_unit.add(stream.name)
+        self._submit(replace, f"replacing rows of stream `{stream.name}`")
+
+    def _tell_of_no_index(self, table: Table, names: Sequence[str]) -> None:
+        columns = ", ".join(WORDS.quote(table.columns[name]) for name in names)
+        self._unit_log.warn_once(
+            ("no index", table.stream),
+            f"The table {table.where} has no index that begins with {columns}, by which rows of stream `{table.stream}` are replaced (REPLACE), so that "
+            f"each time all of it is read: make one with `CREATE INDEX CONCURRENTLY ON {table.quoted} ({columns})`.",
+        )
 
     def overwrite(self, stream: Stream, *, removes: bool) -> None:
         """Note that all rows of a load have come, behind those that wait."""
@@ -885,6 +904,21 @@ def _raise(refusal: Error | None) -> None:
 
 def _nothing(_connection: Connection) -> None:
     pass
+
+
+def _for_columns(table: Table, batch: Batch) -> Sequence[tuple[Any, ...]]:
+    """Return the rows of a batch as the columns of a table take them."""
+    names, rows = batch.names, batch.wire_rows
+    binary_at = [index for index, name in enumerate(names) if name in table.binary]
+    local_at = [index for index, name in enumerate(names) if name in table.local]
+    if binary_at:
+        rows = with_hex(rows, binary_at)
+    if local_at:
+        rows = with_utc(rows, local_at, table.stream)
+    if table.arrays:
+        at = {index: table.arrays[name] for index, name in enumerate(names) if name in table.arrays}
+        rows = with_arrays(rows, at)
+    return rows
 
 
 def _commit(connection: Connection) -> None:

@@ -12,6 +12,9 @@ LINE, RECORD = "singerkit line", "singerkit record"
 """Columns of a stage that tell where a row stood in the input, and how it came: rows that are refused are to be set aside."""
 
 
+_NOBODY = Others((), str)
+
+
 @dataclass(frozen=True)
 class Rows:
     """Rows of ``columns`` in a stage; ``has_marks``: some of them are to be deleted."""
@@ -24,10 +27,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Removal:
-    """Rows of other versions are to go; see `Versions.apply`."""
+    """Rows are to go: those of other versions (`Versions.apply`), or those for which a condition holds (`Replacing.apply`)."""
 
-    asked: Version
-    others: Others
+    asked: Version | str
+    others: Others = _NOBODY
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import SingerkitError
 from singerkit_sql_target.history import tell_of_unknown_load
-from singerkit_sql_target.versions import Versions
+from singerkit_sql_target.replacing import Replacing
+from singerkit_sql_target.versions import Version, Versions
 from singerkit_target.contract import check_room
 from singerkit_target.outcomes import Outcome, Outcomes
 from singerkit_wire.batch import Reject
@@ -61,6 +62,7 @@ class Storing:
         quarantine_limit: int,
         hard_delete: bool,
         versions: Versions,
+        replacing: Replacing,
     ) -> None:
         self._tables = tables
         self._fitting = fitting
@@ -70,7 +72,7 @@ class Storing:
         self._sets_aside = tuple(sets_aside)
         self._quarantine_limit = quarantine_limit
         self._hard_delete = hard_delete
-        self._versions = versions
+        self._versions, self._replacing = versions, replacing
         self.outcomes = Outcomes()  # of the unit in hand
         self._tied = Tied(
             tables,
@@ -91,6 +93,7 @@ class Storing:
         self.touched: set[str] = set()  # streams of which anything may wait in the unit in hand
         self.activated: set[str] = set()
         self._following: set[str] = set()  # streams whose rows go with those of others, behind them
+        self._following_replaced: set[str] = set()  # as `_following`
         self.deleted_from: set[str] = set()  # streams that this unit has deleted single rows of
 
     @property
@@ -115,6 +118,7 @@ class Storing:
         self.touched.clear()
         self._moment = None
         self._following.clear()
+        self._following_replaced.clear()
         self._tied.lose_unit()
 
     def load(self, cursor: Cursor, waiting: Waiting, csv: Csv) -> None:
@@ -311,7 +315,25 @@ class Storing:
         else:
             self._remove(cursor, table, removal)
 
+    def replace(self, cursor: Cursor, table: Table, which: str | None) -> None:
+        """Take rows away, those that wait among them; where some wait for other tables, in their place among these.
+
+        None: of a stream of lists, at the end of the unit.
+        """
+        self.touched.add(table.stream)
+        self._hold(cursor, table)
+        if table.shape.ties.is_referred_to:
+            self._replacing.check_no_reference(table)
+        self.merge(cursor, table)
+        if which is None:
+            self._following_replaced.add(table.stream)
+        elif table.parts:
+            table.parts = (*table.parts, Removal(which))
+        else:
+            self._remove(cursor, table, Removal(which))
+
     def _close_gone(self, cursor: Cursor, table: Table, removal: Removal) -> None:
+        assert isinstance(removal.asked, Version)  # noqa: S101  the only one that a history takes
         self._hold(cursor, table)
         if not loads.is_another_load(cursor, table, removal.asked):
             return
@@ -331,7 +353,11 @@ class Storing:
 
     def _remove(self, cursor: Cursor, table: Table, removal: Removal) -> None:
         self._note_deleted(table)
-        gone = self._versions.apply(Asked(cursor), table.alone(), removal.asked, removal.others)
+        asked, alone = Asked(cursor), table.alone()
+        if isinstance(removal.asked, Version):
+            gone = self._versions.apply(asked, alone, removal.asked, removal.others)
+        else:
+            gone = self._replacing.apply(asked, alone, removal.asked)
         self.outcomes.note(table.stream, Outcome(deleted=gone))
 
     # --- what only PostgreSQL refuses ----------------------------------------------------------------------
@@ -405,16 +431,20 @@ class Storing:
         self._judge_all_deferred(cursor)  # while there is a safe point to go back to
 
     def _follow(self, cursor: Cursor) -> None:
-        """Have elements go with records that went with their version."""
-        for table in map(self._tables.__getitem__, self._following):
-            assert table.given.lists_of is not None  # noqa: S101  it is of lists
-            self._hold(cursor, table)
-            above = self._tables[table.given.lists_of].alone()
-            gone = self._versions.follow(Asked(cursor), table.alone(), above)
-            self.outcomes.note(table.stream, Outcome(deleted=gone))
-            if gone:
-                self._note_deleted(table)
-        self._following.clear()
+        """Have elements go with records that went with their version, or in whose place others are."""
+        for streams, follow in (
+            (self._following, self._versions.follow),
+            (self._following_replaced, self._replacing.follow),
+        ):
+            for table in map(self._tables.__getitem__, streams):
+                assert table.given.lists_of is not None  # noqa: S101  it is of lists
+                self._hold(cursor, table)
+                above = self._tables[table.given.lists_of].alone()
+                gone = follow(Asked(cursor), table.alone(), above)
+                self.outcomes.note(table.stream, Outcome(deleted=gone))
+                if gone:
+                    self._note_deleted(table)
+            streams.clear()
 
     def _find_new_ties(self, cursor: Cursor) -> None:
         """What is staged of a table that got a foreign key since the last unit waits as if it had had that before."""

@@ -78,6 +78,10 @@ class Asked:
         self._cursor.execute(statement)
         return self._cursor.fetchall() if self._cursor.description else []
 
+    def written(self, statement: str) -> int:
+        self._cursor.execute(statement)
+        return int(self._cursor.rowcount)
+
     def inspect(self, schema: str, table: str) -> ddl.Existing | None:
         return ddl.inspect(self._cursor, schema, table)
 

@@ -31,6 +31,7 @@ from singerkit_wire.fit import Misfit
 from singerkit_wire.kinds import Column, Kind, classify
 from singerkit_wire.lines import Chunk
 from singerkit_wire.messages import Run
+from singerkit_wire.replacing import Replacement, condition
 from singerkit_wire.sifting import Row, as_on_wire, sift
 from singerkit_wire.stream import DELETED_AT, Stream, of_messages
 from singerkit_wire.unstorable import Policy
@@ -144,6 +145,17 @@ class BlockDecoder:
             forbid_extra=not allow_extra,
             conflicts=judgement.conflicts,
             demanded=demanded,
+            fixed=self._fixed,
+        )
+
+    def condition(self, replacement: Replacement) -> Batch | None:
+        """Return the values of a REPLACE message as rows of the stream have them; see `singerkit_wire.replacing.condition`."""
+        return condition(
+            replacement,
+            self.stream,
+            domain=self._judgement.domain,
+            policy=self._judgement.unstorable,
+            conflicts=self._judgement.conflicts,
             fixed=self._fixed,
         )
 

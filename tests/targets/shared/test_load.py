@@ -93,6 +93,7 @@ class Memory:
         self._unit: dict[str, list[Any]] = {}
         self._unit_letters: list[Reject] = []
         self._unit_versions: list[tuple[str, int]] = []
+        self._unit_replaced: list[tuple[str, Callable[[Any], bool]]] = []
         self._safe: tuple[Any, ...] | None = None
 
     def _called(self, call: str, about: str = "") -> None:
@@ -107,6 +108,7 @@ class Memory:
 
     def _lose(self) -> None:
         self._unit, self._unit_letters, self._unit_versions, self._safe = {}, [], [], None
+        self._unit_replaced = []
 
     def open(self) -> None:
         self._called("open")
@@ -151,9 +153,17 @@ class Memory:
         self._unit_versions.append((stream.name, version))
         self._unit[stream.name] = of_version(self._unit.get(stream.name, []), version)
 
+    def replace(self, stream: Stream, where: Batch | None) -> None:
+        self._called("replace", stream.name)
+        assert where is not None
+        at, asked = [self.columns[stream.name].index(name) for name in where.names], where.wire_rows[0]
+        self._unit_replaced.append((stream.name, lambda row: tuple(row[index] for index in at) != asked))
+        self._unit[stream.name] = [*filter(self._unit_replaced[-1][1], self._unit.get(stream.name, []))]
+
     def mark_safe(self, point: SafePoint) -> None:
         self._called("mark_safe")
-        self._safe = (point, *deepcopy((self._unit, self._unit_letters, self._unit_versions)))
+        unit = self._unit, self._unit_letters, self._unit_versions, self._unit_replaced
+        self._safe = (point, *deepcopy(unit))
 
     def settle(self) -> dict[str, int]:
         return self.refused.copy()
@@ -163,6 +173,8 @@ class Memory:
         for name, version in self._unit_versions:
             self.versions[name] = version
             self.committed[name] = of_version(self.committed.get(name, []), version)
+        for name, stays in self._unit_replaced:
+            self.committed[name] = [*filter(stays, self.committed.get(name, []))]
         for name, rows in self._unit.items():
             self.committed.setdefault(name, []).extend(rows)
         self.snapshots.append(deepcopy(self.committed))
@@ -178,7 +190,7 @@ class Memory:
         if self._safe is None:
             return None
         point, *marked = self._safe
-        self._unit, self._unit_letters, self._unit_versions = deepcopy(marked)
+        self._unit, self._unit_letters, self._unit_versions, self._unit_replaced = deepcopy(marked)
         return point  # type: ignore[no-any-return]
 
     def rollback(self) -> None:
@@ -1564,3 +1576,84 @@ def test_of_taps_by_others_and_of_streams_without_a_key_nothing_is_told(keys: li
     end = STATE(1) if keys else OURS({"again": 7}, complete=True)
     Run(*mark, SCHEMA(keys=keys), RECORD(1), end, loader=Memory(appends=True))
     assert caplog.text == ""
+
+
+# REPLACE
+
+
+def REPLACE(**where: Any) -> dict[str, Any]:
+    return {"type": "REPLACE", "stream": "a", "where": where}
+
+
+def test_what_is_replaced_goes_in_its_place_among_the_rows_and_with_the_commit_of_those_behind():
+    loader = Memory()
+    first = [
+        SCHEMA(),
+        RECORD(1),
+        RECORD(2),
+        STATE(1),
+        REPLACE(n=1),
+        RECORD(3),
+        RECORD(1),
+        REPLACE(n=3),
+        STATE(2),
+    ]
+    run = Run(*first, REPLACE(n=2), RECORD(4), STATE(3), loader=loader, limits=NEVER)
+    assert (sorted(run.rows()), run.printed) == ([1, 4], [3])
+    calls = [call for call in loader.calls if call.startswith(("write", "replace", "mark"))]
+    assert calls == [
+        "write a",
+        "mark_safe",
+        "replace a",
+        "write a",
+        "replace a",
+        "mark_safe",
+        "replace a",
+        "write a",
+        "mark_safe",
+    ]
+    assert sorted(Run(SCHEMA(), REPLACE(n=1), STATE(4), loader=loader).rows()) == [4], "without any row"
+
+
+def test_a_unit_with_it_that_is_lost_is_written_again_as_it_was():
+    loader = Memory()
+    Run(SCHEMA(), RECORD(1), RECORD(2), STATE(1), loader=loader)
+    loader.troubles = {"mark_safe": [None, UnitLost("lost")], "commit": [UnitLost("lost")]}
+    unit = [RECORD(3), REPLACE(n=3), RECORD(4), STATE(2), REPLACE(n=1), RECORD(5), REPLACE(n=2), STATE(3)]
+    run = Run(SCHEMA(), *unit, loader=loader, limits=NEVER)
+    assert (sorted(run.rows()), run.printed) == ([4, 5], [3])
+
+
+def test_what_stands_behind_the_last_state_is_given_up_with_it():
+    loader = Memory()
+    Run(SCHEMA(), RECORD(1), STATE(1), loader=loader)
+    bad = Run(
+        SCHEMA(),
+        RECORD(2),
+        STATE(2),
+        REPLACE(n=1),
+        RECORD("x"),
+        STATE(3),
+        loader=loader,
+        limits=NEVER,
+        expect=BadDataError,
+    )
+    assert (bad.rows(), bad.printed) == ([1, 2], [2])
+    Run(MARKED(2), SCHEMA(), REPLACE(n=1), RECORD(3), loader=loader, limits=NEVER, expect=BadDataError)
+    ended = Run(SCHEMA(), RECORD(4), STATE(4), REPLACE(n=1), loader=loader, limits=NEVER, expect=BadDataError)
+    assert "ended behind a REPLACE without a STATE after it" in str(ended.error)
+    assert (ended.rows(), ended.printed) == ([1, 2, 4], [4])
+    refused = Memory()
+    refused.troubles["replace"] = [ConfigurationError("no row goes")]
+    run = Run(
+        SCHEMA(),
+        RECORD(1),
+        STATE(1),
+        REPLACE(n=1),
+        RECORD(2),
+        STATE(2),
+        loader=refused,
+        limits=NEVER,
+        expect=ConfigurationError,
+    )
+    assert (run.rows(), run.printed) == ([], [])

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from singerkit_shell.errors import ConfigurationError
 from singerkit_state import history
 from singerkit_state.reached import NOTHING, reached
 from singerkit_state.statefile import StateFileLock
@@ -115,6 +116,13 @@ class AcmeLoader:
         """TODO(acme): remove the rows of other versions, once they are told apart (`_sdc_table_version`)."""
         self._log.warning(
             "ACTIVATE_VERSION %d of stream `%s`: rows of other versions stay.", version, stream.name
+        )
+
+    def replace(self, stream: Stream, where: Batch | None) -> None:  # noqa: ARG002  TODO(acme)
+        """TODO(acme): remove the rows that have the values of ``where``, in the transaction of the rows behind it."""
+        raise ConfigurationError(
+            f"The tap asks for rows of stream `{stream.name}` to be replaced (REPLACE), and target-acme takes none away; what was committed is safe: "
+            "have the tap send such rows beside the former ones."
         )
 
     def mark_safe(self, point: SafePoint) -> None:
