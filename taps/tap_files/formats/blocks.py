@@ -83,8 +83,8 @@ class Blocks:
 
 
 def opened(content: Bytes) -> bytes:
-    """Return the first bytes of a file, at least four of them where it has as many."""
+    """Return the first bytes of a file, at least eight of them where it has as many."""
     start = b""
-    while len(start) < 4 and (data := content.read(PIECE_BYTES)):
+    while len(start) < 8 and (data := content.read(PIECE_BYTES)):
         start += data
     return start

@@ -92,6 +92,11 @@ class Coding:
             + b"}\\Z)"
         )
 
+    @cached_property
+    def is_of_bytes(self) -> bool:
+        """Whether each character is one byte."""
+        return len(bytes(range(256)).decode(self.codec, "replace")) == 256 and self.codec != "utf-8"
+
     def lines(self, data: bytes) -> list[bytes]:
         """Return the lines, each with its end; the last one may have none."""
         if self._is_ascii:
@@ -146,7 +151,7 @@ class Coding:
 def coding_of(said: str | None, start: bytes, setting: str) -> tuple[Coding, int]:
     """Return the encoding of a file, and how many bytes its BOM takes.
 
-    ``said``: what the config declares; ``start``: the first four bytes of the file, or all where there are fewer.
+    ``said``: what the config declares; ``start``: the first eight bytes of the file, or all where there are fewer.
 
     Raises:
         UnreadableFile: its BOM is that of another encoding; or bytes have an order that neither the config nor a BOM tells.
@@ -161,7 +166,8 @@ def coding_of(said: str | None, start: bytes, setting: str) -> tuple[Coding, int
                 raise UnreadableFile(
                     f"Expected `{codec}`, got the BOM of `{by_bom}` in line 1 (byte 0); take `{setting}` out, or say what the file is in"
                 )
-            return Coding(by_bom), len(bom)
+            doubled = start[len(bom) :].startswith(bom)  # a file with one, behind one of whoever wrote it
+            return Coding(by_bom), len(bom) * (1 + doubled)
     if codec in ("utf-16", "utf-32"):
         raise UnreadableFile(
             f"Expected a BOM in line 1 (byte 0), which tells the order of bytes in `{codec}`, got none; say `{codec}-le` or `{codec}-be` in "

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sampling import tries
 from taps.files.reading_bytes import pieces_of, rows_of
 
-from tap_files.formats import blocks, csvtext
+from tap_files.formats import blocks, csvtext, textreader
 from tap_files.formats.contract import BadRow, Piece, Spot, UnreadableFile
 from tap_files.settings.csv import CsvSettings, csv_problems, csv_settings
 
@@ -219,7 +219,7 @@ def test_settings_that_cannot_be_meant_are_refused(said: dict[str, Any], sentenc
 
 def small_pieces(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr(blocks, "PIECE_BYTES", size)
-    monkeypatch.setattr(csvtext, "PIECE_BYTES", size)
+    monkeypatch.setattr(textreader, "PIECE_BYTES", size)
 
 
 ENCODINGS = (
