@@ -113,6 +113,8 @@ class FileStream(BlockStream):
             reader = self._settings.format.reader(self._settings.format_settings, content, turn.start)
             self._take_fields(reader, turn)
             for piece in reader.pieces():
+                for bad in piece.bad:
+                    raise UnreadableFile(bad.reason)
                 page = Page(self._records(piece), is_safe=False)
                 before, spot = spot, piece.behind
                 rows += piece.count

@@ -111,6 +111,11 @@ class Coding:
             ends.append(data.rfind(_NEL) + 1)
         return max(ends)
 
+    def is_ended(self, data: bytes) -> bool:
+        """Tell whether the last line has an end."""
+        lines = self.lines(data[-2 * self.unit :])
+        return not lines or self.end_of_lines(lines[-1] + b"\0" * self.unit) > 0
+
     def _behind_last(self, mark: bytes, data: bytes, end: int) -> int:
         found = data.rfind(mark, 0, max(end, 0))
         while found % self.unit and found >= 0:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tap_files.formats.contract import Bytes, Reader, Spot
 from tap_files.settings.csv import CSV, csv_problems, csv_settings
+from tap_files.settings.fixedwidth import FIXED_WIDTH, fixed_width_problems, fixed_width_settings
 
 __all__ = ["FORMATS", "Format", "format_of_name"]
 
@@ -40,7 +41,15 @@ class Format:
 FORMATS: Mapping[str, Format] = {
     one.name: one
     for one in (
-        Format("csv", (".csv", ".tsv"), CSV, csv_settings, csv_problems, "tap_files.formats.csvfile"),
+        Format("csv", (".csv", ".tsv", ".tab"), CSV, csv_settings, csv_problems, "tap_files.formats.csvtext"),
+        Format(
+            "fixed_width",
+            (),
+            FIXED_WIDTH,
+            fixed_width_settings,
+            fixed_width_problems,
+            "tap_files.formats.fixedwidth",
+        ),
     )
 }
 

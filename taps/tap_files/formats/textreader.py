@@ -118,7 +118,10 @@ class TextReader:
     def _piece(self, block: bytes, size: int) -> Piece:
         """Return the rows of lines that were peeked at with ``size``, and go on behind them."""
         piece = self._piece_at_once(block) if len(block) <= self._text.max_row_bytes else None
-        return piece or self._piece_row_by_row(block, size)
+        piece = piece or self._piece_row_by_row(block, size)
+        if self._blocks.is_rest(size) and not self._coding.is_ended(block):
+            piece.behind = None  # who goes on behind half a line reads the other half as a whole one
+        return piece
 
     def _piece_at_once(self, block: bytes) -> Piece | None:
         try:

@@ -128,6 +128,8 @@ def stream_problems(said: Mapping[str, Any], place: str) -> Iterator[str]:
     for other in FORMATS:
         if other in said and other != form.name:
             yield f"`{place}.{other}` has no effect on files of the format `{form.name}`"
+    if form.name not in said and form.section.get("required"):
+        yield f"Expected the key `{place}.{form.name}`, which the format `{form.name}` needs"
     if form.name in said:
         yield from form.problems(said[form.name], f"{place}.{form.name}")
     columns = said.get("file_columns", DEFAULT_COLUMNS)

@@ -344,7 +344,10 @@ def test_a_file_is_read_as_it_was_written_and_a_later_run_reads_the_rest(
         assert plainly(rows) == made.expected
         for number in made.chance.sample(range(1, len(pieces) + 1), k=min(4, len(pieces))):
             piece = pieces[number - 1]
-            assert piece.behind is not None
+            if piece.behind is None:
+                assert number == len(pieces)
+                assert not made.data.endswith(("\n".encode(made.codec), "\r".encode(made.codec)))
+                continue
             assert rows_of(pieces_of(opener(**said), made.data, piece.behind)) == rows_of(pieces[number:])
         growing = grown(made, opener(**said))
         assert rows_of(growing) == rows
@@ -390,7 +393,11 @@ def test_whatever_stands_in_a_file_is_read_alike_by_each_way(
         pieces = list(pieces_of(opener(**said), data))
         rows = rows_of(pieces)
         for number, piece in enumerate(pieces, 1):
-            assert rows_of(pieces_of(opener(**said), data, piece.behind)) == rows_of(pieces[number:])
+            assert number == len(pieces) if piece.behind is None else True
+            assert (
+                rows_of(pieces_of(opener(**said), data, piece.behind)) == rows_of(pieces[number:])
+                or piece.behind is None
+            )
         monkeypatch.setattr(csvtext, "columns_of", lambda *_: None)
         assert rows_of(pieces_of(opener(**said), data)) == rows
         monkeypatch.setattr(csvtext.CsvReader, "_piece_at_once", lambda *_: None)

@@ -7,7 +7,7 @@ from taps.files.conftest import Folder, cuts
 
 from singerkit_shell.errors import ConfigurationError
 from tap_files import streams
-from tap_files.formats import csvfile
+from tap_files.formats import textreader
 
 FILES = {
     "in/a.csv": ["id,note", *(f"{n},a{n}" for n in range(7))],
@@ -21,7 +21,7 @@ FILES = {
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Two or three rows a piece, and a place to go on behind each."""
-    monkeypatch.setattr(csvfile, "PIECE_BYTES", 16)
+    monkeypatch.setattr(textreader, "PIECE_BYTES", 16)
     monkeypatch.setattr(streams, "_LEAST_BYTES", 0)
     monkeypatch.setattr(streams, "_STATE_SHARE", 0)
 

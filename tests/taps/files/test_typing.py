@@ -67,7 +67,7 @@ def test_what_is_no_number_of_json_stays_text(folder: Folder):
 
 
 def test_f9_a_type_that_changes_behind_the_sample_is_widened_and_never_narrowed(folder: Folder, monkeypatch):
-    monkeypatch.setattr("tap_files.formats.csvfile.PIECE_BYTES", 8)
+    monkeypatch.setattr("tap_files.formats.textreader.PIECE_BYTES", 8)
     folder.write("in/a.csv", "id,x\n10,\n20,\n30,\n40,5\n50,6.5\n60,abc\n70,7\n")
     result = folder.sync()
     kinds = [one["schema"]["properties"]["x"]["type"] for one in result.of_type("SCHEMA")]
@@ -88,7 +88,8 @@ def test_f5_columns_are_joined_by_name_where_headers_differ(folder: Folder):
 
 
 @pytest.mark.parametrize(
-    ("header", "what"), [("id,id", "`id` twice"), ("id,", "an empty one"), ("id,_file", "_file")]
+    ("header", "what"),
+    [("id,id", "have the name `id`"), ("id,", "got none for column 2"), ("id,_file", "_file")],
 )
 def test_f5_a_header_that_names_no_columns_is_refused(folder: Folder, header, what):
     folder.write("in/a.csv", f"{header}\n1,2\n")
