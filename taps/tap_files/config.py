@@ -35,4 +35,5 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
 
 def streams_of(config: Mapping[str, Any]) -> list[StreamSettings]:
     """Return the streams of a config that is valid."""
-    return [stream_settings(stream) for stream in config["streams"]]
+    of_all = {"start_date": config["start_date"]} if "start_date" in config else {}
+    return [stream_settings(of_all | stream) for stream in config["streams"]]

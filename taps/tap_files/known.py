@@ -3,17 +3,24 @@
 It stands in the state as the position of the stream (`singerkit_tap.position`)::
 
     {"done": {"in/a.csv": ["k3Jd0aPq", 1764280000000000, 918, 48213, 919, 0, "Zk0...", "pQ2..."]},
+     "open": {"in/b.csv": ["x8Hq02Lm", 1764280100000000, 5000, 131072, 5001, 0, "a9B...", "7Jk..."]},
      "contexts": [["id", "name"]],
-     "open": {"in/b.csv": ["x8Hq02Lm", 1764280100000000, 5000, 131072, 5001, 0, "a9B...", "7Jk..."]}}
+     "floor": 1764100000000000, "at_floor": ["b0Qx71aa"]}
 
-Of each file: a digest of its version, when it last changed anything of itself (microseconds), the rows that were sent of it, then where
+Of each file: a digest of its version, when anything of it changed last (microseconds), the rows that were sent of it, then where
 it can be gone on with (byte, line, the number of what its reader needs besides), and digests of its beginning and of what is
-before that place. ``open``: of which a part was sent.
+before that place. ``open``: of which a part was sent; it cannot be gone on with where the byte is null.
+
+At most so many names are kept (`remembered_files`). The oldest fall off, and ``floor`` is when the newest of those changed last;
+``at_floor`` are digests of the names of those that changed just then. A file from below the floor is one that was read. One from above that
+is not known is new, or an old one that has changed: so its rows are replaced, of which there may be none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from math import inf
 from typing import Any
 
 import msgspec
@@ -22,6 +29,7 @@ from singerkit_shell.errors import BadDataError, ConfigurationError
 from tap_files.formats.contract import Spot
 from tap_files.opening import digest, ends_of
 from tap_files.places.contract import Found, Place
+from tap_files.settings.stream import StreamSettings
 from tap_files.turns import Ends, Memory, Turn
 
 __all__ = ["Known"]
@@ -44,6 +52,8 @@ class _Position(msgspec.Struct, omit_defaults=True):
     done: dict[str, Entry] = {}
     open: dict[str, Entry] = {}
     contexts: list[Any] = []
+    floor: int | None = None
+    at_floor: list[str] = []
 
 
 _ENTRY_BYTES = 64
@@ -53,13 +63,21 @@ _ENTRY_BYTES = 64
 class Known(Memory):
     """What is known of the files of one stream. ``said``: its position in the state, None on a first run."""
 
-    def __init__(self, said: Any, place: Place, shown: str, on_changed: str, way_to_start_over: str) -> None:
-        """``shown``: what stands before names. ``on_changed``: `append` or `fail`.
+    def __init__(
+        self,
+        said: Any,
+        place: Place,
+        settings: StreamSettings,
+        ready: Callable[[Found], bool],
+        way_to_start_over: str,
+    ) -> None:
+        """Take up what the state says; ``ready``: whether a file may be read in this run.
 
         Raises:
             ConfigurationError: the position is none of ours.
         """
-        self._place, self._shown, self._on_changed = place, shown, on_changed
+        self._place, self._settings, self._ready = place, settings, ready
+        self._shown = settings.address.shown
         try:
             kept = msgspec.convert({} if said is None else said, _Position)
         except msgspec.ValidationError as error:
@@ -67,50 +85,118 @@ class Known(Memory):
                 f"What the state says of the files that were read cannot be understood ({error}); nothing was read. Bring back a state of "
                 f"this stream, or read all files again: run {way_to_start_over}."
             ) from None
-        self._done, self._open, self._contexts = kept.done, kept.open, kept.contexts
+        self._done, self._open = kept.done, kept.open
+        self._contexts: dict[bytes, int] = {}
+        self._context_values = kept.contexts
+        for number, context in enumerate(kept.contexts):
+            self._contexts.setdefault(msgspec.json.encode(context), number)
+        self._floor, self._at_floor = kept.floor, {*kept.at_floor}
         self._size = sum(_ENTRY_BYTES + len(name) for name in (*self._done, *self._open))
+        self._listed_known: set[str] = set()
+        self._bound: float = inf
+        """When the oldest file changed last that is still to be read: names from there on may not fall off."""
+        self._next: float = inf
+        """The same of the files that this run has in hand and before it."""
+        self.forgotten = 0
+        """Names that fell off in this run."""
+        self.unsure = 0
+        """Files of which nobody knows whether they are new, or old ones that have changed."""
+
+    # What is to be read
 
     def turns(self, listed: Iterable[Found]) -> Iterator[Turn]:
         """See `Memory.turns`: the oldest first, so that of rows with one key those of the newest file stay."""
-        news = [found for found in listed if not self._is_read(found)]
+        news = [found for found in listed if not self._is_read(found) and self._is_ready(found)]
         news.sort(key=lambda found: (found.modified or 0, found.name))
-        for found in news:
-            turn = self._turn(found)
-            if turn is not None:
-                yield turn
+        oldest = [*accumulate(map(_time, reversed(news)), min, initial=inf)]
+        for left, found in zip(range(len(news), 0, -1), news, strict=True):
+            self._next = oldest[left]
+            yield self._turn(found)
+        self._next = inf
+
+    def _is_ready(self, found: Found) -> bool:
+        is_ready = self._ready(found)
+        if not is_ready:
+            self.leave(found)
+        return is_ready
+
+    def leave(self, found: Found) -> None:
+        """Note that a file is left to a later run, which is not to take it for one that was read."""
+        self._bound = min(self._bound, _time(found))
 
     def _is_read(self, found: Found) -> bool:
-        entry = self._done.get(self._shown + found.name)
-        return entry is not None and entry.version == digest(found.version.encode())
+        file = self._shown + found.name
+        entry = self._done.get(file)
+        if entry is not None:
+            self._listed_known.add(file)
+            return entry.version == _version(found)
+        if file in self._open:
+            self._listed_known.add(file)
+            return False
+        return self._was_forgotten(found, file)
 
-    def _turn(self, found: Found) -> Turn | None:
+    def _was_forgotten(self, found: Found, file: str) -> bool:
+        if self._floor is None or found.appeared is None or found.appeared > self._floor:
+            return False
+        return found.appeared < self._floor or _name(file) in self._at_floor
+
+    def _turn(self, found: Found) -> Turn:
         file = self._shown + found.name
         entry = self._open.get(file)
-        if entry is not None and entry.version == digest(found.version.encode()):
-            return Turn(found, file, self._spot(entry))
+        if entry is not None and entry.version == _version(found) and entry.byte is not None:
+            return Turn(found, file, self._spot(entry), self._settings.is_whole)
         entry = entry or self._done.get(file)
         if entry is None:
-            return Turn(found, file)
+            self.unsure += self._floor is not None and not self._replaces
+            return self._anew(found, file, replaces=self._floor is not None and self._replaces)
         if self._has_grown(found, entry):
-            return Turn(found, file, self._spot(entry))
-        if self._on_changed == "fail":
-            raise BadDataError(
-                f"The file {file} was read before ({entry.rows:,} rows) and has changed since, otherwise than by growing at its end: "
-                "what was loaded of it is safe, and nothing of the new version was read. Give files that change another name, or set "
-                "`on_changed` (`append`: its rows come again, beside those that stay)."
-            )
-        return Turn(found, file)
+            return Turn(found, file, self._spot(entry), self._settings.is_whole)
+        if self._settings.on_changed == "fail":
+            return Turn(found, file, problem=self._has_changed(file, entry))
+        return self._anew(found, file, replaces=self._replaces)
+
+    def _anew(self, found: Found, file: str, *, replaces: bool) -> Turn:
+        return Turn(found, file, is_whole=self._settings.is_whole, replaces=replaces)
+
+    again = _turn
+
+    @property
+    def _replaces(self) -> bool:
+        return self._settings.on_changed == "replace"
+
+    def _has_changed(self, file: str, entry: Entry) -> BadDataError:
+        replace = (
+            "`replace`: its rows take the place of those that were loaded"
+            if "_file" in self._settings.file_columns
+            else "`replace`, which needs `_file` among `file_columns`, and a stream that was started over with it"
+        )
+        return BadDataError(
+            f"The file {file} of stream `{self._settings.name}` was read before ({entry.rows:,} rows) and has changed since, otherwise than by growing at its "
+            "end: what was loaded of it is safe, and nothing of the new version was read. Give files that change another name, or set "
+            f"`on_changed` ({replace}; `append`: its rows come again, beside those that stay)."
+        )
 
     def _has_grown(self, found: Found, entry: Entry) -> bool:
-        if entry.byte is None or found.size is None or found.size < entry.byte:
+        if entry.byte is None or not entry.head or found.size is None or found.size < entry.byte:
             return False
         return ends_of(self._place, found, entry.byte) == (entry.head, entry.tail)
 
     def _spot(self, entry: Entry) -> Spot:
-        if entry.byte is None:
-            return Spot()
-        context = self._contexts[entry.context] if 0 <= entry.context < len(self._contexts) else None
-        return Spot(entry.byte, entry.line, entry.rows, context)
+        known = 0 <= entry.context < len(self._context_values)
+        context = self._context_values[entry.context] if known else None
+        return Spot(entry.byte or 0, entry.line, entry.rows, context)
+
+    def missing(self) -> Collection[str]:
+        """Return the files that are known, and were not listed by `turns`."""
+        return [file for file in (*self._done, *self._open) if file not in self._listed_known]
+
+    def forget(self, file: str) -> None:
+        """Know a file no more: its rows are gone."""
+        for entries in (self._done, self._open):
+            if entries.pop(file, None) is not None:
+                self._size -= _ENTRY_BYTES + len(file)
+
+    # What was read
 
     def reached(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None) -> None:
         """See `Memory.reached`."""
@@ -118,7 +204,8 @@ class Known(Memory):
 
     def done(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None) -> None:
         """See `Memory.done`."""
-        self._open.pop(turn.file, None)
+        if self._open.pop(turn.file, None) is not None:
+            self._size -= _ENTRY_BYTES + len(turn.file)
         self._note(self._done, turn, spot, rows, ends)
 
     def _note(
@@ -126,19 +213,22 @@ class Known(Memory):
     ) -> None:
         if turn.file not in entries:
             self._size += _ENTRY_BYTES + len(turn.file)
-        entry = Entry(digest(turn.found.version.encode()), turn.found.appeared, rows)
-        if spot is not None and ends is not None:
+        self._listed_known.add(turn.file)
+        entry = Entry(_version(turn.found), turn.found.appeared, rows)
+        if spot is not None:
             entry.byte, entry.line, entry.rows = spot.byte, spot.line, spot.row
-            entry.context, (entry.head, entry.tail) = self._context(spot.context), ends
+            entry.context, (entry.head, entry.tail) = self._context(spot.context), ends or ("", "")
         entries[turn.file] = entry
 
     def _context(self, context: Any) -> int:
         if context is None:
             return -1
-        if context not in self._contexts:
-            self._contexts.append(context)
-            self._size += len(msgspec.json.encode(context))
-        return self._contexts.index(context)
+        text = msgspec.json.encode(context)
+        if text not in self._contexts:
+            self._contexts[text] = len(self._context_values)
+            self._context_values.append(context)
+            self._size += len(text)
+        return self._contexts[text]
 
     @property
     def size(self) -> int:
@@ -147,9 +237,64 @@ class Known(Memory):
 
     def position(self) -> Mapping[str, Any]:
         """See `Memory.position`."""
-        used = {entry.context for entry in (*self._done.values(), *self._open.values())}
-        contexts: Sequence[Any] = [
-            context if number in used else None for number, context in enumerate(self._contexts)
-        ]
-        found: Mapping[str, Any] = msgspec.to_builtins(_Position(self._done, self._open, list(contexts)))
+        self._let_fall()
+        self._leave_contexts()
+        said = _Position(self._done, self._open, self._context_values, self._floor, sorted(self._at_floor))
+        found: Mapping[str, Any] = msgspec.to_builtins(said)
         return found
+
+    def _let_fall(self) -> None:
+        """Forget the oldest names beyond those that may be kept."""
+        more = len(self._done) - self._settings.remembered_files
+        if more <= 0:
+            return
+        timed = [(entry.appeared, file) for file, entry in self._done.items() if entry.appeared is not None]
+        bound = min(self._bound, self._next)
+        fallen = [one for one in sorted(timed)[:more] if one[0] < bound]
+        if fallen:
+            self._raise_floor(fallen)
+        if max(len(self._done) - len(timed), len(self._at_floor)) > self._settings.remembered_files:
+            raise self._too_many()
+
+    def _raise_floor(self, fallen: Sequence[tuple[int, str]]) -> None:
+        floor = fallen[-1][0]
+        if self._floor is None or floor > self._floor:
+            self._floor, self._at_floor = floor, set()
+        self._at_floor |= {_name(file) for appeared, file in fallen if appeared == self._floor}
+        self.forgotten += len(fallen)
+        for _, file in fallen:
+            self.forget(file)
+
+    def _too_many(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"Stream `{self._settings.name}` has more files than it may remember ({self._settings.remembered_files:,}) that nothing but their names tells apart, since they have no time, or all "
+            "the same one; what was confirmed by the target is safe. Set `remembered_files` higher, then run again."
+        )
+
+    def _leave_contexts(self) -> None:
+        """Leave out what no file needs any more, where that is much."""
+        if len(self._context_values) < 100:
+            return
+        entries = (*self._done.values(), *self._open.values())
+        used = sorted({entry.context for entry in entries} - {-1})
+        if len(used) * 2 > len(self._context_values):
+            return
+        numbers = {former: number for number, former in enumerate(used)}
+        self._context_values = [self._context_values[number] for number in used]
+        self._contexts = {
+            msgspec.json.encode(context): number for number, context in enumerate(self._context_values)
+        }
+        for entry in entries:
+            entry.context = numbers.get(entry.context, -1)
+
+
+def _time(found: Found) -> float:
+    return inf if found.appeared is None else found.appeared
+
+
+def _version(found: Found) -> str:
+    return digest(found.version.encode())
+
+
+def _name(file: str) -> str:
+    return digest(file.encode())

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from collections import deque
 from hashlib import blake2b
 from tempfile import NamedTemporaryFile
 from typing import IO
 
 from tap_files.formats.contract import PIECE_BYTES
-from tap_files.places.contract import Content, Found, Place
+from tap_files.places.contract import Content, FileChanged, Found, Place
 from tap_files.turns import END_BYTES, Ends, Turn
 
 __all__ = ["PlainBytes", "digest", "ends_of"]
 
-_TAIL = 64 << 10
-"""Bytes read last that are kept, for the digest of what is before the end."""
+_KEPT = 3 * PIECE_BYTES
+"""Bytes read last that are kept: a reader reads ahead of the records that it gives."""
 
 
 def digest(data: bytes) -> str:
@@ -42,37 +43,55 @@ def _read(place: Place, found: Found, offset: int, size: int) -> bytes:
 class PlainBytes:
     """See `formats.contract.Bytes`: a file that is not packed."""
 
-    def __init__(self, place: Place, turn: Turn, head: str | None = None) -> None:
-        """``head``: the digest of the beginning, where the turn starts behind it."""
-        self._place, self._turn, self.is_whole = place, turn, turn.is_whole
+    def __init__(self, place: Place, turn: Turn) -> None:
+        self._place, self._found, self.is_whole = place, turn.found, turn.is_whole
         self._content: Content = place.open(turn.found, turn.start.byte)
         self._at = turn.start.byte
-        self._head, self._first = head, b""
-        self._tail = b""
+        self._head = b"" if turn.start.byte == 0 else None
+        self._last: deque[bytes] = deque()
+        self._kept = 0
         self._copy: IO[bytes] | None = None
 
     def read(self, size: int, /) -> bytes:
         """See `formats.contract.Bytes.read`."""
         data = self._content.read(size)
         self._at += len(data)
-        if self._head is None and len(self._first) < END_BYTES:
-            self._first += data[: END_BYTES - len(self._first)]
-        self._tail = data[-_TAIL:] if len(data) >= _TAIL else (self._tail + data)[-_TAIL:]
+        if self._head is not None and len(self._head) < END_BYTES:
+            self._head += data[: END_BYTES - len(self._head)]
+        self._last.append(data)
+        self._kept += len(data)
+        while self._kept - len(self._last[0]) >= _KEPT:
+            self._kept -= len(self._last.popleft())
         return data
 
-    def ends(self, byte: int) -> Ends:
-        """Return the digests of the file up to a byte."""
+    def ends(self, byte: int) -> Ends | None:
+        """Return the digests of the file up to a byte that was read; None: it is another one by now."""
         size = min(END_BYTES, byte)
-        behind = self._at - byte
-        if behind + size > len(self._tail):
-            return ends_of(self._place, self._turn.found, byte)
-        begin = len(self._tail) - behind - size
-        head = digest(self._first[:size]) if self._head is None or byte < END_BYTES else self._head
-        return head, digest(self._tail[begin : begin + size])
+        begin = byte - size
+        try:
+            if self._head is None:
+                self._head = _read(self._place, self._found, 0, END_BYTES)
+            if begin < self._at - self._kept:
+                tail = _read(self._place, self._found, begin, size)
+            else:
+                tail = self._recent(begin, size)
+        except FileChanged:
+            return None
+        return digest(self._head[:size]), digest(tail)
+
+    def _recent(self, begin: int, size: int) -> bytes:
+        """Return bytes that are kept."""
+        at, found = self._at, b""
+        for data in reversed(self._last):
+            at -= len(data)
+            found = data + found
+            if at <= begin:
+                break
+        return found[begin - at : begin - at + size]
 
     def to_disk(self) -> str:
         """See `formats.contract.Bytes.to_disk`."""
-        path = self._place.path_of(self._turn.found)
+        path = self._place.path_of(self._found)
         if path is not None:
             return path
         copy = self._copy = NamedTemporaryFile(prefix="tap-files-")  # noqa: SIM115  `close` closes it

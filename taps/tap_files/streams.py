@@ -1,34 +1,36 @@
-"""A stream of files: which of them are new, their pieces as pages, and the columns that they show."""
+"""A stream of files: which of them are to be read, and their pieces as pages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice, repeat
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from singerkit_shell.errors import BadDataError, SingerkitError
+from singerkit_shell.errors import BadDataError, NotAuthorisedError, SingerkitError
 from singerkit_shell.signals import stop_flag
-from singerkit_shell.words import ended
+from singerkit_shell.words import counted
 from singerkit_tap.advice import Advice
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.stream import BlockStream, Owner
-from singerkit_wire.encode import Record
-from singerkit_wire.typedrows import RowMaker
-from tap_files.filecolumns import FILE_COLUMNS, of_file
-from tap_files.formats.contract import Piece, Reader, Spot, UnreadableFile
+from tap_files.failures import FailedFiles
+from tap_files.filecolumns import FILE_COLUMNS
+from tap_files.formats.contract import Spot, UnreadableFile
 from tap_files.known import Known
 from tap_files.opening import PlainBytes
-from tap_files.places.contract import Found, Place
+from tap_files.places.contract import FileChanged, FileGone, Found, Place
+from tap_files.ready import Readiness
+from tap_files.rows import Rows
 from tap_files.settings.stream import StreamSettings
 from tap_files.turns import Memory, Turn
-from tap_files.typing.columns import Columns, NoValue
-from tap_files.typing.texts import Column, Misfit
+from tap_files.typing.columns import Columns
 
 __all__ = ["FileStream", "schema_with"]
 
 _STATE_SHARE = 20
 """So many times the size of the state is read before another one is written."""
 _LEAST_BYTES = 1 << 20
+_LOOKS = 3
+"""So often a file is begun that changes while it is read."""
 
 
 def schema_with(columns: Columns, settings: StreamSettings) -> dict[str, Any]:
@@ -63,12 +65,19 @@ class FileStream(BlockStream):
             accepts_duplicate_keys=True,
             is_key_unique={"_file", "_row"} <= {*settings.primary_keys},
         )
+        self._is_torn = False
+        """Whether rows were sent, or taken away, of the file in hand that nothing in a state would say."""
         self._since_safe = 0
         """Bytes of files that were read since the last page at which a STATE may be written."""
 
     @property
     def inferred_fields(self) -> Sequence[str]:
         return [name for name in self._columns.inferred if name not in self.primary_keys]
+
+    @property
+    def property_metadata(self) -> dict[str, dict[str, Any]]:
+        """What takes rows of a file away names them by `_file`."""
+        return {"_file": {"inclusion": "automatic"}} if "_file" in self._settings.file_columns else {}
 
     def with_catalog(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Return the schema of a catalog with the columns that were found since it was made."""
@@ -81,57 +90,139 @@ class FileStream(BlockStream):
         return True
 
     def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:  # noqa: ARG002  there is none
-        settings = self._settings
-        memory = Known(
-            start.position, self._place, settings.address.shown, settings.on_changed, self.way_to_start_over
-        )
-        self._lay_out()
-        for turn in memory.turns(self._files()):
-            yield from self._pages_of(memory, turn)
+        self._rows = Rows(self.name, self._settings, self._columns, self._names, self._grow)
+        ready = Readiness(self._settings, self._place)
+        memory = Known(start.position, self._place, self._settings, ready.is_ready, self.way_to_start_over)
+        failures = FailedFiles(self)
+        for turn in memory.turns(self._files(ready)):
+            try:
+                yield from self._pages_of(memory, turn)
+            except (BadDataError, NotAuthorisedError) as error:
+                if self._is_torn:
+                    raise
+                yield Page((), position=memory.position())
+                if self._settings.on_error == "fail":
+                    raise
+                memory.leave(turn.found)
+                failures.note(turn, error)
             if stop_flag:
                 return
+        yield from self._removals(memory)
         yield Page((), position=memory.position())
+        self._tell(memory, ready)
+        failures.raise_any()
 
-    def _files(self) -> Iterator[Found]:
+    def _files(self, ready: Readiness) -> Iterator[Found]:
         listed, self._listed = self._listed, None
-        count = 0
-        for found in self._settings.pattern.files(self._place) if listed is None else listed:
-            count += 1
+        self._count = 0
+        for found in ready.files(self._settings.pattern.files(self._place) if listed is None else listed):
+            self._count += 1
             yield found
-        if not count:
+        if not self._count:
             self.tap.sync_run.warn(
                 self,
-                f"No file of stream `{self.name}` is there: nothing in its folder has a name like `{self._settings.pattern.text}`.",
+                f"No file of stream `{self.name}` is there: nothing in its folder has a name like `{self._settings.pattern.text}`"
+                f"{'' if self._settings.start_date is None else ', and was modified since `start_date`'}.",
+            )
+
+    def _removals(self, memory: Known) -> Iterator[Page]:
+        """Yield what takes the rows of files away that are not there any more, as a listing to its end has shown."""
+        gone = memory.missing() if self._settings.on_removed == "delete" else ()
+        if not gone:
+            return
+        if not self._count:
+            self.tap.sync_run.warn(
+                self,
+                f"All {counted(len(gone), 'file')} of stream `{self.name}` that were read are gone, which looks like a folder that is not mounted: no row is taken from the target. "
+                "If they are meant to be gone, empty its table by hand.",
+            )
+            return
+        for file in gone:
+            yield Page((), replaces={"_file": file}, is_safe=False)
+            memory.forget(file)
+        self.logger.info(
+            "The rows of %s that are not there any more go from the target.", counted(len(gone), "file")
+        )
+
+    def _tell(self, memory: Known, ready: Readiness) -> None:
+        """Say what a run left, and what nobody knows any more."""
+        if ready.waiting:
+            self.logger.info(
+                "Left to a later run, since they may not be complete yet: %s.", counted(ready.waiting, "file")
+            )
+        if memory.forgotten:
+            self.logger.info(
+                "The state of stream `%s` keeps the names of %s, and %s fell off: a file that comes later with an older time than theirs is taken for one of them.",
+                self.name,
+                counted(self._settings.remembered_files, "file"),
+                counted(memory.forgotten, "older one"),
+            )
+        if memory.unsure:
+            self.tap.sync_run.warn(
+                self,
+                f"Of {counted(memory.unsure, 'file')} of stream `{self.name}` nobody knows any more whether it is new, or one that was read long ago and has changed: it was taken for new. "
+                "Set `remembered_files` higher than the number of files, or `on_changed` to `replace`.",
             )
 
     def _pages_of(self, memory: Memory, turn: Turn) -> Iterator[Page]:
-        """Yield the pages of a file; where it cannot be read on, one that covers what was sent of it, before the error."""
+        """Yield the pages of a file, once more where it changes meanwhile."""
+        for look in range(_LOOKS):
+            if turn.problem is not None:
+                raise turn.problem
+            try:
+                yield from self._pages_of_version(memory, turn)
+                return
+            except FileChanged as error:
+                found = self._place.look(turn.found.name)
+                if found is None or look == _LOOKS - 1:
+                    raise self._in_motion(error, turn, is_gone=found is None) from None
+                again = memory.again(found)
+                turn = replace(again, start=Spot(), replaces=True) if self._is_torn else again
+                self.logger.info("The file %s changes while it is read, and is read again.", turn.file)
+
+    def _in_motion(self, error: FileChanged, turn: Turn, *, is_gone: bool) -> BadDataError:
+        if is_gone or isinstance(error, FileGone):
+            return FileGone(
+                f"The file {turn.file} of stream `{self.name}` was listed, and went away before it was read to its end; what comes before it is safe. Run again to go on with the others: files should stay "
+                "until a run has read them."
+            )
+        return FileChanged(
+            f"The file {turn.file} of stream `{self.name}` changes as often as it is read; no part of a version is taken for the whole, and what comes before it is safe. "
+            "Run again when nobody writes it, or have files read that are older than `minimum_age`."
+        )
+
+    def _pages_of_version(self, memory: Memory, turn: Turn) -> Iterator[Page]:
+        """Yield the pages of a file as it was listed; where it cannot be read on, one that covers what was sent of it, before the error."""
         spot: Spot | None = turn.start
         rows = turn.start.row
+        if turn.replaces:
+            self._is_torn = True
+            yield Page((), replaces={"_file": turn.file}, is_safe=False)
         content = PlainBytes(self._place, turn)
         try:
             reader = self._settings.format.reader(self._settings.format_settings, content, turn.start)
-            self._take_fields(reader, turn)
+            self._rows.begin_file(reader, turn)
             for piece in reader.pieces():
                 for bad in piece.bad:
                     raise UnreadableFile(bad.reason)
-                page = Page(self._records(piece), is_safe=False)
+                page = Page(self._rows.of_piece(piece), is_safe=False)
                 before, spot = spot, piece.behind
                 rows += piece.count
                 self._since_safe += _bytes_of(before, spot, turn.found)
-                if spot is not None and self._is_due(memory):
+                if spot is not None and not turn.replaces and self._is_due(memory):
                     memory.reached(turn, spot, rows, content.ends(spot.byte))
                     page.is_safe, page.position = True, memory.position()
+                self._is_torn = turn.replaces or (spot is None and self._settings.on_changed != "replace")
                 yield page
                 if stop_flag:
                     return
             memory.done(turn, spot, rows, None if spot is None else content.ends(spot.byte))
-            if self._is_due(memory):
+            self._is_torn = False
+            if self._is_due(memory) or turn.replaces:
                 yield Page((), position=memory.position())
         except BadDataError as error:
-            if spot != turn.start:
+            if rows > turn.start.row and not turn.replaces:
                 memory.reached(turn, spot, rows, None if spot is None else content.ends(spot.byte))
-            yield Page((), position=memory.position())
             raise self._in_file(error, turn) from None
         finally:
             content.close()
@@ -145,83 +236,21 @@ class FileStream(BlockStream):
     def _in_file(self, error: BadDataError, turn: Turn) -> BadDataError:
         if not isinstance(error, UnreadableFile):
             return error
-        sentence = ended(str(error)).removesuffix(".")
         return BadDataError(
-            f"{sentence}, of the file {turn.file} of stream `{self.name}`; what comes before it is safe. Mend the file, or move it away, then run again."
+            f"{str(error).removesuffix('.')}, of the file {turn.file} of stream `{self.name}`; what comes before it is safe. Mend the file, or move it away, then run again."
         )
 
-    # Columns
-
-    def _take_fields(self, reader: Reader, turn: Turn) -> None:
-        """Take the columns of a file, before its first row."""
-        fields = reader.fields or {}
-        own = [name for name in fields if name in self._settings.file_columns]
-        partitions = self._settings.pattern.partitions
-        if own:
-            raise UnreadableFile(
-                f"Expected no column `{own[0]}`, which says where a row comes from, got one; leave it out of `file_columns`"
-            )
-        both = [name for name in fields if name in partitions]
-        if both:
-            raise UnreadableFile(
-                f"Expected no column `{both[0]}`, which a part of the path is called, got one"
-            )
-        if self._columns.learn({**fields, **dict.fromkeys(partitions)}):
-            self._grow()
-        self._typed = frozenset(name for name, schema in fields.items() if schema is not None)
-        self._alike: dict[str, Any] = of_file(turn.file, turn.found)
-        values = self._settings.pattern.values(turn.found.name)
-        for name, value in self._converted({name: [value] for name, value in values.items()}).items():
-            self._alike[name] = value[0]
-
-    def _grow(self) -> None:
+    def _grow(self) -> Sequence[str]:
         """Go on with the columns as they are known now: a SCHEMA before the next row."""
         self.grow_schema(schema_with(self._columns, self._settings))
         self.tap.sync_run.renew_schema(self)
-        self._lay_out()
+        return self._names
 
-    def _lay_out(self) -> None:
+    @property
+    def _names(self) -> Sequence[str]:
+        """The columns that are sent, in their order."""
         properties = self.effective_schema.get("properties", {})
-        self._names = [name for name in properties if self.mask["properties", name]]
-        self._rows = RowMaker(self._names)
-
-    def _records(self, piece: Piece) -> Sequence[Record]:
-        """Return the records of a piece, as they are sent."""
-        if piece.columns is None:
-            raise NotImplementedError("records")
-        sent = {*self._names}
-        columns = {name: values for name, values in piece.columns.items() if name in sent}
-        texts = {name: values for name, values in columns.items() if name not in self._typed}
-        columns |= self._converted_of(piece, texts)
-        values = [self._column(name, columns, piece) for name in self._names]
-        return self._rows.rows(islice(zip(*values, strict=False), piece.count))
-
-    def _column(self, name: str, columns: Mapping[str, Column], piece: Piece) -> Any:
-        if name in columns:
-            return columns[name]
-        if name == "_row":
-            return piece.numbers
-        if name == "_line" and piece.lines is not None:
-            return piece.lines
-        return repeat(self._alike.get(name))
-
-    def _converted_of(self, piece: Piece, texts: Mapping[str, Column]) -> dict[str, Column]:
-        try:
-            return self._converted(texts)
-        except NoValue as error:
-            line = f" (line {piece.lines[error.number]})" if piece.lines is not None else ""
-            raise UnreadableFile(
-                f"Expected `{error.kind}`, got a text that is none at {self.name}.$.{error.name}, record {piece.numbers[error.number]}{line}"
-            ) from None
-
-    def _converted(self, texts: Mapping[str, Column]) -> dict[str, Column]:
-        """Return the values of columns of texts; a column that turns out to be of another type is widened before."""
-        try:
-            return self._columns.convert(texts)
-        except Misfit:
-            self._columns.look(texts)
-            self._grow()
-            return self._columns.convert(texts)
+        return [name for name in properties if self.mask["properties", name]]
 
 
 def _bytes_of(before: Spot | None, behind: Spot | None, found: Found) -> int:

@@ -18,6 +18,7 @@ from tap_files.filecolumns import FILE_COLUMNS
 from tap_files.places.addresses import Address, opened_place
 from tap_files.places.contract import Place
 from tap_files.promises import delivery_of, kinds_of_delivery
+from tap_files.ready import Readiness
 from tap_files.samples import learn_columns
 from tap_files.settings.stream import StreamSettings
 from tap_files.streams import FileStream
@@ -75,7 +76,7 @@ class TapFiles(SingerkitTap):
         listed, unreadable = None, None
         if not found:
             try:
-                listed = list(settings.pattern.files(place))
+                listed = [*Readiness(settings, place).files(settings.pattern.files(place))]
                 learn_columns(columns, settings, place, listed)
             except SingerkitError as error:
                 unreadable = error

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from singerkit_shell.errors import BadDataError
 from tap_files.formats.contract import Spot
 from tap_files.places.contract import Found
 
@@ -34,6 +35,8 @@ class Turn:
     start: Spot = _BEGINNING
     is_whole: bool = True
     replaces: bool = False
+    problem: BadDataError | None = None
+    """Why it is not to be read, though it is there and no run has read it so."""
 
 
 class Memory(Protocol):
@@ -41,6 +44,10 @@ class Memory(Protocol):
 
     def turns(self, listed: Iterable[Found]) -> Iterator[Turn]:
         """Yield the files to read, in order; ``listed``: all of the place that are meant, in any order."""
+        ...
+
+    def again(self, found: Found) -> Turn:
+        """Return how to go on with a file that has changed while it was read, as it is now."""
         ...
 
     def reached(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None) -> None:

@@ -17,6 +17,7 @@ import msgspec
 
 from singerkit_catalog.admitted import types_of
 from singerkit_catalog.inference import FORMATS, SchemaInference, merge_schemas
+from singerkit_catalog.pagefit import checker_of
 from singerkit_catalog.schema import is_nullable, properties_of, resolve_refs
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
@@ -27,7 +28,6 @@ from tap_rest.catalogedits import joined as joined_with_catalog
 from tap_rest.keptschema import KeptSchema
 from tap_rest.openapi.joining import contradictions, filled, joined
 from tap_rest.overrides import Misfits, overlaid
-from tap_rest.pagefit import checker_of
 from tap_rest.schemas import Sample, SchemaKeeper, listed, without
 from tap_rest.settings.limits import InferSettings
 from tap_rest.settings.stream import StreamSettings

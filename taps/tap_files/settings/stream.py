@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from singerkit_catalog.schema import properties_of
+from singerkit_state.instants import NoInstantError, check_calendar
 from tap_files.filecolumns import FILE_COLUMNS
 from tap_files.formats.table import FORMATS, Format, format_of_name
 from tap_files.listing import Pattern
@@ -14,6 +15,7 @@ from tap_files.places.addresses import Address, address_of
 
 __all__ = ["STREAM", "StreamSettings", "stream_problems", "stream_settings"]
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DEFAULT_COLUMNS = ("_file", "_row")
 
 STREAM: dict[str, Any] = {
@@ -65,11 +67,58 @@ STREAM: dict[str, Any] = {
         },
         "on_changed": {
             "type": "string",
-            "enum": ["append", "fail"],
+            "enum": ["replace", "append", "fail"],
+            "secret": False,
+            "description": "What becomes of a file that was read and has changed since, other than by growing at its end: its rows `replace` those that were "
+            "loaded of it, in one commit (needs `_file` among `file_columns`, and a target that knows REPLACE, as ours do); `append` sends them beside those; `fail` ends the run (65). Default: "
+            "`replace` where `_file` is there, else `fail`.",
+        },
+        "on_removed": {
+            "type": "string",
+            "enum": ["keep", "delete"],
+            "default": "keep",
+            "secret": False,
+            "description": "What becomes of the rows of a file that was read and is not there any more: `delete` takes them from the target (needs `_file` among `file_columns`).",
+        },
+        "on_error": {
+            "type": "string",
+            "enum": ["fail", "continue"],
             "default": "fail",
             "secret": False,
-            "description": "What becomes of a file that was read and has changed since, other than by growing at its end: `fail` ends the run (65), "
-            "`append` sends its rows again.",
+            "description": "What becomes of a file that cannot be read: `fail` ends the stream there; `continue` has the others read, and ends the run with its error then.",
+        },
+        "start_date": {
+            "type": "string",
+            "format": "date-time",
+            "secret": False,
+            "description": "Files that were modified before are not read. Default: `start_date` of the config.",
+        },
+        "minimum_age": {
+            "type": "string",
+            "pattern": "^[0-9]{1,6}[smhd]$",
+            "secret": False,
+            "description": "Leave files to a later run that were modified less than so long ago (`60s`, `5m`, `2h`, `1d`), by the clock of this machine: somebody may still be writing them.",
+        },
+        "done_marker": {
+            "type": "string",
+            "minLength": 1,
+            "pattern": "^[^/]+$",
+            "secret": False,
+            "description": "Leave files to a later run until they are said to be complete: by a file of this name in their folder (`_SUCCESS`), or, where it begins with a dot, by one beside each with "
+            "this behind its name (`.done`).",
+        },
+        "remembered_files": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 1_000_000,
+            "default": 10_000,
+            "secret": False,
+            "description": "Names of files that the state keeps. The oldest fall off; a file that comes later with an older time than theirs is taken for one of them, and not read.",
+        },
+        "grows": {
+            "type": "boolean",
+            "secret": False,
+            "description": "Files are written on and on: a last line without its end waits for a later run. Default: as the format is (logs do).",
         },
     },
 }
@@ -88,6 +137,15 @@ class StreamSettings:
     primary_keys: tuple[str, ...]
     file_columns: tuple[str, ...]
     on_changed: str
+    on_removed: str
+    on_error: str
+    start_date: str | None
+    minimum_age: int
+    """Seconds."""
+    done_marker: str | None
+    remembered_files: int
+    is_whole: bool
+    """Whether the end of a file is its end for good."""
 
 
 def stream_settings(said: Mapping[str, Any]) -> StreamSettings:
@@ -106,8 +164,19 @@ def stream_settings(said: Mapping[str, Any]) -> StreamSettings:
         schema=properties_of(said.get("schema", {})),
         primary_keys=tuple(said.get("primary_keys", own)),
         file_columns=columns,
-        on_changed=said.get("on_changed", "fail"),
+        on_changed=said.get("on_changed", "replace" if "_file" in columns else "fail"),
+        on_removed=said.get("on_removed", "keep"),
+        on_error=said.get("on_error", "fail"),
+        start_date=said.get("start_date"),
+        minimum_age=_seconds(said.get("minimum_age", "0s")),
+        done_marker=said.get("done_marker"),
+        remembered_files=said.get("remembered_files", 10_000),
+        is_whole=not said.get("grows", form.grows),
     )
+
+
+def _seconds(text: str) -> int:
+    return int(text[:-1]) * _UNITS[text[-1]]
 
 
 def _format(said: Mapping[str, Any]) -> Format | None:
@@ -133,6 +202,12 @@ def stream_problems(said: Mapping[str, Any], place: str) -> Iterator[str]:
     if form.name in said:
         yield from form.problems(said[form.name], f"{place}.{form.name}")
     columns = said.get("file_columns", DEFAULT_COLUMNS)
+    if "_file" not in columns:
+        for setting, word in (("on_changed", "replace"), ("on_removed", "delete")):
+            if said.get(setting) == word:
+                yield f"`{place}.{setting}` `{word}` needs `_file` among `{place}.file_columns`, by which the target finds the rows of a file"
+    if "start_date" in said:
+        yield from _date_problems(said["start_date"], f"{place}.start_date")
     for name in pattern.partitions:
         if name in FILE_COLUMNS:
             yield f"`{name}=` of `{place}.path` has the name of a column of `file_columns`"
@@ -142,3 +217,10 @@ def stream_problems(said: Mapping[str, Any], place: str) -> Iterator[str]:
     for name in properties_of(said.get("schema", {})):
         if name in FILE_COLUMNS:
             yield f"`{place}.schema` says what `{name}` is, which is a column of `file_columns`"
+
+
+def _date_problems(said: str, place: str) -> Iterator[str]:
+    try:
+        check_calendar(said)
+    except NoInstantError:
+        yield f"Expected a date-time like `2024-01-01T00:00:00Z`, got `{said}` at `{place}`"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from singerkit_catalog.inference import merge_schemas
+from singerkit_catalog.inference import SchemaInference, merge_schemas
+from singerkit_catalog.pagefit import checker_of
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.readas import kind_of
 from tap_files.typing.texts import CONVERTERS, DECLARED, Column, Misfit, kind_of_texts
@@ -32,6 +33,7 @@ class Columns:
         """``found``: properties of former runs, or of a catalog."""
         self._declared = dict(declared)
         self._found = {name: prop for name, prop in found.items() if name not in declared}
+        self._fits: Callable[[Sequence[Any]], bool] | None = None
         self._converters = {name: _declared_converter(stream, name, prop) for name, prop in declared.items()}
 
     @property
@@ -76,6 +78,23 @@ class Columns:
             return False
         self._found[name] = {"type": ["null", kind]}
         return True
+
+    def look_at_records(self, records: Sequence[Any]) -> bool:
+        """Learn the fields of JSON objects, by their types alone; return whether that says anything new."""
+        if self._fits is None:
+            self._fits = checker_of({"type": "object", "properties": self._by_type})
+        if not records or self._fits(records):
+            return False
+        self._fits = None
+        inference = SchemaInference()
+        inference.observe(records)
+        found = inference.schema()["properties"]
+        return any([self._merge(name, {"type": prop["type"]}) for name, prop in found.items()])
+
+    @property
+    def _by_type(self) -> dict[str, Any]:
+        """What records are held against: of declared ones nothing."""
+        return {**{name: {} for name in self._declared}, **self._found}
 
     def _kind(self, name: str) -> str:
         """Return what a column was found to be, as `typing.texts` has it; "": nothing yet."""

@@ -30,6 +30,7 @@ class Folder:
 
     path: Path
     stream: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
 
     def write(self, name: str, content: str | bytes, *, modified: int | None = None) -> Path:
         """Write a file; ``modified``: the Unix second that it says."""
@@ -46,7 +47,7 @@ class Folder:
 
     def settings(self, **changes: Any) -> dict[str, Any]:
         stream = {"name": "t", "path": "in/*.csv", **self.stream, **changes}
-        return {"streams": [{name: said for name, said in stream.items() if said is not None}]}
+        return self.config | {"streams": [{name: said for name, said in stream.items() if said is not None}]}
 
     def tap(
         self,
@@ -88,6 +89,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
     return Folder(tmp_path)
+
+
+def loaded(rows: Sequence[dict[str, Any]], messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what a table holds when RECORD and REPLACE messages were committed to ``rows``."""
+    table = list(rows)
+    for message in messages:
+        if message["type"] == "RECORD":
+            table.append(message["record"])
+        elif message["type"] == "REPLACE":
+            where = message["where"].items()
+            table = [row for row in table if not where <= row.items()]
+    return table
 
 
 def cuts(messages: Sequence[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], Any]]:

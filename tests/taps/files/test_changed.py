@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-from taps.files.conftest import Folder
+import contextlib
+import os
+from collections.abc import Callable
 
-from singerkit_shell.errors import BadDataError
+import pytest
+from taps.files.conftest import Folder, cuts, loaded
+
+from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError
+from tap_files import streams
+from tap_files.places import local
 
 
 def test_f1_a_file_that_comes_late_with_an_earlier_time_is_read(folder: Folder):
@@ -32,22 +38,152 @@ def test_a_file_that_has_grown_is_gone_on_with_at_its_end(folder: Folder):
     assert folder.sync(second.state).column("_row") == [4]
 
 
-@pytest.mark.parametrize(
-    "after", ["id\n1\n3\n4\n", "id\n1\n", "id\n9\n2\n3\n"], ids=["end", "shorter", "begin"]
+AFTER = pytest.mark.parametrize(
+    "after",
+    ["id\n1\n3\n4\n", "id\n1\n", "id\n9\n2\n3\n", "id\n", ""],
+    ids=["end", "shorter", "begin", "no row", "empty"],
 )
-def test_a_file_that_has_changed_ends_the_run_or_comes_again(folder: Folder, after):
+
+
+@AFTER
+def test_a_file_that_has_changed_replaces_its_rows_in_one_commit(folder: Folder, after, monkeypatch):
+    monkeypatch.setattr("tap_files.formats.textreader.PIECE_BYTES", 4)
+    folder.write("in/a.csv", "id\n1\n2\n")
+    folder.write("in/b.csv", "id\n7\n")
+    first = folder.sync()
+    folder.write("in/a.csv", after)
+    second = folder.sync(first.state, state_every=1)
+    wanted = sorted([*map(int, after.split()[1:]), 7])
+    assert sorted(row["id"] for row in loaded(first.rows(), second.messages)) == wanted
+    kinds = [one["type"] for one in second.messages if one["type"] != "SCHEMA"]
+    assert (
+        kinds
+        == ["STATE", "REPLACE", *["RECORD"] * (len(wanted) - 1), "STATE", "STATE", "STATE"][: len(kinds)]
+    )
+    assert folder.sync(second.state).of_type("REPLACE") == []
+
+
+@AFTER
+def test_a_file_that_has_changed_ends_the_run_or_comes_again_where_it_is_said(folder: Folder, after):
     folder.write("in/a.csv", "id\n1\n2\n")
     state = folder.sync().state
     folder.write("in/a.csv", after)
-    with pytest.raises(BadDataError, match=r"in/a.csv was read before \(2 rows\) and has changed since"):
-        folder.sync(state)
+    with pytest.raises(
+        BadDataError, match=r"in/a.csv of stream `t` was read before \(2 rows\) and has changed since"
+    ):
+        folder.sync(state, on_changed="fail")
     assert folder.sync(state, on_changed="append").column("id") == list(map(int, after.split()[1:]))
+
+
+def test_without_the_name_of_the_file_a_file_that_has_changed_ends_the_run_after_the_others(folder: Folder):
+    folder.write("in/a.csv", "id\n1\n")
+    folder.stream |= {"file_columns": [], "on_error": "continue"}
+    state = folder.sync().state
+    folder.write("in/a.csv", "id\n2\n", modified=1_000_000)
+    folder.write("in/b.csv", "id\n3\n")
+    with pytest.raises(BadDataError, match=r"in/a\.csv"):
+        folder.sync(state)
+    assert folder.result().column("id") == [3]
+    with pytest.raises(ConfigurationError, match="needs `_file`"):
+        folder.sync(on_changed="replace")
 
 
 def test_a_file_whose_last_line_had_no_end_has_changed_when_it_grows(folder: Folder):
     """The last value may have been a part of one."""
     folder.write("in/a.csv", "id\n1\n2")
-    state = folder.sync().state
+    first = folder.sync()
     folder.append("in/a.csv", "3\n")
-    with pytest.raises(BadDataError, match="has changed since"):
+    second = folder.sync(first.state)
+    assert [row["id"] for row in loaded(first.rows(), second.messages)] == [1, 23]
+
+
+class Motion:
+    """Changes files while they are read: before what a run reads, by its number, counted over all files."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **changes: Callable[[], object]) -> None:
+        self.changes, self.count = changes, 0
+        read = local._LocalContent.read
+
+        def moved(content, size):
+            change = self.changes.get(f"read{self.count}")
+            self.count += 1
+            if change is not None:
+                change()
+            return read(content, min(size, 6))
+
+        monkeypatch.setattr(local._LocalContent, "read", moved)
+
+
+@pytest.mark.parametrize("at", range(8))
+@pytest.mark.parametrize("after", ["id\n11\n12\n13\n", "id\n1\n", "id\n10\n20\n30\n40\n"])
+def test_f3_no_part_of_a_version_is_taken_for_the_whole(folder: Folder, monkeypatch, at, after):
+    """Wherever a file is overwritten while it is read, and wherever the run ends: what is loaded in the end is the last version."""
+    monkeypatch.setattr("tap_files.formats.textreader.PIECE_BYTES", 6)
+    monkeypatch.setattr(streams, "_LEAST_BYTES", 0)
+    monkeypatch.setattr(streams, "_STATE_SHARE", 0)
+    file = folder.write("in/a.csv", "id\n10\n20\n30\n", modified=1_000_000)
+    motion = Motion(monkeypatch, **{f"read{at}": lambda: file.write_text(after)})
+    with contextlib.suppress(BadDataError):
+        folder.sync(state_every=1)
+    motion.changes.clear()
+    wanted = list(map(int, after.split()[1:])) if file.read_text() == after else [10, 20, 30]
+    for committed, state in cuts(folder.result().messages):
+        rest = folder.sync(state)
+        assert [row["id"] for row in loaded(loaded([], committed), rest.messages)] == wanted
+
+
+def test_f3_a_file_that_never_rests_ends_the_run(folder: Folder, monkeypatch):
+    folder.write("in/a.csv", "id\n10\n20\n", modified=1_000_000)
+    folder.write("in/b.csv", "id\n5\n")
+    changes = {
+        f"read{n}": lambda n=n: folder.write("in/a.csv", f"id\n{10 + n}\n20\n", modified=1_000_001 + n)
+        for n in range(50)
+    }
+    Motion(monkeypatch, **changes)
+    with pytest.raises(BadDataError, match="changes as often as it is read"):
+        folder.sync()
+
+
+def test_a_file_that_goes_away_before_it_is_read_is_told(folder: Folder, monkeypatch):
+    folder.write("in/a.csv", "id\n1\n", modified=1_000_000)
+    file = folder.write("in/b.csv", "id\n2\n")
+    state = folder.sync(path="in/c*.csv").state
+    Motion(monkeypatch, read0=file.unlink)
+    with pytest.raises(BadDataError, match=r"in/b\.csv of stream `t` was listed, and went away"):
         folder.sync(state)
+    assert folder.sync(folder.result().state).rows() == []
+
+
+def test_rows_of_files_that_are_gone_go_where_it_is_said(folder: Folder, caplog):
+    for name in "abc":
+        folder.write(f"in/{name}.csv", f"id\n{name}\n")
+    first = folder.sync()
+    (folder.path / "in/a.csv").unlink()
+    assert folder.sync(first.state).of_type("REPLACE") == []
+    second = folder.sync(first.state, on_removed="delete")
+    assert [row["id"] for row in loaded(first.rows(), second.messages)] == ["b", "c"]
+    folder.write("in/a.csv", "id\na\n")
+    third = folder.sync(second.state, on_removed="delete")
+    assert third.column("id") == ["a"]
+    for name in "abc":
+        (folder.path / f"in/{name}.csv").unlink()
+    assert folder.sync(third.state, on_removed="delete").of_type("REPLACE") == []
+    assert "looks like a folder that is not mounted" in caplog.text
+
+
+def test_no_row_goes_while_a_file_could_not_be_listed(folder: Folder, monkeypatch):
+    folder.write("in/x/a.csv", "id\n1\n")
+    folder.write("in/y/b.csv", "id\n2\n")
+    folder.stream |= {"path": "in/**/*.csv", "on_removed": "delete"}
+    state = folder.sync().state
+    (folder.path / "in/x/a.csv").unlink()
+
+    def refused(path: str, real=os.scandir):
+        if path.endswith("y/"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(NotAuthorisedError, match="in/y"):
+        folder.sync(state)
+    assert folder.result().of_type("REPLACE") == []

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import msgspec
 
 from singerkit_catalog.compiled import Field, Inexpressible, Style, compiled, struct
-from singerkit_wire.encode import RawRecord
 
 __all__ = ["checker_of", "decodable"]
+
+RawRecord = msgspec.Raw | bytes | bytearray | memoryview
+"""A JSON object."""
 
 _RFC3339 = (
     r"^(?!0000)(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"

@@ -1,0 +1,42 @@
+"""Files that could not be read while others were (`on_error` `continue`): each is named, and the run ends with the first error."""
+
+from __future__ import annotations
+
+from singerkit_shell.errors import SingerkitError
+from singerkit_shell.words import counted, ended
+from singerkit_tap.changes import listed
+from singerkit_tap.stream import BlockStream
+from tap_files.turns import Turn
+
+__all__ = ["FailedFiles"]
+
+_TOLD = 20
+"""Errors that are shown, each by itself."""
+
+
+class FailedFiles:
+    """Those of one stream in one run."""
+
+    def __init__(self, stream: BlockStream) -> None:
+        self._stream = stream
+        self._first: SingerkitError | None = None
+        self._files: list[str] = []
+
+    def note(self, turn: Turn, error: SingerkitError) -> None:
+        """Take the error of a file; others are read."""
+        self._first = self._first or error
+        self._files.append(turn.file)
+        if len(self._files) <= _TOLD:
+            self._stream.logger.error(
+                "The file %s could not be read, and the others are: %s", turn.file, error
+            )
+
+    def raise_any(self) -> None:
+        """Raise the first error, with the names of the files; nothing where there is none."""
+        if self._first is None:
+            return
+        self._first.args = (
+            f"{ended(str(self._first))} Not read to their end: {counted(len(self._files), 'file')} ({listed(self._files)}); the others were, and "
+            "what came of these before the fault is safe.",
+        )
+        raise self._first

@@ -1,0 +1,139 @@
+"""From the pieces of a file to what is sent: the columns of the stream, in its order, with those that say where a row comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice, repeat
+from typing import Any
+
+import msgspec
+
+from singerkit_wire.encode import Record
+from singerkit_wire.typedrows import RowMaker
+from tap_files.filecolumns import of_file
+from tap_files.formats.contract import Piece, Reader, UnreadableFile
+from tap_files.settings.stream import StreamSettings
+from tap_files.turns import Turn
+from tap_files.typing.columns import Columns, NoValue
+from tap_files.typing.texts import Column, Misfit
+
+__all__ = ["Rows"]
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+class Rows:
+    """Makes the rows of one stream. ``grow``: has the stream send what its columns are now, and returns the names of those that are sent."""
+
+    def __init__(
+        self,
+        stream: str,
+        settings: StreamSettings,
+        columns: Columns,
+        names: Sequence[str],
+        grow: Callable[[], Sequence[str]],
+    ) -> None:
+        self._stream, self._settings, self._columns, self._grow = stream, settings, columns, grow
+        self._lay_out(names)
+
+    def _lay_out(self, names: Sequence[str]) -> None:
+        self._names, self._sent = names, {*names}
+        self._maker = RowMaker(names)
+
+    def _widen(self) -> None:
+        self._lay_out(self._grow())
+
+    def begin_file(self, reader: Reader, turn: Turn) -> None:
+        """Take the columns of a file, before its first row.
+
+        Raises:
+            UnreadableFile: one has the name of a column of ours.
+        """
+        fields = reader.fields or {}
+        self._check_names([*fields])
+        partitions = self._settings.pattern.partitions
+        if self._columns.learn({**fields, **dict.fromkeys(partitions)}):
+            self._widen()
+        self._typed = frozenset(name for name, schema in fields.items() if schema is not None)
+        self._alike: dict[str, Any] = of_file(turn.file, turn.found)
+        values = self._settings.pattern.values(turn.found.name)
+        for name, value in self._converted({name: [value] for name, value in values.items()}).items():
+            self._alike[name] = value[0]
+
+    def _check_names(self, names: Sequence[str]) -> None:
+        for name in names:
+            if name in self._settings.file_columns:
+                raise UnreadableFile(
+                    f"Expected no column `{name}`, which says where a row comes from, got one; leave it out of `file_columns`"
+                )
+            if name in self._settings.pattern.partitions:
+                raise UnreadableFile(
+                    f"Expected no column `{name}`, which a part of the path is called, got one"
+                )
+
+    def of_piece(self, piece: Piece) -> Sequence[Record]:
+        """Return the rows of a piece.
+
+        Raises:
+            UnreadableFile: a text is not what its column was declared to be.
+        """
+        return self._of_records(piece) if piece.columns is None else self._of_columns(piece, piece.columns)
+
+    def _of_columns(self, piece: Piece, found: Mapping[str, Column]) -> Sequence[Record]:
+        columns = {name: values for name, values in found.items() if name in self._sent}
+        texts = {name: values for name, values in columns.items() if name not in self._typed}
+        try:
+            columns |= self._converted(texts)
+        except NoValue as error:
+            raise UnreadableFile(self._no_value(error, piece)) from None
+        values = [self._column(name, columns, piece) for name in self._names]
+        return self._maker.rows(islice(zip(*values, strict=False), piece.count))
+
+    def _no_value(self, error: NoValue, piece: Piece) -> str:
+        line = f" (line {piece.lines[error.number]})" if piece.lines is not None else ""
+        record = f"record {piece.numbers[error.number]}{line}"
+        return f"Expected `{error.kind}`, got a text that is none at {self._stream}.$.{error.name}, {record}"
+
+    def _column(self, name: str, columns: Mapping[str, Column], piece: Piece) -> Any:
+        if name in columns:
+            return columns[name]
+        if name == "_row":
+            return piece.numbers
+        if name == "_line" and piece.lines is not None:
+            return piece.lines
+        return repeat(self._alike.get(name))
+
+    def _converted(self, texts: Mapping[str, Column]) -> dict[str, Column]:
+        """Return the values of columns of texts; a column that turns out to be of another type is widened before."""
+        try:
+            return self._columns.convert(texts)
+        except Misfit:
+            self._columns.look(texts)
+            self._widen()
+            return self._columns.convert(texts)
+
+    def _of_records(self, piece: Piece) -> Sequence[Record]:
+        """Return raw JSON objects with the columns of ours in front of their own."""
+        records: Sequence[Any] = piece.records or ()
+        if self._columns.look_at_records(records):
+            self._check_names(list(self._columns.properties))
+            self._widen()
+        if not self._own:
+            return records
+        values = [self._column(name, {}, piece) for name in self._own]
+        heads = _encoder.encode_lines(
+            RowMaker(self._own).rows(islice(zip(*values, strict=False), piece.count))
+        )
+        return list(map(_joined, heads.splitlines(), records))
+
+    @property
+    def _own(self) -> Sequence[str]:
+        """The columns that are ours, and no file's."""
+        own = (*self._settings.pattern.partitions, *self._settings.file_columns)
+        return [name for name in own if name in self._sent]
+
+
+def _joined(head: bytes, record: bytes) -> bytes:
+    """Return a JSON object with the members of ``head`` in front of its own."""
+    rest = bytes(record).lstrip()[1:].lstrip()
+    return head[:-1] + (rest if rest.startswith(b"}") else b"," + rest)
