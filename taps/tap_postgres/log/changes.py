@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from singerkit_shell.errors import BadDataError
 from singerkit_tap.log_contract import Change, LogPage
@@ -23,6 +24,8 @@ _LENGTH_OF_KEEPALIVE = 18
 _OF_BLOCKS = frozenset(b"RYIUDTMO")
 """Messages that stand in a block of a transaction that is still open."""
 
+_OF_ROWS = frozenset((pgoutput.INSERT, pgoutput.UPDATE, pgoutput.DELETE))
+
 PAGE_CHANGES = 5_000
 PAGE_BYTES = 4 << 20
 
@@ -33,12 +36,34 @@ class Hooks:
 
     ``rows``: what makes records of a table as the log describes it, or None for one that nobody reads; called before the
     first change of it, and where its columns have changed. ``lacking``: the record of the row that is there now, of these columns and
-    by this key alone; empty if there is none.
+    by this key alone; empty if there is none. ``part``: which streams have to start anew, with why, since the log has changes of
+    this partition under the name of a partitioned table; called before the first of them.
     """
 
     rows: Callable[[Relation], Rows | None]
     lacking: Callable[[Rows, Tuple, Sequence[str]], bytes]
     passes_truncate: bool = True
+    part: Callable[[Rows, Relation], Mapping[str, str]] = lambda _rows, _part: {}
+
+
+_OF_MESSAGE = (IndexError, ValueError, OverflowError)
+"""What a message that is cut off, or none of PostgreSQL's, has decoding fail with."""
+_Answer = TypeVar("_Answer")
+
+
+class _OfHook(Exception):
+    """A hook has failed with what a message may fail with, too."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+class _Described(dict[bytes, Rows | None]):
+    """Tables by their numbers."""
+
+    def __missing__(self, number: bytes) -> Rows | None:
+        raise ValueError("the change of a table that was not described")
 
 
 class Changes:
@@ -50,7 +75,7 @@ class Changes:
     def __init__(self, position: int, spool: Spool, hooks: Hooks) -> None:
         self.position = position
         self._spool, self._hooks = spool, hooks
-        self._rows: dict[bytes, Rows | None] = {}
+        self._rows = _Described()
         self._names: dict[bytes, str] = {}
         self._changes: list[Change] = []
         self._bytes = 0
@@ -58,6 +83,10 @@ class Changes:
         self._at = 0
         self._deleted_at: str | None = None
         self._is_inside = False
+        self._above: Rows | None = None
+        """The table that was described last, if it is read, until a row of it comes."""
+        self._part: tuple[Rows, Relation] | None = None
+        """A partitioned table, and what was described behind it: of a change the partition that the row is in, of a TRUNCATE another table."""
         self._block: int | None = None
         """The transaction whose block is being read; it is still open."""
 
@@ -74,7 +103,9 @@ class Changes:
         """
         try:
             yield from self._pages(messages)
-        except (IndexError, KeyError, ValueError, OverflowError) as error:
+        except _OfHook as failed:
+            raise failed.error from None
+        except _OF_MESSAGE as error:
             raise BadDataError(
                 f"A message of PostgreSQL's log behind {lsn_text(self.position)} cannot be read, as if it were cut off; what was confirmed by the "
                 "target is safe: see that nothing between the tap and the server changes what it sends, and report it with the version of the server."
@@ -146,6 +177,8 @@ class Changes:
 
     def _take(self, message: bytes, at: int) -> None:
         kind = message[at]
+        if self._part is not None and kind in _OF_ROWS:
+            self._see_part(*self._part)
         if kind == pgoutput.INSERT:
             rows = self._rows[message[at + 1 : at + 5]]
             if rows is not None:
@@ -176,6 +209,7 @@ class Changes:
         elif kind == pgoutput.RELATION:
             self._describe(pgoutput.relation(message, at))
         elif kind == pgoutput.TRUNCATE:
+            self._part = None
             for oid in pgoutput.truncated(message, at):
                 self._empty(oid)
         elif kind == pgoutput.STREAM_START:
@@ -192,7 +226,21 @@ class Changes:
         former = self._rows.get(relation.oid)
         self._names[relation.oid] = f"{relation.schema}.{relation.name}"
         if former is None or former.relation != relation:
-            self._rows[relation.oid] = self._hooks.rows(relation)
+            self._rows[relation.oid] = self._of_hook(self._hooks.rows, relation)
+        above, self._above = self._above, self._rows[relation.oid]
+        self._part = (above, relation) if above is not None and above.table.is_partitioned else None
+
+    def _see_part(self, above: Rows, relation: Relation) -> None:
+        self._part = self._above = None
+        for stream, why in self._of_hook(self._hooks.part, above, relation).items():
+            self._changes.append(Change(stream, None, None, self._xid, why))
+
+    @staticmethod
+    def _of_hook(hook: Callable[..., _Answer], *arguments: Any) -> _Answer:
+        try:
+            return hook(*arguments)
+        except _OF_MESSAGE as error:
+            raise _OfHook(error) from error
 
     # Changes
 
@@ -219,7 +267,8 @@ class Changes:
             self._delete(rows, old)
             absent = rows.absent(new)
             if absent:
-                self._add(rows, joined(rows.record(new), self._hooks.lacking(rows, new, absent)), None)
+                more = self._of_hook(self._hooks.lacking, rows, new, absent)
+                self._add(rows, joined(rows.record(new), more), None)
                 return
         self._add(rows, rows.record(new), None)
 

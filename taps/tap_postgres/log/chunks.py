@@ -167,12 +167,14 @@ class ChunkReader:
         until: Callable[[int], Any],
         seen: Callable[[Seen], bool],
         as_it_is: Callable[[Mapping[str, int]], LoggedTable],
+        is_read: Callable[[], None],
     ) -> Chunk:
         """Read a table on from behind a key; all of it, where it has none.
 
         ``seen`` tells whether a snapshot sees what it has to; else another one is taken. ``until`` makes the position of a place.
         ``as_it_is`` returns the table with what is sent of the columns that it has in that snapshot (numbers of types): of rows that are
-        read here, the log does not tell again what a column holds that has come since the table was discovered.
+        read here, the log does not tell again what a column holds that has come since the table was discovered. ``is_read`` is called behind
+        the rows, before the lock of the table and of each partition that was read goes.
         """
         if not all(column.leads for column in keys):
             keys = ()  # it is read at once, as one without a key
@@ -206,7 +208,7 @@ class ChunkReader:
         # A server that crashes gives numbers again of transactions whose end it has not written out, and the snapshot has seen these.
         have_log_written(self._queries, place)
         table = replace(known, columns={name: oid for name, oid in known.columns.items() if name in there})
-        return Chunk(self._pages(connection, table, keys, after), snapshot, until(place))
+        return Chunk(self._pages(connection, table, keys, after, is_read), snapshot, until(place))
 
     def _pages(
         self,
@@ -214,6 +216,7 @@ class ChunkReader:
         table: LoggedTable,
         keys: Sequence[KeyColumn],
         after: Sequence[str] | None,
+        is_read: Callable[[], None],
     ) -> Iterator[SnapshotPage]:
         doing = f"reading table `{table.schema}.{table.name}`"
         query = self._query(table, keys, after).as_string(connection)
@@ -225,6 +228,7 @@ class ChunkReader:
                         rows = block.split(b"\n")[:-1]
                         count += len(rows)
                         yield SnapshotPage(rows, key_of(rows[-1], keys) if keys else [])
+                is_read()
             except psycopg2.Error as error:
                 raise fault(error, self._queries.place, doing) from None
         if not keys or count < self._rows:

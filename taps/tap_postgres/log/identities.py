@@ -138,6 +138,11 @@ class Identities:
             part.is_rewritten for token, part in parts.items() if token not in before
         )
 
+    def has_part(self, stream: str, number: int) -> bool:
+        """Tell whether a partition is one of a stream's table."""
+        found = self._tables.get(stream)
+        return found is not None and any(part.oid == number for part in found[1].parts.values())
+
     def part_with_rows(self, stream: str, was: Mapping[str, Any]) -> str | None:
         """Return the name of a partition that has come with rows, of which the log says nothing."""
         parts: Parts = self._tables[stream][1].parts if stream in self._tables else {}

@@ -311,7 +311,7 @@ class PostgresLogReader:
         if changes is None or changes.position != lsn or changes.is_inside:
             self._stop()
             self._start(lsn)
-            hooks = Hooks(self._rows_of, self._lacking, self.settings.passes_truncate)
+            hooks = Hooks(self._rows_of, self._lacking, self.settings.passes_truncate, self._see_part)
             changes = self._changes = Changes(lsn, self._spool, hooks)
         return changes
 
@@ -422,6 +422,32 @@ class PostgresLogReader:
         types = {one.name: one.type_oid for one in relation.attributes if one.name in table.columns}
         return Rows(table, relation, {name: maker(self.types, oid) for name, oid in types.items()})
 
+    def _see_part(self, rows: Rows, part: Relation) -> Mapping[str, str]:
+        """Return which streams have to start anew, since rows of this partition are told as those of the table that it is, or was, a part of.
+
+        One that is not known has come since the last look at the catalog. If another look does not find it, it has gone again, with rows or without.
+        """
+        number, table = int.from_bytes(part.oid), rows.table
+        name, root = f"`{part.schema}.{part.name}`", f"`{table.schema}.{table.name}`"
+        found: dict[str, str] = {}
+        own = self._by_number.get(number)
+        if own is not None:
+            found[own.stream] = (
+                f"table {name} was a partition of table {root} for a while, under whose name the log has its changes of that time"
+            )
+        if not self._has_part(table.stream, number) and not self.settings.keeps_parts:
+            found[table.stream] = (
+                f"partition {name} of table {root} has come and gone since the last run looked, and the log does not say which rows have gone with it"
+            )
+        return found
+
+    def _has_part(self, stream: str, number: int) -> bool:
+        assert self._identities is not None  # noqa: S101  of `begin`
+        if self._identities.has_part(stream, number):
+            return True
+        self._check_identities()
+        return self._identities.has_part(stream, number)
+
     def _see_no_other(self, relation: Relation) -> None:
         """See to it that the log tells of no other table by the name of ours, but for one that was gone when this run began."""
         table = self._by_name.get((relation.schema, relation.name))
@@ -481,6 +507,7 @@ class PostgresLogReader:
             self._position,
             self._is_enough,
             lambda columns: self._renewed(stream, columns, lambda: columns),
+            self._check_identities if table.is_partitioned and self._identities else lambda: None,
         )
         return replace(chunk, pages=self._settling.pages(stream, chunk.pages))
 

@@ -12,6 +12,7 @@ from taps.postgres.log_target import Tables
 
 from singerkit_shell.errors import SingerkitError
 from tap_postgres.log import reader
+from tap_postgres.log.chunks import ChunkReader
 from tap_postgres.log.reader import PostgresLogReader
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT n, 'v' || n FROM generate_series(1, 5) n"
@@ -137,6 +138,15 @@ PARTITIONS: dict[str, tuple[Sequence[str], bool]] = {
     ),
     "detached": (("ALTER TABLE t DETACH PARTITION p2", "DROP TABLE p2"), True),
     "emptied": (("TRUNCATE p2",), True),
+    "come and gone": (
+        ("CREATE TABLE p3 PARTITION OF t FOR VALUES FROM (20) TO (30)", "INSERT INTO t VALUES (21, 'x')", "ALTER TABLE t DETACH PARTITION p3", "INSERT INTO t VALUES (8, 'y') ON CONFLICT (id) DO UPDATE SET v = 'y'"),
+        True,
+    ),
+    "come and gone, a table of its own": (
+        ("DELETE FROM u", "INSERT INTO u VALUES (21, 'x'), (22, 'y')", "ALTER TABLE t ATTACH PARTITION u FOR VALUES FROM (20) TO (30)", "UPDATE t SET v = 'told' WHERE id = 21", "ALTER TABLE t DETACH PARTITION u"),
+        True,
+    ),
+    "emptied with another table": (("TRUNCATE t, u", "INSERT INTO t VALUES (7, 'x')", "INSERT INTO u VALUES (7, 'x')"), True),
 }  # fmt: skip
 
 
@@ -148,6 +158,27 @@ def test_rows_that_come_and_go_with_partitions(logged: Shop, load: Load, case: s
     load()
     load(*statements)
     assert ("Stream `public-t` starts anew" in caplog.text) is is_anew
+    assert ("Stream `public-u` starts anew" in caplog.text) is ("of its own" in case)
+    assert load() == set()
+
+
+def test_a_partition_that_comes_while_a_start_reads_is_seen(
+    logged: Shop, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows would be those of a chunk, and no look at the catalog would find that it has gone again."""
+    logged.execute(*PARTED, *OTHER.split("; "))
+    logged.config["tables"] = ["public.t", "public.u"]
+    pages = ChunkReader._pages
+
+    def reads(self: ChunkReader, *arguments: Any) -> Any:
+        logged.execute(*PARTITIONS["attached with rows"][0])
+        monkeypatch.setattr(ChunkReader, "_pages", pages)
+        return pages(self, *arguments)
+
+    monkeypatch.setattr(ChunkReader, "_pages", reads)
+    with pytest.raises(SingerkitError, match=r"partition `public.p3` .* was attached with rows.*run again"):
+        load()
+    load("ALTER TABLE t DETACH PARTITION p3", "INSERT INTO t VALUES (11, 'x') ON CONFLICT DO NOTHING")
     assert load() == set()
 
 

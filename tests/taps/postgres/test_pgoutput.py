@@ -374,7 +374,7 @@ def test_a_description_within_an_open_transaction_ends_the_page_before_it() -> N
               delete(b"N", b"1", None, None), delete(b"K", b"1", None), delete(b"K", b"1", None, None) + b"n",
               update(b"1", None, old=(b"K", (b"1", None, None))), update(b"1", None, None, old=(b"X", (b"1", None, None))),
               update(b"1", None, None) + b"n", update(b"1", ABSENT, None) + b"n", b"D" + OID + b"K" + number(2, 2) + b"nnn", table()[:-1], table() + b"x", b"T" + number(2, 4) + b"\0" + OID,
-              begin()[:-1], commit()[:12], b"S\0", b"A" + number(1, 4) + b"\0", b"c" + number(1, 4) + bytes(20)),
+              b"I" + number(9, 4) + b"N" + values(b"1", None, None), begin()[:-1], commit()[:12], b"S\0", b"A" + number(1, 4) + b"\0", b"c" + number(1, 4) + bytes(20)),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_one_error(message: bytes) -> None:
@@ -382,6 +382,20 @@ def test_what_cannot_be_read_is_one_error(message: bytes) -> None:
     log.pages(*sent(table()))
     with pytest.raises(BadDataError, match="behind 0/A cannot be read"):
         log.pages(message)
+
+
+@pytest.mark.parametrize("error", [KeyError("id"), ValueError("id"), IndexError("id")])
+def test_what_fails_elsewhere_is_no_fault_of_the_message(error: Exception) -> None:
+    def fails(*_: Any) -> Any:
+        raise error
+
+    asked = Log(lacks=b"{}")
+    asked.changes = Changes(10, asked.spool, Hooks(fails, fails))
+    with pytest.raises(type(error)):
+        asked.pages(*sent(table()))
+    asked.changes = Changes(10, asked.spool, Hooks(asked._rows, fails))
+    with pytest.raises(type(error)):
+        asked.pages(*sent(table(), begin(), update(b"2", ABSENT, b"3", old=(b"K", (b"1", None, None)))))
 
 
 @pytest.mark.parametrize(
