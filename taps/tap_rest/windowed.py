@@ -143,8 +143,8 @@ class WindowedRead:
     def _over_times(self, times: Times) -> Iterator[ReadPage]:
         yield from self._signposts(times, self._looked_at(times))
         begin, is_last, within = self._own_from(times, times.first), False, self._within(times)
+        is_first = begin is times.first
         while begin is not None and not is_last:
-            is_first = begin is times.first
             answer, ahead = None, list[ReadPage]()
             window, pages = self._halves.pages(
                 times,
@@ -169,6 +169,7 @@ class WindowedRead:
             if not is_last:
                 self._look_at_seam(times, window, within)
                 yield ReadPage([], {}, answer, reached=window.end.value)
+            is_first = False  # also where it was empty, and the next one begins at the same moment
             begin = self._own_from(times, window.end)
             if begin is not window.end:
                 within.leave()

@@ -21,7 +21,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sampling import tries
 from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
@@ -257,6 +257,7 @@ ENDS = {"inclusive": ("inclusive", 0), "exclusive": ("exclusive", 0), "whole sec
     loose=st.sampled_from(["", "", "to", "from", "from to"]),
     concurrency=st.sampled_from([1, 1, 3]),
 )
+@example(seed=0, paging="by id", ends="exclusive", has_key=False, counts=False, loose="from", concurrency=1)
 def test_the_newest_version_of_every_row_arrives(
     api: Api, seed: int, paging: str, ends: str, has_key: bool, counts: bool, loose: str, concurrency: int
 ) -> None:
