@@ -10,12 +10,14 @@ import os
 import random
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from faults.torture import postgres_source
 from faults.torture.cases import KINDS, Case, Report, run_case
 from faults.torture.checker import Checker, Violation
 from faults.torture.duckdb_cases import DuckCase
@@ -24,6 +26,7 @@ from faults.torture.messages import run_messages
 from faults.torture.modes import METHODS, Mode
 from faults.torture.pipeline import Bench, Pipeline
 from faults.torture.postgres_cases import FromPostgresCase
+from faults.torture.postgres_checker import _key
 from faults.torture.postgres_source import PostgresSource
 from faults.torture.postgres_tables import TABLES
 from faults.torture.proxy import SqlFault
@@ -465,7 +468,7 @@ def test_the_checker_of_a_source_in_postgres_sees_what_is_lost_doubled_and_wrong
     source.methods |= {"items": "log", "notes": "log", "docs": "log", "pairs": "full", "wholes": "full"}
     with bench.pipeline(source, FromPostgresCase.pipeline_kind) as pipeline:  # type: ignore[arg-type]  as the cases do
         while any(not source.rows(table) for table in TABLES.values()):
-            source.emit(30)
+            source.emit(40)
         outcome = pipeline.run()
         assert outcome.codes == "0|0", outcome
         edit(pipeline, "".join(f'CREATE TABLE {name}_ AS TABLE "public-{name}";' for name in TABLES))
@@ -482,6 +485,26 @@ def test_the_checker_of_a_source_in_postgres_sees_what_is_lost_doubled_and_wrong
         advance = "SELECT pg_replication_slot_advance('singerkit_torture', pg_current_wal_lsn())"
         source.server.sql(advance, database=source.database)
         assert "state" in kinds_found(checker.check)  # a slot that has been told of more than is committed
+
+
+def test_the_history_of_a_source_is_what_its_tables_hold_however_they_are_reshaped(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Partitions that come and go with rows, tables made anew, rows that the log has without their key: no tap reads here."""
+    monkeypatch.setattr(postgres_source, "RESHAPES", 0.25)
+    source = PostgresSource(random.Random("reshaped"))
+    source.is_reshaped = True
+    source.methods |= dict.fromkeys(TABLES, "log")
+    with bench.pipeline(source, FromPostgresCase.pipeline_kind):  # type: ignore[arg-type]  as the cases do
+        source.restore()
+        for _ in range(4):
+            source.emit(40)
+            held = source.read_history().now.rows
+            for name, table in TABLES.items():
+                there = Counter((_key(table, row), int(row["seq"])) for row in source.rows(table))
+                assert Counter(held[name].items()) == there, name
+    done = {kind for kind in source.shared.did if kind.startswith("reshaped")}
+    assert len(done) > 9, done
 
 
 SPOILED_FROM_POSTGRES = (

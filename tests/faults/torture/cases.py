@@ -480,7 +480,9 @@ def two_at_once(case: Case) -> None:
     plan.codes["target"].add(76)
     case.check(plan, *outcomes)
     is_behind = any(part in outcome.target_words for outcome in outcomes for part in BEHIND)
-    is_refused = case.may_refuse_both and any(outcome.target == 75 for outcome in outcomes)
+    is_refused = case.may_refuse_both and any(
+        outcome.target == 75 or outcome.tap == 78 for outcome in outcomes
+    )
     if not (is_behind or is_refused) and all(outcome.codes != "0|0" for outcome in outcomes):
         raise Violation([Finding("exit", "of two runs at once none succeeded")])
     case.report.count(TWICE, outcomes[1], struck=outcomes[1].began < outcomes[0].ended)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
 from typing import Any, ClassVar
 
 from faults.torture.cases import STOPPED, TWICE, Case, Plan, Planner, Sizes, moment
-from faults.torture.checker import Checker
+from faults.torture.checker import Checker, Finding, Violation
 from faults.torture.duckdb_cases import DuckCase
 from faults.torture.duckdb_checker import DuckPipeline
-from faults.torture.pipeline import PIPELINE, Outcome, Pipeline
+from faults.torture.pipeline import PIPELINE, Outcome, Pair, Pipeline
 from faults.torture.postgres_checker import IntoDuck, IntoPostgres
 from faults.torture.postgres_source import PostgresSource
 from faults.torture.postgres_tables import TABLES
@@ -18,6 +22,20 @@ from faults.torture.proxy import SqlFault
 __all__ = ["FromPostgresCase", "FromPostgresIntoDuckCase"]
 
 
+SCRIPTS = Path(sys.executable).parent
+MET = ("has to start anew, since", "was not found", "run again")
+"""Words of a run that has met what somebody did to its tables; the next one goes on."""
+RESTORE, OVER = "restore", "start over"
+REFUSALS: dict[str, tuple[str, ...]] = {
+    "taken out of the publication": (RESTORE, RESTORE, OVER),
+    "does not have table": (RESTORE, RESTORE, OVER),
+    "publication `singerkit_torture` was dropped": (RESTORE, OVER),
+    "does not tell of all changes": (RESTORE,),
+    "replica identity": (RESTORE,),
+    "slot `singerkit_torture` was dropped": (OVER,),
+    "publication was not there at some place": (OVER,),
+}
+"""What the tap refuses (78), by its words, and the ways out that these name."""
 _MESSAGES = 45
 """About so many messages a run sends to the source."""
 
@@ -77,6 +95,11 @@ def _sites(kind: type[Case]) -> dict[str, tuple[str, ...]]:
     return {
         side: tuple(name for name in names if name != "HTTP response") for side, names in kind.sites.items()
     }
+
+
+def ways_out(words: str) -> tuple[str, ...]:
+    """Return what a refusal lets an operator choose from; nothing, if it is none that is known."""
+    return next((ways for part, ways in REFUSALS.items() if part in words), ())
 
 
 class _Sizes(Sizes):
@@ -145,6 +168,31 @@ class _Pipeline(Pipeline):
         is_read_back = self.resume == "url"
         return ends | ({"acknowledge": "while_running", "keep_alive_seconds": 0.05} if is_read_back else {})
 
+    open_runs = 0
+    """How many have been started and not finished."""
+
+    def start(self, **options: Any) -> Pair:
+        self.open_runs += 1
+        return super().start(**options)
+
+    def finish(self, pair: Pair, *arguments: Any) -> Outcome:
+        self.open_runs -= 1
+        return super().finish(pair, *arguments)
+
+    def start_over(self) -> None:
+        """Forget the state, by the command that a refusal names."""
+        config = str(self.folder / f"run-{self._runs}" / "target.json")
+        by_target = [self.target, "--config", config, "--state-file", str(self.state_file), "--start-over"]
+        by_place = ["singerkit-state", "reset", self.state_url, "--yes"]
+        program, *arguments = by_place if self.resume == "url" else by_target
+        subprocess.run(
+            [str(SCRIPTS / program), *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=True
+        )
+
+    @property
+    def state_url(self) -> str:
+        return str(self.bench.server.uri(self.database, pipeline=PIPELINE))
+
     def run(self, **options: Any) -> Outcome:
         """Run once; some runs while others write go on with them for a second, and tell the source what is committed meanwhile."""
         stirs = self.source.stirring
@@ -166,6 +214,10 @@ class IntoPostgresPipeline(_Pipeline):
 class IntoDuckPipeline(_Pipeline, DuckPipeline):
     """From a `PostgresSource` into a file of DuckDB."""
 
+    @property
+    def state_url(self) -> str:
+        return f"duckdb://{self.file}?pipeline={PIPELINE}"
+
     def place(self) -> dict[str, Any]:
         self.lake.mkdir(exist_ok=True)
         return {
@@ -180,6 +232,10 @@ class _Case(Case):
 
     may_refuse_both = True
     source: Any
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._told: Counter[str] = Counter()
 
     @staticmethod
     def new_source(name: str, roll: random.Random, *, is_installed: bool) -> Any:
@@ -203,14 +259,51 @@ class _Case(Case):
     def check(
         self, plan: Plan, *outcomes: Outcome, complete: bool | None = None, overtaken: bool = False
     ) -> None:
-        """Check as in each case; of two runs at once a tap, too, may find the other in its way."""
+        """Check as in each case; of two runs at once a tap, too, may find the other in its way, and one may be refused, with what to do.
+
+        That is done then, once no other run is under way.
+        """
         if len(outcomes) > 1 or overtaken:
             plan.codes["tap"].add(75)
+        refused = [outcome for outcome in outcomes if outcome.tap == 78]
+        for outcome in refused:
+            if not self.source.is_reshaped or not ways_out(outcome.tap_words):
+                raise Violation([Finding("exit", f"nobody has done what this refuses: {outcome}")])
+            plan.codes["tap"].add(78)
         super().check(plan, *outcomes, complete=complete, overtaken=overtaken)
+        for outcome in refused:
+            self.take_way_out(outcome)
+
+    def note(self, what: str, outcome: Outcome) -> None:
+        """Note a run, and before it what somebody has done to the tables since the last one."""
+        now = Counter({kind: count for kind, count in self.source.shared.did.items() if "reshaped" in kind})
+        if now - self._told:
+            self.story.append(f"{dict(now - self._told)}")
+        self._told = now
+        super().note(what, outcome)
+
+    def take_way_out(self, outcome: Outcome) -> None:
+        """Put back what a refusal misses, or start over, where it names that; now and then nobody puts back what the tap makes by itself."""
+        if self.pipeline.open_runs:
+            return
+        ways = ways_out(outcome.tap_words)
+        if self.roll.choice(ways) == RESTORE:
+            self.story.append(f"restored: {self.source.restore()}")
+            return
+        self.await_quiet()
+        self.pipeline.start_over()
+        self.checker.starts_over()
+        self.story.append("started over")
 
     def expect_success(self, outcome: Outcome) -> bool:
-        """See that a run without a fault succeeded; one may find that a column has just been dropped or renamed."""
-        return "is not there any more" not in outcome.tap_words and super().expect_success(outcome)
+        """See that a run without a fault succeeded; one may find that a column has just been dropped, or a table reshaped."""
+        words = outcome.tap_words
+        if outcome.tap == 78:
+            return False  # `check` has found it to be right
+        has_met = self.source.is_reshaped and self.source.was_reshaped_since(outcome.began)
+        if "is not there any more" in words or (has_met and any(part in words for part in MET)):
+            return False
+        return super().expect_success(outcome)
 
     def end_sessions(self) -> None:
         super().end_sessions()

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from faults.torture.postgres_history import SLOT, History
+from faults.torture.postgres_reshaping import restore, restore_tables
 from faults.torture.postgres_tables import TABLES, Table
 from faults.torture.postgres_writers import Shared, Writer
 from faults.torture.proxy import Proxy, SqlFault
@@ -25,6 +26,8 @@ from psycopg2.sql import SQL, Identifier
 __all__ = ["PostgresSource"]
 
 WRITERS = 3
+RESHAPES = 0.04
+"""Share of transactions."""
 METHODS = ("full", "log", "log")
 STEPS_METHODS = ("incremental", "incremental", "full", "log")
 SETUP = "".join(f"{statement}; " for table in TABLES.values() for statement in table.setup)
@@ -41,8 +44,10 @@ class PostgresSource:
         self.methods = {name: roll.choice(METHODS) for name in TABLES} | {"steps": roll.choice(STEPS_METHODS)}
         """How each table is read."""
         self.hard_delete = roll.random() < 0.7
+        self.is_reshaped = roll.random() < 0.6
+        """Whether tables are made anew, partitions come and go, and so on, while it is read."""
         self.stirring = 0
-        self.shared = Shared()
+        self.shared = Shared(methods=self.methods)
         self.history = History()
         self.journal = SimpleNamespace(versions={}, by_seq={})
         self._stack = contextlib.ExitStack()
@@ -62,6 +67,7 @@ class PostgresSource:
         ]
         for writer in self._writers:
             self._stack.callback(writer.close)
+            writer.reshapes = RESHAPES * self.is_reshaped
 
     def uri(self) -> str:
         """Return where it is read, by way of the proxy."""
@@ -105,6 +111,7 @@ class PostgresSource:
             writer = self._roll.choice(self._writers)
             writer.pause = lambda seconds: None
             writer.transaction()
+        self._restore_tables()
 
     @contextlib.contextmanager
     def stirred(self) -> Iterator[None]:
@@ -119,6 +126,22 @@ class PostgresSource:
             ended.set()
             for thread in threads:
                 thread.join()
+            self._restore_tables()
+
+    def _restore_tables(self) -> None:
+        """Make the tables that are missing: the server went away before somebody had made them again."""
+        if self.is_reshaped:
+            with self.cursor() as cursor:
+                restore_tables(cursor)
+
+    def was_reshaped_since(self, moment: float) -> bool:
+        """Tell whether somebody has reshaped a table since a moment (monotonic)."""
+        return any(at >= moment for at in self.shared.reshaped[-1:])
+
+    def restore(self) -> list[str]:
+        """Undo what makes the tap refuse to go on, and say what that was."""
+        with self.cursor() as cursor:
+            return restore(cursor, self.methods)
 
     def _stir(self, writer: Writer, ended: threading.Event) -> None:
         writer.pause = lambda seconds: ended.wait(seconds) and None

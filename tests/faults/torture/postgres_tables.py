@@ -56,10 +56,12 @@ def _ddl(name: str, keys: str, *more: str, tail: str = "") -> str:
 
 
 _ID = "id integer"
+_BY_NUMBER = "CREATE UNIQUE INDEX {0}_seq ON {0} (seq)"
+"""An index that may be a replica identity."""
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        Table("items", {"id": "integer"}, (_ddl("items", f"{_ID} PRIMARY KEY"),)),
+        Table("items", {"id": "integer"}, (_ddl("items", f"{_ID} PRIMARY KEY"), _BY_NUMBER.format("items"))),
         Table(
             "pairs",
             {"a": "integer", "b": "text"},
@@ -82,18 +84,26 @@ TABLES: dict[str, Table] = {
                 "CREATE TABLE parts_south_1 PARTITION OF parts_south FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
                 "CREATE TABLE parts_rest PARTITION OF parts DEFAULT",
             ),
-            leaves=("parts_north", "parts_south_0", "parts_south_1", "parts_rest"),
+            leaves=("parts_north", "parts_south_0", "parts_south_1", "parts_rest", "parts_visit"),
         ),
         Table(
             "docs",
             {"id": "integer"},
-            (_ddl("docs", f"{_ID} PRIMARY KEY", _BIG), "ALTER TABLE docs ALTER big SET STORAGE EXTERNAL"),
+            (
+                _ddl("docs", f"{_ID} PRIMARY KEY", _BIG),
+                "ALTER TABLE docs ALTER big SET STORAGE EXTERNAL",
+                _BY_NUMBER.format("docs"),
+            ),
             has_big=True,
         ),
         Table(
             "wholes",
             {"id": "integer"},
-            (_ddl("wholes", f"{_ID} PRIMARY KEY", _BIG), "ALTER TABLE wholes REPLICA IDENTITY FULL"),
+            (
+                _ddl("wholes", f"{_ID} PRIMARY KEY", _BIG),
+                "ALTER TABLE wholes REPLICA IDENTITY FULL",
+                _BY_NUMBER.format("wholes"),
+            ),
             has_big=True,
             is_whole_in_log=True,
         ),

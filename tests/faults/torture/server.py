@@ -129,7 +129,10 @@ class Server:
                 if (self._data / "postmaster.pid").read_text().splitlines()[7:8] == ["ready   "]:
                     return
             if self._server.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"PostgreSQL does not start; see {self.folder / 'server.log'}")
+                said = (self.folder / "server.log").read_text(errors="replace").splitlines()[-12:]
+                raise RuntimeError(
+                    f"PostgreSQL does not start (exit code {self._server.poll()}):\n" + "\n".join(said)
+                )
             time.sleep(0.003)
 
     # --- connections ---------------------------------------------------------------------------------------

@@ -51,8 +51,8 @@ def run_workers(
             total.add(report)
             for failure in report.failures:
                 print(f"FAILED {failure}", flush=True)
-            if total.struck.total() // 500 > told:
-                told = total.struck.total() // 500
+            if total.struck.total() // 100 > told:
+                told = total.struck.total() // 100
                 print(f"{total.struck.total()} faults, {len(total.failures)} failures", flush=True)
             if total.struck.total() >= count:
                 pipe.send(None)
