@@ -2,13 +2,13 @@
 
 It stands in the state as the position of the stream (`singerkit_tap.position`)::
 
-    {"done": {"in/a.csv": ["k3Jd0aPq", 1764280000000000, 918, 48213, 919, 0, "Zk0...", "pQ2..."]},
-     "open": {"in/b.csv": ["x8Hq02Lm", 1764280100000000, 5000, 131072, 5001, 0, "a9B...", "7Jk..."]},
+    {"done": {"in/a.csv": ["k3Jd0aPq", 1764280000000000, 918, 48213, "w0D...", 48213, 919, 0, "Zk0...", "pQ2..."]},
+     "open": {"in/b.csv": ["x8Hq02Lm", 1764280100000000, 5000, 620121, "", 131072, 5001, 0, "a9B...", "7Jk..."]},
      "contexts": [["id", "name"]],
      "floor": 1764100000000000, "at_floor": ["b0Qx71aa"]}
 
-Of each file: a digest of its version, when anything of it changed last (microseconds), the rows that were sent of it, then where
-it can be gone on with (byte, line, the number of what its reader needs besides), and digests of its beginning and of what is
+Of each file: a digest of its version, when anything of it changed last (microseconds), the rows that were sent of it, its size, a digest of
+all its bytes ("": it was not read at once from its beginning to its end), then where it can be gone on with (byte, line, the number of what its reader needs besides), and digests of its beginning and of what is
 before that place. ``open``: of which a part was sent; it cannot be gone on with where the byte is null.
 
 At most so many names are kept (`remembered_files`). The oldest fall off, and ``floor`` is when the newest of those changed last;
@@ -27,7 +27,7 @@ import msgspec
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from tap_files.formats.contract import Spot
-from tap_files.opening import digest, ends_of
+from tap_files.opening import digest, ends_of, whole_of
 from tap_files.places.contract import Found, Place
 from tap_files.settings.stream import StreamSettings
 from tap_files.turns import Ends, Memory, Turn
@@ -41,6 +41,8 @@ class Entry(msgspec.Struct, array_like=True):
     version: str
     appeared: int | None
     rows: int
+    size: int | None = None
+    whole: str = ""
     byte: int | None = None
     line: int = 0
     context: int = -1
@@ -56,7 +58,7 @@ class _Position(msgspec.Struct, omit_defaults=True):
     at_floor: list[str] = []
 
 
-_ENTRY_BYTES = 64
+_ENTRY_BYTES = 96
 """About so many has an entry besides its name."""
 
 
@@ -111,7 +113,9 @@ class Known(Memory):
         oldest = [*accumulate(map(_time, reversed(news)), min, initial=inf)]
         for left, found in zip(range(len(news), 0, -1), news, strict=True):
             self._next = oldest[left]
-            yield self._turn(found)
+            turn = self._turn(found)
+            if turn is not None:
+                yield turn
         self._next = inf
 
     def _is_ready(self, found: Found) -> bool:
@@ -140,7 +144,8 @@ class Known(Memory):
             return False
         return found.appeared < self._floor or _name(file) in self._at_floor
 
-    def _turn(self, found: Found) -> Turn:
+    def _turn(self, found: Found) -> Turn | None:
+        """Return how to read a file; None: all of it was read, and only its times have changed since."""
         file = self._shown + found.name
         entry = self._open.get(file)
         if entry is not None and entry.version == _version(found) and entry.byte is not None:
@@ -149,7 +154,10 @@ class Known(Memory):
         if entry is None:
             self.unsure += self._floor is not None and not self._replaces
             return self._anew(found, file, replaces=self._floor is not None and self._replaces)
-        if self._has_grown(found, entry):
+        if self._is_the_same(found, entry):
+            entry.version, entry.appeared = _version(found), found.appeared
+            return None
+        if self._may_go_on(found, entry, was_cut=file in self._open):
             return Turn(found, file, self._spot(entry), self._settings.is_whole)
         if self._settings.on_changed == "fail":
             return Turn(found, file, problem=self._has_changed(file, entry))
@@ -176,8 +184,17 @@ class Known(Memory):
             f"`on_changed` ({replace}; `append`: its rows come again, beside those that stay)."
         )
 
-    def _has_grown(self, found: Found, entry: Entry) -> bool:
+    def _is_the_same(self, found: Found, entry: Entry) -> bool:
+        if not entry.whole or found.size is None or found.size != entry.size:
+            return False
+        return whole_of(self._place, found) == entry.whole
+
+    def _may_go_on(self, found: Found, entry: Entry, *, was_cut: bool) -> bool:
+        """Tell whether a file has only grown; or was mended, where nothing else would have the rest of it come."""
         if entry.byte is None or not entry.head or found.size is None or found.size < entry.byte:
+            return False
+        has_grown = found.size > (entry.size or 0)
+        if not has_grown and (self._replaces or not was_cut):
             return False
         return ends_of(self._place, found, entry.byte) == (entry.head, entry.tail)
 
@@ -202,11 +219,12 @@ class Known(Memory):
         """See `Memory.reached`."""
         self._note(self._open, turn, spot, rows, ends)
 
-    def done(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None) -> None:
+    def done(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None, whole: str) -> None:
         """See `Memory.done`."""
         if self._open.pop(turn.file, None) is not None:
             self._size -= _ENTRY_BYTES + len(turn.file)
         self._note(self._done, turn, spot, rows, ends)
+        self._done[turn.file].whole = whole
 
     def _note(
         self, entries: dict[str, Entry], turn: Turn, spot: Spot | None, rows: int, ends: Ends | None
@@ -214,7 +232,7 @@ class Known(Memory):
         if turn.file not in entries:
             self._size += _ENTRY_BYTES + len(turn.file)
         self._listed_known.add(turn.file)
-        entry = Entry(_version(turn.found), turn.found.appeared, rows)
+        entry = Entry(_version(turn.found), turn.found.appeared, rows, turn.found.size)
         if spot is not None:
             entry.byte, entry.line, entry.rows = spot.byte, spot.line, spot.row
             entry.context, (entry.head, entry.tail) = self._context(spot.context), ends or ("", "")

@@ -12,21 +12,38 @@ from tap_files.formats.contract import PIECE_BYTES
 from tap_files.places.contract import Content, FileChanged, Found, Place
 from tap_files.turns import END_BYTES, Ends, Turn
 
-__all__ = ["PlainBytes", "digest", "ends_of"]
+__all__ = ["PlainBytes", "digest", "ends_of", "whole_of"]
 
+_WHOLE = 12
 _KEPT = 3 * PIECE_BYTES
 """Bytes read last that are kept: a reader reads ahead of the records that it gives."""
 
 
 def digest(data: bytes) -> str:
     """Return eight characters that stand for bytes."""
-    return urlsafe_b64encode(blake2b(data, digest_size=6).digest()).decode()
+    return _shown(blake2b(data, digest_size=6).digest())
 
 
 def ends_of(place: Place, found: Found, byte: int) -> Ends:
     """Return the digests of a file up to a byte, of which it has as many."""
     size = min(END_BYTES, byte)
     return digest(_read(place, found, 0, size)), digest(_read(place, found, byte - size, size))
+
+
+def whole_of(place: Place, found: Found) -> str:
+    """Return the digest of all bytes of a file."""
+    content = place.open(found)
+    try:
+        all_of_it = blake2b(digest_size=_WHOLE)
+        while data := content.read(PIECE_BYTES):
+            all_of_it.update(data)
+        return _shown(all_of_it.digest())
+    finally:
+        content.close()
+
+
+def _shown(digest: bytes) -> str:
+    return urlsafe_b64encode(digest).decode()
 
 
 def _read(place: Place, found: Found, offset: int, size: int) -> bytes:
@@ -51,11 +68,16 @@ class PlainBytes:
         self._last: deque[bytes] = deque()
         self._kept = 0
         self._copy: IO[bytes] | None = None
+        self._all = blake2b(digest_size=_WHOLE) if turn.start.byte == 0 else None
+        self._is_at_end = False
 
     def read(self, size: int, /) -> bytes:
         """See `formats.contract.Bytes.read`."""
         data = self._content.read(size)
         self._at += len(data)
+        self._is_at_end = not data
+        if self._all is not None:
+            self._all.update(data)
         if self._head is not None and len(self._head) < END_BYTES:
             self._head += data[: END_BYTES - len(self._head)]
         self._last.append(data)
@@ -78,6 +100,11 @@ class PlainBytes:
         except FileChanged:
             return None
         return digest(self._head[:size]), digest(tail)
+
+    @property
+    def whole(self) -> str:
+        """The digest of all bytes of the file; "": not all were read."""
+        return _shown(self._all.digest()) if self._all is not None and self._is_at_end else ""
 
     def _recent(self, begin: int, size: int) -> bytes:
         """Return bytes that are kept."""

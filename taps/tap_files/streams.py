@@ -177,6 +177,8 @@ class FileStream(BlockStream):
                 if found is None or look == _LOOKS - 1:
                     raise self._in_motion(error, turn, is_gone=found is None) from None
                 again = memory.again(found)
+                if again is None:
+                    return
                 turn = replace(again, start=Spot(), replaces=True) if self._is_torn else again
                 self.logger.info("The file %s changes while it is read, and is read again.", turn.file)
 
@@ -216,7 +218,7 @@ class FileStream(BlockStream):
                 yield page
                 if stop_flag:
                     return
-            memory.done(turn, spot, rows, None if spot is None else content.ends(spot.byte))
+            memory.done(turn, spot, rows, None if spot is None else content.ends(spot.byte), content.whole)
             self._is_torn = False
             if self._is_due(memory) or turn.replaces:
                 yield Page((), position=memory.position())

@@ -46,8 +46,8 @@ class Memory(Protocol):
         """Yield the files to read, in order; ``listed``: all of the place that are meant, in any order."""
         ...
 
-    def again(self, found: Found) -> Turn:
-        """Return how to go on with a file that has changed while it was read, as it is now."""
+    def again(self, found: Found) -> Turn | None:
+        """Return how to go on with a file that has changed while it was read, as it is now; None: all of it was read."""
         ...
 
     def reached(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None) -> None:
@@ -57,8 +57,8 @@ class Memory(Protocol):
         """
         ...
 
-    def done(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None) -> None:
-        """Note that all rows of a file were sent; as `reached`."""
+    def done(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None, whole: str) -> None:
+        """Note that all rows of a file were sent; as `reached`. ``whole``: a digest of all its bytes; "": nobody has it."""
         ...
 
     @property

@@ -34,7 +34,7 @@ class Found:
     ``name``: relative to the root. ``size``: in bytes; None where the place does not tell. ``modified``: in Unix microseconds; None: untold.
     ``appeared``: the same of the last time that anything of it changed, its name among it; what no copy can set back (a disk: ctime);
     places that have no such time give ``modified``. ``version``: what is another one as soon as the content is (an ETag, a version
-    of the store, else size and time). ``identity``: what stays when a file is renamed (device and inode); None: nothing does.
+    of the store, else size and times). ``identity``: what stays when a file is renamed (device and inode); None: nothing does.
     """
 
     name: str

@@ -17,7 +17,8 @@ _AGAIN = "run again when it is there."
 class LocalPlace(Place):
     """The disk from a folder on: ``root`` is "/" or the folder in which the run began.
 
-    A file is another version when its size or the time of its content is another one. Links are followed.
+    A file is another version when its size, the time of its content, or the time at which anything of it changed is another one: the last one
+    cannot be set back, as `cp -p` and `touch` do with the other. Links are followed.
     """
 
     can_skip = True
@@ -130,8 +131,18 @@ class _LocalContent(Content):
     def _check(self) -> None:
         status = os.fstat(self._descriptor)
         has_grown = status.st_size > (self._found.size or 0)
-        if not has_grown and _version(status) != self._found.version:
-            raise _changed(self._found)
+        if has_grown or _version(status) == self._found.version or self._was_moved(status):
+            return
+        raise _changed(self._found)
+
+    def _was_moved(self, status: os.stat_result) -> bool:
+        """Tell whether nothing has changed but the name: nobody writes by the former one any more."""
+        if (status.st_size, status.st_mtime_ns // 1000) != (self._found.size, self._found.modified):
+            return False
+        try:
+            return _same(os.stat(self._path)) != _same(status)
+        except OSError:
+            return True
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -157,7 +168,7 @@ def _found(name: str, status: os.stat_result) -> Found:
 
 
 def _version(status: os.stat_result) -> str:
-    return f"{status.st_size}:{status.st_mtime_ns}"
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
 
 
 def _same(status: os.stat_result) -> tuple[int, int]:

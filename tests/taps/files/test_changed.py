@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from taps.files.conftest import Folder, cuts, loaded
@@ -95,6 +96,61 @@ def test_a_file_whose_last_line_had_no_end_has_changed_when_it_grows(folder: Fol
     folder.append("in/a.csv", "3\n")
     second = folder.sync(first.state)
     assert [row["id"] for row in loaded(first.rows(), second.messages)] == [1, 23]
+
+
+def set_back(file: Path, before: os.stat_result) -> None:
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("policy", ["replace", "fail"])
+def test_other_times_alone_bring_nothing_again_and_another_content_with_the_same_times_does(
+    folder: Folder, policy
+):
+    """`touch` and `chmod` change nothing, and `cp -p` of a file of the same size and time does; the middle of it counts, too."""
+    rows = [f"{n:04}x\n" for n in range(2000)]
+    file = folder.write("in/a.csv", "id\n" + "".join(rows))
+    folder.stream["on_changed"] = policy
+    before = file.stat()
+    state = folder.sync().state
+    file.chmod(0o600)
+    second = folder.sync(state)
+    os.utime(file)
+    third = folder.sync(second.state)
+    assert (second.rows(), third.rows()) == ([], [])
+    assert folder.sync(third.state).state["bookmarks"] == third.state["bookmarks"]
+    rows[1000] = "other\n"
+    folder.write("in/a.csv", "id\n" + "".join(rows))
+    set_back(file, before)
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    if policy == "fail":
+        with pytest.raises(BadDataError, match="has changed since"):
+            folder.sync(third.state)
+    else:
+        assert folder.sync(third.state).column("id") == [row.strip() for row in rows]
+
+
+def test_f3_a_file_that_is_overwritten_with_its_times_set_back_while_it_is_read_is_read_again(
+    folder: Folder, monkeypatch
+):
+    monkeypatch.setattr("tap_files.formats.textreader.PIECE_BYTES", 6)
+    file = folder.write("in/a.csv", "id\n10\n20\n30\n")
+    before = file.stat()
+
+    def overwritten():
+        folder.write("in/a.csv", "id\n11\n22\n33\n")
+        set_back(file, before)
+
+    state = folder.sync(path="in/none*.csv").state
+    Motion(monkeypatch, read2=overwritten)
+    assert [row["id"] for row in loaded([], folder.sync(state).messages)] == [11, 22, 33]
+
+
+def test_a_file_that_is_moved_away_while_it_is_read_is_read_to_its_end(folder: Folder, monkeypatch):
+    monkeypatch.setattr("tap_files.formats.textreader.PIECE_BYTES", 6)
+    file = folder.write("in/a.csv", "id\n10\n20\n30\n")
+    state = folder.sync(path="in/none*.csv").state
+    Motion(monkeypatch, read2=lambda: file.rename(folder.path / "a.csv"))
+    assert folder.sync(state).column("id") == [10, 20, 30]
 
 
 class Motion:

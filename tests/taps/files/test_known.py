@@ -30,7 +30,7 @@ def read(memory: Known, *listed: Found) -> list[tuple[str, bool]]:
     found = []
     for turn in memory.turns(listed):
         found.append((turn.file, turn.replaces))
-        memory.done(turn, None, 1, None)
+        memory.done(turn, None, 1, None, "")
     return found
 
 
@@ -65,7 +65,7 @@ def test_no_name_falls_off_above_a_file_that_is_still_to_be_read(why):
         if turn.file == "old.csv":
             memory.leave(turn.found)
             break
-        memory.done(turn, None, 1, None)
+        memory.done(turn, None, 1, None, "")
         said = memory.position()
         assert [one.file for one in known(said).turns([old])] == ["old.csv"]
     if why == "failed":

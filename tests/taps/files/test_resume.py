@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from taps.files.conftest import Folder, cuts
+from taps.files.conftest import Folder, cuts, loaded
 
 from singerkit_shell.errors import ConfigurationError
 from tap_files import streams
@@ -56,8 +56,10 @@ def test_rows_are_numbered_in_their_file_and_a_run_with_nothing_new_sends_none(f
     assert (again.rows(), again.state["bookmarks"]) == ([], first.state["bookmarks"])
 
 
-def test_no_state_stands_behind_rows_that_no_position_covers(folder: Folder):
+@pytest.mark.parametrize("columns", [["_file", "_row"], []], ids=["replaced", "gone on with"])
+def test_no_state_stands_behind_rows_that_no_position_covers(folder: Folder, columns):
     """Rows of a file that is damaged further on come again with the next run, whether they have a key or not."""
+    folder.stream["file_columns"] = columns
     lines = [f"{n},a{n}".encode() for n in range(20)]
     folder.write("in/a.csv", b"\n".join([b"id,note", *lines, b"21,\xff", b""]))
     with pytest.raises(Exception, match="line 22"):
@@ -65,10 +67,9 @@ def test_no_state_stands_behind_rows_that_no_position_covers(folder: Folder):
     result = folder.result()
     state = result.state
     kinds = [one["type"] for one in result.messages]
-    sent = result.column("id")
     assert kinds[-1] == "STATE"
     folder.write("in/a.csv", b"\n".join([b"id,note", *lines, b"20,x", b""]))
-    assert [*sent, *folder.sync(state).column("id")] == [*range(21)]
+    assert [row["id"] for row in loaded(result.rows(), folder.sync(state).messages)] == [*range(21)]
 
 
 def test_a_position_that_is_none_is_refused(folder: Folder):
