@@ -193,7 +193,10 @@ class SyncRun:
             sent = schema["properties"]
             inferred = [name for name in stream.inferred_fields if name in sent]
             bookmarks = [key] if key is not None else []
-            self._output.schema(stream.name, schema, stream.primary_keys, bookmarks, inferred)
+            goes_on = stream.goes_on_by_position
+            self._output.schema(
+                stream.name, schema, stream.primary_keys, bookmarks, inferred, goes_on=goes_on
+            )
         return schema
 
     @staticmethod

@@ -39,4 +39,8 @@ def _is_incremental(stream: Stream) -> bool:
     if not stream.said:
         return True  # nobody has declared it in this run
     declaration = read_declaration(Message("SCHEMA", stream.name, stream.said, 0))
-    return bool(declaration.bookmark_properties) or DELETED_AT in stream.column_names
+    return (
+        bool(declaration.bookmark_properties)
+        or declaration.goes_on is True
+        or DELETED_AT in stream.column_names
+    )

@@ -29,6 +29,7 @@ class Declaration(msgspec.Struct):
     key_properties: list[str] | None = None
     bookmark_properties: Any = None
     inferred: Any = None
+    goes_on: Any = None
     apart: Any = None
     lists_of: str | None = None
     unnamed: bool = False

@@ -65,8 +65,10 @@ class Output:
         key_properties: Sequence[str],
         bookmark_properties: Sequence[str] = (),
         inferred: Sequence[str] = (),
+        *,
+        goes_on: bool = False,
     ) -> None:
-        """Write a SCHEMA message; ``inferred``: see `singerkit_wire.stream.Stream`."""
+        """Write a SCHEMA message; ``inferred``: see `singerkit_wire.stream.Stream`; ``goes_on``: no run sends rows of another again, though there is no bookmark."""
         message: dict[str, Any] = {
             "type": "SCHEMA",
             "stream": stream,
@@ -77,6 +79,8 @@ class Output:
             message["bookmark_properties"] = list(bookmark_properties)
         if inferred:
             message["inferred"] = list(inferred)
+        if goes_on:
+            message["goes_on"] = True
         self._put(_encoder.encode(message) + b"\n")
 
     def records(self, lines: bytes) -> None:

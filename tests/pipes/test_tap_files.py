@@ -1,0 +1,63 @@
+"""tap-files into a database: what comes, grows, changes, turns out to be of another type and goes; a file with a key and one without."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from targets.duckdb.driver import read_duckdb
+
+BIN = Path(sys.executable).parent
+
+
+class Pipe:
+    """tap-files into target-duckdb, with one state for both."""
+
+    def __init__(self, folder: Path, **stream: Any) -> None:
+        self.folder = folder
+        (folder / "in").mkdir()
+        (folder / "tap.json").write_text(
+            json.dumps({"streams": [{"name": "t", "path": "in/*.csv", **stream}]})
+        )
+        (folder / "target.json").write_text(json.dumps({"database": "rows.duckdb"}))
+
+    def write(self, name: str, content: str) -> None:
+        (self.folder / "in" / name).write_text(content)
+
+    def run(self) -> str:
+        """Run the pipe to its end; return what both say."""
+        read = [str(BIN / "tap-files"), "--config", "tap.json", "--state", "state.json"]
+        load = [str(BIN / "target-duckdb"), "--config", "target.json", "--state-file", "state.json"]
+        with subprocess.Popen(read, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tap:
+            target = subprocess.run(
+                load, cwd=self.folder, stdin=tap.stdout, capture_output=True, timeout=60, check=False
+            )
+            assert tap.stdout is not None
+            assert tap.stderr is not None
+            tap.stdout.close()
+            told = tap.stderr.read().decode() + target.stderr.decode()
+            assert (tap.wait(60), target.returncode) == (0, 0), told
+        return told
+
+    def rows(self, *columns: str) -> list[tuple[Any, ...]]:
+        found = read_duckdb(self.folder / "rows.duckdb", "t")
+        return sorted(tuple(row[name] for name in columns) for row in found)
+
+
+@pytest.mark.parametrize("columns", [["_file", "_row"], ["_file"]], ids=["with a key", "without"])
+def test_each_row_is_loaded_once_whatever_becomes_of_its_file(tmp_path: Path, columns: list[str]) -> None:
+    pipe = Pipe(tmp_path, file_columns=columns, on_removed="delete")
+    pipe.write("a.csv", "id,zip\n1,8000\n2,8001\n")
+    pipe.write("b.csv", "id,zip\n3,8002\n")
+    pipe.write("c.csv", "id,zip\n4,8003\n")
+    assert "each run sends its rows again" not in pipe.run()
+    pipe.write("a.csv", "id,zip\n1,8000\n2,8001\n5,007\n")
+    pipe.write("b.csv", "id,zip\n3,9\n")
+    (tmp_path / "in/c.csv").unlink()
+    for _ in range(2):
+        pipe.run()
+        assert pipe.rows("id", "zip") == [(1, "8000"), (2, "8001"), (3, "9"), (5, "007")]
