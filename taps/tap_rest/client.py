@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Hashable, Iterable
 from urllib.parse import urljoin
 
 from singerkit_shell.errors import BadDataError
+from singerkit_shell.reach import Reach
 from singerkit_shell.signals import stop_flag
-from tap_rest.addresses import Reach
 from tap_rest.ahead import Ahead, Send
 from tap_rest.answers import Response, judged
 from tap_rest.auth import query_keys_of

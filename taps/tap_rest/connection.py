@@ -20,11 +20,10 @@ from requests.adapters import HTTPAdapter
 from requests.utils import select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
-from urllib3.util import connection as urllib3_sockets
 
+from singerkit_shell.guarded import guarded_socket
+from singerkit_shell.reach import Network, origin_of
 from singerkit_shell.signals import stop_flag
-from tap_rest.addresses import Network, check_address, origin_of
 from tap_rest.exchange import Answer, Exchange
 from tap_rest.heads import FinalResponse
 
@@ -202,7 +201,7 @@ def _guarded_pools(watchdog: Watchdog, allowed: Sequence[Network] | None) -> dic
         def _new_conn(self) -> socket.socket:
             # Names are looked up in C, where no signal is heard.
             sock = stop_flag.waiting_for(
-                lambda: _connect(self, allowed),
+                lambda: guarded_socket(self, allowed),
                 "no connection was there yet, the state printed so far is valid.",
             )
             self._forget_line()
@@ -238,31 +237,3 @@ def _guarded_pools(watchdog: Watchdog, allowed: Sequence[Network] | None) -> dic
         ConnectionCls = Secure
 
     return {"http": PlainPool, "https": SecurePool}
-
-
-def _connect(connection: HTTPConnection, allowed: Sequence[Network] | None) -> socket.socket:
-    """Resolve once, check every address (unless ``allowed`` is None), and connect to the first that answers.
-
-    Raises:
-        ConfigurationError: an address of the name is refused.
-        NameResolutionError, ConnectTimeoutError, NewConnectionError: as urllib3's own `_new_conn`.
-    """
-    try:
-        found = socket.getaddrinfo(connection.host.strip("[]"), connection.port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:
-        failure = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
-        raise NameResolutionError(connection.host, connection, failure) from error
-    addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
-    for address in addresses if allowed is not None else ():
-        check_address(address, connection.host, allowed or ())
-    failures: list[OSError] = []
-    for address in addresses:
-        try:
-            return urllib3_sockets.create_connection(
-                (address, connection.port), connection.timeout, socket_options=connection.socket_options
-            )
-        except OSError as error:
-            failures.append(error)
-    if all(isinstance(failure, TimeoutError) for failure in failures):
-        raise ConnectTimeoutError(connection, f"no answer from {connection.host}")
-    raise NewConnectionError(connection, f"{failures[-1]}") from failures[-1]

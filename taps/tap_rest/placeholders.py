@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import quote
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.reach import is_url
 from singerkit_shell.secrets import MASK, redactor
 from singerkit_shell.validate import nearest
-from tap_rest.addresses import is_url
 from tap_rest.moments import Moments, is_moment, moment_problem
 from tap_rest.pages.links import without_values
 

@@ -13,9 +13,9 @@ import urllib3
 from requests.structures import CaseInsensitiveDict
 
 from singerkit_shell.errors import BadDataError, NotAuthorisedError
+from singerkit_shell.reach import Reach, origin_of, origin_text
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
-from tap_rest.addresses import Reach, origin_of, origin_text
 from tap_rest.answers import Response
 from tap_rest.auth import Credentials, Endpoint, query_keys_of
 from tap_rest.config import ApiSettings

@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 from urllib.parse import urljoin
 
 from singerkit_shell.errors import BadDataError
+from singerkit_shell.reach import is_url
 from singerkit_shell.secrets import redactor
 from singerkit_shell.words import counted
-from tap_rest.addresses import is_url
 from tap_rest.beginnings import AS_CONFIGURED, Beginning
 from tap_rest.heads import by_name
 from tap_rest.pages.here import IN_HEADER

@@ -18,9 +18,9 @@ from requests.cookies import extract_cookies_to_jar
 
 from singerkit_shell.certificates import authority_problem
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.reach import Network, Origin, origin_of
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
-from tap_rest.addresses import Network, Origin, origin_of
 from tap_rest.answers import Response
 from tap_rest.config import ApiSettings
 from tap_rest.connection import GuardedAdapter, Watchdog

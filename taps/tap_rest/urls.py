@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlsplit, urlunsplit
 
-from tap_rest.addresses import is_url
+from singerkit_shell.reach import is_url
 
 _PLAIN = re.compile(r"https?://[\w.:-]+/[\w./~%@+-]+", re.ASCII)
 """A URL without a query, that no parser takes apart otherwise than another."""

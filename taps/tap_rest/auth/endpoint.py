@@ -11,7 +11,7 @@ import requests
 import urllib3
 
 from singerkit_shell.errors import ConfigurationError
-from tap_rest.addresses import Reach
+from singerkit_shell.reach import Reach
 from tap_rest.answers import Response
 from tap_rest.auth.refusals import refusal_of
 from tap_rest.charsets import charset_of, utf8_text

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from singerkit_shell.certificates import authority_problem
 from singerkit_shell.errors import ConfigurationError
-from tap_rest.addresses import configured_origin, networks_of
+from singerkit_shell.reach import configured_origin, networks_of
 from tap_rest.headers import header_problems
 from tap_rest.masking import is_plain_value
 from tap_rest.settings.identity import identity_problems

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
-from tap_rest.addresses import Origin, configured_origin, is_ever_refused, is_url
+from singerkit_shell.reach import Origin, configured_origin, is_ever_refused, is_url
 from tap_rest.settings.auth import auth_effects, sent_by_auth
 from tap_rest.settings.errors import idle_rules
 from tap_rest.settings.limits import Retries

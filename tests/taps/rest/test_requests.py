@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sampling import tries
 from taps.rest.api_server import Asked, Reply, json_reply, serving
 
-from tap_rest.addresses import Reach
+from singerkit_shell.reach import Reach
 from tap_rest.config import api_settings
 from tap_rest.pages.pagination import _token
 from tap_rest.pages.steps import Step

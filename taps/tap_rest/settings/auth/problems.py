@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
-from tap_rest.addresses import configured_origin
+from singerkit_shell.reach import configured_origin
 from tap_rest.paths import parse_path
 from tap_rest.settings import setting
 from tap_rest.settings.auth.keys import KEYS, NEEDS, SECRET_ALGORITHMS, SIGNING
