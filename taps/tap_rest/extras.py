@@ -1,25 +1,14 @@
-"""Packages of the extras of singerkit, imported where a config needs them."""
+"""Packages of the extras of singerkit, imported where a config of tap-rest needs them."""
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from singerkit_shell.errors import ConfigurationError
+from singerkit_shell import extras
 
 __all__ = ["imported"]
 
 
 def imported(module: str, what: str, extra: str = "auth") -> Any:
-    """Return a module that ``what`` of a config needs, and that comes with ``extra``.
-
-    Raises:
-        ConfigurationError: it is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise ConfigurationError(
-            f"For {what} tap-rest needs a package that is not installed (`{module}`); nothing was asked: run `pip install "
-            f"'singerkit[{extra}]'`, then run again."
-        ) from None
+    """See `singerkit_shell.extras.imported`."""
+    return extras.imported(module, what, extra, "tap-rest")
