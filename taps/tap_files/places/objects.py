@@ -32,7 +32,7 @@ class Objects:
     def __init__(self, store: Any, where: str, section: str) -> None:
         self._store, self._where, self._section = store, where, section
 
-    def files(self, prefix: str) -> Iterator[Found]:
+    def files(self, prefix: str, *, deep: bool = True) -> Iterator[Found]:  # noqa: ARG002  a store has no folders
         folder = folder_of(prefix)
         is_there = not folder
         for meta in self._listed(folder, prefix):

@@ -1,0 +1,55 @@
+"""From the beginning of a path, `s3://bucket` or `sftp://host`, to the place that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from singerkit_shell.errors import ConfigurationError
+from tap_files.places.contract import Place
+from tap_files.settings.storage import patience_of
+
+__all__ = ["SCHEMES", "place_of", "taken_apart"]
+
+SCHEMES = ("s3", "gs", "az", "sftp", "http", "https", "hdfs")
+
+
+def taken_apart(path: str) -> tuple[str, str] | None:
+    """Return the address of the place of a path, and what stands behind its `/`; None: it is a path of this machine.
+
+    `?`, `#` and `%` are letters of names here, so that nothing is taken apart as a URL is.
+
+    Raises:
+        ConfigurationError: nothing of tap-files has such a scheme.
+    """
+    scheme, found, rest = path.partition("://")
+    if not found or not scheme.isalnum():
+        return None
+    if scheme.lower() not in SCHEMES:
+        known = ", ".join(f"`{one}://`" for one in SCHEMES)
+        raise ConfigurationError(
+            f"Expected a path of this machine or one that begins with {known} at `path`, got `{scheme}://`; nothing was read."
+        )
+    host, _, name = rest.partition("/")
+    return f"{scheme.lower()}://{host}", name
+
+
+def place_of(address: str, storage: Mapping[str, Any]) -> Place:
+    """Return the place at the first half of `taken_apart`; nothing is asked of it yet.
+
+    Raises:
+        ConfigurationError: it cannot be such a place, or a package of it is not installed.
+        NotAuthorisedError: there are no credentials for it.
+    """
+    scheme, _, host = address.partition("://")
+    patience = patience_of(storage)
+    if scheme in ("s3", "gs", "az"):
+        from tap_files.places import objectstores
+
+        section, make = {
+            "s3": ("s3", objectstores.s3_place),
+            "gs": ("gcs", objectstores.gcs_place),
+            "az": ("azure", objectstores.azure_place),
+        }[scheme]
+        return make(host, storage.get(section, {}), patience)
+    raise ConfigurationError(f"Expected a known scheme in `path`, got `{scheme}`; nothing was read.")

@@ -1,0 +1,23 @@
+"""Servers of the places, each started by the first test that asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from taps.files.places import grounds
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    with grounds.moto() as url:
+        yield url
+
+
+@pytest.fixture(params=["s3"])
+def ground(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> grounds.Ground:
+    """A place with nothing in it, which is read in small pieces."""
+    monkeypatch.setattr("tap_files.places.objects._RANGE", 1 << 16)
+    if request.param == "s3":
+        return grounds.on_s3(request.getfixturevalue("moto"))
+    raise AssertionError(request.param)
