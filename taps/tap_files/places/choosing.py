@@ -52,4 +52,8 @@ def place_of(address: str, storage: Mapping[str, Any]) -> Place:
             "az": ("azure", objectstores.azure_place),
         }[scheme]
         return make(host, storage.get(section, {}), patience)
+    if scheme == "sftp":
+        from tap_files.places.sftp import sftp_place
+
+        return sftp_place(host, storage.get("sftp", {}), patience)
     raise ConfigurationError(f"Expected a known scheme in `path`, got `{scheme}`; nothing was read.")

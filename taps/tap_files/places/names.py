@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from tap_files.places.contract import FileChanged, FileGone
 
-__all__ = ["check_name", "folder_of", "no_folder", "sort_out"]
+__all__ = ["changed", "check_name", "folder_of", "gone", "no_folder", "sort_out"]
 
 
 def check_name(name: str, where: str) -> str:
@@ -31,6 +32,19 @@ def folder_of(prefix: str) -> str:
 def no_folder(where: str, folder: str) -> ConfigurationError:
     return ConfigurationError(
         f"There is no folder `{folder}` in {where}; nothing was read: check `path`, or make the folder if files are still to come."
+    )
+
+
+def gone(name: str, where: str) -> FileGone:
+    return FileGone(
+        f"The file `{name}` in {where} is not there any more since it was listed; nothing of it that was not committed counts: run again."
+    )
+
+
+def changed(name: str, where: str) -> FileChanged:
+    return FileChanged(
+        f"The file `{name}` in {where} was written anew while it was being read; nothing of it that was not committed counts: run again when "
+        "nobody writes it."
     )
 
 

@@ -11,10 +11,9 @@ from singerkit_shell.errors import (
     RetryableError,
     SingerkitError,
 )
-from tap_files.places.contract import FileChanged, FileGone
-from tap_files.places.names import sort_out
+from tap_files.places.names import changed, gone, sort_out
 
-__all__ = ["failure_of", "file_changed", "is_absent"]
+__all__ = ["failure_of", "is_absent"]
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,60})</Code>")
@@ -66,11 +65,9 @@ def failure_of(
     if code in _NO_BUCKET:
         return _no_bucket(where)
     if name is not None and isinstance(error, FileNotFoundError):
-        return FileGone(
-            f"The file `{name}` in {where} is not there any more since it was listed; nothing of it that was not committed counts: run again."
-        )
+        return gone(name, where)
     if name is not None and isinstance(error, obstore.exceptions.PreconditionError):
-        return file_changed(name, where)
+        return changed(name, where)
     if isinstance(error, obstore.exceptions.InvalidPathError):
         return _odd_name(text, where)
     if (
@@ -102,13 +99,6 @@ def failure_of(
     return RetryableError(
         f"There is no answer that helps, {doing} {where} ({said}), after all tries; what was committed is safe: check that the store can be "
         f"reached from here (`{section}.endpoint`), then run again."
-    )
-
-
-def file_changed(name: str, where: str) -> FileChanged:
-    return FileChanged(
-        f"The file `{name}` in {where} was written anew while it was being read; nothing of it that was not committed counts: run again when "
-        "nobody writes it."
     )
 
 

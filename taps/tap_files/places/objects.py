@@ -13,8 +13,8 @@ from singerkit_shell.errors import BadDataError
 from singerkit_shell.signals import stop_flag
 from tap_files.places.ahead import Ahead
 from tap_files.places.contract import Content, Found
-from tap_files.places.names import check_name, folder_of, no_folder
-from tap_files.places.objectfaults import failure_of, file_changed, is_absent
+from tap_files.places.names import changed, check_name, folder_of, no_folder
+from tap_files.places.objectfaults import failure_of, is_absent
 
 __all__ = ["Objects"]
 
@@ -119,7 +119,7 @@ class Objects:
         if not meta:
             raise self._failure(FileNotFoundError(), "reading from", found.name)
         if _version(meta) != found.version or meta["size"] != found.size:
-            raise file_changed(found.name, self._where)
+            raise changed(found.name, self._where)
 
     def _asked(self, work: Callable[[], Any], doing: str, name: str | None = None) -> Any:
         try:

@@ -14,10 +14,25 @@ def moto() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["s3"])
+@pytest.fixture(scope="session")
+def asyncssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grounds.SftpServer]:
+    with grounds.asyncssh_server(tmp_path_factory.mktemp("sftp")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grounds.SftpServer]:
+    with grounds.sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture(params=["s3", "asyncssh", "sshd"])
 def ground(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> grounds.Ground:
     """A place with nothing in it, which is read in small pieces."""
     monkeypatch.setattr("tap_files.places.objects._RANGE", 1 << 16)
     if request.param == "s3":
         return grounds.on_s3(request.getfixturevalue("moto"))
+    if request.param in ("asyncssh", "sshd"):
+        monkeypatch.setattr("tap_files.places.sftp._PIECE", 1 << 16)
+        return grounds.on_sftp(request.getfixturevalue(request.param))
     raise AssertionError(request.param)

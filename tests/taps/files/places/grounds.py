@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import shutil
+import socket
+import subprocess
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import requests
 from canaries import canary
+from waiting import wait_until
 
 from tap_files.places.choosing import place_of
 from tap_files.places.contract import Place
 
-__all__ = ["QUICK", "Ground", "moto", "on_s3"]
+__all__ = ["QUICK", "Ground", "SftpServer", "asyncssh_server", "moto", "on_s3", "on_sftp", "sshd"]
 
 QUICK: Mapping[str, Any] = {
     "timeout": {"connect": 2, "read": 3},
@@ -85,3 +92,148 @@ def on_s3(url: str) -> Ground:
         lambda name: session.delete(f"{url}/{bucket}/{quote(name)}").raise_for_status(),
         secrets=[secret],
     )
+
+
+@dataclass
+class SftpServer:
+    """``root``: the folder that it shows as `/`; ``below``: that which a test writes into, as the server names it."""
+
+    kind: str
+    port: int
+    host_key: str
+    folder: Path
+    below: str
+    login: dict[str, str]
+    drop: Callable[[], None] = lambda: None
+    """Ends all connections that there are."""
+
+
+@contextlib.contextmanager
+def asyncssh_server(folder: Path) -> Iterator[SftpServer]:
+    """Run asyncssh in this process: it lets in by a password, and knows no other folder."""
+    import asyncio
+
+    import asyncssh
+
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    password = canary("sftp password")
+    connections: set[Any] = set()
+
+    class Server(asyncssh.SSHServer):
+        def connection_made(self, connection: Any) -> None:
+            connections.add(connection)
+
+        def password_auth_supported(self) -> bool:
+            return True
+
+        def validate_password(self, username: str, given: str) -> bool:
+            return (username, given) == ("reader", password)
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    def on_loop(work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(30)
+
+    def drop() -> None:
+        for connection in list(connections):
+            loop.call_soon_threadsafe(connection.abort)
+        connections.clear()
+
+    async def begin() -> Any:
+        return await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_host_keys=[key],
+            server_factory=Server,
+            sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=os.fsencode(folder)),
+        )
+
+    server = on_loop(begin())
+    public = key.export_public_key().decode().strip()
+    login = {"username": "reader", "password": password}
+    try:
+        yield SftpServer("asyncssh", server.get_port(), public, folder, "", login, drop)
+    finally:
+        drop()
+        loop.call_soon_threadsafe(server.close)
+        on_loop(server.wait_closed())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+@contextlib.contextmanager
+def sshd(folder: Path) -> Iterator[SftpServer]:
+    """Run OpenSSH's own server: it lets in by a key, and shows the whole machine."""
+    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+    assert program, "apt-get install openssh-server"
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    for name in ("host", "client"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    (folder / "keys").write_text((folder / "client.pub").read_text())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nAuthorizedKeysFile {folder}/keys\n"
+        "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n"
+    )
+    process = subprocess.Popen(
+        [program, "-D", "-f", folder / "config", "-E", folder / "log"], stdin=subprocess.DEVNULL
+    )
+
+    def is_up() -> bool:
+        assert process.poll() is None, (folder / "log").read_text()
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as one:
+            return one.recv(3) == b"SSH"
+        return False
+
+    data = folder / "data"
+    data.mkdir()
+    try:
+        wait_until(is_up, "sshd", 30)
+        login = {"username": os.environ.get("USER") or "root", "private_key": str(folder / "client")}
+        public = " ".join((folder / "host.pub").read_text().split()[:2])
+        yield SftpServer("sshd", port, public, data, f"{str(data).strip('/')}/", login)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def on_sftp(server: SftpServer) -> Ground:
+    """A folder of its own below what the server shows."""
+    name = uuid.uuid4().hex[:12]
+    folder = server.folder / name
+    folder.mkdir()
+    storage = {**QUICK, "sftp": {"host_key": server.host_key, **server.login}}
+    return Ground(
+        server.kind,
+        f"sftp://127.0.0.1:{server.port}",
+        storage,
+        writes_into(folder),
+        lambda name: (folder / name).unlink(),
+        below=f"{server.below}{name}/",
+        secrets=[server.login.get("password", "no password")],
+        grows=True,
+        window=1 << 18,
+    )
+
+
+def writes_into(folder: Path) -> Callable[[str, bytes], None]:
+    """Return what puts a file there as a program does that writes it anew; a name that ends with `/` is a folder."""
+
+    def put(name: str, content: bytes) -> None:
+        path = folder / name
+        if name.endswith("/"):
+            path.mkdir(parents=True, exist_ok=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = path.stat().st_mtime if path.exists() else None
+        path.write_bytes(content)
+        if before is not None:  # the second is that of the one before, which SFTP could not tell from it
+            os.utime(path, (before + 1, before + 1))
+
+    return put
