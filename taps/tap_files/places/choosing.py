@@ -56,4 +56,8 @@ def place_of(address: str, storage: Mapping[str, Any]) -> Place:
         from tap_files.places.sftp import sftp_place
 
         return sftp_place(host, storage.get("sftp", {}), patience)
+    if scheme in ("http", "https"):
+        from tap_files.places.http import Http
+
+        return Http(address, storage.get("http", {}), patience)
     raise ConfigurationError(f"Expected a known scheme in `path`, got `{scheme}`; nothing was read.")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from singerkit_shell.certificates import authority_problem
 from singerkit_shell.errors import ConfigurationError
-from singerkit_shell.reach import configured_origin, networks_of
+from singerkit_shell.reach import configured_origin, is_url, networks_of
 from tap_files.settings import setting
 
 __all__ = ["HTTP", "http_problems"]
@@ -65,6 +66,12 @@ def http_problems(said: Mapping[str, Any]) -> Iterator[str]:
     ):
         for url in urls:
             yield from _problem(lambda url=url, key=key: configured_origin(url, f"storage.http.{key}"))
+    names = [urlsplit(url).path for url in said.get("urls", [])]
+    for url, name in zip(said.get("urls", []), names, strict=True):
+        if "@" in urlsplit(url).netloc or not is_url(url):
+            yield "Expected URLs like https://host/file.csv without user and password at `storage.http.urls`"
+        elif names.count(name) > 1:
+            yield f"There are two URLs with the path `{name}` at `storage.http.urls`, which would be one file; take one out"
     yield from _problem(lambda: networks_of(said.get("allowed_addresses", ())))
     problem = authority_problem(said["ca_file"]) if "ca_file" in said else None
     if problem is not None:

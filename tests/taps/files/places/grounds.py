@@ -22,7 +22,18 @@ from waiting import wait_until
 from tap_files.places.choosing import place_of
 from tap_files.places.contract import Place
 
-__all__ = ["QUICK", "Ground", "SftpServer", "asyncssh_server", "moto", "on_s3", "on_sftp", "sshd"]
+__all__ = [
+    "QUICK",
+    "Ground",
+    "SftpServer",
+    "asyncssh_server",
+    "moto",
+    "nginx",
+    "on_http",
+    "on_s3",
+    "on_sftp",
+    "sshd",
+]
 
 QUICK: Mapping[str, Any] = {
     "timeout": {"connect": 2, "read": 3},
@@ -46,6 +57,8 @@ class Ground:
     """Whether something can be appended to a file."""
     window: int = 1 << 18
     """Bytes that may have come before they are asked for."""
+    tells_at_end: bool = False
+    """Whether a change shows only when all has come."""
     unsaid: set[str] = field(default_factory=set)
     """What the place does not tell of its files."""
 
@@ -219,6 +232,82 @@ def on_sftp(server: SftpServer) -> Ground:
         secrets=[server.login.get("password", "no password")],
         grows=True,
         window=1 << 18,
+    )
+
+
+_NGINX = """
+{user}daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
+events {{ worker_connections 64; }}
+http {{
+    access_log off; types {{ text/html html; }} default_type text/csv; keepalive_timeout 5s;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    server {{ listen 127.0.0.1:{port}; root {folder}/data; autoindex on; charset utf-8;
+        location /closed/ {{ alias {folder}/data/; if ($http_authorization != "Bearer {token}") {{ return 401; }} }}
+        location /whole/ {{ alias {folder}/data/; max_ranges 0; }}
+        location /away/ {{ return 302 {away}$request_uri; }}
+        location /round/ {{ return 302 /round/; }}
+        location /busy/ {{ return 503; }}
+    }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def nginx(folder: Path, away: str = "http://localhost:1") -> Iterator[tuple[str, Path]]:
+    """Run nginx; return its URL and the folder that it shows. What is asked of `/away/` is sent on to ``away``."""
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    assert program, "apt-get install nginx-light"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data = folder / "data"
+    data.mkdir()
+    text = _NGINX.format(
+        user="user root; " if os.geteuid() == 0 else "",
+        folder=folder,
+        port=port,
+        token=canary("http token"),
+        away=away,
+    )
+    (folder / "nginx.conf").write_text(text)
+    process = subprocess.Popen(
+        [program, "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"],
+        stdin=subprocess.DEVNULL,
+    )
+
+    def is_up() -> bool:
+        assert process.poll() is None, (folder / "error.log").read_text()
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), 5).close()
+            return True
+        return False
+
+    try:
+        wait_until(is_up, "nginx", 30)
+        yield f"http://127.0.0.1:{port}", data
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def on_http(url: str, data: Path) -> Ground:
+    """A folder of its own in that of nginx, which asks for a token and lists what is in it."""
+    name = uuid.uuid4().hex[:12]
+    folder = data / name
+    folder.mkdir()
+    said = {"base_url": url, "token": canary("http token"), "listing": "links"}
+    return Ground(
+        "nginx",
+        url,
+        {**QUICK, "http": said},
+        writes_into(folder),
+        lambda name: (folder / name).unlink(),
+        below=f"closed/{name}/",
+        secrets=[canary("http token")],
+        grows=True,
+        window=8 << 20,
+        tells_at_end=True,
     )
 
 
