@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tap_files.settings.storage import STORAGE, storage_problems
 from tap_files.settings.stream import STREAM, StreamSettings, stream_problems, stream_settings
 
 __all__ = ["CONFIG_SCHEMA", "config_conflicts", "streams_of"]
@@ -19,6 +20,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "items": STREAM,
             "description": "What to read.",
         },
+        "storage": STORAGE,
     },
 }
 
@@ -28,6 +30,7 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
     streams = config["streams"]
     names = [stream["name"] for stream in streams]
     problems = [f"There are two streams named `{name}`" for name in {*names} if names.count(name) > 1]
+    problems += storage_problems(config.get("storage", {}))
     for number, stream in enumerate(streams):
         problems += stream_problems(stream, f"streams[{number}]")
     return problems

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tap_files.places.choosing import place_of, taken_apart
 from tap_files.places.contract import Place
 from tap_files.places.local import LocalPlace
 
@@ -33,21 +34,33 @@ def address_of(path: str) -> Address:
     Raises:
         ValueError: it is none; the text says why.
     """
-    scheme, separator, _ = path.partition("://")
-    if separator and path.startswith(_FILE):
-        path = path.removeprefix(_FILE)
-    elif separator:
-        raise ValueError(f"Expected a path, or a URL of a place that is known (`file://`), got `{scheme}://`")
+    apart = taken_apart(path)
+    if apart is not None:
+        root, pattern = apart
+        _check_parts(pattern)
+        return Address(root, pattern)
+    path = path.removeprefix(_FILE)
     root = "/" if path.startswith("/") else ""
     pattern = path.removeprefix("/").removeprefix("./")
+    _check_parts(pattern)
+    return Address(root, pattern, root)
+
+
+def _check_parts(pattern: str) -> None:
     parts = pattern.split("/")
     if ".." in parts or "." in parts:
         raise ValueError("Expected a path without `.` and `..` parts, since it names the files in the state")
     if "" in parts:
         raise ValueError("Expected a path that names files, without an empty part")
-    return Address(root, pattern, root)
 
 
-def opened_place(address: Address, storage: Mapping[str, Any]) -> Place:  # noqa: ARG001  of the places that need one
-    """Return the place of an address, not connected yet; ``storage``: the section of the config."""
+def opened_place(address: Address, storage: Mapping[str, Any]) -> Place:
+    """Return the place of an address, not connected yet; ``storage``: the section of the config.
+
+    Raises:
+        ConfigurationError: it cannot be such a place, or a package of it is not installed.
+        NotAuthorisedError: there are no credentials for it.
+    """
+    if "://" in address.root:
+        return place_of(address.root, storage)
     return LocalPlace(address.root or os.getcwd())

@@ -20,15 +20,15 @@ def taken_apart(path: str) -> tuple[str, str] | None:
     `?`, `#` and `%` are letters of names here, so that nothing is taken apart as a URL is.
 
     Raises:
-        ConfigurationError: nothing of tap-files has such a scheme.
+        ValueError: no place here has such a scheme; the text says so.
     """
     scheme, found, rest = path.partition("://")
-    if not found or not scheme.isalnum():
+    if not found or not scheme.isalnum() or scheme.lower() == "file":
         return None
     if scheme.lower() not in SCHEMES:
         known = ", ".join(f"`{one}://`" for one in SCHEMES)
-        raise ConfigurationError(
-            f"Expected a path of this machine or one that begins with {known} at `path`, got `{scheme}://`; nothing was read."
+        raise ValueError(
+            f"Expected a path of this machine or one that begins with {known}, got `{scheme}://`"
         )
     host, _, name = rest.partition("/")
     return f"{scheme.lower()}://{host}", name

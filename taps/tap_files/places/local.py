@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, RetryableError
 from tap_files.places.contract import Content, FileChanged, FileGone, Found, Place
+from tap_files.places.names import check_name
 
 __all__ = ["LocalPlace"]
 
@@ -71,6 +72,7 @@ class LocalPlace(Place):
 
     def look(self, name: str) -> Found | None:
         """See `Place.look`."""
+        check_name(name, self._root)
         try:
             status = os.stat(self._path(name))
         except (FileNotFoundError, NotADirectoryError):
@@ -81,6 +83,7 @@ class LocalPlace(Place):
 
     def open(self, found: Found, offset: int = 0) -> Content:
         """See `Place.open`."""
+        check_name(found.name, self._root)
         path = self._path(found.name)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -33,16 +33,9 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]
         yield server
 
 
-@pytest.fixture(params=["s3", "asyncssh", "sshd", "nginx"])
+@pytest.fixture(params=["local", "s3", "asyncssh", "sshd", "nginx"])
 def ground(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> grounds.Ground:
     """A place with nothing in it, which is read in small pieces."""
-    monkeypatch.setattr("tap_files.places.objects._RANGE", 1 << 16)
-    if request.param == "s3":
-        return grounds.on_s3(request.getfixturevalue("moto"))
-    if request.param in ("asyncssh", "sshd"):
-        monkeypatch.setattr("tap_files.places.sftp._PIECE", 1 << 16)
-        return grounds.on_sftp(request.getfixturevalue(request.param))
-    if request.param == "nginx":
-        monkeypatch.setattr("tap_files.places.http._PIECE", 1 << 16)
-        return grounds.on_http(*request.getfixturevalue("nginx"))
-    raise AssertionError(request.param)
+    for module, name in (("objects", "_RANGE"), ("sftp", "_PIECE"), ("http", "_PIECE")):
+        monkeypatch.setattr(f"tap_files.places.{module}.{name}", 1 << 16)
+    return grounds.of_kind(request.param, request)

@@ -15,12 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 from canaries import canary
 from waiting import wait_until
 
 from tap_files.places.choosing import place_of
 from tap_files.places.contract import Place
+from tap_files.places.local import LocalPlace
 
 __all__ = [
     "QUICK",
@@ -63,7 +65,32 @@ class Ground:
     """What the place does not tell of its files."""
 
     def place(self, **changes: Any) -> Place:
+        if self.kind == "local":
+            return LocalPlace(self.address)
         return place_of(self.address, self.storage | changes)
+
+
+def of_kind(kind: str, request: Any) -> Ground:
+    """Return a place with nothing in it; ``request`` is that of pytest, for the fixture of its server."""
+    if kind == "local":
+        return on_disk(request.getfixturevalue("tmp_path"))
+    server = request.getfixturevalue({"s3": "moto"}.get(kind, kind))
+    return {"s3": on_s3, "nginx": on_http, "asyncssh": on_sftp, "sshd": on_sftp}[kind](server)
+
+
+def on_disk(folder: Path) -> Ground:
+    folder /= "disk"
+    folder.mkdir()
+    return Ground(
+        "local",
+        f"{folder}/",
+        {},
+        writes_into(folder),
+        lambda name: (folder / name).unlink(),
+        grows=True,
+        window=1 << 16,
+        tells_at_end=True,
+    )
 
 
 @contextlib.contextmanager
@@ -105,6 +132,15 @@ def on_s3(url: str) -> Ground:
         lambda name: session.delete(f"{url}/{bucket}/{quote(name)}").raise_for_status(),
         secrets=[secret],
     )
+
+
+def installed(name: str, package: str) -> str:
+    """Return the path of a server's program; where it is not installed, the test is skipped, except in CI."""
+    program = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None and not os.environ.get("CI"):
+        pytest.skip(f"{name} is not installed here: apt-get install {package}")
+    assert program, f"apt-get install {package}"
+    return program
 
 
 @dataclass
@@ -180,8 +216,7 @@ def asyncssh_server(folder: Path) -> Iterator[SftpServer]:
 @contextlib.contextmanager
 def sshd(folder: Path) -> Iterator[SftpServer]:
     """Run OpenSSH's own server: it lets in by a key, and shows the whole machine."""
-    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
-    assert program, "apt-get install openssh-server"
+    program = installed("sshd", "openssh-server")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
     for name in ("host", "client"):
@@ -256,8 +291,7 @@ http {{
 @contextlib.contextmanager
 def nginx(folder: Path, away: str = "http://localhost:1") -> Iterator[tuple[str, Path]]:
     """Run nginx; return its URL and the folder that it shows. What is asked of `/away/` is sent on to ``away``."""
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    assert program, "apt-get install nginx-light"
+    program = installed("nginx", "nginx-light")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -291,8 +325,9 @@ def nginx(folder: Path, away: str = "http://localhost:1") -> Iterator[tuple[str,
         process.wait(10)
 
 
-def on_http(url: str, data: Path) -> Ground:
+def on_http(server: tuple[str, Path]) -> Ground:
     """A folder of its own in that of nginx, which asks for a token and lists what is in it."""
+    url, data = server
     name = uuid.uuid4().hex[:12]
     folder = data / name
     folder.mkdir()

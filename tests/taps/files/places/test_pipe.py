@@ -1,0 +1,45 @@
+"""A whole run of tap-files over places that are no disk: each file once, then what is new."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from taps.files.conftest import Folder
+from taps.files.places import grounds
+
+
+class Elsewhere(Folder):
+    """A config whose files lie on ``ground``."""
+
+    ground: grounds.Ground
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        path = f"{self.ground.address}/{self.ground.below}in/dt=*/*.csv"
+        return super().settings(path=path, **changes) | {"storage": self.ground.storage}
+
+
+@pytest.mark.parametrize("kind", ["s3", "asyncssh", "nginx"])
+def test_each_file_is_read_once(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for module, name in (("objects", "_RANGE"), ("sftp", "_PIECE"), ("http", "_PIECE")):
+        monkeypatch.setattr(f"tap_files.places.{module}.{name}", 1 << 10)
+    ground = grounds.of_kind(kind, request)
+    for day in ("01", "02"):
+        rows = "".join(f"{day}{number:03},ü\n" for number in range(300))
+        ground.put(f"in/dt=2026-01-{day}/a.csv", f"id,name\n{rows}".encode())
+    ground.put("in/other.txt", b"none of it")
+    monkeypatch.chdir(tmp_path)
+    there = Elsewhere(tmp_path)
+    there.ground = ground
+    first = there.sync()
+    names = [f"{ground.below}in/dt=2026-01-{day}/a.csv" for day in ("01", "02")]
+    assert sorted(set(first.column("_file"))) == names
+    assert len(first.rows()) == 600
+    assert {row["name"] for row in first.rows()} == {"ü"}
+    assert there.sync(first.state).rows() == []
+    ground.put("in/dt=2026-01-03/a.csv", b"id,name\n1,b\n")
+    assert there.sync(first.state).column("_file") == [f"{ground.below}in/dt=2026-01-03/a.csv"]
+    assert all(secret not in there.written.buffer.getvalue().decode() for secret in ground.secrets)
