@@ -7,7 +7,7 @@ from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
-from tap_rest import exact
+from singerkit_wire import jsonexact as exact
 from tap_rest.answers import RefusingAnswer, Response, excerpt
 from tap_rest.formats.looks import look_of
 from tap_rest.paths import load_exactly

@@ -15,8 +15,8 @@ from msgspec import Raw
 from singer_sdk.singerlib import SelectionMask
 
 from singerkit_shell.errors import BadDataError
+from singerkit_wire import jsonexact as exact
 from singerkit_wire.encode import RawRecord, RecordEncoder
-from tap_rest import exact
 from tap_rest.paths import Path, finder_of
 from tap_rest.settings.stream import StreamSettings
 

@@ -20,9 +20,9 @@ from singerkit_shell.secrets import redactor
 from singerkit_shell.walltime import wall_time
 from singerkit_state.instants import Instant, iso_of, zone_named
 from singerkit_state.order import UnorderableError, ValueKind, instant_of
+from singerkit_wire import jsonexact as exact
 from singerkit_wire.encode import Record
 from singerkit_wire.stream import DELETED_AT
-from tap_rest import exact
 from tap_rest.bodies import kind_of
 from tap_rest.paths import Column, Found, Path, column_of
 from tap_rest.settings.fields import names_of

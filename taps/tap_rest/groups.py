@@ -16,7 +16,7 @@ from msgspec import Raw
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.words import counted
 from singerkit_tap.contract import Context
-from tap_rest import exact
+from singerkit_wire import jsonexact as exact
 from tap_rest.parents import ParentFields
 from tap_rest.paths import Found, Path, column_of
 from tap_rest.placeholders import Several, as_text

@@ -15,9 +15,9 @@ import msgspec
 from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
-from tap_rest import exact
+from singerkit_wire import jsonexact as exact
+from singerkit_wire.jsonexact import ExactNumber
 from tap_rest.bodies import kind_of
-from tap_rest.exact import ExactNumber
 from tap_rest.extras import imported
 
 __all__ = ["Reshaping", "jmespath_problems"]

@@ -10,8 +10,8 @@ from singerkit_catalog.admitted import types_of
 from singerkit_catalog.compiled import Style
 from singerkit_catalog.pagefit import decodable
 from singerkit_catalog.schema import or_null
+from singerkit_wire import jsonexact as exact
 from singerkit_wire.encode import RawRecord
-from tap_rest import exact
 from tap_rest.schemas import listed
 
 __all__ = ["Misfits", "overlaid"]

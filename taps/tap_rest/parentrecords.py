@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 from singerkit_shell.errors import BadDataError
+from singerkit_wire import jsonexact as exact
 from singerkit_wire.encode import Record
-from tap_rest import exact
 from tap_rest.placeholders import ABSENT
 from tap_rest.settings.stream import StreamSettings
 

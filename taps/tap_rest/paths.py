@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
-from tap_rest import exact
+from singerkit_wire import jsonexact as exact
 from tap_rest.formats.looks import look_of
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from singerkit_shell.errors import BadDataError
-from tap_rest import exact
+from singerkit_wire import jsonexact as exact
 from tap_rest.placeholders import as_text
 from tap_rest.questions import Payload
 from tap_rest.urls import texts_of

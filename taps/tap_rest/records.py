@@ -13,8 +13,8 @@ from msgspec import Raw
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
 from singerkit_tap.contract import BookmarkValue
+from singerkit_wire import jsonexact as exact
 from singerkit_wire.encode import Decoded, split_records
-from tap_rest import exact
 from tap_rest.answers import RefusingAnswer, Response, excerpt
 from tap_rest.around import Around, Habits, Member, members_around, own_members
 from tap_rest.bodies import (

@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from singerkit_shell.errors import BadDataError, NotAuthorisedError, SingerkitError
-from tap_rest import exact
+from singerkit_wire import jsonexact as exact
 from tap_rest.answers import ForbiddenError, RefusingAnswer, Response, TooManyRowsError, excerpt
 from tap_rest.formats.xmltext import as_json
 from tap_rest.paths import Finder, Found, finder_of, parse_path

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from msgspec import Raw
 
-from tap_rest import exact
+from singerkit_wire import jsonexact as exact
 from tap_rest.paths import Column, Found, Path, column_of
 
 __all__ = ["member", "with_copies", "with_members"]

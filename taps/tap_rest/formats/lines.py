@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from singerkit_shell.errors import BadDataError
-from tap_rest import exact
+from singerkit_wire import jsonexact as exact
 from tap_rest.formats.looks import look_of
 
 __all__ = ["array_of_lines"]

@@ -16,7 +16,7 @@ from singerkit_shell.errors import ConfigurationError, Stopped
 from singerkit_shell.reach import origin_of
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.words import ended
-from tap_rest import exact
+from singerkit_wire import jsonexact as exact
 from tap_rest.answers import Response as Answer
 from tap_rest.headers import fits_a_header
 from tap_rest.hook.saying import heard

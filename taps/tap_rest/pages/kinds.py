@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
-from tap_rest import exact
+from singerkit_wire import jsonexact as exact
 from tap_rest.pages.here import IN_HEADER, Here
 from tap_rest.pages.lastpage import Place
 from tap_rest.pages.links import parse_links, without_values
