@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
+from singerkit_wire.jsonwalk import JsonWalker, items_of
 from tap_rest.answers import Response
 from tap_rest.charsets import is_utf8, utf8_pieces
 from tap_rest.formats.csvtext import CsvReader
@@ -15,12 +16,28 @@ from tap_rest.formats.xmltext import XmlReader
 from tap_rest.long.elements import pieces_of_xml
 from tap_rest.long.lines import pieces_of_csv, pieces_of_lines
 from tap_rest.long.rows import LongRows, Pieces
-from tap_rest.long.walker import Walker
 from tap_rest.storing import PIECE, Limits, Span, stored
 
-__all__ = ["Opening", "as_utf8"]
+__all__ = ["Opening", "as_utf8", "pieces_of_json"]
 
 Rows = dict[tuple[str, ...], LongRows]
+
+
+def pieces_of_json(span: Span, where: str) -> tuple[bytes, dict[tuple[str, ...], Pieces]]:
+    """Return what stands around the long arrays of a document, and where the pieces of each are.
+
+    Raises:
+        BadDataError: see `JsonWalker.document`.
+    """
+    walker = JsonWalker(span.read, where)
+    arrays: dict[tuple[str, ...], Pieces] = {}
+    for items in walker.document():
+        if items.are_first:
+            arrays[items.names] = Pieces(span, items_of)
+        arrays[items.names].add(items.start, items.length, items.rows)
+    for names in walker.arrays:
+        arrays.setdefault(names, Pieces(span, items_of))
+    return walker.around, arrays
 
 
 class Opening:
@@ -63,14 +80,13 @@ class Opening:
             look = look_of(head)
             if look.fits or not is_json(head):
                 raise BadDataError(f"Expected JSON in {self._where}, got {look.words}{look.advice}.")
-            walker = Walker(span, self._where)
-            around = walker.around()
+            around, arrays = pieces_of_json(span, self._where)
             check_utf8(around)
             if len(spans) == 1:
-                return around, {names: LongRows([pieces]) for names, pieces in walker.arrays.items()}
-            if () not in walker.arrays:
+                return around, {names: LongRows([pieces]) for names, pieces in arrays.items()}
+            if () not in arrays:
                 raise self.several()
-            found.append(walker.arrays[()])
+            found.append(arrays[()])
         return self._array(found)
 
     def _take_array(self, response: Response, found: Sequence[Pieces]) -> None:

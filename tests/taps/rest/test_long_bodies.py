@@ -20,12 +20,13 @@ from taps.rest.conftest import Run
 
 from singerkit_shell.errors import BadDataError, SingerkitError
 from singerkit_tap import keys, sync
+from singerkit_wire import jsonwalk
 from tap_rest import storing, transport
 from tap_rest.formats.csvtext import CsvReader
-from tap_rest.long import elements, lines, opening, walker
+from tap_rest.long import elements, lines, opening
 from tap_rest.long.lines import pieces_of_csv
+from tap_rest.long.opening import pieces_of_json
 from tap_rest.long.rows import LongRows, Pieces, digest_of
-from tap_rest.long.walker import Walker
 from tap_rest.settings.body import CsvSettings
 from tap_rest.storing import Disk, Span
 from tap_rest.tap import TapRest
@@ -37,9 +38,9 @@ PIECE = 64
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """A body of 200 bytes is long, and a piece of it has 64."""
     monkeypatch.setattr(storing, "MEMORY", 200)
-    for module in (storing, walker, lines, opening, transport):
+    for module in (storing, jsonwalk, lines, opening, transport):
         monkeypatch.setattr(module, "PIECE", PIECE)
-    monkeypatch.setattr(walker, "_SHORT", PIECE)
+    monkeypatch.setattr(jsonwalk, "_SHORT", PIECE)
     monkeypatch.setattr(elements, "_RECORDS", 3)
     monkeypatch.setattr(keys, "_MEMORY", 10)
     monkeypatch.setattr(keys, "_AT_ONCE", 7)
@@ -59,7 +60,7 @@ def span_of(data: bytes) -> Span:
 def rows_of(texts: list[bytes], size: int) -> LongRows:
     groups = []
     for group in (texts[: len(texts) // 3], texts[len(texts) // 3 :]):
-        pieces = Pieces(span_of(b",".join(group)), walker.items_of)
+        pieces = Pieces(span_of(b",".join(group)), jsonwalk.items_of)
         at = 0
         for begin in range(0, len(group), size):
             part = group[begin : begin + size]
@@ -149,11 +150,10 @@ def test_any_document_is_cut_as_json_says(seed: int) -> None:
     if seed % 3 == 0:
         document = records
     text = maker.dumps(document)
-    looked = Walker(span_of(text), "here")
-    around = json.loads(looked.around())
+    rest, arrays = pieces_of_json(span_of(text), "here")
+    around = json.loads(rest)
     found = {
-        names: [json.loads(bytes(row)) for row in LongRows([pieces])]
-        for names, pieces in looked.arrays.items()
+        names: [json.loads(bytes(row)) for row in LongRows([pieces])] for names, pieces in arrays.items()
     }
 
     def less(value: Any, names: tuple[str, ...]) -> Any:
@@ -182,18 +182,18 @@ def test_any_document_is_cut_as_json_says(seed: int) -> None:
 def test_what_is_no_json_is_refused_before_a_row_is_taken(text: bytes) -> None:
     records = b",".join(b'{"id": %d, "name": "some text to make it long"}' % number for number in range(20))
     with pytest.raises(BadDataError, match="here"):
-        Walker(span_of(text % records), "here").around()
+        pieces_of_json(span_of(text % records), "here")
 
 
 def test_depth_and_size_have_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadDataError, match="nested too deeply"):
-        Walker(span_of(b'{"a":' * 5000 + b"1" + b"}" * 5000), "here").around()
-    monkeypatch.setattr(walker, "_AROUND", 1000)
+        pieces_of_json(span_of(b'{"a":' * 5000 + b"1" + b"}" * 5000), "here")
+    monkeypatch.setattr(jsonwalk, "_AROUND", 1000)
     with pytest.raises(BadDataError, match="beside the rows"):
-        Walker(span_of(json.dumps({f"id{n}": {"n": n} for n in range(200)}).encode()), "here").around()
-    monkeypatch.setattr(walker, "WHOLE", 500)
+        pieces_of_json(span_of(json.dumps({f"id{n}": {"n": n} for n in range(200)}).encode()), "here")
+    monkeypatch.setattr(jsonwalk, "_WHOLE", 500)
     with pytest.raises(BadDataError, match="a value of more than"):
-        Walker(span_of(json.dumps([{"a": "x" * 2000}]).encode()), "here").around()
+        pieces_of_json(span_of(json.dumps([{"a": "x" * 2000}]).encode()), "here")
 
 
 # CSV

@@ -1,4 +1,4 @@
-"""A long JSON document, looked through once: what is short of it is kept as it stands, of its long arrays it is noted where their items are.
+"""A long JSON document, looked through once: what is short of it is kept as it stands, the items of its long arrays come a piece at a time.
 
 Where an item ends is found out by guessing: what stands between the beginning of an item and a comma that may be behind one is
 items, if and only if it is a JSON array once it is put in brackets, since whoever reads JSON knows after each byte where it
@@ -8,6 +8,8 @@ stands, whatever follows. That is asked of msgspec, a megabyte at a time. Where 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from typing import NoReturn
 
 import msgspec
@@ -16,11 +18,13 @@ from msgspec import Raw
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
 from singerkit_wire.encode import split_records
-from tap_rest.long.rows import Pieces
-from tap_rest.storing import PIECE, WHOLE, Span
 
-__all__ = ["Walker", "items_of"]
+__all__ = ["Items", "JsonWalker", "items_of"]
 
+PIECE = 1024 * 1024
+"""Bytes that are read at once."""
+_WHOLE = 256 * 1024 * 1024
+"""Bytes that one value may have."""
 _SHORT = PIECE
 """Bytes of a value that is kept as it stands."""
 _AROUND = 64 * PIECE
@@ -42,89 +46,169 @@ def items_of(text: bytes) -> list[Raw]:
     return split_records(b"[" + text + b"]", "a long answer", is_utf8=True)
 
 
-class Walker:
-    """Looks through one document of UTF-8; `arrays` holds, by their place, the long ones."""
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Some items of the array at ``names``: their text begins at byte ``start`` and has ``length`` bytes.
 
-    def __init__(self, span: Span, where: str) -> None:
-        self._span, self._where = span, where
+    An object that was met where `JsonWalker` was to look for an array is the one of ``rows``. ``are_first``: the array begins with them.
+    """
+
+    names: tuple[str, ...]
+    start: int
+    length: int
+    rows: list[Raw]
+    are_first: bool = False
+
+
+Walk = Generator[Items, None, None]
+
+
+class JsonWalker:
+    """Looks through documents of UTF-8. ``read`` is given a place and a size, and returns what is there; places only grow.
+
+    ``only``: the members down to an array (or an object) that alone is wanted: it is given however short it is, and nothing around it is kept.
+    ``start``: where to begin.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int, int], bytes],
+        where: str,
+        only: tuple[str, ...] | None = None,
+        start: int = 0,
+    ) -> None:
+        self._read, self._where, self._only = read, where, only
         self._buffer = b""
         self._at = 0
         """Where it stands in the buffer."""
-        self._begin = 0
+        self._begin = start
         """Where the buffer begins in the document."""
+        self._lines = 0
+        """Ends of lines that were read."""
         self._kept = 0
-        self.arrays: dict[tuple[str, ...], Pieces] = {}
+        self._parts: list[bytes] = []
+        self.arrays: set[tuple[str, ...]] = set()
+        """Long arrays that were met, and what ``only`` names."""
 
-    def around(self) -> bytes:
-        """Return the document, of long arrays no more than the first item.
+    @property
+    def place(self) -> int:
+        """The byte where it stands."""
+        return self._begin + self._at
+
+    @property
+    def lines(self) -> int:
+        """The ends of lines between the start and where it stands."""
+        return self._lines - self._buffer.count(b"\n", self._at)
+
+    def document(self) -> Iterator[Items]:
+        """Yield the items of the long arrays of the one document that there is; then `around` has the rest of it.
 
         Raises:
             BadDataError: it is no JSON, or has more than the rows of long arrays that is long.
         """
-        self._fill(3)
-        if self._buffer.startswith(b"\xef\xbb\xbf"):
-            self._at = 3
-        parts: list[bytes] = []
-        try:
-            self._value((), parts, is_long=True)
-        except RecursionError:
-            self._fail("one nested too deeply")
+        yield from self.next_document()
         if self._byte() is not None:
             self._fail("something behind its end")
-        return b"".join(parts)
+
+    def has_document(self) -> bool:
+        """Tell whether there is another document, and go to its first byte."""
+        if self._begin + self._at == 0:
+            self._fill(3)
+            if self._buffer.startswith(b"\xef\xbb\xbf"):
+                self._at = 3
+        return self._byte() is not None
+
+    def next_document(self) -> Iterator[Items]:
+        """As `document`, of the next of several that stand one behind the other."""
+        self.has_document()
+        self._kept, self._parts, self.arrays = 0, [], set()
+        try:
+            yield from self._value((), is_long=True)
+        except RecursionError:
+            self._fail("one nested too deeply")
+
+    def rest_of_array(self) -> Iterator[Items]:
+        """Go on in the array that ``only`` names, between two items of it, to the end of the document; then as `next_document`."""
+        names = self._only or ()
+        self.arrays = {names}
+        yield from self._rest_of_items(names)
+        for depth in range(len(names) - 1, -1, -1):
+            yield from self._members(names[:depth], is_first=False)
+
+    @property
+    def around(self) -> bytes:
+        """The document, of long arrays no more than the first item."""
+        return b"".join(self._parts)
 
     # Values
 
-    def _value(self, names: tuple[str, ...], parts: list[bytes], *, is_long: bool = False) -> None:
-        """Go behind a value, and add to ``parts`` what is kept of it."""
+    def _value(self, names: tuple[str, ...], *, is_long: bool = False) -> Walk:
+        """Go behind a value, and keep what is kept of it."""
         self._trim()
         opening = self._byte()
         if opening is None:
             self._fail("an end in the middle")
         if opening not in (0x7B, 0x5B):
-            self._add(self._scalar(opening), parts)
+            self._add(self._scalar(opening))
             return
-        end = None if is_long else self._end_of_value(_SHORT)
+        if opening == 0x7B and names == self._only:
+            yield self._whole_object(names)
+            return
+        is_on_the_way = self._only is not None and names == self._only[: len(names)]
+        end = None if is_long or is_on_the_way else self._end_of_value(_SHORT)
         if end is not None:
-            self._add(self._buffer[self._at : end], parts)
+            self._add(self._buffer[self._at : end])
             self._at = end
         elif opening == 0x7B:
-            self._object(names, parts)
+            yield from self._object(names)
         else:
-            parts.append(self._array(names))
+            yield from self._array(names)
 
-    def _object(self, names: tuple[str, ...], parts: list[bytes]) -> None:
+    def _whole_object(self, names: tuple[str, ...]) -> Items:
+        end = self._end_of_value(_WHOLE)
+        if end is None:
+            self._fail("a value of more than 256 MiB")
+        start, length, rows = self.place, end - self._at, self._rows(end)
+        self._at = end
+        self.arrays.add(names)
+        return Items(names, start, length, rows)
+
+    def _object(self, names: tuple[str, ...]) -> Walk:
         self._at += 1
-        parts.append(b"{")
-        is_first = True
+        self._add(b"{")
+        yield from self._members(names, is_first=True)
+
+    def _members(self, names: tuple[str, ...], *, is_first: bool) -> Walk:
         while (byte := self._byte()) != 0x7D:
             if not is_first:
                 self._take(0x2C)
                 byte = self._byte()
-                parts.append(b",")
+                self._add(b",")
             if byte != 0x22:
                 self._fail("an object without a name")
             name = self._scalar(0x22)
             self._byte()
             self._take(0x3A)
-            self._add(name + b":", parts)
-            self._value((*names, _text(name)), parts)
+            self._add(name + b":")
+            yield from self._value((*names, _text(name)))
             is_first = False
         self._at += 1
-        parts.append(b"}")
+        self._add(b"}")
 
-    def _array(self, names: tuple[str, ...]) -> bytes:
-        """Go behind a long array, note where its items are, and return it with the first alone."""
+    def _array(self, names: tuple[str, ...]) -> Walk:
+        """Go behind a long array, give its items, and keep the first alone."""
+        if names == self._only and names in self.arrays:
+            self._fail(f"`{'.'.join(names)}` twice")
         self._at += 1
-        pieces = Pieces(self._span, items_of)
+        self.arrays.add(names)
+        self._add(b"[")
         if self._byte() != 0x5D:
-            self._items(pieces)
+            yield from self._items(names)
         self._at += 1
-        self.arrays[names] = pieces
-        return b"[" + (b"" if pieces.first is None else bytes(pieces.first)) + b"]"
+        self._add(b"]")
 
-    def _items(self, pieces: Pieces) -> None:
-        """Note the pieces of an array, and stop at its closing bracket."""
+    def _items(self, names: tuple[str, ...], *, is_first: bool = True) -> Walk:
+        """Give the pieces of an array, and stop at its closing bracket."""
         end, closes = self._count(0)
         opening, closing = self._looks_of_item(end)
         while True:
@@ -134,13 +218,26 @@ class Walker:
                 rows = self._rows(end)
             else:
                 end, rows = guess
-            pieces.add(self._begin + self._at, end - self._at, rows)
+            if is_first and self._only is None:
+                self._add(bytes(rows[0]))
+            items = Items(names, self.place, end - self._at, rows, is_first)
+            is_first = False
             self._at = end
             if self._byte() is None:
+                yield items
                 self._fail("an end in the middle")
+            if not closes:
+                self._take(0x2C)
+            yield items
             if closes:
                 return
-            self._take(0x2C)
+
+    def _rest_of_items(self, names: tuple[str, ...]) -> Walk:
+        if self._byte() is None:
+            self._fail("an end in the middle")
+        if self._byte() != 0x5D:
+            yield from self._items(names, is_first=False)
+        self._at += 1
 
     # Where items end
 
@@ -234,8 +331,10 @@ class Walker:
         self._at = found.end()
         return found[0]
 
-    def _add(self, text: bytes, parts: list[bytes]) -> None:
-        parts.append(text)
+    def _add(self, text: bytes) -> None:
+        if self._only is not None:
+            return
+        self._parts.append(text)
         self._kept += len(text)
         if self._kept > _AROUND:
             self._fail("more than 64 MiB beside the rows")
@@ -262,12 +361,13 @@ class Walker:
 
     def _more(self) -> bool:
         """Take the next piece into the buffer; tell whether there was one."""
-        piece = self._span.read(self._begin + len(self._buffer), PIECE)
+        piece = self._read(self._begin + len(self._buffer), PIECE)
         if not piece:
             return False
-        if len(self._buffer) > WHOLE:
+        if len(self._buffer) > _WHOLE:
             self._fail("a value of more than 256 MiB")
         self._buffer += piece
+        self._lines += piece.count(b"\n")
         return True
 
     def _trim(self) -> None:
@@ -276,8 +376,7 @@ class Walker:
             self._begin, self._buffer, self._at = self._begin + self._at, self._buffer[self._at :], 0
 
     def _fail(self, got: str) -> NoReturn:
-        place = self._begin + self._at
-        raise BadDataError(f"Expected JSON in {self._where}, got {got} (byte {place}).")
+        raise BadDataError(f"Expected JSON in {self._where}, got {got} (byte {self.place}).")
 
 
 def _last_before(buffer: bytes, at: int) -> int:
