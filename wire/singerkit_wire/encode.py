@@ -39,6 +39,7 @@ __all__ = [
     "RecordEncoder",
     "Rows",
     "SentRows",
+    "as_they_came",
     "members_of",
     "split_records",
 ]
@@ -74,6 +75,15 @@ def split_records(array: RawRecord, where: str, *, is_utf8: bool = False) -> lis
     if not is_utf8 and not _is_utf8(text):
         raise BadDataError(f"Expected UTF-8 in {where}, got other bytes; set the encoding of the source.")
     return _decode(_raw_list, text, where)
+
+
+def as_they_came(records: Sequence[Raw]) -> list[Raw]:
+    """Return what `split_records` has cut with half characters as the source has them: not all that reads it knows its marks for them."""
+    return (
+        [Raw(_surrogates.restore(bytes(record))) for record in records]
+        if _surrogates.is_used
+        else list(records)
+    )
 
 
 class _Layout(Protocol):
@@ -532,14 +542,14 @@ class _Surrogates:
         nonce = secrets.token_hex(8).encode()
         self._mark = b"~" + nonce + rb"\1~"
         self._marked = re.compile(b"~" + nonce + b"(u[0-9a-fA-F]{4})~")
-        self._is_used = False
+        self.is_used = False
 
     def shield(self, text: bytes) -> bytes | None:
         """Return ``text`` with markers for its lone surrogates, or None when there are none."""
         shielded = self._ESCAPE.sub(self._shield_one, text)
         if shielded == text:
             return None
-        self._is_used = True
+        self.is_used = True
         return shielded
 
     def _shield_one(self, match: re.Match[bytes]) -> bytes:
@@ -547,7 +557,7 @@ class _Surrogates:
 
     def restore(self, text: bytes) -> bytes:
         """Undo `shield`."""
-        return self._marked.sub(rb"\\\1", text) if self._is_used else text
+        return self._marked.sub(rb"\\\1", text) if self.is_used else text
 
 
 _surrogates = _Surrogates()

@@ -17,7 +17,7 @@ from msgspec import Raw
 
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
-from singerkit_wire.encode import split_records
+from singerkit_wire.encode import as_they_came, split_records
 
 __all__ = ["Items", "JsonWalker", "items_of"]
 
@@ -32,6 +32,7 @@ _AROUND = 64 * PIECE
 _GUESSES, _CANDIDATES = 4, 200
 _TOKEN = re.compile(rb'[{\[]|([}\]])|(,)|"[^"\\]*(?:\\.[^"\\]*)*(")?', re.S)
 _BLANKS = re.compile(rb"[ \t\r\n]*")
+_BETWEEN = re.compile(rb"[ \t\r\n,]*")
 _SCALAR = re.compile(rb"[^\s,\]}]*")
 _FIRST_NAME = re.compile(rb'\{[ \t\r\n]*"[^"\\]{1,200}"')
 _list = msgspec.json.Decoder(list[Raw])
@@ -48,16 +49,28 @@ def items_of(text: bytes) -> list[Raw]:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """Some items of the array at ``names``: their text begins at byte ``start`` and has ``length`` bytes.
+    """Some items of the array at ``names``: their ``text`` begins at byte ``start``, behind ``lines`` ends of lines.
 
-    An object that was met where `JsonWalker` was to look for an array is the one of ``rows``. ``are_first``: the array begins with them.
+    ``is_object``: there was an object where `JsonWalker` was to look for an array: it is the one of ``rows``. ``are_first``: the array
+    begins with them.
     """
 
     names: tuple[str, ...]
     start: int
-    length: int
+    lines: int
+    text: bytes
     rows: list[Raw]
     are_first: bool = False
+    is_object: bool = False
+
+    def places(self) -> Iterator[int]:
+        """Yield where each of ``rows`` begins in the text."""
+        at = 0
+        for row in self.rows:
+            blanks = _BETWEEN.match(self.text, at)
+            at = blanks.end() if blanks else at
+            yield at
+            at += len(row)
 
 
 Walk = Generator[Items, None, None]
@@ -83,8 +96,8 @@ class JsonWalker:
         """Where it stands in the buffer."""
         self._begin = start
         """Where the buffer begins in the document."""
-        self._lines = 0
-        """Ends of lines that were read."""
+        self._lines = self._counted = 0
+        """Ends of lines up to a place in the buffer, and that place."""
         self._kept = 0
         self._parts: list[bytes] = []
         self.arrays: set[tuple[str, ...]] = set()
@@ -98,7 +111,9 @@ class JsonWalker:
     @property
     def lines(self) -> int:
         """The ends of lines between the start and where it stands."""
-        return self._lines - self._buffer.count(b"\n", self._at)
+        self._lines += self._buffer.count(b"\n", self._counted, self._at)
+        self._counted = self._at
+        return self._lines
 
     def document(self) -> Iterator[Items]:
         """Yield the items of the long arrays of the one document that there is; then `around` has the rest of it.
@@ -168,10 +183,13 @@ class JsonWalker:
         end = self._end_of_value(_WHOLE)
         if end is None:
             self._fail("a value of more than 256 MiB")
-        start, length, rows = self.place, end - self._at, self._rows(end)
-        self._at = end
+        self._note(names)
+        return self._taken(names, end, self._rows(end), are_first=True, is_object=True)
+
+    def _note(self, names: tuple[str, ...]) -> None:
+        if names == self._only and names in self.arrays:
+            self._fail(f"`{'.'.join(names)}` twice")
         self.arrays.add(names)
-        return Items(names, start, length, rows)
 
     def _object(self, names: tuple[str, ...]) -> Walk:
         self._at += 1
@@ -197,10 +215,8 @@ class JsonWalker:
 
     def _array(self, names: tuple[str, ...]) -> Walk:
         """Go behind a long array, give its items, and keep the first alone."""
-        if names == self._only and names in self.arrays:
-            self._fail(f"`{'.'.join(names)}` twice")
+        self._note(names)
         self._at += 1
-        self.arrays.add(names)
         self._add(b"[")
         if self._byte() != 0x5D:
             yield from self._items(names)
@@ -220,9 +236,8 @@ class JsonWalker:
                 end, rows = guess
             if is_first and self._only is None:
                 self._add(bytes(rows[0]))
-            items = Items(names, self.place, end - self._at, rows, is_first)
+            items = self._taken(names, end, rows, are_first=is_first)
             is_first = False
-            self._at = end
             if self._byte() is None:
                 yield items
                 self._fail("an end in the middle")
@@ -232,10 +247,19 @@ class JsonWalker:
             if closes:
                 return
 
+    def _taken(
+        self, names: tuple[str, ...], end: int, rows: list[Raw], *, are_first: bool, is_object: bool = False
+    ) -> Items:
+        """Go behind items that end at ``end``, and return them."""
+        lines, start, text = self.lines, self.place, self._buffer[self._at : end]
+        self._at = end
+        return Items(names, start, lines, text, rows, are_first, is_object)
+
     def _rest_of_items(self, names: tuple[str, ...]) -> Walk:
-        if self._byte() is None:
+        byte = self._byte()
+        if byte is None:
             self._fail("an end in the middle")
-        if self._byte() != 0x5D:
+        if byte != 0x5D:
             yield from self._items(names, is_first=False)
         self._at += 1
 
@@ -297,7 +321,8 @@ class JsonWalker:
             check_utf8(text)
         except UnicodeDecodeError:
             raise BadDataError(f"Expected UTF-8 in {self._where}, got other bytes; ask its makers.") from None
-        return split_records(b"[" + text + b"]", self._where, is_utf8=True)
+        rows = split_records(b"[" + text + b"]", self._where, is_utf8=True)
+        return rows if self._only is None else as_they_came(rows)
 
     def _end_of_value(self, limit: int) -> int | None:
         """Return where an object or an array ends; None: not within ``limit`` bytes."""
@@ -367,12 +392,12 @@ class JsonWalker:
         if len(self._buffer) > _WHOLE:
             self._fail("a value of more than 256 MiB")
         self._buffer += piece
-        self._lines += piece.count(b"\n")
         return True
 
     def _trim(self) -> None:
         """Leave out of the buffer what lies behind."""
         if self._at > PIECE // 2:
+            self._lines, self._counted = self.lines, 0
             self._begin, self._buffer, self._at = self._begin + self._at, self._buffer[self._at :], 0
 
     def _fail(self, got: str) -> NoReturn:

@@ -34,7 +34,7 @@ def pieces_of_json(span: Span, where: str) -> tuple[bytes, dict[tuple[str, ...],
     for items in walker.document():
         if items.are_first:
             arrays[items.names] = Pieces(span, items_of)
-        arrays[items.names].add(items.start, items.length, items.rows)
+        arrays[items.names].add(items.start, len(items.text), items.rows)
     for names in walker.arrays:
         arrays.setdefault(names, Pieces(span, items_of))
     return walker.around, arrays
