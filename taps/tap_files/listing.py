@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
+from tap_files.packed.packing import archive_of
 from tap_files.places.contract import Found, Place
 
 __all__ = ["Pattern"]
@@ -45,8 +46,12 @@ class Pattern:
     def files(self, place: Place) -> Iterator[Found]:
         """Yield the files of a place that it stands for, as they are listed."""
         for found in place.files(self.prefix, deep=self.is_deep):
-            if self._matches(found.name):
+            if self.fits(archive_of(found.name)):
                 yield found
+
+    def fits(self, name: str) -> bool:
+        """Tell whether it stands for a name."""
+        return self._matches(name) is not None
 
     def values(self, name: str) -> Mapping[str, str | None]:
         """Return what the parts of a name say, by `partitions`; Hive's word for none is null."""

@@ -15,6 +15,8 @@ from singerkit_tap.shell import SingerkitTap
 from singerkit_tap.starts import former_read
 from tap_files.config import CONFIG_SCHEMA, config_conflicts, streams_of
 from tap_files.filecolumns import FILE_COLUMNS
+from tap_files.packed.archives import Archives
+from tap_files.packed.unpacked import Unpacking
 from tap_files.places.addresses import Address, opened_place
 from tap_files.places.contract import Place
 from tap_files.promises import delivery_of, kinds_of_delivery
@@ -57,12 +59,23 @@ class TapFiles(SingerkitTap):
             self._places[address.root] = opened_place(address, self.config.get("storage", {}))
         return self._places[address.root]
 
+    def _unpacking(self, settings: StreamSettings) -> Place:
+        """Return the place of a stream, whose packed files are given unpacked, and archives as their members."""
+        place = self._place(settings.address)
+        members = Archives(place, settings.pattern.fits, settings.members, settings.limits)
+        self._archives.append(members)
+        return Unpacking(members, settings.compression, settings.limits, is_text=settings.format.is_text)
+
+    @cached_property
+    def _archives(self) -> list[Archives]:
+        return []
+
     def discover_streams(self) -> Sequence[FileStream]:
         """Return the streams; files are looked into for columns that neither config, catalog nor state names."""
         return [self._stream(settings) for settings in streams_of(self.config)]
 
     def _stream(self, settings: StreamSettings) -> FileStream:
-        place = self._place(settings.address)
+        place = self._unpacking(settings)
         former = former_read(self.start_state, settings.name)
         entry = self.input_entries.get(settings.name, {})
         found = properties_of(entry.get("schema") or {})
@@ -90,6 +103,8 @@ class TapFiles(SingerkitTap):
         try:
             super().sync()
         finally:
+            for archives in self._archives:
+                archives.let_go()
             for place in self._places.values():
                 place.close()
 

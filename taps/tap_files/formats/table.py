@@ -10,6 +10,8 @@ from typing import Any
 from tap_files.formats.contract import Bytes, Reader, Spot
 from tap_files.settings.csv import CSV, csv_problems, csv_settings
 from tap_files.settings.fixedwidth import FIXED_WIDTH, fixed_width_problems, fixed_width_settings
+from tap_files.settings.jsonfile import JSON, json_problems, json_settings
+from tap_files.settings.jsonlines import JSONL, encoding_problems, jsonl_settings
 
 __all__ = ["FORMATS", "Format", "format_of_name"]
 
@@ -19,8 +21,8 @@ class Format:
     """A format. ``endings``: of names that tell it, in small letters; the section of a stream has the name of the format.
 
     ``section``: its JSON Schema; ``settings_of``: what `reader_of` is given, of the section and the pattern of the path; ``problems``: what is
-    wrong with a section that its schema allows. ``module``: has `reader_of`, and is imported when a file is read. ``is_text``: whether its
-    values are texts that `typing` makes numbers of.
+    wrong with a section that its schema allows. ``module``: has `reader_of`, and is imported when a file is read. ``is_text``: whether
+    files of it are text, as which no packed file may be read.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Format:
     settings_of: Callable[[Mapping[str, Any], str], Any]
     problems: Callable[[Mapping[str, Any], str], Iterable[str]]
     module: str
+    is_text: bool = False
     grows: bool = False
     """Whether files of it are written on and on, so that a last line without its end waits, unless `grows` of the stream says otherwise."""
 
@@ -41,7 +44,15 @@ class Format:
 FORMATS: Mapping[str, Format] = {
     one.name: one
     for one in (
-        Format("csv", (".csv", ".tsv", ".tab"), CSV, csv_settings, csv_problems, "tap_files.formats.csvtext"),
+        Format(
+            "csv",
+            (".csv", ".tsv", ".tab"),
+            CSV,
+            csv_settings,
+            csv_problems,
+            "tap_files.formats.csvtext",
+            is_text=True,
+        ),
         Format(
             "fixed_width",
             (),
@@ -49,6 +60,25 @@ FORMATS: Mapping[str, Format] = {
             fixed_width_settings,
             fixed_width_problems,
             "tap_files.formats.fixedwidth",
+            is_text=True,
+        ),
+        Format(
+            "jsonl",
+            (".jsonl", ".ndjson"),
+            JSONL,
+            jsonl_settings,
+            encoding_problems,
+            "tap_files.formats.jsonlines",
+            is_text=True,
+        ),
+        Format(
+            "json",
+            (".json", ".geojson"),
+            JSON,
+            json_settings,
+            json_problems,
+            "tap_files.formats.jsonfile",
+            is_text=True,
         ),
     )
 }

@@ -6,7 +6,7 @@ import tarfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,29 +17,20 @@ from typing import IO, Any
 from tap_files.formats.contract import UnreadableFile
 from tap_files.packed.inflating import Inflated
 from tap_files.packed.limits import Limits
-from tap_files.packed.packing import archive_kind
+from tap_files.packed.packing import SEPARATOR, archive_kind, archive_of
 from tap_files.packed.unpacked import on_disk
 from tap_files.places.contract import Content, FileChanged, FileGone, Found, Place
 
-__all__ = ["SEPARATOR", "Archives", "archive_of"]
-
-SEPARATOR = "!"
-"""Stands between the name of an archive and that of a member: `in/a.zip!orders/1.csv`."""
+__all__ = ["Archives"]
 
 _ENCRYPTED = 1
 _PIECE = 1 << 20
 
 
-def archive_of(name: str) -> str:
-    """Return the name of the archive that a member is in; the name itself where it is no member."""
-    before, separator, _ = name.partition(SEPARATOR)
-    return before if separator and archive_kind(before) else name
-
-
-class Archives:
+class Archives(Place):
     """A `Place` that lists the members of archives in the place of the archives; all other files are as the place has them.
 
-    ``members``: the pattern of those that are listed (`*` has folders, too). An archive lies in a temporary file while its members are read, if
+    ``is_meant``: whether a file of that name is wanted at all: no other archive is opened. ``members``: the pattern of those that are listed (`*` has folders, too). An archive lies in a temporary file while its members are read, if
     it does not lie on this machine, or is a packed tar; one at a time.
 
     Raises (`files`, `look`, `open`):
@@ -48,15 +39,26 @@ class Archives:
 
     can_skip = False
 
-    def __init__(self, place: Place, members: str = "*", limits: Limits | None = None) -> None:
-        self._place, self._members, self._limits = place, members, limits or Limits()
+    def __init__(
+        self,
+        place: Place,
+        is_meant: Callable[[str], object],
+        members: str = "*",
+        limits: Limits | None = None,
+    ) -> None:
+        self._place, self._is_meant, self._members, self._limits = (
+            place,
+            is_meant,
+            members,
+            limits or Limits(),
+        )
         self._opened: _Archive | None = None
 
-    def files(self, prefix: str) -> Iterator[Found]:
-        for found in self._place.files(prefix):
+    def files(self, prefix: str, *, deep: bool = True) -> Iterator[Found]:
+        for found in self._place.files(prefix, deep=deep):
             if archive_kind(found.name) is None:
                 yield found
-            else:
+            elif self._is_meant(found.name):
                 yield from self._archive(found).members.values()
 
     def look(self, name: str) -> Found | None:
@@ -87,16 +89,17 @@ class Archives:
         return None if archive_of(found.name) != found.name else self._place.path_of(found)
 
     def close(self) -> None:
-        self._let_go()
+        self.let_go()
         self._place.close()
 
     def _archive(self, found: Found) -> _Archive:
         if self._opened is None or self._opened.found != found:
-            self._let_go()
+            self.let_go()
             self._opened = _Archive(self._place, found, self._members, self._limits)
         return self._opened
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
+        """Let go of the archive that is opened, not of the place."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None

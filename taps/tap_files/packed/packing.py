@@ -5,7 +5,16 @@ from __future__ import annotations
 from singerkit_shell.errors import ConfigurationError
 from tap_files.formats.contract import UnreadableFile
 
-__all__ = ["PACKINGS", "archive_kind", "check_start", "inner_name", "packing_of"]
+__all__ = [
+    "PACKINGS",
+    "SEPARATOR",
+    "START",
+    "archive_kind",
+    "archive_of",
+    "check_start",
+    "inner_name",
+    "packing_of",
+]
 
 PACKINGS = ("gzip", "bz2", "xz", "zstd")
 
@@ -34,6 +43,8 @@ _SURE_STARTS = {
 }
 """First bytes that no text has."""
 _SKIPPABLE_FRAME = b"\x2a\x4d\x18"
+SEPARATOR = "!"
+"""Stands between the name of an archive and that of a member: `in/a.zip!orders/1.csv`."""
 START = 6
 """Bytes that `check_start` looks at."""
 
@@ -69,6 +80,12 @@ def archive_kind(name: str) -> tuple[str, str] | None:
     if lower.endswith(".zip"):
         return "zip", "none"
     return next((("tar", kind) for ending, kind in _TARS.items() if lower.endswith(ending)), None)
+
+
+def archive_of(name: str) -> str:
+    """Return the name of the archive that a member is in; the name itself where it is no member."""
+    before, separator, _ = name.partition(SEPARATOR)
+    return before if separator and archive_kind(before) else name
 
 
 def check_start(packing: str, start: bytes) -> None:

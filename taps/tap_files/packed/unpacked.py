@@ -1,97 +1,103 @@
-"""The bytes of one file as a format reads them: unpacked, from a byte on, or as a file on this machine."""
+"""A place whose packed files are given unpacked; and contents as files on this machine."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from typing import IO
 
 from singerkit_shell.errors import CannotWriteError
 from tap_files.formats.contract import UnreadableFile
 from tap_files.packed.inflating import Inflated
 from tap_files.packed.limits import Limits
-from tap_files.packed.packing import START, check_start
+from tap_files.packed.packing import START, check_start, packing_of
 from tap_files.places.contract import Content, Found, Place
 
-__all__ = ["Unpacked", "on_disk"]
+__all__ = ["Unpacking", "on_disk"]
 
 _PIECE = 1 << 20
 
 
-class Unpacked:
-    """The `Bytes` of a file of a place (`formats/contract.py`); to be closed.
+class Unpacking(Place):
+    """A `Place` around a place. What is packed is unpacked as it is read, from its beginning, whatever byte is wanted.
 
-    ``packing``: see `packing_of`. ``start``: the unpacked byte to begin at; what is packed is unpacked from its beginning to get there.
-    ``is_text``: the first bytes are held against those of packed files, as no text has them.
+    ``compression``: see `packing_of`. ``is_text``: the first bytes of what is not packed are held against those of packed files, as no text
+    has them. Sizes are those that the place tells, of the packed files.
 
-    Raises:
-        UnreadableFile: it is packed otherwise, or ends before ``start``.
-        FileChanged, FileGone: see `Place.open`.
+    Raises (`open`, and `read` of what it returns):
+        UnreadableFile: a file is packed otherwise, cut, broken, larger than the limits, or ends before the byte that is wanted.
+        ConfigurationError: it is packed in a way that is not read.
     """
 
     def __init__(
-        self,
-        place: Place,
-        found: Found,
-        packing: str,
-        limits: Limits,
-        start: int = 0,
-        *,
-        is_whole: bool = True,
-        is_text: bool = True,
+        self, place: Place, compression: str = "auto", limits: Limits | None = None, *, is_text: bool = True
     ) -> None:
-        self.is_whole = is_whole
-        self._place, self._found, self._packing, self._limits = place, found, packing, limits
-        self._copy: IO[bytes] | None = None
-        self._ahead = b""
-        content = place.open(found, start if packing == "none" else 0)
-        self._content: Content = content if packing == "none" else Inflated(content, packing, limits)
+        self._place, self._compression, self._limits = place, compression, limits or Limits()
+        self._is_text = is_text
+        self.can_skip = place.can_skip
+
+    def files(self, prefix: str, *, deep: bool = True) -> Iterator[Found]:
+        return self._place.files(prefix, deep=deep)
+
+    def look(self, name: str) -> Found | None:
+        return self._place.look(name)
+
+    def open(self, found: Found, offset: int = 0) -> Content:
+        packing = packing_of(found.name, self._compression)
+        content = self._place.open(found, offset if packing == "none" else 0)
         try:
             if packing != "none":
-                self._skip(start)
-            elif is_text and start == 0:
-                self._ahead = _first(self._content, START)
-                check_start(packing, self._ahead)
+                return _from(Inflated(content, packing, self._limits), offset)
+            return _text(content) if self._is_text and not offset else content
         except BaseException:
-            self._content.close()
+            content.close()
             raise
 
+    def path_of(self, found: Found) -> str | None:
+        packing = packing_of(found.name, self._compression)
+        return self._place.path_of(found) if packing == "none" else None
+
+    def close(self) -> None:
+        self._place.close()
+
+
+class _Held:
+    """A content of which the first bytes were looked at."""
+
+    def __init__(self, held: bytes, content: Content) -> None:
+        self._held, self._content = held, content
+
     def read(self, size: int, /) -> bytes:
-        if self._ahead:
-            part, self._ahead = self._ahead[:size], self._ahead[size:]
+        if self._held:
+            part, self._held = self._held[:size], self._held[size:]
             return part
         return self._content.read(size)
 
-    def to_disk(self) -> str:
-        """Return the path of a file that has all of it; see `Bytes.to_disk`.
-
-        Raises:
-            CannotWriteError: there is no room for a copy.
-            UnreadableFile: it is larger than the limits.
-        """
-        path = self._place.path_of(self._found) if self._packing == "none" else None
-        if path is not None:
-            return path
-        if self._copy is None:
-            self._copy = on_disk(self, self._limits)
-        return self._copy.name
-
     def close(self) -> None:
-        """Let go of the file, and of the copy of it."""
         self._content.close()
-        if self._copy is not None:
-            self._copy.close()
-
-    def _skip(self, size: int) -> None:
-        while size:
-            part = self._content.read(min(size, _PIECE))
-            if not part:
-                raise UnreadableFile(
-                    f"Expected {size} more bytes before those that were not read yet, got the end; the file was replaced by a shorter one"
-                )
-            size -= len(part)
 
 
-def on_disk(content: Content | Unpacked, limits: Limits) -> IO[bytes]:
+def _text(content: Content) -> Content:
+    held = b""
+    while len(held) < START and (part := content.read(START - len(held))):
+        held += part
+    check_start("none", held)
+    return _Held(held, content)
+
+
+def _from(content: Content, offset: int) -> Content:
+    left = offset
+    while left:
+        part = content.read(min(left, _PIECE))
+        if not part:
+            raise UnreadableFile(
+                f"Expected {left} more bytes before those that were not read yet, got the end; the file was replaced by a shorter one"
+            )
+        left -= len(part)
+    return content
+
+
+def on_disk(content: Content, limits: Limits) -> IO[bytes]:
     """Copy what is left of a content to a temporary file, which goes when it is closed.
 
     Raises:
@@ -130,10 +136,3 @@ def _cannot_write(error: OSError) -> CannotWriteError:
         f"A file is copied to this machine while it is read, and the folder for such copies, {tempfile.gettempdir()}, cannot take it "
         f"({error.strerror}); rows read so far are safe: make room there, or name another folder in the environment variable TMPDIR."
     )
-
-
-def _first(content: Content, size: int) -> bytes:
-    first = b""
-    while len(first) < size and (part := content.read(size - len(first))):
-        first += part
-    return first

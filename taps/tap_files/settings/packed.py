@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from singerkit_shell.errors import ConfigurationError
 from tap_files.packed.limits import Limits
-from tap_files.packed.packing import PACKINGS
+from tap_files.packed.packing import PACKINGS, archive_kind, packing_of
 from tap_files.settings import setting
 
-__all__ = ["PACKED", "limits_of"]
+__all__ = ["PACKED", "limits_of", "packed_problems"]
 
 PACKED: dict[str, Any] = {
     "compression": setting.name(
@@ -31,6 +32,22 @@ PACKED: dict[str, Any] = {
         most=1 << 30,
     ),
 }
+
+
+def packed_problems(stream: Mapping[str, Any], place: str) -> Iterator[str]:
+    """Yield what is wrong with these settings of a stream, at ``place`` of the config."""
+    name = stream["path"].rpartition("/")[2]
+    if (
+        stream.get("members", "*") != "*"
+        and archive_kind(name) is None
+        and not name.endswith(("*", "}", "]"))
+    ):
+        yield f"`{place}.members` has no effect, since `{place}.path` names no archives (`.zip`, `.tar`, `.tar.gz`)"
+    if archive_kind(name) is None:
+        try:
+            packing_of(name, stream.get("compression", "auto"))
+        except ConfigurationError as error:
+            yield f"{str(error).removesuffix('.')} at `{place}.path`"
 
 
 def limits_of(stream: Mapping[str, Any]) -> Limits:

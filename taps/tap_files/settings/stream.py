@@ -11,7 +11,10 @@ from singerkit_state.instants import NoInstantError, check_calendar
 from tap_files.filecolumns import FILE_COLUMNS
 from tap_files.formats.table import FORMATS, Format, format_of_name
 from tap_files.listing import Pattern
+from tap_files.packed.limits import Limits
+from tap_files.packed.packing import archive_kind, inner_name
 from tap_files.places.addresses import Address, address_of
+from tap_files.settings.packed import PACKED, limits_of, packed_problems
 
 __all__ = ["STREAM", "StreamSettings", "stream_problems", "stream_settings"]
 
@@ -43,6 +46,7 @@ STREAM: dict[str, Any] = {
             "description": "What the files hold. Default: what the ending of `path` tells; their content is never asked.",
         },
         **{one.name: one.section for one in FORMATS.values()},
+        **PACKED,
         "schema": {
             "type": "object",
             "secret": False,
@@ -146,6 +150,9 @@ class StreamSettings:
     remembered_files: int
     is_whole: bool
     """Whether the end of a file is its end for good."""
+    compression: str
+    members: str
+    limits: Limits
 
 
 def stream_settings(said: Mapping[str, Any]) -> StreamSettings:
@@ -172,6 +179,9 @@ def stream_settings(said: Mapping[str, Any]) -> StreamSettings:
         done_marker=said.get("done_marker"),
         remembered_files=said.get("remembered_files", 10_000),
         is_whole=not said.get("grows", form.grows),
+        compression=said.get("compression", "auto"),
+        members=said.get("members", "*"),
+        limits=limits_of(said),
     )
 
 
@@ -180,7 +190,11 @@ def _seconds(text: str) -> int:
 
 
 def _format(said: Mapping[str, Any]) -> Format | None:
-    return FORMATS[said["format"]] if "format" in said else format_of_name(said["path"])
+    if "format" in said:
+        return FORMATS[said["format"]]
+    # Of an archive it is what its members are called.
+    path = said["path"] if archive_kind(said["path"]) is None else said.get("members", "")
+    return format_of_name(inner_name(path))
 
 
 def stream_problems(said: Mapping[str, Any], place: str) -> Iterator[str]:
@@ -197,6 +211,7 @@ def stream_problems(said: Mapping[str, Any], place: str) -> Iterator[str]:
     for other in FORMATS:
         if other in said and other != form.name:
             yield f"`{place}.{other}` has no effect on files of the format `{form.name}`"
+    yield from packed_problems(said, place)
     if form.name not in said and form.section.get("required"):
         yield f"Expected the key `{place}.{form.name}`, which the format `{form.name}` needs"
     if form.name in said:

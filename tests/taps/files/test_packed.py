@@ -16,7 +16,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from taps.files.disk import Disk
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from tap_files.formats.contract import UnreadableFile
@@ -24,7 +23,9 @@ from tap_files.packed.archives import Archives
 from tap_files.packed.inflating import Inflated
 from tap_files.packed.limits import Limits
 from tap_files.packed.packing import PACKINGS, inner_name, packing_of
-from tap_files.packed.unpacked import Unpacked
+from tap_files.packed.unpacked import Unpacking
+from tap_files.places.contract import Content, Found, Place
+from tap_files.places.local import LocalPlace
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -42,6 +43,29 @@ TEXT = b"".join(b"%d,%d\n" % (number, number * 7919 % 1000) for number in range(
 
 
 SMALL = Limits(harmless=1 << 20)
+
+
+class Elsewhere(LocalPlace):
+    """A place whose files do not lie on this machine."""
+
+    def path_of(self, found: Found) -> None: ...
+
+
+def archives(
+    folder: Path, pattern: str = "*", limits: Limits | None = None, is_here: bool = True
+) -> Archives:
+    place = LocalPlace(str(folder)) if is_here else Elsewhere(str(folder))
+    return Archives(place, lambda name: True, pattern, limits)
+
+
+def listed(place: Place) -> dict[str, Found]:
+    found = {one.name: one for one in place.files("")}
+    return {name: found[name] for name in sorted(found)}
+
+
+def all_of(content: Content, size: int = 1 << 16) -> bytes:
+    with closing(content):
+        return b"".join(iter(lambda: content.read(size), b""))
 
 
 class Dripping(io.BytesIO):
@@ -134,32 +158,28 @@ def test_names_that_say_how_a_file_is_packed():
         packing_of("a.csv.lz4")
 
 
-def test_a_file_is_read_from_a_byte_on_and_copied_for_readers_that_go_to_and_fro(tmp_path):
+def test_a_file_is_read_from_a_byte_on(tmp_path):
     (tmp_path / "a.csv").write_bytes(TEXT)
     (tmp_path / "a.csv.xz").write_bytes(lzma.compress(TEXT))
-    place = Disk(tmp_path)
-    for name, packing in (("a.csv", "none"), ("a.csv.xz", "xz")):
-        found = place.found(name)
-        late = Unpacked(place, found, packing, Limits(), start=70_001)
-        assert b"".join(iter(lambda late=late: late.read(5000), b"")) == TEXT[70_001:]
-        late.close()
-        whole = Unpacked(place, found, packing, Limits())
-        path = Path(whole.to_disk())
-        assert path.read_bytes() == TEXT
-        assert (path == tmp_path / "a.csv") == (name == "a.csv"), "what lies here is not copied"
-        whole.close()
-        assert path.exists() == (name == "a.csv")
+    place = Unpacking(LocalPlace(str(tmp_path)))
+    for found in listed(place).values():
+        assert all_of(place.open(found, 70_001), 5000) == TEXT[70_001:]
+        assert all_of(place.open(found)) == TEXT
+        assert (place.path_of(found) is not None) == (found.name == "a.csv")
     with pytest.raises(UnreadableFile, match=r"replaced by a shorter one"):
-        Unpacked(place, place.found("a.csv.xz"), "xz", Limits(), start=len(TEXT) + 1)
+        place.open(found, len(TEXT) + 1)
 
 
 def test_a_text_that_is_packed_without_saying_so_is_refused(tmp_path):
+    place = LocalPlace(str(tmp_path))
     for packing, pack in PACK.items():
         (tmp_path / "a.csv").write_bytes(pack(TEXT))
-        if packing == "bz2":
-            continue  # its first bytes are text
-        with pytest.raises(UnreadableFile, match=f"got {packing} by the first bytes"):
-            Unpacked(Disk(tmp_path), Disk(tmp_path).found("a.csv"), "none", Limits())
+        (found,) = place.files("")
+        assert all_of(Unpacking(place, packing).open(found)) == TEXT
+        assert all_of(Unpacking(place, is_text=False).open(found)) == pack(TEXT)
+        if packing != "bz2":  # its first bytes are text
+            with pytest.raises(UnreadableFile, match=f"got {packing} by the first bytes"):
+                Unpacking(place).open(found)
 
 
 MEMBERS = {"orders/1.csv": TEXT, "orders/2.csv": b"a,b\n1,2\n", "readme.txt": b"read me"}
@@ -186,12 +206,12 @@ def make_archive(path: Path, members: dict[str, bytes], **more) -> None:
 
 
 def names_in(folder: Path, pattern: str = "*", limits: Limits | None = None) -> list[str]:
-    with closing(Archives(Disk(folder), pattern, limits)) as place:
-        return [found.name for found in place.files("")]
+    with closing(archives(folder, pattern, limits)) as place:
+        return list(listed(place))
 
 
 def read_all(folder: Path) -> None:
-    with closing(Archives(Disk(folder))) as place:
+    with closing(archives(folder)) as place:
         for found in list(place.files("")):
             with closing(place.open(found)) as opened:
                 while opened.read(1 << 16):
@@ -206,16 +226,13 @@ ARCHIVES = ("a.zip", "a.tar", "a.tgz", "a.tar.bz2", "a.tar.xz", "a.tar.zst")
 def test_members_of_an_archive_are_files_of_their_own(name, is_here, tmp_path):
     make_archive(tmp_path / name, MEMBERS)
     (tmp_path / "b.csv").write_bytes(b"a\n1\n")
-    place = Archives(Disk(tmp_path, is_here), "orders/*.csv")
-    listed = {found.name: found for found in place.files("")}
-    assert list(listed) == [f"{name}!orders/1.csv", f"{name}!orders/2.csv", "b.csv"]
-    second, first = listed[f"{name}!orders/2.csv"], listed[f"{name}!orders/1.csv"]
-    for found, content in ((second, MEMBERS["orders/2.csv"]), (first, TEXT), (listed["b.csv"], b"a\n1\n")):
-        opened = Unpacked(place, found, "none", Limits())
-        assert b"".join(iter(lambda opened=opened: opened.read(1 << 16), b"")) == content
-        opened.close()
-    with closing(place.open(first, 70_001)) as late:
-        assert late.read(100) == TEXT[70_001:70_101]
+    place = archives(tmp_path, "orders/*.csv", is_here=is_here)
+    found = listed(place)
+    assert list(found) == [f"{name}!orders/1.csv", f"{name}!orders/2.csv", "b.csv"]
+    first, second, plain = found.values()
+    for one, content in ((second, MEMBERS["orders/2.csv"]), (first, TEXT), (plain, b"a\n1\n")):
+        assert all_of(place.open(one)) == content
+    assert all_of(place.open(first, 70_001)) == TEXT[70_001:]
     assert place.look(first.name) == first
     make_archive(tmp_path / name, {"orders/1.csv": b"other,text\n"})
     os.utime(tmp_path / name, (1, 1))
@@ -225,11 +242,11 @@ def test_members_of_an_archive_are_files_of_their_own(name, is_here, tmp_path):
 
 
 def test_a_member_of_a_zip_has_another_version_only_if_it_is_another_one(tmp_path):
-    place = Archives(Disk(tmp_path))
+    place = archives(tmp_path)
     versions = []
     for more in ({}, {"new.csv": b"1\n"}, {"orders/2.csv": b"a,b\n1,3\n"}):
         make_archive(tmp_path / "a.zip", MEMBERS | more)
-        versions.append({found.name: found.version for found in place.files("")})
+        versions.append({name: found.version for name, found in listed(place).items()})
     one = "a.zip!orders/1.csv"
     assert versions[0][one] == versions[1][one] == versions[2][one]
     assert versions[0]["a.zip!orders/2.csv"] != versions[2]["a.zip!orders/2.csv"]
