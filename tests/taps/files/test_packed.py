@@ -173,10 +173,11 @@ def test_a_file_is_read_from_a_byte_on(tmp_path):
 def test_a_text_that_is_packed_without_saying_so_is_refused(tmp_path):
     place = LocalPlace(str(tmp_path))
     for packing, pack in PACK.items():
-        (tmp_path / "a.csv").write_bytes(pack(TEXT))
+        packed = pack(TEXT)
+        (tmp_path / "a.csv").write_bytes(packed)
         (found,) = place.files("")
         assert all_of(Unpacking(place, packing).open(found)) == TEXT
-        assert all_of(Unpacking(place, is_text=False).open(found)) == pack(TEXT)
+        assert all_of(Unpacking(place, is_text=False).open(found)) == packed
         if packing != "bz2":  # its first bytes are text
             with pytest.raises(UnreadableFile, match=f"got {packing} by the first bytes"):
                 Unpacking(place).open(found)
