@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import click
 
 from singerkit_shell.secrets import redactor
+from singerkit_shell.tables import table
 from tap_rest.preview.looking import Look
-from tap_rest.preview.tables import table
 
 __all__ = ["print_look"]
 

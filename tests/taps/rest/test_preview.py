@@ -14,7 +14,7 @@ from canaries import canary
 from taps.rest.api_server import Api, Asked, Reply, json_reply, page_of, serving
 from taps.rest.conftest import TAP
 
-from tap_rest.preview.tables import table
+from singerkit_shell.tables import table
 
 ROWS = [
     {"id": number, "name": f"row {number}", "updated_at": f"2026-01-{number:02}T00:00:00Z", "price": 1.5}
