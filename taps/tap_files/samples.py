@@ -2,43 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from singerkit_shell.errors import BadDataError
+from tap_files.formats.contract import Piece, Spot
 from tap_files.opening import PlainBytes
 from tap_files.places.contract import Found, Place
 from tap_files.settings.stream import StreamSettings
 from tap_files.turns import Turn
 from tap_files.typing.columns import Columns
 
-__all__ = ["learn_columns"]
+__all__ = ["Sample", "first_pieces", "learn_columns", "spread", "start_of"]
 
 FILES = 10
 """Files that are looked at, spread over all."""
 
 
+@dataclass(frozen=True)
+class Sample:
+    """The beginning of one file; ``piece`` is None where it has no record, ``problem`` tells why it could not be read."""
+
+    found: Found
+    fields: Mapping[str, Mapping[str, Any] | None] | None = None
+    piece: Piece | None = None
+    problem: BadDataError | None = None
+
+
 def learn_columns(columns: Columns, settings: StreamSettings, place: Place, listed: Sequence[Found]) -> None:
     """Learn the columns of the first piece of some files; what cannot be read is left to the read, which says so."""
-    for found in _spread(sorted(listed, key=lambda one: (one.modified or 0, one.name))):
+    for sample in first_pieces(settings, place, listed):
+        learn(columns, sample)
+
+
+def learn(columns: Columns, sample: Sample) -> None:
+    """Learn the columns of a sample."""
+    columns.learn(sample.fields or {})
+    if sample.piece is not None:
+        columns.look(dict(sample.piece.columns or {}))
+        columns.look_at_records(sample.piece.records or ())
+
+
+def first_pieces(settings: StreamSettings, place: Place, listed: Sequence[Found]) -> Iterator[Sample]:
+    """Yield the beginning of some files, in the order of their times."""
+    for found in spread(sorted(listed, key=lambda one: (one.modified or 0, one.name))):
         try:
-            _learn(columns, settings, place, found)
-        except BadDataError:
-            continue
+            yield _sample(settings, place, found)
+        except BadDataError as error:
+            yield Sample(found, problem=error)
 
 
-def _learn(columns: Columns, settings: StreamSettings, place: Place, found: Found) -> None:
+def _sample(settings: StreamSettings, place: Place, found: Found) -> Sample:
     content = PlainBytes(place, Turn(found, found.name))
     try:
-        reader = settings.format.reader(settings.format_settings, content, Turn(found, found.name).start)
-        columns.learn(reader.fields or {})
-        for piece in reader.pieces():
-            columns.look(dict(piece.columns or {}))
-            break
+        reader = settings.format.reader(settings.format_settings, content, Spot())
+        return Sample(found, reader.fields, next(reader.pieces(), None))
     finally:
         content.close()
 
 
-def _spread(listed: Sequence[Found]) -> Iterator[Found]:
+def start_of(place: Place, found: Found, size: int) -> bytes:
+    """Return the first bytes of a file, unpacked."""
+    content = PlainBytes(place, Turn(found, found.name))
+    try:
+        data = b""
+        while len(data) < size and (more := content.read(size - len(data))):
+            data += more
+        return data
+    finally:
+        content.close()
+
+
+def spread(listed: Sequence[Found]) -> Iterator[Found]:
     """Yield the first, the last, and some between them."""
     most = min(FILES, len(listed))
     for number in range(most):

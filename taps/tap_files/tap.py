@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from singerkit_catalog.schema import properties_of
+from singerkit_shell.command import ShellCommand
 from singerkit_shell.errors import SingerkitError
 from singerkit_shell.validate import config_problems
 from singerkit_state.delivery import Delivery
@@ -39,6 +41,14 @@ class TapFiles(SingerkitTap):
     def config_sentences(self, config: Mapping[str, Any]) -> Sequence[str]:
         """Return what a JSON Schema cannot say about the config."""
         return config_conflicts(config)
+
+    @classmethod
+    def get_singer_command(cls) -> ShellCommand:
+        command = super().get_singer_command()
+        command.epilog = (
+            "tap-files preview PATH: what is in files, and a config for them; see it with --help."
+        )
+        return command
 
     @classmethod
     def deliveries(cls, config: Mapping[str, Any]) -> list[Delivery]:
@@ -109,4 +119,12 @@ class TapFiles(SingerkitTap):
                 place.close()
 
 
-main = TapFiles.cli_main
+def main() -> NoReturn:
+    """Run tap-files: `preview`, where it is the first argument, else the tap, as Singer has it."""
+    if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
+        # Imported here: a run does not need it.
+        from tap_files import command
+
+        if sys.argv[1] in command.COMMANDS:
+            command.main(sys.argv[1:], TapFiles)
+    TapFiles.cli_main()

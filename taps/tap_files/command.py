@@ -1,0 +1,158 @@
+"""`tap-files preview`: what helps to write a config. A run itself has options only, as Singer says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import click
+
+from singerkit_shell.arguments import Commands
+from singerkit_shell.command import merged_config
+from singerkit_shell.errors import ConfigurationError, SingerkitError, UsageError
+from singerkit_shell.exits import run_commands
+from singerkit_shell.secrets import redactor
+from singerkit_shell.signals import stop_flag
+from singerkit_shell.validate import CONFIG_PATHS, nearest
+from tap_files.formats.table import FORMATS
+
+__all__ = ["COMMANDS", "main"]
+
+NAME = "tap-files"
+_START_BYTES = 1 << 18
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--debug", is_flag=True, expose_value=False, help="Print a traceback with every error.")
+def command() -> None:
+    """Commands that help to write a config; without one, tap-files reads what --config says."""
+
+
+@command.command()
+@click.argument("path", required=False)
+@click.option(
+    "-c",
+    "--config",
+    "paths",
+    multiple=True,
+    help="A config: looks at its streams; beside PATH: its `storage`.",
+)
+@click.option(
+    "-s", "--stream", "names", multiple=True, help="Look at this stream only; may be given more than once."
+)
+@click.option(
+    "-n", "--rows", default=5, show_default=True, type=click.IntRange(0, 1000), help="So many rows of each."
+)
+@click.option("-f", "--format", "form", type=click.Choice([*FORMATS]), help="With PATH: what the files hold.")
+def preview(
+    path: str | None, paths: tuple[str, ...], names: tuple[str, ...], rows: int, form: str | None
+) -> None:
+    """Show what is in files: how CSV is written, a typed table, and in red what looks wrong.
+
+    PATH is a path or a URL with wildcards, as `path` of a stream: its look goes to stderr, and a config for it to stdout.
+    """
+    if path is None and not paths:
+        raise UsageError("Expected either a PATH or `--config FILE`, nothing was read.")
+    click.get_current_context().meta[CONFIG_PATHS] = list(paths)
+    config = _checked(merged_config(*paths).config) if paths else {}
+    if path is not None:
+        if names:
+            raise UsageError(
+                "`--stream` names streams of a config, and has no effect beside a PATH; nothing was read."
+            )
+        _draft(path, form, config.get("storage", {}), rows)
+        return
+    if form is not None:
+        raise UsageError("`--format` goes with a PATH; in a config it stands with the stream.")
+    _preview(config, names, rows)
+
+
+def _checked(config: dict[str, Any]) -> Mapping[str, Any]:
+    """Return a config that a run would take."""
+    return dict(click.get_current_context().obj(config=config, setup_mapper=False).config)
+
+
+def _preview(config: Mapping[str, Any], names: tuple[str, ...], rows: int) -> None:
+    from tap_files.config import streams_of
+    from tap_files.places.addresses import opened_place
+    from tap_files.preview.looking import Look, listed, look_at
+    from tap_files.preview.printing import print_look
+
+    streams = {one.name: one for one in streams_of(config)}
+    for name in names:
+        if name not in streams:
+            near = nearest(name, sorted(streams))
+            raise UsageError(f"There is no stream `{name}`{f'; did you mean `{near}`?' if near else '.'}")
+    code = 0
+    for name, settings in streams.items():
+        if names and name not in names:
+            continue
+        try:
+            place = opened_place(settings.address, config.get("storage", {}))
+            files, are_more = listed(settings, place)
+            look = look_at(settings, place, files, rows, are_more=are_more)
+            place.close()
+        except SingerkitError as error:
+            look = Look(name, settings.pattern.text, doubts=[str(error)], code=error.exit_code)
+        print_look(look, err=False)
+        code = code or look.code
+    if code:
+        raise _Failed(code)
+
+
+class _Failed(SingerkitError):
+    """A stream would have ended a run; its sentence has been printed where it belongs."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__("Not every stream can be read as the config stands: see what is said above.")
+        self.exit_code = code
+
+
+def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -> None:
+    from tap_files.config import streams_of
+    from tap_files.formats.table import format_of_name
+    from tap_files.places.addresses import address_of, opened_place
+    from tap_files.preview.looking import listed, look_at
+    from tap_files.preview.printing import print_look
+    from tap_files.preview.proposing import config_of_path, format_of_content, with_dialect
+    from tap_files.samples import start_of
+
+    config = config_of_path(path, form, storage)
+    [stream] = config["streams"]
+    is_told = form is not None or format_of_name(path) is not None
+    [first] = streams_of(config if is_told else {**config, "streams": [{**stream, "format": "csv"}]})
+    place = opened_place(address_of(path), storage)
+    files, are_more = listed(first, place)
+    there = [found for found in files if found.size != 0]
+    if not there:
+        raise ConfigurationError(
+            f"No file that holds something has a name like {path}; nothing was read. Correct the path."
+        )
+    start = start_of(place, there[-1], _START_BYTES)
+    doubts: list[str] = []
+    if not is_told:
+        stream = {**stream, "format": format_of_content(start)}
+        config = {**config, "streams": [stream]}
+        doubts.append(
+            f"The ending of {there[-1].name} tells no format: its content looks like `{stream['format']}`."
+        )
+    known = format_of_name(path)
+    if stream.get("format", known.name if known is not None else "") == "csv":
+        config, found = with_dialect(config, start, is_cut=len(start) >= _START_BYTES)
+        doubts += found
+    [settings] = streams_of(config)
+    look = look_at(settings, place, files, rows, are_more=are_more)
+    look.doubts[:0] = doubts
+    print_look(look, err=True)
+    place.close()
+    click.echo(redactor.mask(json.dumps(config, indent=2, ensure_ascii=False)))
+
+
+COMMANDS = frozenset(command.commands)
+
+
+def main(arguments: list[str], tap: type[Any]) -> NoReturn:
+    """Run one of the commands and exit; ``tap`` makes the tap of a config."""
+    stop_flag.install()
+    run_commands(command, NAME, arguments, tap)

@@ -1,0 +1,72 @@
+"""A config for one path or URL, from what its files show: a name, a format, and how CSV is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from singerkit_shell.errors import UsageError
+from singerkit_shell.validate import config_problems
+from tap_files.config import CONFIG_SCHEMA, config_conflicts
+from tap_files.formats.table import FORMATS, format_of_name
+from tap_files.preview.dialects import dialect_of, text_of
+
+__all__ = ["config_of_path", "format_of_content", "with_dialect"]
+
+_MAGICS = ((b"PAR1", "parquet"), (b"Obj\x01", "avro"), (b"PK\x03\x04", "xlsx"), (b"\xd0\xcf\x11\xe0", "xlsx"))
+_WILD = re.compile(r"[*?\[{].*", re.DOTALL)
+
+
+def config_of_path(path: str, form: str | None, storage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config that reads ``path`` alone; ``storage``: the section of a config that is there already.
+
+    Raises:
+        UsageError: it is no path that a config could have.
+    """
+    stream: dict[str, Any] = {"name": _name_of(path), "path": path}
+    if form is not None:
+        stream["format"] = form
+    config = {"streams": [stream], **({"storage": dict(storage)} if storage else {})}
+    tried = {**config, "streams": [{"format": "csv", **stream}]} if format_of_name(path) is None else config
+    tried = deepcopy(tried)  # defaults are put into it
+    problems = config_problems(tried, CONFIG_SCHEMA) or config_conflicts(tried)
+    if problems:
+        raise UsageError(f"{problems[0]}; nothing was read.")
+    return config
+
+
+def _name_of(path: str) -> str:
+    """Return the name of a stream: that of the file, or where its name is a wildcard that of the folder."""
+    parts = [part for part in re.sub(r"^[a-z0-9+.-]+://", "", path).split("/") if part and "=" not in part]
+    for part in reversed(parts):
+        plain = re.sub(r"\W+", "_", _WILD.sub("", part).split(".")[0]).strip("_")
+        if plain:
+            return plain
+    return "rows"
+
+
+def format_of_content(start: bytes) -> str:
+    """Return the format that the first bytes of a file look like; text that looks like no other is taken for CSV."""
+    for magic, name in _MAGICS:
+        if start.startswith(magic) and name in FORMATS:
+            return name
+    text, _, _ = text_of(start)
+    begin = text.lstrip()
+    if begin.startswith("{") and "jsonl" in FORMATS and re.search(r"\}\s*\n\s*\{", begin):
+        return "jsonl"
+    return "json" if begin.startswith(("{", "[")) and "json" in FORMATS else "csv"
+
+
+def with_dialect(
+    config: Mapping[str, Any], start: bytes, *, is_cut: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the config with how CSV is written, of the beginning of a file, and doubts about it."""
+    [stream] = config["streams"]
+    text, encoding, doubts = text_of(start)
+    name = stream["path"].lower().rpartition("/")[2]
+    dialect = dialect_of(text, "\t" if ".tsv" in name or ".tab" in name else ",", is_cut=is_cut)
+    section = dialect.section | ({"encoding": encoding} if encoding is not None else {})
+    found = {**stream, **({"csv": section} if section else {})}
+    return {**config, "streams": [found]}, [*doubts, *dialect.doubts]
