@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from singerkit_check.extensions import check_activate, check_batch
+from singerkit_check.extensions import check_activate, check_batch, check_replace
 from singerkit_check.findings import Findings, shown
 from singerkit_check.lines import LineCutter
 from singerkit_check.records import Stream
@@ -26,7 +26,13 @@ _HEAD = 400  # bytes in which the fast way looks for the key `record`
 _MOST_PREFIXES = 1_000
 _MOST_TYPES = 100
 _ENVELOPE = ("type", "stream", "record", "schema", "value", "time_extracted", "version")
-_KNOWN = ("RECORD", "SCHEMA", "STATE", "ACTIVATE_VERSION", "BATCH")
+_KNOWN = ("RECORD", "SCHEMA", "STATE", "ACTIVATE_VERSION", "BATCH", "REPLACE")
+_SHAPES = {
+    "RECORD": "record-shape",
+    "SCHEMA": "schema-shape",
+    "BATCH": "batch-shape",
+    "REPLACE": "replace-shape",
+}
 
 
 class _Header(msgspec.Struct, gc=False):
@@ -62,6 +68,8 @@ class Checker:
         self._told_types: set[str] = set()
         self._line = 0
         self._rows = 0
+        self._replaced: str | None = None
+        """The stream of the last REPLACE since the last STATE."""
 
     def begins_at(self, state: Any) -> None:
         """Say with which STATE value the run began; to be called before `feed`."""
@@ -86,6 +94,12 @@ class Checker:
         if not self.messages and not self._line:
             self._add(
                 "empty", "Expected a message, got the end of the input: did the tap die before its first one?"
+            )
+        if self._replaced is not None:
+            self._add(
+                "replace-open",
+                "Expected a STATE behind REPLACE and the rows that take the place, got the end of the input",
+                self._replaced,
             )
         self._states.end(self._line, self._rows)
 
@@ -179,13 +193,12 @@ class Checker:
         if kind is None:
             return
         if kind == "STATE":
+            self._replaced = None
             self._states.state(message, len(line), self._line, self._rows)
             return
         self._states.other_message(self._line)
         if not isinstance(name, str) or not name:
-            check = {"RECORD": "record-shape", "SCHEMA": "schema-shape", "BATCH": "batch-shape"}.get(
-                kind, "activate-shape"
-            )
+            check = _SHAPES.get(kind, "activate-shape")
             found = "an empty one" if name == "" else kind_of(name) if "stream" in message else "none"
             self._add(check, f"Expected `stream`, a text, got {found} in {kind}")
             return
@@ -210,6 +223,9 @@ class Checker:
                 self._note_row()
             case "ACTIVATE_VERSION":
                 check_activate(message, stream, self._line, self._findings)
+            case "REPLACE":
+                check_replace(message, stream, self._line, self._findings)
+                self._replaced = name
             case _:
                 stream.progress.rows_are_elsewhere()
                 check_batch(message, stream, self._line, self._findings)

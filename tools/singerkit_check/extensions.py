@@ -1,4 +1,4 @@
-"""ACTIVATE_VERSION and BATCH: what singer-sdk and others send beside the messages of the specification."""
+"""ACTIVATE_VERSION, BATCH and REPLACE: what singer-sdk, others and singerkit send beside the messages of the specification."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from singerkit_check.findings import Findings, shown
 from singerkit_check.records import Stream
 from singerkit_check.values import kind_of
 
-__all__ = ["check_activate", "check_batch"]
+__all__ = ["check_activate", "check_batch", "check_replace"]
 
 _FORMATS = ("jsonl", "parquet", "arrow")
 _COMPRESSIONS = (None, "none", "gzip", "gz", "zstd", "snappy")
@@ -67,3 +67,27 @@ def check_batch(message: Mapping[str, Any], stream: Stream, line: int, findings:
             add("batch-compression", f"Expected a `compression` that readers know, got {found}")
     if not isinstance(manifest, list) or not all(isinstance(path, str) for path in manifest):
         add("batch-shape", "Expected `manifest`, a list of texts, got something else")
+
+
+def check_replace(message: Mapping[str, Any], stream: Stream, line: int, findings: Findings) -> None:
+    """Check a REPLACE of ``stream``, which targets of singerkit know."""
+
+    def add(check: str, sentence: str) -> None:
+        findings.add(check, line, f"{sentence} in a REPLACE of {shown(stream.name)}", stream.name)
+
+    declared = stream.declared
+    if declared is None:
+        add("replace-early", "Expected a SCHEMA before it, got none")
+    where = message.get("where")
+    if not isinstance(where, dict) or not where:
+        found = "an empty one" if where == {} else kind_of(where) if "where" in message else "none"
+        add("replace-shape", f"Expected `where`, an object of one or more properties, got {found}")
+        return
+    for name, value in where.items():
+        if declared is not None and name not in declared.properties:
+            add("replace-shape", "Expected properties of the schema at `where`, got another one")
+        elif isinstance(value, dict | list):
+            add(
+                "replace-shape",
+                f"Expected a text, a number, a boolean or null at `where.{name}`, got {kind_of(value)}",
+            )

@@ -125,6 +125,7 @@ RULES = {
     "X09": "BATCH: a STATE after it covers its files",
     "X10": "BATCH: the reader deletes nothing unless told to",
     "X11": "x-sql-datatype, x-singer.decimal, contentEncoding in property schemas",
+    "X12": "REPLACE: rows with some values go, with the commit of what stands behind it",
 }
 
 _NAME = re.compile(r"(?:test_)((?:(?:st|[a-z])\d\d_|select_)+)")
@@ -237,6 +238,13 @@ CHECKS: dict[str, Check] = {
     "batch-format": Check("X05", _W, "the format of a BATCH is jsonl, parquet or arrow"),
     "batch-compression": Check("X06", _W, "the compression of a BATCH is none, gzip, zstd or snappy"),
     "batch-early": Check("X08", _E, "the SCHEMA of a stream comes before its first BATCH"),
+    "replace-shape": Check(
+        "X12", _E, "REPLACE has stream and where (an object of properties of the schema, none of them nested)"
+    ),
+    "replace-early": Check("X12", _E, "the SCHEMA of a stream comes before its first REPLACE"),
+    "replace-open": Check(
+        "X12", _E, "a STATE comes behind a REPLACE and what takes the place of the rows that go"
+    ),
 }
 """What is looked at in a stream. Names are stable: they stand in the JSON findings."""
 

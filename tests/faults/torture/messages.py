@@ -61,6 +61,7 @@ class Messages:
         self.is_bad = roll.random() < 0.4
         self.deletes = roll.random() < 0.6
         self.leaves_out = roll.random() < 0.6
+        self.replaces = way.method == "upsert" and roll.random() < 0.4
         self.units = [self._unit(number) for number in range(UNITS)]
 
     def _unit(self, number: int) -> Unit:
@@ -74,6 +75,10 @@ class Messages:
                 message = self._record(named, whole=loads and roll.random() < 0.8)
                 messages.append(message)
                 lines.append(self._line(message))
+                if self.replaces and roll.random() < 0.2:
+                    place = self._place()
+                    messages.append(Message(frozenset(), None, replaces=place))
+                    lines.append(f'{{"type": "REPLACE", "stream": "s", "where": {{"place": {place}}}}}')
         if loads:
             messages.append(Message(frozenset(), None, self.version))
             lines.append(json.dumps({"type": "ACTIVATE_VERSION", "stream": "s", "version": self.version}))
@@ -429,16 +434,23 @@ class MessagesCase:
         self.messages = Messages(roll, self.way, self.division, has_chosen=has_chosen)
         self.tables: list[Table] = [{}]
         self.at = 0
-        self.story = [f"{self.way}, division {self.division}"]
+        replaces = ", rows are replaced" if self.messages.replaces else ""
+        self.story = [f"{self.way}, division {self.division}{replaces}"]
         self.struck = self.runs = 0
         self.interrupted = False
 
     def told(self) -> Told:
         roll, way = self.roll, self.way
-        has_order = bool(way.keys) and not way.hashes
+        # Rows are replaced whatever their order, and are marked where there is a column for it.
+        has_order = bool(way.keys) and not way.hashes and not self.messages.replaces
+        hard = (
+            ["given", "default"]
+            if self.messages.replaces and not way.has_versions
+            else ["given", "default", "no"]
+        )
         return Told(
             keeps=roll.random() < 0.5,
-            hard=roll.choice(["given", "default", "no"]) if way.method != "append" else "default",
+            hard=roll.choice(hard) if way.method != "append" else "default",
             newest=has_order and roll.random() < 0.5,
             quarantine=roll.random() < 0.6,
             n_type=roll.choice([None, "bigint", "numeric", "text"]) if self.messages.has_chosen else None,

@@ -50,12 +50,16 @@ class Told:
 
 @dataclass(frozen=True)
 class Message:
-    """A record, or (``version`` alone) the end of a load; ``named`` are the fields that the SCHEMA before it has. Values are JSON."""
+    """A record, or (``version`` alone) the end of a load; ``named`` are the fields that the SCHEMA before it has. Values are JSON.
+
+    ``replaces``: rows go that have this value in `place`.
+    """
 
     named: frozenset[str]
     fields: Mapping[str, str] | None
     version: int | None = None
     is_refused: bool = False
+    replaces: str | None = None
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,9 @@ class _Unit:
         return _Unit(self.way, self.told, self.commit())
 
     def take(self, message: Message) -> None:
-        if message.fields is None:
+        if message.replaces is not None:
+            self.replace(message.replaces)
+        elif message.fields is None:
             self.activate(message.version)
         elif not refused(message, self.way, self.told):
             self.record(message)
@@ -238,6 +244,16 @@ class _Unit:
         known += [self.rank[key]] if key in self.rank else []
         return max((one for one in known if one is not None), default=None)
 
+    def replace(self, place: str) -> None:
+        """What comes behind it has nothing of a row that was deleted."""
+        for key, entry in {**self.table, **self.now}.items():
+            if entry.is_there and entry.row["place"] == place:
+                is_marked = self.told.hard == "no"
+                self.now[key] = (
+                    replace(entry, mark=True) if is_marked else replace(entry, is_there=False, mark=False)
+                )
+                self.gone.pop(key, None)
+
     def activate(self, version: int | None) -> None:
         for key, entry in {**self.table, **self.now}.items():
             after = self.of_load(entry, version)
@@ -290,7 +306,12 @@ def possible(
                 ways = _distinct([*ways, *(one.committed() for one in ways)])
             elif told.newest and way.method == "history":
                 ways = _distinct([*ways, *(one.forgetting() for one in ways)])
-            skips = message.fields is None and way.method == "history" and is_struck
+            skips = (
+                message.version is not None
+                and message.fields is None
+                and way.method == "history"
+                and is_struck
+            )
             back = [one.taking(message, keeps_beside=True) for one in ways if one.brings_back(message)]
             ways = [*(one.taking(message) for one in ways), *back, *(ways if skips else [])]
             ways = _distinct(ways) if back else ways

@@ -86,6 +86,10 @@ def ACTIVATE(version: Any = 7) -> dict[str, Any]:
     return {"type": "ACTIVATE_VERSION", "stream": "orders", "version": version}
 
 
+def REPLACE(**where: Any) -> dict[str, Any]:
+    return {"type": "REPLACE", "stream": "orders", "where": where}
+
+
 VERSION = {"version": 7}
 GOOD: dict[str, list[Any]] = {
     "plain": [SCHEMA(), RECORD(1), RECORD(2), STATE(2), RECORD(2), RECORD(3), STATE(3)],
@@ -237,6 +241,9 @@ BROKEN: dict[str, tuple[Sequence[Any], int]] = {
     "batch-format": ([SCHEMA(), BATCH(encoding={"format": "csv"})], 2),
     "batch-compression": ([SCHEMA(), BATCH(encoding={"format": "jsonl", "compression": "rot13"})], 2),
     "batch-early": ([BATCH()], 1),
+    "replace-shape": ([SCHEMA(), REPLACE(other=1), STATE(1)], 2),
+    "replace-early": ([REPLACE(id=1), STATE(1)], 1),
+    "replace-open": ([STATE(1), SCHEMA(), REPLACE(id=1)], 3),
 }
 
 

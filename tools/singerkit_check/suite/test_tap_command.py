@@ -143,7 +143,7 @@ def test_t08_a_stream_that_cannot_be_read_is_no_success(fresh: TapRuns) -> None:
 
 
 def test_t09_stdout_carries_messages_only(tap: TapRuns) -> None:
-    kinds = {"SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION", "BATCH"}
+    kinds = {"SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION", "BATCH", "REPLACE"}
     assert {message["type"] for message in tap.full.messages} <= kinds
 
 

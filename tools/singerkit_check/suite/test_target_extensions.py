@@ -1,4 +1,4 @@
-"""ACTIVATE_VERSION and BATCH, as far as they go today: done, or refused in a sentence."""
+"""ACTIVATE_VERSION, BATCH and REPLACE, as far as they go today: done, or refused in a sentence."""
 
 from __future__ import annotations
 
@@ -116,3 +116,19 @@ def test_x09_a_state_after_a_batch_covers_its_files(target: TargetRuns, tmp_path
     load = load_batch(target, "x09", batch(target.stream("x09"), [file]), STATE({"a": 2}))
     assert load.last_state == {"a": 2}
     assert [row["id"] for row in load.rows("x09", ["id"])] == [1, 2]
+
+
+def test_x12_replace_takes_rows_away_or_is_refused(target: TargetRuns) -> None:
+    """Passed over it would leave rows that are gone, beside those that took their place."""
+    stream = target.stream("x12")
+    old = [RECORD(stream, {"id": n, "name": "old"}) for n in (1, 2)]
+    replace = {"type": "REPLACE", "stream": stream, "where": {"name": "old"}}
+    new = RECORD(stream, {"id": 1, "name": "new"})
+    load = target.load(SCHEMA(stream, ORDER, ["id"]), *old, STATE({"a": 1}), replace, new, STATE({"a": 2}))
+    if load.outcome.code == 0:
+        assert load.rows("x12", ["id"]) == [{"id": 1, "name": "new"}], str(load.outcome)
+        return
+    assert {"a": 2} not in load.states
+    if target.driver.is_ours:
+        load.outcome.expect(78)
+        expect_one_sentence(load.outcome, "REPLACE")
