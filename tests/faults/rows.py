@@ -341,6 +341,12 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             "refused before the first row, with the formats that read it",
             (78,),
         ),
+        (
+            "M24",
+            "a run ends between a REPLACE and the commit of what takes the place, or its connection is lost there",
+            "the old rows are there, or the new ones, as the state says; a unit that is held is written again",
+            (137, 0),
+        ),
     ),
 }
 ROWS: dict[str, Row] = {row.id: row for rows in SECTIONS.values() for row in rows}
