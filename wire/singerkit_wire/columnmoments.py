@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["is_time_of_day", "with_texts", "within_a_day"]
+__all__ = ["duration_text", "is_time_of_day", "moment_text", "with_texts", "within_a_day"]
 
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _DAY = 86_400
@@ -75,8 +75,17 @@ def _text(kind: Any, number: int, per_second: int) -> str:
         return ("-" if number < 0 else "") + _clock(abs(number), per_second)
     if pa.types.is_date(kind):
         return _day(number // (_DAY * per_second) if per_second else number)
+    return _moment(number, per_second) + ("" if kind.tz is None else "Z")
+
+
+def moment_text(number: int, unit: str) -> str:
+    """Write a moment of any year, counted from 1970."""
+    return _moment(number, _UNITS[unit])
+
+
+def _moment(number: int, per_second: int) -> str:
     days, rest = divmod(number, _DAY * per_second)
-    return f"{_day(days)}T{_clock(rest, per_second)}{'' if kind.tz is None else 'Z'}"
+    return f"{_day(days)}T{_clock(rest, per_second)}"
 
 
 def _clock(number: int, per_second: int) -> str:
@@ -94,3 +103,17 @@ def _day(days: int) -> str:
     year = of_cycle + 400 * cycle + (month >= 10)
     sign = "-" if year < 0 else ""
     return f"{sign}{abs(year):04}-{month + 3 if month < 10 else month - 9:02}-{day - (153 * month + 2) // 5 + 1:02}"
+
+
+def duration_text(number: int, unit: str) -> str:
+    """Write a length of time as ISO 8601, in days and what is less; all of it has one sign."""
+    sign, number = ("-", -number) if number < 0 else ("", number)
+    seconds, fraction = divmod(number, _UNITS[unit])
+    days, seconds = divmod(seconds, _DAY)
+    digits = f".{fraction:0{len(str(_UNITS[unit])) - 1}}".rstrip("0") if fraction else ""
+    clock = [(seconds // 3600, "H"), (seconds // 60 % 60, "M")]
+    parts = "".join(f"{amount}{letter}" for amount, letter in clock if amount)
+    if seconds % 60 or fraction:
+        parts += f"{seconds % 60}{digits}S"
+    shown = (f"{days}D" if days else "") + (f"T{parts}" if parts else "")
+    return f"{sign}P{shown or 'T0S'}"

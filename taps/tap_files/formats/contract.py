@@ -11,12 +11,13 @@ that are exact: int, Decimal or `msgspec.Raw` for numbers, never a float that an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from singerkit_shell.errors import BadDataError
 from singerkit_wire.encode import Record
+from singerkit_wire.readyrows import ReadyRows
 
 __all__ = ["PIECE_BYTES", "BadRow", "Bytes", "Piece", "Reader", "Spot", "UnreadableFile"]
 
@@ -62,6 +63,9 @@ class Piece:
     ``columns``: the values by name, all of one length; None is null. ``records``: raw JSON objects. ``count``: how many they are.
     ``numbers``: the number of each in the file, from 1, counting those that are bad (a range where none is); ``lines``: the line on which
     each begins, from 1; None where the format has no lines. ``behind``: where a later run can go on; None: not here.
+
+    ``as_rows``: where a format makes lines of columns faster than anybody could of their values: it is given what is to stand in each
+    line, in this order, by name: a JSON value that all have, a number for each, or None for the column of this name.
     """
 
     count: int
@@ -71,6 +75,7 @@ class Piece:
     lines: Sequence[int] | None = None
     behind: Spot | None = None
     bad: Sequence[BadRow] = field(default_factory=tuple)
+    as_rows: Callable[[Mapping[str, bytes | Sequence[int] | None]], ReadyRows] | None = None
 
 
 class Bytes(Protocol):
@@ -100,6 +105,9 @@ class Reader(Protocol):
     fields: Mapping[str, Mapping[str, Any] | None] | None
     """The columns of this file, with the schema of each where the format has types, None where values are texts; known before the first
     piece is asked for. None: records tell (JSON)."""
+
+    wanted: Collection[str] | None
+    """The columns that are sent, set before the first piece is asked for; None: all. A reader may leave the others out, and need not."""
 
     def pieces(self) -> Iterator[Piece]:
         """Yield the pieces, until the end of what is there.
