@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from singerkit_shell.errors import BadDataError
-from singerkit_wire.columnmoments import duration_text, with_texts, within_a_day
+from singerkit_wire.columnmoments import with_texts, within_a_day
+from singerkit_wire.momenttexts import duration_text
 
 __all__ = ["OddFloats", "lines_of", "tokens_of"]
 

@@ -11,10 +11,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["duration_text", "is_time_of_day", "moment_text", "with_texts", "within_a_day"]
+from singerkit_wire.momenttexts import SECONDS_OF_DAY as _DAY
+from singerkit_wire.momenttexts import UNITS as _UNITS
+from singerkit_wire.momenttexts import clock_text, day_text, moment_text
 
-_UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_DAY = 86_400
+__all__ = ["is_time_of_day", "with_texts", "within_a_day"]
+
 _FIRST, _LAST = -719_162 + 1, 2_932_896 - 1
 """The days from which no offset leads out of the years 1 to 9999, counted from 1970."""
 
@@ -52,7 +54,7 @@ def with_texts(column: Any) -> Any:
         [
             None
             if number is None
-            else _text(kind, number, per_second)
+            else _text(kind, number)
             if not least <= number <= most or per_second == _UNITS["ns"]
             else msgspec.to_builtins(column[place].as_py())
             for place, number in enumerate(numbers.to_pylist())
@@ -70,50 +72,9 @@ def _is_outside(numbers: Any, least: int, most: int) -> bool:
     return found["min"] is not None and not (least <= found["min"] and found["max"] <= most)
 
 
-def _text(kind: Any, number: int, per_second: int) -> str:
+def _text(kind: Any, number: int) -> str:
     if is_time_of_day(kind):
-        return ("-" if number < 0 else "") + _clock(abs(number), per_second)
+        return ("-" if number < 0 else "") + clock_text(abs(number), kind.unit)
     if pa.types.is_date(kind):
-        return _day(number // (_DAY * per_second) if per_second else number)
-    return _moment(number, per_second) + ("" if kind.tz is None else "Z")
-
-
-def moment_text(number: int, unit: str) -> str:
-    """Write a moment of any year, counted from 1970."""
-    return _moment(number, _UNITS[unit])
-
-
-def _moment(number: int, per_second: int) -> str:
-    days, rest = divmod(number, _DAY * per_second)
-    return f"{_day(days)}T{_clock(rest, per_second)}"
-
-
-def _clock(number: int, per_second: int) -> str:
-    seconds, fraction = divmod(number, per_second)
-    shown = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-    return f"{shown}.{fraction:0{len(str(per_second)) - 1}}" if fraction else shown
-
-
-def _day(days: int) -> str:
-    """Write a day of the Gregorian calendar, with any year, counted from 1970; years are counted from March on the way."""
-    cycle, day = divmod(days + 719_468, 146_097)
-    of_cycle = (day - day // 1460 + day // 36_524 - day // 146_096) // 365
-    day -= 365 * of_cycle + of_cycle // 4 - of_cycle // 100
-    month = (5 * day + 2) // 153
-    year = of_cycle + 400 * cycle + (month >= 10)
-    sign = "-" if year < 0 else ""
-    return f"{sign}{abs(year):04}-{month + 3 if month < 10 else month - 9:02}-{day - (153 * month + 2) // 5 + 1:02}"
-
-
-def duration_text(number: int, unit: str) -> str:
-    """Write a length of time as ISO 8601, in days and what is less; all of it has one sign."""
-    sign, number = ("-", -number) if number < 0 else ("", number)
-    seconds, fraction = divmod(number, _UNITS[unit])
-    days, seconds = divmod(seconds, _DAY)
-    digits = f".{fraction:0{len(str(_UNITS[unit])) - 1}}".rstrip("0") if fraction else ""
-    clock = [(seconds // 3600, "H"), (seconds // 60 % 60, "M")]
-    parts = "".join(f"{amount}{letter}" for amount, letter in clock if amount)
-    if seconds % 60 or fraction:
-        parts += f"{seconds % 60}{digits}S"
-    shown = (f"{days}D" if days else "") + (f"T{parts}" if parts else "")
-    return f"{sign}P{shown or 'T0S'}"
+        return day_text(number // (_DAY * _UNITS["ms"]) if kind.bit_width == 64 else number)
+    return moment_text(number, kind.unit) + ("" if kind.tz is None else "Z")

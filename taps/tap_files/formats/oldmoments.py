@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from singerkit_wire.columnmoments import moment_text
+from singerkit_wire.momenttexts import moment_text
 from tap_files.formats.contract import UnreadableFile
 
 __all__ = ["OldMoments"]

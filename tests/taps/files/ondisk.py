@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
-from typing import Any
 
 
 class OnDisk:
@@ -12,14 +12,11 @@ class OnDisk:
     is_whole = True
 
     def __init__(self, path: Path, byte: int = 0) -> None:
-        self._path, self._byte = path, byte
-        self._file: Any = None
+        self._path = path
+        self._rest = io.BytesIO(path.read_bytes()[byte:])
 
     def read(self, size: int, /) -> bytes:
-        if self._file is None:
-            self._file = self._path.open("rb")
-            self._file.seek(self._byte)
-        return bytes(self._file.read(size))
+        return self._rest.read(min(size, 999))  # fewer than are asked for, as places give them
 
     def to_disk(self) -> str:
         return str(self._path)
