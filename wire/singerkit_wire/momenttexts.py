@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 __all__ = ["SECONDS_OF_DAY", "UNITS", "clock_text", "day_text", "duration_text", "moment_text"]
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -9,6 +11,7 @@ UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 SECONDS_OF_DAY = 86_400
 
 
+@lru_cache(4096)
 def day_text(days: int) -> str:
     """Write a day, counted from 1970; years are counted from March on the way."""
     cycle, day = divmod(days + 719_468, 146_097)
