@@ -193,6 +193,8 @@ class Known(Memory):
         """Tell whether a file has only grown; or was mended, where nothing else would have the rest of it come."""
         if entry.byte is None or not entry.head or found.size is None or found.size < entry.byte:
             return False
+        if entry.byte == 0 and entry.rows:  # records without places in bytes: nothing tells where it grew
+            return False
         has_grown = found.size > (entry.size or 0)
         if not has_grown and (self._replaces or not was_cut):
             return False

@@ -55,6 +55,7 @@ class Rows:
         if self._columns.learn({**fields, **dict.fromkeys(partitions)}):
             self._widen()
         self._typed = frozenset(name for name, schema in fields.items() if schema is not None)
+        reader.wanted = self._sent
         self._alike: dict[str, Any] = of_file(turn.file, turn.found)
         values = self._settings.pattern.values(turn.found.name)
         for name, value in self._converted({name: [value] for name, value in values.items()}).items():
@@ -80,6 +81,10 @@ class Rows:
         return self._of_records(piece) if piece.columns is None else self._of_columns(piece, piece.columns)
 
     def _of_columns(self, piece: Piece, found: Mapping[str, Column]) -> Sequence[Record]:
+        if piece.as_rows is not None:
+            return piece.as_rows(
+                {name: None if name in found else self._beside(name, piece) for name in self._names}
+            )
         columns = {name: values for name, values in found.items() if name in self._sent}
         texts = {name: values for name, values in columns.items() if name not in self._typed}
         try:
@@ -88,6 +93,11 @@ class Rows:
             raise UnreadableFile(self._no_value(error, piece)) from None
         values = [self._column(name, columns, piece) for name in self._names]
         return self._maker.rows(islice(zip(*values, strict=False), piece.count))
+
+    def _beside(self, name: str, piece: Piece) -> bytes | Sequence[int]:
+        """Return what `Piece.as_rows` makes a column of that the file does not have."""
+        values = self._column(name, {}, piece)
+        return _encoder.encode(next(values)) if isinstance(values, repeat) else values
 
     def _no_value(self, error: NoValue, piece: Piece) -> str:
         line = f" (line {piece.lines[error.number]})" if piece.lines is not None else ""

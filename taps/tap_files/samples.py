@@ -38,9 +38,11 @@ def learn_columns(columns: Columns, settings: StreamSettings, place: Place, list
 
 def learn(columns: Columns, sample: Sample) -> None:
     """Learn the columns of a sample."""
-    columns.learn(sample.fields or {})
+    fields = sample.fields or {}
+    columns.learn(fields)
     if sample.piece is not None:
-        columns.look(dict(sample.piece.columns or {}))
+        found = sample.piece.columns or {}
+        columns.look({name: found[name] for name in found if fields.get(name) is None})
         columns.look_at_records(sample.piece.records or ())
 
 

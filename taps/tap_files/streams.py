@@ -14,7 +14,7 @@ from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.stream import BlockStream, Owner
 from tap_files.failures import FailedFiles
 from tap_files.filecolumns import FILE_COLUMNS
-from tap_files.formats.contract import Spot, UnreadableFile
+from tap_files.formats.contract import PIECE_BYTES, Spot, UnreadableFile
 from tap_files.known import Known
 from tap_files.opening import PlainBytes
 from tap_files.places.contract import FileChanged, FileGone, Found, Place
@@ -257,5 +257,5 @@ class FileStream(BlockStream):
 
 def _bytes_of(before: Spot | None, behind: Spot | None, found: Found) -> int:
     if before is not None and behind is not None:
-        return behind.byte - before.byte
+        return behind.byte - before.byte or PIECE_BYTES  # of formats whose records have no places in bytes
     return found.size or 0

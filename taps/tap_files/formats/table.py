@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tap_files.formats.contract import Bytes, Reader, Spot
+from tap_files.settings.avro import AVRO, avro_settings
 from tap_files.settings.csv import CSV, csv_problems, csv_settings
 from tap_files.settings.fixedwidth import FIXED_WIDTH, fixed_width_problems, fixed_width_settings
 from tap_files.settings.jsonfile import JSON, json_problems, json_settings
 from tap_files.settings.jsonlines import JSONL, encoding_problems, jsonl_settings
+from tap_files.settings.parquet import PARQUET, parquet_settings
+from tap_files.settings.xlsx import XLSX, xlsx_problems, xlsx_settings
 
 __all__ = ["FORMATS", "Format", "format_of_name"]
 
@@ -39,6 +42,11 @@ class Format:
         """Return what reads one file."""
         reader: Reader = importlib.import_module(self.module).reader_of(settings, content, start)
         return reader
+
+
+def no_problems(_said: Mapping[str, Any], _place: str) -> Iterable[str]:
+    """Of sections of which a JSON Schema says all."""
+    return ()
 
 
 FORMATS: Mapping[str, Format] = {
@@ -79,6 +87,16 @@ FORMATS: Mapping[str, Format] = {
             json_problems,
             "tap_files.formats.jsonfile",
             is_text=True,
+        ),
+        Format("parquet", (".parquet",), PARQUET, parquet_settings, no_problems, "tap_files.formats.parquet"),
+        Format("avro", (".avro",), AVRO, avro_settings, no_problems, "tap_files.formats.avro"),
+        Format(
+            "xlsx",
+            (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"),
+            XLSX,
+            xlsx_settings,
+            xlsx_problems,
+            "tap_files.formats.xlsx",
         ),
     )
 }

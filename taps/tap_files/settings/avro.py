@@ -23,6 +23,6 @@ class AvroSettings:
     infinity: str = "fail"
 
 
-def avro_settings(said: Mapping[str, Any]) -> AvroSettings:
+def avro_settings(said: Mapping[str, Any], _path: str = "") -> AvroSettings:
     """Return what the section says, of a config that fits its schema."""
     return AvroSettings(**said)

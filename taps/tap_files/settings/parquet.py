@@ -29,6 +29,6 @@ class ParquetSettings:
     infinity: str = "fail"
 
 
-def parquet_settings(said: Mapping[str, Any]) -> ParquetSettings:
+def parquet_settings(said: Mapping[str, Any], _path: str = "") -> ParquetSettings:
     """Return what the section says, of a config that fits its schema."""
     return ParquetSettings(**said)

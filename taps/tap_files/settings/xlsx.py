@@ -60,7 +60,7 @@ class XlsxSettings:
     fill_merged: bool = False
 
 
-def xlsx_settings(said: Mapping[str, Any]) -> XlsxSettings:
+def xlsx_settings(said: Mapping[str, Any], _path: str = "") -> XlsxSettings:
     """Return what the section says, of a config in which nothing is wrong."""
     own = {key: value for key, value in said.items() if key not in ("range", "names")}
     return XlsxSettings(
