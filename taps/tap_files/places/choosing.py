@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from singerkit_shell.errors import ConfigurationError
 from tap_files.places.contract import Place
 from tap_files.settings.storage import patience_of
 
@@ -60,4 +59,6 @@ def place_of(address: str, storage: Mapping[str, Any]) -> Place:
         from tap_files.places.http import Http
 
         return Http(address, storage.get("http", {}), patience)
-    raise ConfigurationError(f"Expected a known scheme in `path`, got `{scheme}`; nothing was read.")
+    from tap_files.places.hdfs import hdfs_place
+
+    return hdfs_place(host, storage.get("hdfs", {}), patience)

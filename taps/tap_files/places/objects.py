@@ -12,8 +12,8 @@ from typing import Any
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.signals import stop_flag
 from tap_files.places.ahead import Ahead
-from tap_files.places.contract import Content, Found
-from tap_files.places.names import changed, check_name, folder_of, no_folder
+from tap_files.places.contract import Content, FileChanged, Found
+from tap_files.places.names import changed, check_name, folder_of, gone, no_folder
 from tap_files.places.objectfaults import failure_of, is_absent
 
 __all__ = ["Objects"]
@@ -107,13 +107,18 @@ class Objects:
             self._check_same(found, answer.meta)
             body = answer.bytes()
         except Exception as error:
-            raise self._failure(error, "reading from", found.name) from None
+            raise self._told_apart(self._failure(error, "reading from", found.name), found) from None
         if len(body) != end - start:
             raise BadDataError(
                 f"Expected {end - start} bytes of `{found.name}` in {self._where} from byte {start} on, got {len(body)}; nothing of it that was not "
                 "committed counts: run again, and ask who runs the store if that stays."
             )
         return bytes(body)
+
+    def _told_apart(self, failure: Exception, found: Found) -> Exception:
+        """Return what a failure is: to Azure the condition of a request is not met by a file that is gone, either."""
+        is_gone = type(failure) is FileChanged and self._head(found.name) is None
+        return gone(found.name, self._where) if is_gone else failure
 
     def _check_same(self, found: Found, meta: dict[str, Any]) -> None:
         if not meta:

@@ -61,6 +61,8 @@ class Ground:
     """Bytes that may have come before they are asked for."""
     tells_at_end: bool = False
     """Whether a change shows only when all has come."""
+    keeps_old: bool = False
+    """Whether whoever has opened a file may go on to read it as it was."""
     unsaid: set[str] = field(default_factory=set)
     """What the place does not tell of its files."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 
@@ -108,7 +109,7 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(ground: Ground):
     content = place.open(one)
     assert content.read(4) == b"old\n"
     ground.put("in/a.csv", new)
-    with pytest.raises(FileChanged, match=r"in/a\.csv"):
+    with contextlib.nullcontext() if ground.keeps_old else pytest.raises(FileChanged, match=r"in/a\.csv"):
         read_on(content, b"nothing" if ground.tells_at_end else b"new")
     content.close()
     for offset in (0, 4_000):  # of what was listed before
