@@ -25,7 +25,7 @@ _BLOCK_SECONDS, _ROW_SECONDS = 2.0, 0.5
 _QUOTED = r'(?:[^"\\]|\\.)*'
 _COMMON = (
     r"(?P<host>\S+) (?P<ident>\S+) (?P<user>[^\[\]]+) \[(?P<time>[^\]]+)\] "
-    rf'"(?=(?:(?P<method>[A-Z]+) (?P<path>[^ "]+)(?: (?P<protocol>[A-Z]+/[\d.]+))?")?)(?P<request>{_QUOTED})" '
+    rf'"(?=(?:(?P<method>[A-Z]+) (?P<path>(?:[^ "\\]|\\.)+)(?: (?P<protocol>[A-Z]+/[\d.]+))?")?)(?P<request>{_QUOTED})" '
     r"(?P<status>\d{3}|-) (?P<bytes>\d+|-)"
 )
 KNOWN = {

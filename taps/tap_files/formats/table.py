@@ -13,6 +13,7 @@ from tap_files.settings.csv import CSV, csv_problems, csv_settings
 from tap_files.settings.fixedwidth import FIXED_WIDTH, fixed_width_problems, fixed_width_settings
 from tap_files.settings.jsonfile import JSON, json_problems, json_settings
 from tap_files.settings.jsonlines import JSONL, encoding_problems, jsonl_settings
+from tap_files.settings.log import LOG, log_problems, log_settings
 from tap_files.settings.parquet import PARQUET, parquet_settings
 from tap_files.settings.xlsx import XLSX, xlsx_problems, xlsx_settings
 
@@ -78,6 +79,16 @@ FORMATS: Mapping[str, Format] = {
             encoding_problems,
             "tap_files.formats.jsonlines",
             is_text=True,
+        ),
+        Format(
+            "log",
+            (".log",),
+            LOG,
+            log_settings,
+            log_problems,
+            "tap_files.formats.loglines",
+            is_text=True,
+            grows=True,
         ),
         Format(
             "json",

@@ -33,7 +33,7 @@ LOG = setting.group(
         "encoding": ENCODING,
         "max_row_bytes": LONGEST,
     },
-)
+) | {"minProperties": 1}
 
 
 @dataclass(frozen=True)

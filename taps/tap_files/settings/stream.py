@@ -212,7 +212,7 @@ def stream_problems(said: Mapping[str, Any], place: str) -> Iterator[str]:
         if other in said and other != form.name:
             yield f"`{place}.{other}` has no effect on files of the format `{form.name}`"
     yield from packed_problems(said, place)
-    if form.name not in said and form.section.get("required"):
+    if form.name not in said and (form.section.get("required") or form.section.get("minProperties")):
         yield f"Expected the key `{place}.{form.name}`, which the format `{form.name}` needs"
     if form.name in said:
         yield from form.problems(said[form.name], f"{place}.{form.name}")
