@@ -99,6 +99,14 @@ class Family:
     def has_children(self, member: Member) -> bool:
         return bool(self.active_children(member))
 
+    def hands_on(self, member: Member) -> bool:
+        """Whether something is read for the records of ``member``."""
+        return any(child.stream.reads_parent_records for child in self.active_children(member))
+
+    def covers_children(self, member: Member) -> bool:
+        """Whether the position of a page of ``member`` covers what was read below it."""
+        return member.position is not None or not self.has_children(member)
+
     def new_contexts(
         self, child: Member, records: Sequence[Record], context: Context | None
     ) -> Iterator[Context]:

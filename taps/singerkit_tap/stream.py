@@ -408,6 +408,9 @@ class BlockStream(Stream):
     goes_on_by_position = False
     """Whether each run goes on where the one before has come to, as its last safe `Page.position` says (`singerkit_tap.position`)."""
 
+    reads_parent_records = True
+    """Whether a child wants the records of its parent in `child_contexts`, and not only to be asked after each page of it."""
+
     unreadable: SingerkitError | None = None
     """Why the stream cannot be read in this run, though others can: its schema could not be found, say."""
 

@@ -474,7 +474,7 @@ class SyncRun:
         self, family: Family, member: Member, read: Read, context: Context | None, page: Page
     ) -> None:
         is_root = member.stream.parent is None
-        if is_root and not family.has_children(member) and member.note_position(page.position):
+        if is_root and family.covers_children(member) and member.note_position(page.position):
             family.cover(member)
         if read.covers_all:
             member.reach(read, context, now=family.has_children(member))
@@ -523,7 +523,7 @@ class SyncRun:
                 family.since_state += len(rows)
                 self._progress.add(member.stream.name, len(rows))
                 member.raise_if_enough()
-            if family.has_children(member):
+            if family.hands_on(member):
                 kept.extend(driving)
                 if not read.drives_all:
                     unsettled.extend(records[number] for number in read.unsettled)
@@ -532,7 +532,8 @@ class SyncRun:
     def _replace(self, member: Member, where: Mapping[str, Any]) -> None:
         """Write a REPLACE message, before the records that take the place of what goes."""
         stream = member.stream
-        if stream.bookmark_key is not None or stream.parent is not None:
+        is_child = stream.parent is not None and not stream.goes_on_by_position
+        if stream.bookmark_key is not None or is_child:
             raise SingerkitError(
                 f"Stream `{stream.name}` has a replication key or a parent, and replaces rows; please report this."
             )

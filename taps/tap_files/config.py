@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tap_files.badrows import ENDING
 from tap_files.settings.storage import STORAGE, storage_problems
 from tap_files.settings.stream import STREAM, StreamSettings, stream_problems, stream_settings
 
@@ -31,6 +32,11 @@ def config_conflicts(config: Mapping[str, Any]) -> list[str]:
     names = [stream["name"] for stream in streams]
     problems = [f"There are two streams named `{name}`" for name in {*names} if names.count(name) > 1]
     problems += storage_problems(config.get("storage", {}))
+    aside = {stream["name"] + ENDING for stream in streams if stream.get("on_bad_row") == "set_aside"}
+    problems += [
+        f"There is a stream named `{name}`, as that in which bad rows are set aside"
+        for name in sorted(aside & {*names})
+    ]
     for number, stream in enumerate(streams):
         problems += stream_problems(stream, f"streams[{number}]")
     return problems

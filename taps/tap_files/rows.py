@@ -11,15 +11,27 @@ import msgspec
 from singerkit_wire.encode import Record
 from singerkit_wire.typedrows import RowMaker
 from tap_files.filecolumns import of_file
-from tap_files.formats.contract import Piece, Reader, UnreadableFile
+from tap_files.formats.contract import BadRow, Piece, Reader, UnreadableFile
 from tap_files.settings.stream import StreamSettings
 from tap_files.turns import Turn
 from tap_files.typing.columns import Columns, NoValue
 from tap_files.typing.texts import Column, Misfit
 
-__all__ = ["Rows"]
+__all__ = ["BadValues", "Rows"]
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+MOST_TEXT = 10_000
+"""Characters of a bad row that are kept."""
+
+
+class BadValues(Exception):
+    """Rows of a piece have texts that are not what their column was declared to be; ``numbers``: of the rows in the piece, from 0."""
+
+    def __init__(self, rows: Sequence[BadRow], numbers: Sequence[int]) -> None:
+        super().__init__(numbers)
+        self.rows, self.numbers = rows, numbers
 
 
 class Rows:
@@ -76,7 +88,7 @@ class Rows:
         """Return the rows of a piece.
 
         Raises:
-            UnreadableFile: a text is not what its column was declared to be.
+            BadValues: texts are not what their column was declared to be.
         """
         return self._of_records(piece) if piece.columns is None else self._of_columns(piece, piece.columns)
 
@@ -90,7 +102,7 @@ class Rows:
         try:
             columns |= self._converted(texts)
         except NoValue as error:
-            raise UnreadableFile(self._no_value(error, piece)) from None
+            raise BadValues(self._bad_rows(error, piece, found), error.numbers) from None
         values = [self._column(name, columns, piece) for name in self._names]
         return self._maker.rows(islice(zip(*values, strict=False), piece.count))
 
@@ -99,10 +111,21 @@ class Rows:
         values = self._column(name, {}, piece)
         return _encoder.encode(next(values)) if isinstance(values, repeat) else values
 
-    def _no_value(self, error: NoValue, piece: Piece) -> str:
-        line = f" (line {piece.lines[error.number]})" if piece.lines is not None else ""
-        record = f"record {piece.numbers[error.number]}{line}"
-        return f"Expected `{error.kind}`, got a text that is none at {self._stream}.$.{error.name}, {record}"
+    def _bad_rows(self, error: NoValue, piece: Piece, found: Mapping[str, Column]) -> list[BadRow]:
+        reason = f"Expected `{error.kind}`, got a text that is none at {self._stream}.$.{error.name}"
+        texts = _encoder.encode_lines(
+            [[column[number] for column in found.values()] for number in error.numbers]
+        )
+        return [
+            BadRow(
+                piece.numbers[number],
+                None if piece.lines is None else piece.lines[number],
+                None,
+                reason,
+                text.decode()[:MOST_TEXT],
+            )
+            for number, text in zip(error.numbers, texts.splitlines(), strict=True)
+        ]
 
     def _column(self, name: str, columns: Mapping[str, Column], piece: Piece) -> Any:
         if name in columns:

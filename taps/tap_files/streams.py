@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -12,14 +13,16 @@ from singerkit_shell.words import counted
 from singerkit_tap.advice import Advice
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.stream import BlockStream, Owner
+from singerkit_wire.encode import Record
+from tap_files.badrows import BadRows, TooManyBadRows
 from tap_files.failures import FailedFiles
 from tap_files.filecolumns import FILE_COLUMNS
-from tap_files.formats.contract import PIECE_BYTES, Spot, UnreadableFile
+from tap_files.formats.contract import PIECE_BYTES, BadRow, Piece, Spot, UnreadableFile
 from tap_files.known import Known
 from tap_files.opening import PlainBytes
 from tap_files.places.contract import FileChanged, FileGone, Found, Place
 from tap_files.ready import Readiness
-from tap_files.rows import Rows
+from tap_files.rows import BadValues, Rows
 from tap_files.settings.stream import StreamSettings
 from tap_files.turns import Memory, Turn
 from tap_files.typing.columns import Columns
@@ -65,6 +68,8 @@ class FileStream(BlockStream):
             accepts_duplicate_keys=True,
             is_key_unique={"_file", "_row"} <= {*settings.primary_keys},
         )
+        self.bad_rows = BadRows(tap, self, settings.bad_row_limit) if settings.sets_aside else None
+        """Where bad rows go; None: the first one ends its file."""
         self._is_torn = False
         """Whether rows were sent, or taken away, of the file in hand that nothing in a state would say."""
         self._since_safe = 0
@@ -90,6 +95,8 @@ class FileStream(BlockStream):
         return True
 
     def read_pages(self, context: Context | None, start: Start) -> Iterator[Page]:  # noqa: ARG002  there is none
+        if self.bad_rows is not None:
+            self.bad_rows.check_selected()
         self._rows = Rows(self.name, self._settings, self._columns, self._names, self._grow)
         ready = Readiness(self._settings, self._place)
         memory = Known(start.position, self._place, self._settings, ready.is_ready, self.way_to_start_over)
@@ -101,7 +108,7 @@ class FileStream(BlockStream):
                 if self._is_torn:
                     raise
                 yield Page((), position=memory.position())
-                if self._settings.on_error == "fail":
+                if self._settings.on_error == "fail" or isinstance(error, TooManyBadRows):
                     raise
                 memory.leave(turn.found)
                 failures.note(turn, error)
@@ -138,14 +145,17 @@ class FileStream(BlockStream):
             )
             return
         for file in gone:
-            yield Page((), replaces={"_file": file}, is_safe=False)
+            yield self._replacing(file)
             memory.forget(file)
         self.logger.info(
             "The rows of %s that are not there any more go from the target.", counted(len(gone), "file")
         )
 
     def _tell(self, memory: Known, ready: Readiness) -> None:
-        """Say what a run left, and what nobody knows any more."""
+        """Say what a run left and set aside, and what nobody knows any more."""
+        aside = None if self.bad_rows is None else self.bad_rows.summary()
+        if aside is not None:
+            self.tap.sync_run.warn(self, aside)
         if ready.waiting:
             self.logger.info(
                 "Left to a later run, since they may not be complete yet: %s.", counted(ready.waiting, "file")
@@ -199,15 +209,13 @@ class FileStream(BlockStream):
         rows = turn.start.row
         if turn.replaces:
             self._is_torn = True
-            yield Page((), replaces={"_file": turn.file}, is_safe=False)
+            yield self._replacing(turn.file)
         content = PlainBytes(self._place, turn)
         try:
             reader = self._settings.format.reader(self._settings.format_settings, content, turn.start)
             self._rows.begin_file(reader, turn)
             for piece in reader.pieces():
-                for bad in piece.bad:
-                    raise UnreadableFile(bad.reason)
-                page = Page(self._rows.of_piece(piece), is_safe=False)
+                page = Page(self._good_rows(piece, turn), is_safe=False)
                 before, spot = spot, piece.behind
                 rows += piece.count
                 self._since_safe += _bytes_of(before, spot, turn.found)
@@ -228,6 +236,27 @@ class FileStream(BlockStream):
             raise self._in_file(error, turn) from None
         finally:
             content.close()
+
+    def _replacing(self, file: str) -> Page:
+        """Return what has the rows of a file go, those that were set aside, too."""
+        if self.bad_rows is not None:
+            self.bad_rows.replace(file)
+        return Page((), replaces={"_file": file}, is_safe=False)
+
+    def _good_rows(self, piece: Piece, turn: Turn) -> Sequence[Record]:
+        """Return the rows of a piece that are good; the others end the file, or are set aside."""
+        bad = list(piece.bad)
+        while not bad or self.bad_rows is not None:
+            try:
+                records = self._rows.of_piece(piece)
+            except BadValues as error:
+                bad += error.rows
+                piece = _without(piece, {*error.numbers})
+                continue
+            if self.bad_rows is not None:
+                self.bad_rows.take(turn.file, sorted(bad, key=lambda one: one.row))
+            return records
+        raise UnreadableFile(_placed(min(bad, key=lambda one: one.row)))
 
     def _is_due(self, memory: Memory) -> bool:
         if self._since_safe < max(_LEAST_BYTES, _STATE_SHARE * memory.size):
@@ -253,6 +282,23 @@ class FileStream(BlockStream):
         """The columns that are sent, in their order."""
         properties = self.effective_schema.get("properties", {})
         return [name for name in properties if self.mask["properties", name]]
+
+
+def _without(piece: Piece, numbers: Collection[int]) -> Piece:
+    """Return a piece of columns less some of its rows."""
+    kept = [number for number in range(piece.count) if number not in numbers]
+    return dataclasses.replace(
+        piece,
+        count=len(kept),
+        numbers=[piece.numbers[number] for number in kept],
+        columns={name: [column[number] for number in kept] for name, column in (piece.columns or {}).items()},
+        lines=None if piece.lines is None else [piece.lines[number] for number in kept],
+    )
+
+
+def _placed(bad: BadRow) -> str:
+    line = "" if bad.line is None else f" (line {bad.line})"
+    return f"{bad.reason.removesuffix('.')}, record {bad.row}{line}"
 
 
 def _bytes_of(before: Spot | None, behind: Spot | None, found: Found) -> int:

@@ -15,6 +15,7 @@ from singerkit_state.delivery import Delivery
 from singerkit_state.readas import schema_of
 from singerkit_tap.shell import SingerkitTap
 from singerkit_tap.starts import former_read
+from singerkit_tap.stream import BlockStream
 from tap_files.config import CONFIG_SCHEMA, config_conflicts, streams_of
 from tap_files.filecolumns import FILE_COLUMNS
 from tap_files.packed.archives import Archives
@@ -80,9 +81,10 @@ class TapFiles(SingerkitTap):
     def _archives(self) -> list[Archives]:
         return []
 
-    def discover_streams(self) -> Sequence[FileStream]:
+    def discover_streams(self) -> Sequence[BlockStream]:
         """Return the streams; files are looked into for columns that neither config, catalog nor state names."""
-        return [self._stream(settings) for settings in streams_of(self.config)]
+        streams = [self._stream(settings) for settings in streams_of(self.config)]
+        return [one for stream in streams for one in (stream, stream.bad_rows) if one is not None]
 
     def _stream(self, settings: StreamSettings) -> FileStream:
         place = self._unpacking(settings)

@@ -50,8 +50,8 @@ class BadRow:
     """
 
     row: int
-    line: int
-    byte: int
+    line: int | None
+    byte: int | None
     reason: str
     text: str
 

@@ -91,6 +91,21 @@ STREAM: dict[str, Any] = {
             "secret": False,
             "description": "What becomes of a file that cannot be read: `fail` ends the stream there; `continue` has the others read, and ends the run with its error then.",
         },
+        "on_bad_row": {
+            "type": "string",
+            "enum": ["fail", "set_aside"],
+            "default": "fail",
+            "secret": False,
+            "description": "What becomes of a record that is none (too short, too long, bytes that are no text, a text that is not what `schema` says): `fail` ends the file there; `set_aside` sends it to "
+            "the stream `NAME__bad_rows`, with file, record, line, byte, reason and text, and reads on.",
+        },
+        "bad_row_limit": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 1_000_000,
+            "secret": False,
+            "description": "Bad rows that one run sets aside; more end it (65). Default: 100.",
+        },
         "start_date": {
             "type": "string",
             "format": "date-time",
@@ -143,6 +158,8 @@ class StreamSettings:
     on_changed: str
     on_removed: str
     on_error: str
+    sets_aside: bool
+    bad_row_limit: int
     start_date: str | None
     minimum_age: int
     """Seconds."""
@@ -174,6 +191,8 @@ def stream_settings(said: Mapping[str, Any]) -> StreamSettings:
         on_changed=said.get("on_changed", "replace" if "_file" in columns else "fail"),
         on_removed=said.get("on_removed", "keep"),
         on_error=said.get("on_error", "fail"),
+        sets_aside=said.get("on_bad_row") == "set_aside",
+        bad_row_limit=said.get("bad_row_limit", 100),
         start_date=said.get("start_date"),
         minimum_age=_seconds(said.get("minimum_age", "0s")),
         done_marker=said.get("done_marker"),
@@ -221,6 +240,8 @@ def stream_problems(said: Mapping[str, Any], place: str) -> Iterator[str]:
         for setting, word in (("on_changed", "replace"), ("on_removed", "delete")):
             if said.get(setting) == word:
                 yield f"`{place}.{setting}` `{word}` needs `_file` among `{place}.file_columns`, by which the target finds the rows of a file"
+    if "bad_row_limit" in said and said.get("on_bad_row") != "set_aside":
+        yield f"`{place}.bad_row_limit` has no effect without `{place}.on_bad_row` `set_aside`"
     if "start_date" in said:
         yield from _date_problems(said["start_date"], f"{place}.start_date")
     for name in pattern.partitions:

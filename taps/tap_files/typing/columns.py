@@ -19,11 +19,11 @@ __all__ = ["Columns", "NoValue"]
 
 
 class NoValue(Exception):
-    """A text is not what somebody has declared its column to be."""
+    """Texts are not what somebody has declared their column to be; ``numbers``: which ones, from 0."""
 
-    def __init__(self, name: str, kind: str, number: int, text: str) -> None:
+    def __init__(self, name: str, kind: str, numbers: Sequence[int]) -> None:
         super().__init__(name)
-        self.name, self.kind, self.number, self.text = name, kind, number, text
+        self.name, self.kind, self.numbers = name, kind, numbers
 
 
 class Columns:
@@ -121,9 +121,17 @@ class Columns:
             return [None] * len(values)
         try:
             return declared(values)
-        except Misfit as misfit:
-            number = misfit.number or 0
-            raise NoValue(name, kind_of(self._declared[name]), number, values[number]) from None
+        except Misfit:
+            bad = [number for number, value in enumerate(values) if not _takes(declared, value)]
+            raise NoValue(name, kind_of(self._declared[name]), bad) from None
+
+
+def _takes(converter: Callable[[Column], Column], value: Any) -> bool:
+    try:
+        converter([value])
+    except Misfit:
+        return False
+    return True
 
 
 def _declared_converter(stream: str, name: str, prop: Mapping[str, Any]) -> Callable[[Column], Column]:
