@@ -32,6 +32,8 @@ from singerkit_state.value import Mark, encode, is_empty, read_mark, with_mark, 
 __all__ = ["Division", "divided", "division_of"]
 
 _KEY, _VALUE, _PARTITIONS, _CONTEXT = "replication_key", "replication_key_value", "partitions", "context"
+_POSITION = "_singerkit_position"
+"""What a stream has read that goes on by it (`singerkit_tap.position`)."""
 _RUN = "divide"
 """What stands for the run in a state that no run has written."""
 
@@ -98,6 +100,7 @@ def divided(
         ConfigurationError: the former ones are not of one number of shards, or not all complete, or of a tap of others.
     """
     _check(states, pipeline)
+    _check_positions(states, pipeline)
     of = next(iter(states)).of
     names = {name for state in states.values() for name in state.get("bookmarks") or {}}
     split = {name for state in states.values() for name in _mark(state).divided or ()}
@@ -150,6 +153,17 @@ def _check(states: Mapping[Shard, Mapping[str, Any]], pipeline: str) -> None:
         raise ConfigurationError(
             f"The state of `{pipeline}` has `{min(beside)}` beside its bookmarks, which cannot be divided; nothing was changed."
         )
+
+
+def _check_positions(states: Mapping[Shard, Mapping[str, Any]], pipeline: str) -> None:
+    """Refuse what names by itself what each shard has read: nobody but its tap could divide that."""
+    for state in states.values():
+        for name, part in (state.get("bookmarks") or {}).items():
+            if isinstance(part, Mapping) and _POSITION in part:
+                raise ConfigurationError(
+                    f"The state of `{pipeline}` names what was read of stream `{name}`, file by file, which cannot be divided; nothing was changed. Keep the number of shards, or empty the table, "
+                    "reset the states with `singerkit-state reset`, and read all of it with the new number."
+                )
 
 
 def _mark(state: Mapping[str, Any]) -> Mark:

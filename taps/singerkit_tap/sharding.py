@@ -91,7 +91,10 @@ def check_keys(stream: BlockStream, part: Any) -> None:
     Raises:
         ConfigurationError: another key tells rows apart, and a bookmark of this shard would pass by rows that were of another one.
     """
-    if stream.shard is None or stream.is_partitioned:  # by its contexts, whatever key its rows have
+    is_by_key = (
+        not stream.is_partitioned and stream.is_divided_by_key
+    )  # else by its contexts, say, whatever key its rows have
+    if stream.shard is None or not is_by_key:
         return
     source = ReadAs.of(part).source
     keys, parts = source.get(KEYS), source.get(PARTS)

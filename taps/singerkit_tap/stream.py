@@ -184,6 +184,9 @@ class BlockStream(Stream):
         """
         return None
 
+    is_divided_by_key = True
+    """Whether it is the primary key that tells of which shard a row is."""
+
     @property
     def parts(self) -> str | None:
         """What the parts of the shards follow from besides the names of the key, in words that stand behind "cut by"; another answer makes other parts. None: nothing."""

@@ -58,6 +58,11 @@ class BadRows(BlockStream):
         self._first = ""
 
     @property
+    def divider(self) -> BlockStream:
+        """Those of a file are of its shard."""
+        return self._files
+
+    @property
     def property_metadata(self) -> dict[str, dict[str, Any]]:
         return {"_file": {"inclusion": "automatic"}}
 

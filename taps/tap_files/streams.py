@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from singerkit_shell.errors import BadDataError, NotAuthorisedError, SingerkitError
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.words import counted
+from singerkit_state.shards import is_of
 from singerkit_tap.advice import Advice
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.stream import BlockStream, Owner
@@ -46,6 +47,7 @@ class FileStream(BlockStream):
     """The files of one `path`, each read once."""
 
     goes_on_by_position = True
+    is_divided_by_key = False
     advice: ClassVar[Advice] = Advice(
         leaves_out="the config or the catalog leaves {it} out, or no file has {it} any more"
     )
@@ -74,6 +76,14 @@ class FileStream(BlockStream):
         """Whether rows were sent, or taken away, of the file in hand that nothing in a state would say."""
         self._since_safe = 0
         """Bytes of files that were read since the last page at which a STATE may be written."""
+
+    @property
+    def divider(self) -> BlockStream:
+        """Files are divided into shards, by their paths."""
+        return self
+
+    def _is_of_shard(self, file: str) -> bool:
+        return self.shard is None or is_of(self.shard, file)
 
     @property
     def inferred_fields(self) -> Sequence[str]:
@@ -124,7 +134,8 @@ class FileStream(BlockStream):
         self._count = 0
         for found in ready.files(self._settings.pattern.files(self._place) if listed is None else listed):
             self._count += 1
-            yield found
+            if self._is_of_shard(self._settings.address.shown + found.name):
+                yield found
         if not self._count:
             self.tap.sync_run.warn(
                 self,
@@ -135,6 +146,7 @@ class FileStream(BlockStream):
     def _removals(self, memory: Known) -> Iterator[Page]:
         """Yield what takes the rows of files away that are not there any more, as a listing to its end has shown."""
         gone = memory.missing() if self._settings.on_removed == "delete" else ()
+        gone = [file for file in gone if self._is_of_shard(file)]
         if not gone:
             return
         if not self._count:
