@@ -99,7 +99,7 @@ def test_random_faults_lose_nothing_however_rows_are_loaded(bench: Bench, seed: 
     run_few(bench, seed, case_kind, mode)
 
 
-@pytest.mark.parametrize(("into", "number"), [("postgres", 1), ("postgres", 9), ("duckdb", 1)])
+@pytest.mark.parametrize(("into", "number"), [("postgres", 1), ("postgres", 23), ("duckdb", 1)])
 def test_messages_are_what_the_table_holds_whatever_strikes(bench: Bench, into: str, number: int) -> None:
     """Versions by a field, keys from the config, types chosen later, partitions; `make torture ARGS='--from messages'` runs any number."""
     run_messages(bench, "suite", number, into=into)

@@ -1657,3 +1657,10 @@ def test_what_stands_behind_the_last_state_is_given_up_with_it():
         expect=ConfigurationError,
     )
     assert (run.rows(), run.printed) == ([], [])
+
+
+def test_what_replaces_nothing_that_is_known_is_refused():
+    early = Run(REPLACE(n=1), expect=BadDataError)
+    assert "Expected a SCHEMA before the REPLACE of stream `a` at line 1" in str(early.error)
+    nothing = Run(SCHEMA(), REPLACE(n=1) | {"where": None}, expect=BadDataError)
+    assert "Expected `where` in the REPLACE message at line 2, got null" in str(nothing.error)

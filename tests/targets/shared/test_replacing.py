@@ -11,9 +11,16 @@ import psycopg2.errors
 import pytest
 from conformance.singer import RECORD, SCHEMA, STATE
 from faults.loads import MARKED, load, query
-from targets.duckdb import test_target_duckdb as duck
 from targets.jsonl.test_manifest import load as load_jsonl
 from targets.shared.test_databases import INTEGER, MOMENT, TEXT, Database, target
+
+from singerkit_shell.errors import ConfigurationError
+from singerkit_sql_target.newest import newest_of
+from singerkit_sql_target.replacing import Replacing
+from singerkit_sql_target.settings import SETTINGS, settings_of
+from singerkit_sql_target.tables import StreamTable
+from singerkit_wire.stream import stream_of
+from target_postgres.words import WORDS
 
 __all__ = ["target"]
 
@@ -142,7 +149,43 @@ def test_a_column_of_another_name_or_type_is_found(target: Database) -> None:
     assert target.query("SELECT from_file, n FROM s") == [("a", "1")]
 
 
-REFUSED = [
+def test_columns_that_come_amid_the_new_rows_change_nothing_of_it(target: Database) -> None:
+    """The table is altered behind the message: the unit is given up for that, and written again with it."""
+    target.run(KEYED, *rows("a", "1", "2"), *rows("b", "1"), STATE({"n": 1})).expect(0)
+    wide = SCHEMA("o", {**FILES, "w": INTEGER}, ["_file", "_row"])
+    more = RECORD("o", {"_file": "a", "_row": 2, "v": "4", "w": 5})
+    messages = [
+        KEYED,
+        *rows("b", "2", start=2),
+        *again("a", "3"),
+        wide,
+        more,
+        *again("c"),
+        replace(w=5, v="x"),
+        STATE({"n": 2}),
+    ]
+    target.run(*messages).expect(0)
+    now = [("a", 1, "3"), ("a", 2, "4"), ("b", 1, "1"), ("b", 2, "2")]
+    assert target.query(ALL) == now
+    widest = SCHEMA("o", {**FILES, "w": {"type": ["number", "null"]}, "x": TEXT}, ["_file", "_row"])
+    rest = [
+        replace(x="none has it"),
+        replace(x=None, v="4"),
+        RECORD("o", {"_file": "a", "_row": 3, "w": 0.5}),
+        replace(w=0.5),
+        replace(w=5),
+    ]
+    target.run(wide, *rows("c", "5"), replace(w=5), widest, *rest, STATE({"n": 3})).expect(0)
+    assert target.query(ALL) == [("a", 1, "3"), ("b", 1, "1"), ("b", 2, "2"), ("c", 1, "5")]
+
+
+DEFAULTS = {
+    **{name: one["default"] for name, one in SETTINGS.items() if "default" in one},
+    "default_target_schema": "main",
+    "add_record_metadata": False,
+    "extra": "ignore",
+}
+REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"load_method": "append"}, "`load_method: append`, which deletes nothing"),
     ({"load_method": "overwrite"}, "`load_method: overwrite`, which lets the complete load"),
     ({"load_method": "history"}, "`load_method: history`, which keeps what each row was"),
@@ -155,14 +198,32 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("config", "why"), REFUSED, ids=[str(n) for n in range(len(REFUSED))])
-def test_a_config_by_which_no_row_may_go_is_refused(tmp_path: Path, config: dict[str, Any], why: str) -> None:
+def test_a_config_by_which_no_row_may_go_is_refused() -> None:
     """By what both databases share."""
-    dated = [RECORD("o", {"_file": "a", "_row": 1, "v": "1", "at": "2024-01-01T00:00:00Z"})]
-    messages = [MARKED({}), KEYED, *dated, replace(_file="a"), MARKED({"n": 1}, complete=True)]
-    outcome = duck.load(tmp_path / "a.duckdb", *messages, **config).expect(78)
-    assert why in outcome.last_words
-    assert "stream `o`" in outcome.last_words
+    stream = stream_of("o", KEYED["schema"], ("_file", "_row"))
+    columns = {name: name for name in FILES}
+    for config, why in REFUSED:
+        settings = settings_of({**DEFAULTS, **config}, frozenset(config))
+        given = settings.as_told(stream)
+        newest = newest_of(given, columns, WORDS.quote)
+        table = StreamTable(
+            "o",
+            given,
+            "main",
+            "o",
+            "o",
+            columns,
+            (),
+            {},
+            frozenset(),
+            "",
+            is_of_this_run=False,
+            newest=newest,
+        )
+        with pytest.raises(ConfigurationError) as refused:
+            Replacing(WORDS, settings).check(table)
+        assert why in str(refused.value)
+        assert "stream `o`" in str(refused.value)
 
 
 def test_what_was_committed_before_a_refused_message_stays(target: Database) -> None:
@@ -178,32 +239,6 @@ def test_rows_that_are_appended_are_marked_where_the_config_says_so(target: Data
     target.run(KEYED, *again("a", "3"), STATE({"n": 2}), **config).expect(0)
     assert target.query(THERE) == [("a", 1, "3")]
     assert len(target.query(ALL)) == 3
-
-
-BAD: list[tuple[Any, str]] = [
-    ({"where": {"x": 1}}, "the SCHEMA of stream `o` has no field `x`"),
-    ({"where": {}}, "one or more fields at `where`"),
-    ({"where": []}, "one or more fields at `where`"),
-    ({"where": None}, "Expected `where`"),
-    ({}, "missing required field `where`"),
-    ({"where": {"_file": ["a"]}}, "Expected text, a number, a boolean or null at `where._file`"),
-    ({"where": {"at": "never"}}, "at o.$.at, of its `where`"),
-    ({"where": {"doc": 1}}, "`doc` of stream `o` holds documents"),
-    ({"where": {"_file": "a"}, "stream": "p"}, "Expected a SCHEMA before the REPLACE of stream `p`"),
-]
-
-
-@pytest.mark.parametrize(("said", "why"), BAD, ids=[str(n) for n in range(len(BAD))])
-def test_a_message_that_is_none_ends_the_run(tmp_path: Path, said: dict[str, Any], why: str) -> None:
-    """By the loop that all targets share."""
-    file = tmp_path / "a.duckdb"
-    schema = SCHEMA("o", {**FILES, "doc": {}}, ["_file", "_row"])
-    message = {"type": "REPLACE", "stream": "o", **said}
-    outcome = duck.load(
-        file, schema, *rows("a", "1"), STATE({"n": 1}), message, STATE({"n": 2}), on_type_conflict="fail"
-    ).expect(65)
-    assert why in outcome.last_words
-    assert duck.query(file, ALL) == [("a", 1, "1")]
 
 
 def test_a_file_that_rows_are_appended_to_takes_none_away(tmp_path: Path) -> None:
