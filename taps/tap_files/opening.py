@@ -62,6 +62,7 @@ class PlainBytes:
 
     def __init__(self, place: Place, turn: Turn) -> None:
         self._place, self._found, self.is_whole = place, turn.found, turn.is_whole
+        self.name = turn.found.name
         self._content: Content = place.open(turn.found, turn.start.byte)
         self._at = turn.start.byte
         self._head = b"" if turn.start.byte == 0 else None

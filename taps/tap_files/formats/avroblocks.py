@@ -171,6 +171,7 @@ class Container:
 
 class _Given:
     is_whole = True
+    name = ""
 
     def __init__(self, content: bytes) -> None:
         self._content = content

@@ -86,6 +86,8 @@ class Bytes(Protocol):
     """
 
     is_whole: bool
+    name: str
+    """Of the file within its place, for what its ending tells."""
 
     def read(self, size: int, /) -> bytes:
         """Return at least one byte and at most ``size``; b"" at the end."""

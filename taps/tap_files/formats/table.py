@@ -9,6 +9,7 @@ from typing import Any
 
 from tap_files.formats.contract import Bytes, Reader, Spot
 from tap_files.settings.avro import AVRO, avro_settings
+from tap_files.settings.binary import BINARY, binary_settings
 from tap_files.settings.csv import CSV, csv_problems, csv_settings
 from tap_files.settings.fixedwidth import FIXED_WIDTH, fixed_width_problems, fixed_width_settings
 from tap_files.settings.jsonfile import JSON, json_problems, json_settings
@@ -109,6 +110,7 @@ FORMATS: Mapping[str, Format] = {
             xlsx_problems,
             "tap_files.formats.xlsx",
         ),
+        Format("binary", (), BINARY, binary_settings, no_problems, "tap_files.formats.binary"),
     )
 }
 

@@ -12,7 +12,7 @@ class OnDisk:
     is_whole = True
 
     def __init__(self, path: Path, byte: int = 0) -> None:
-        self._path = path
+        self._path, self.name = path, path.name
         self._rest = io.BytesIO(path.read_bytes()[byte:])
 
     def read(self, size: int, /) -> bytes:
