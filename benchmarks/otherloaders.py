@@ -18,7 +18,7 @@ from measure import Run, run
 from orders import Files
 from others import environment, version_of
 
-__all__ = ["INGESTR", "MORE_RIVALS", "QUIET", "SLING", "ingestr", "missing", "sling"]
+__all__ = ["INGESTR", "MORE_RIVALS", "QUIET", "SLING", "ingestr", "missing", "sling", "with_head"]
 
 _SLING = "sling-linux-amd64==1.4.11"
 _INGESTR = "ingestr==0.15.9"
@@ -31,7 +31,7 @@ _PROGRAMS = {
 QUIET = {"SLING_DISABLE_TELEMETRY": "TRUE", "INGESTR_DISABLE_TELEMETRY": "true", "DISABLE_TELEMETRY": "true"}
 
 
-def _with_head(files: Files) -> Path:
+def with_head(files: Files) -> Path:
     """The CSV with the names of its columns in the first line, made once."""
     path = files.csv.with_suffix(".head.csv")
     if not path.exists():
@@ -53,7 +53,7 @@ def sling() -> Path:
 
 def _sling_load(files: Files, database: Database, schema: str, folder: Path) -> Run:
     mode = "incremental" if _is_there(database, schema) else "full-refresh"
-    source = ["--src-stream", f"file://{_with_head(files)}"]
+    source = ["--src-stream", f"file://{with_head(files)}"]
     target = [
         "--tgt-conn",
         "BENCH",
@@ -76,7 +76,7 @@ def _ingestr_load(files: Files, database: Database, schema: str, folder: Path) -
     strategy = "merge" if _is_there(database, schema) else "replace"
     kinds = {"numeric": "decimal(38,9)", "timestamptz": "timestamp", "jsonb": "json"}
     columns = ",".join(f"{name}:{kinds.get(kind, kind)}" for name, kind in files.columns.items())
-    source = ["--source-uri", f"csv://{_with_head(files)}", "--source-table", "orders"]
+    source = ["--source-uri", f"csv://{with_head(files)}", "--source-table", "orders"]
     target = ["--dest-uri", f"{database.url}?sslmode=disable", "--dest-table", f"{schema}.orders"]
     more = ["--primary-key", "id", "--incremental-strategy", strategy, "--columns", columns]
     command = [ingestr(), "ingest", *source, *target, *more]

@@ -31,8 +31,8 @@ def environment(*requirements: str) -> Path:
 
 
 @cache
-def our_environment() -> Path:
-    """Return the ``bin`` folder of an environment with singerkit[duckdb] as it is now, installed as users install it.
+def our_environment(extra: str = "duckdb") -> Path:
+    """Return the ``bin`` folder of an environment with singerkit[duckdb] as it is now, or another ``extra``, as users install it.
 
     Not the development environment: others have none of its packages to import either (joblib takes numpy when
     it is there, a quarter of a second), and nobody edits the code in the middle of a run.
@@ -40,11 +40,11 @@ def our_environment() -> Path:
     Raises:
         SystemExit: it cannot be installed; the message is pip's own.
     """
-    folder = ENVS / "singerkit"
+    folder = ENVS / ("singerkit" if extra == "duckdb" else f"singerkit-{extra}")
     _say_installing("this checkout", folder)
     if not (folder / "bin" / "pip").exists():
         venv.create(folder, with_pip=True, clear=True)
-    install(folder / "bin", f"{ROOT}[duckdb]")
+    install(folder / "bin", f"{ROOT}[{extra}]")
     return folder / "bin"
 
 
