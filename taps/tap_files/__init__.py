@@ -5,4 +5,4 @@
 
 from singerkit_shell.imports import begin_importing
 
-begin_importing("tap-files", asks_http=True)
+begin_importing("tap-files")

@@ -179,6 +179,8 @@ def _s3_keys(kind: str, said: Mapping[str, Any]) -> dict[str, Any] | None:
             "AWS_WEB_IDENTITY_TOKEN_FILE with AWS_ROLE_ARN, or those of a container); nothing was read: give some, or set `storage.s3.credentials` to "
             "`profile`, `instance` or `anonymous`."
         )
+    if kind == "anonymous":  # else a part of a login in the environment is an error
+        return {"access_key_id": "", "secret_access_key": "", "expires_at": None}
     return _of_profile(said) if kind == "profile" else None
 
 

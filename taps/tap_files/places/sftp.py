@@ -27,6 +27,8 @@ __all__ = ["Sftp", "sftp_place"]
 _T = TypeVar("_T")
 _PIECE = 4 << 20
 """Bytes that are asked for at once, in many requests of which none waits for the one before; so many are held."""
+_CLOSED = "Socket is closed"
+"""What paramiko says of a client of a connection that is no more."""
 _SAFE = "what was committed is safe."
 
 
@@ -187,16 +189,13 @@ class Sftp:
             return NotAuthorisedError(
                 f"The server {self._where} does not let `{self._given['username']}` read `{name}`; {_SAFE[:-1]}: let it be allowed there, or narrow `path`."
             )
-        if (
-            number is None
-            and isinstance(error, OSError)
-            and not isinstance(error, TimeoutError)
-            and self._is_connected()
-        ):
+        is_of_a_file = number is None and isinstance(error, OSError) and not isinstance(error, TimeoutError)
+        if is_of_a_file and str(error) != _CLOSED and self._is_connected():
             return RetryableError(
                 f"The server {self._where} could not read `{name}` ({reason_of(error)[:100]}); {_SAFE[:-1]}: look at it there, then run again."
             )
-        self.forget()
+        if str(error) != _CLOSED or not self._is_connected():  # else another one is there already
+            self.close()
         return _LostError(reason_of(error)[:100])
 
     def _is_connected(self) -> bool:
@@ -207,15 +206,13 @@ class Sftp:
                 and self._ssh.get_transport().is_active()
             )
 
-    def forget(self) -> None:
-        """Let go of a connection that is of no use; the next who needs one makes one."""
-        self.close()
-
     def taken(self) -> Any:
         """Return a client that nobody else uses until it is given back."""
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
+            while self._idle:
+                client = self._idle.pop()
+                if not client.get_channel().closed:
+                    return client
             if not self._is_connected():
                 self._idle = []
                 self._ssh = logged_in(self._given, "storage.sftp", self._patience.connect)
@@ -224,8 +221,10 @@ class Sftp:
             return client
 
     def give_back(self, client: Any) -> None:
+        """Keep a client for the next, unless it is of a connection that was given up meanwhile."""
         with self._lock:
-            self._idle.append(client)
+            if self._is_connected() and client.get_channel().get_transport() is self._ssh.get_transport():
+                self._idle.append(client)
 
     def changed(self, found: Found) -> FileChanged:
         return changed(found.name, self._where)
@@ -252,7 +251,7 @@ class _Reading:
                 self._file.close()
                 self._place.give_back(self._client)
             except Exception:
-                self._place.forget()
+                self._client.close()
         self._file = None
 
     def _opened(self) -> None:

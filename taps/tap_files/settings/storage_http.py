@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from singerkit_shell.certificates import authority_problem
 from singerkit_shell.errors import ConfigurationError
-from singerkit_shell.reach import configured_origin, is_url, networks_of
 from tap_files.settings import setting
 
 __all__ = ["HTTP", "http_problems"]
@@ -51,6 +50,10 @@ HTTP: Mapping[str, Any] = setting.group(
 
 def http_problems(said: Mapping[str, Any]) -> Iterator[str]:
     """Say what of it cannot be used, or would go nowhere."""
+    if not said:
+        return
+    from singerkit_shell.reach import configured_origin, is_url, networks_of  # with urllib3
+
     sent = [key for key in _SENT if key in said]
     if sent and "base_url" not in said:
         yield f"Expected the key `storage.http.base_url`, which says where `{sent[0]}` is sent to"

@@ -39,7 +39,7 @@ __all__ = [
 
 QUICK: Mapping[str, Any] = {
     "timeout": {"connect": 2, "read": 3},
-    "retries": {"tries": 2, "first_wait": 0.01, "longest_wait": 0.05, "total": 5},
+    "retries": {"tries": 3, "first_wait": 0.01, "longest_wait": 0.05, "total": 5},
 }
 
 

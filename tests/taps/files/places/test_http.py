@@ -150,7 +150,7 @@ def test_what_is_cut_is_asked_for_from_there_on(other: tuple[str, type[Other]], 
     assert ranges == [None, "bytes=50000-", "bytes=150000-"]
     assert [headers.get("If-Range") for _, _, headers in kind.asked][1:3] == ['"1"'] * 2
     kind.cut_at[:] = [10_000] * 9
-    with pytest.raises(RetryableError, match="after 2 tries"):
+    with pytest.raises(RetryableError, match="after 3 tries"):
         whole(place.open(found))
     kind.cut_at.clear()
     (found,) = place.files("wrongrange")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import http.server
 import socket
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -244,3 +247,76 @@ def test_google_speaks_to_what_speaks_like_it(moto: str, bucket: grounds.Ground)
     with pytest.raises(FileChanged):
         place.open(found)
     assert isinstance(place.look("in/a b.csv"), Found)
+
+
+class Listener(http.server.BaseHTTPRequestHandler):
+    """Lists one file, and keeps what it was asked."""
+
+    asked: list[tuple[str, dict[str, str]]]
+
+    def do_GET(self) -> None:
+        self.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        body = b"<ListBucketResult><Name>b</Name><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>"
+        if "comp=list" in self.path:
+            body = b"<EnumerationResults><Blobs/><NextMarker/></EnumerationResults>"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def listener() -> Iterator[tuple[int, list[tuple[str, dict[str, str]]]]]:
+    kind = type("OfOneRun", (Listener,), {"asked": []})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    thread = threading.Thread(target=lambda: server.serve_forever(0.01), daemon=True)
+    thread.start()
+    yield server.server_port, kind.asked
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_what_settings_say_is_in_the_requests(
+    listener: tuple[int, list[tuple[str, dict[str, str]]]], monkeypatch: pytest.MonkeyPatch
+):
+    port, asked = listener
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "that of another login")
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+
+    def request(address: str, **storage: Any) -> tuple[str, dict[str, str]]:
+        list(place_of(address, QUICK | storage).files("a"))
+        return asked[-1]
+
+    keys = {"access_key_id": "k", "secret_access_key": "s", "endpoint": f"http://127.0.0.1:{port}"}
+    path, headers = request("s3://bucket", s3=keys | {"requester_pays": True, "region": "eu-north-1"})
+    assert path.startswith("/bucket?")
+    assert headers["x-amz-request-payer"] == "requester"
+    assert "/eu-north-1/s3/" in headers["authorization"]
+    assert "x-amz-security-token" not in headers
+    assert request("s3://bucket", s3=keys | {"session_token": "own"})[1]["x-amz-security-token"] == "own"
+    assert "x-amz-request-payer" not in asked[-1][1]
+    assert (
+        "authorization"
+        not in request("s3://bucket", s3={"credentials": "anonymous", "endpoint": keys["endpoint"]})[1]
+    )
+    path, headers = request("gs://bucket", gcs={"endpoint": keys["endpoint"], "access_token": "t"})
+    assert (headers["authorization"], headers["accept-encoding"]) == ("Bearer t", "gzip")
+    azure = {"account": "a", "endpoint": f"http://127.0.0.1:{port}"}
+    path, headers = request("az://container", azure=azure | {"sas_token": "?sv=1&sig=abc"})
+    assert "sig=abc" in path
+    assert "authorization" not in headers
+    assert request("az://container", azure=azure | {"account_key": "a2V5"})[1]["authorization"].startswith(
+        "SharedKey a:"
+    )
+    assert "authorization" not in request("az://container", azure=azure | {"credentials": "anonymous"})[1]
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+    path, headers = request(
+        "s3://bucket", s3=keys | {"endpoint": "http://s3.example", "virtual_hosted": True}
+    )
+    assert path.startswith("http://bucket.s3.example/?")
