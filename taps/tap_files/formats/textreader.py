@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from tap_files.formats.blocks import Blocks, opened
-from tap_files.formats.contract import PIECE_BYTES, BadRow, Bytes, Piece, Spot, UnreadableFile
+from tap_files.formats.blocks import BLOCK_BYTES, Blocks, opened
+from tap_files.formats.contract import BadRow, Bytes, Piece, Spot, UnreadableFile
 from tap_files.formats.encodings import Coding, NotDecoded, coding_of
 from tap_files.formats.meanings import Meanings, Unclear
 from tap_files.formats.textrows import Row, RowSettings, RowsOfText, long_line
@@ -90,7 +90,7 @@ class TextReader:
 
     def pieces(self) -> Iterator[Piece]:
         """See `formats.contract.Reader`."""
-        size = PIECE_BYTES
+        size = BLOCK_BYTES
         while self._names:
             before = self._blocks.byte
             piece = self._piece(self._blocks.peek(size), size)
@@ -103,13 +103,13 @@ class TextReader:
                 piece = self._piece_of_long_line()
                 if not piece.bad:
                     return
-            size = PIECE_BYTES
+            size = BLOCK_BYTES
             if piece.count or piece.bad:
                 yield piece
 
     def _more(self, size: int) -> int:
         """Return how many bytes to look at where in ``size`` no row ends: in the end more than a row may have."""
-        return min(2 * size, self._text.max_row_bytes + PIECE_BYTES)
+        return min(2 * size, self._text.max_row_bytes + BLOCK_BYTES)
 
     def _is_full(self, size: int) -> bool:
         """Tell whether ``size`` shows more than a row may have."""
@@ -203,7 +203,7 @@ class TextReader:
         Raises:
             UnreadableFile: it is bad.
         """
-        size = PIECE_BYTES
+        size = BLOCK_BYTES
         while True:
             block = self._blocks.peek(size)
             rows = self._rows(block, size)

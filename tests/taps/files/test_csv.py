@@ -218,8 +218,8 @@ def test_settings_that_cannot_be_meant_are_refused(said: dict[str, Any], sentenc
 
 
 def small_pieces(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(blocks, "PIECE_BYTES", size)
-    monkeypatch.setattr(textreader, "PIECE_BYTES", size)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", size)
+    monkeypatch.setattr(textreader, "BLOCK_BYTES", size)
 
 
 ENCODINGS = (

@@ -81,7 +81,7 @@ def test_what_becomes_of_lines(data: bytes, said: dict[str, Any], expected: list
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "shift_jis"])
 def test_a_later_run_reads_the_rest(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     for module in (blocks, textreader):
-        monkeypatch.setattr(module, "PIECE_BYTES", 40)
+        monkeypatch.setattr(module, "BLOCK_BYTES", 40)
     data = "".join(
         f"{number:3}{'表x  ' if number % 3 else 'x'}{' ' * (number % 2)}\r\n" for number in range(40)
     ).encode(encoding)

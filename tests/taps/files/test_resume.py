@@ -21,7 +21,7 @@ FILES = {
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Two or three rows a piece, and a place to go on behind each."""
-    monkeypatch.setattr(textreader, "PIECE_BYTES", 16)
+    monkeypatch.setattr(textreader, "BLOCK_BYTES", 16)
     monkeypatch.setattr(streams, "_LEAST_BYTES", 0)
     monkeypatch.setattr(streams, "_STATE_SHARE", 0)
 
