@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice, repeat
 from typing import Any
 
 import msgspec
 
+from singerkit_wire.columnlines import rows_of_columns
 from singerkit_wire.encode import Record
-from singerkit_wire.typedrows import RowMaker
 from tap_files.filecolumns import of_file
 from tap_files.formats.contract import BadRow, Piece, Reader, UnreadableFile
 from tap_files.settings.stream import StreamSettings
@@ -50,7 +49,6 @@ class Rows:
 
     def _lay_out(self, names: Sequence[str]) -> None:
         self._names, self._sent = names, {*names}
-        self._maker = RowMaker(names)
 
     def _widen(self) -> None:
         self._lay_out(self._grow())
@@ -68,10 +66,10 @@ class Rows:
             self._widen()
         self._typed = frozenset(name for name, schema in fields.items() if schema is not None)
         reader.wanted = self._sent
-        self._alike: dict[str, Any] = of_file(turn.file, turn.found)
+        self._alike = {name: _encoder.encode(value) for name, value in of_file(turn.file, turn.found).items()}
         values = self._settings.pattern.values(turn.found.name)
-        for name, value in self._converted({name: [value] for name, value in values.items()}).items():
-            self._alike[name] = value[0]
+        for name, column in self._converted({name: [value] for name, value in values.items()}).items():
+            self._alike[name] = rows_of_columns({name: column}, 1).block[len(_encoder.encode(name)) + 2 : -2]
 
     def _check_names(self, names: Sequence[str]) -> None:
         for name in names:
@@ -95,7 +93,7 @@ class Rows:
     def _of_columns(self, piece: Piece, found: Mapping[str, Column]) -> Sequence[Record]:
         if piece.as_rows is not None:
             return piece.as_rows(
-                {name: None if name in found else self._beside(name, piece) for name in self._names}
+                {name: None if name in found else self._column(name, {}, piece) for name in self._names}
             )
         columns = {name: values for name, values in found.items() if name in self._sent}
         texts = {name: values for name, values in columns.items() if name not in self._typed}
@@ -103,13 +101,9 @@ class Rows:
             columns |= self._converted(texts)
         except NoValue as error:
             raise BadValues(self._bad_rows(error, piece, found), error.numbers) from None
-        values = [self._column(name, columns, piece) for name in self._names]
-        return self._maker.rows(islice(zip(*values, strict=False), piece.count))
-
-    def _beside(self, name: str, piece: Piece) -> bytes | Sequence[int]:
-        """Return what `Piece.as_rows` makes a column of that the file does not have."""
-        values = self._column(name, {}, piece)
-        return _encoder.encode(next(values)) if isinstance(values, repeat) else values
+        return rows_of_columns(
+            {name: self._column(name, columns, piece) for name in self._names}, piece.count
+        )
 
     def _bad_rows(self, error: NoValue, piece: Piece, found: Mapping[str, Column]) -> list[BadRow]:
         reason = f"Expected `{error.kind}`, got a text that is none at {self._stream}.$.{error.name}"
@@ -127,14 +121,14 @@ class Rows:
             for number, text in zip(error.numbers, texts.splitlines(), strict=True)
         ]
 
-    def _column(self, name: str, columns: Mapping[str, Column], piece: Piece) -> Any:
+    def _column(self, name: str, columns: Mapping[str, Column], piece: Piece) -> Column | bytes:
         if name in columns:
             return columns[name]
         if name == "_row":
             return piece.numbers
         if name == "_line" and piece.lines is not None:
             return piece.lines
-        return repeat(self._alike.get(name))
+        return self._alike.get(name, b"null")
 
     def _converted(self, texts: Mapping[str, Column]) -> dict[str, Column]:
         """Return the values of columns of texts; a column that turns out to be of another type is widened before."""
@@ -153,11 +147,8 @@ class Rows:
             self._widen()
         if not self._own:
             return records
-        values = [self._column(name, {}, piece) for name in self._own]
-        heads = _encoder.encode_lines(
-            RowMaker(self._own).rows(islice(zip(*values, strict=False), piece.count))
-        )
-        return list(map(_joined, heads.splitlines(), records))
+        heads = rows_of_columns({name: self._column(name, {}, piece) for name in self._own}, piece.count)
+        return list(map(_joined, heads, records))
 
     @property
     def _own(self) -> Sequence[str]:

@@ -346,7 +346,8 @@ def picked(rows: Rows, numbers: Sequence[int]) -> Rows:
 
 
 def _are_typed(records: Sequence[Any]) -> bool:
-    return bool(records) and isinstance(records[0], TypedRow)
+    # The first of ready rows would be cut out of all of them.
+    return not isinstance(records, ReadyRows) and bool(records) and isinstance(records[0], TypedRow)
 
 
 def _selected(fields: dict[str, Any], mask: SelectionMask, path: tuple[str, ...]) -> dict[str, Any]:

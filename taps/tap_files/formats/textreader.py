@@ -5,7 +5,7 @@ Most pieces are read at once. One in which a row is bad, goes over several lines
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from tap_files.formats.blocks import BLOCK_BYTES, Blocks, opened
@@ -48,6 +48,8 @@ class Columns(NamedTuple):
 
 class TextReader:
     """See `formats.contract.Reader`. ``section``: the one of the config that ``settings`` are."""
+
+    wanted: Collection[str] | None = None
 
     def __init__(self, settings: TextSettings, section: str, content: Bytes, start: Spot) -> None:
         self._text, self._section = settings, section

@@ -13,6 +13,8 @@ from typing import Any
 
 from msgspec import Raw
 
+from singerkit_wire.columnlines import NumberTexts
+
 __all__ = ["CONVERTERS", "DECLARED", "KINDS", "Column", "Misfit", "kind_of_texts"]
 
 Column = Sequence[Any]
@@ -41,25 +43,16 @@ def _there(values: Column) -> Column:
     return values if all(values) else [value for value in values if value]
 
 
-def _spread(there: Sequence[Any], values: Column) -> Column:
-    """Return what was made of `_there`, with null where nothing was."""
-    if len(there) == len(values):
-        return there
-    left = iter(there)
-    return [next(left) if value else None for value in values]
-
-
 def integers(values: Column) -> Column:
     """Return integers as they stand.
 
     Raises:
         Misfit: one is none as JSON has it.
     """
-    there = _there(values)
-    data = _as_numbers(there)
+    data = _as_numbers(_there(values))
     if b"." in data or b"\n-0" in data:
         raise Misfit
-    return _spread(list(map(Raw, there)), values)
+    return NumberTexts(values)
 
 
 def numbers(values: Column) -> Column:
@@ -68,9 +61,8 @@ def numbers(values: Column) -> Column:
     Raises:
         Misfit: one is none as JSON has it, or has an exponent.
     """
-    there = _there(values)
-    _as_numbers(there)
-    return _spread(list(map(Raw, there)), values)
+    _as_numbers(_there(values))
+    return NumberTexts(values)
 
 
 def _as_numbers(there: Sequence[Any]) -> bytes:

@@ -48,7 +48,7 @@ AFTER = pytest.mark.parametrize(
 
 @AFTER
 def test_a_file_that_has_changed_replaces_its_rows_in_one_commit(folder: Folder, after, monkeypatch):
-    monkeypatch.setattr("tap_files.formats.textreader.PIECE_BYTES", 4)
+    monkeypatch.setattr("tap_files.formats.textreader.BLOCK_BYTES", 4)
     folder.write("in/a.csv", "id\n1\n2\n")
     folder.write("in/b.csv", "id\n7\n")
     first = folder.sync()
@@ -174,7 +174,7 @@ class Motion:
 @pytest.mark.parametrize("after", ["id\n11\n12\n13\n", "id\n1\n", "id\n10\n20\n30\n40\n"])
 def test_f3_no_part_of_a_version_is_taken_for_the_whole(folder: Folder, monkeypatch, at, after):
     """Wherever a file is overwritten while it is read, and wherever the run ends: what is loaded in the end is the last version."""
-    monkeypatch.setattr("tap_files.formats.textreader.PIECE_BYTES", 6)
+    monkeypatch.setattr("tap_files.formats.textreader.BLOCK_BYTES", 6)
     monkeypatch.setattr(streams, "_LEAST_BYTES", 0)
     monkeypatch.setattr(streams, "_STATE_SHARE", 0)
     file = folder.write("in/a.csv", "id\n10\n20\n30\n", modified=1_000_000)

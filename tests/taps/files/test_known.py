@@ -85,7 +85,7 @@ def test_wherever_runs_end_each_file_is_loaded_once_though_few_names_are_kept(fo
     """Files come, grow, change and go; runs are cut off at any STATE; `remembered_files` is 2."""
     monkeypatch.setattr(streams, "_LEAST_BYTES", 0)
     monkeypatch.setattr(streams, "_STATE_SHARE", 0)
-    monkeypatch.setattr("tap_files.formats.textreader.PIECE_BYTES", 8)
+    monkeypatch.setattr("tap_files.formats.textreader.BLOCK_BYTES", 8)
     chance = random.Random(15)
     table: list[dict] = []
     state: dict = {}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from taps.files.conftest import Folder
 
 from singerkit_shell.errors import BadDataError
+from singerkit_wire.columnlines import rows_of_columns
 from tap_files.typing.texts import CONVERTERS, kind_of_texts
 
 INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
@@ -39,10 +39,8 @@ def test_a_column_is_of_the_kind_that_each_of_its_texts_is(texts):
         kind = "string"
     assert kind_of_texts(texts) == kind
     if kind in ("integer", "number"):
-        assert (
-            msgspec.json.encode(CONVERTERS[kind](texts))
-            == f"[{','.join(text or 'null' for text in texts)}]".encode()
-        )
+        sent = "".join(f'{{"a":{text or "null"}}}\n' for text in texts).encode()
+        assert rows_of_columns({"a": CONVERTERS[kind](texts)}, len(texts)).block == sent
 
 
 def test_what_is_no_number_of_json_stays_text(folder: Folder):
