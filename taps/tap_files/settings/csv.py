@@ -50,7 +50,7 @@ CSV = setting.group(
         "max_row_bytes": setting.count(
             "The longest row, in bytes. A longer one is a bad row; so is one whose quote is not closed within them, and the row behind the "
             "line of that quote is read.",
-            default=16 << 20,
+            default=8 << 20,
             most=1 << 30,
             least=1 << 16,
         ),
@@ -78,7 +78,7 @@ class CsvSettings:
     thousands: Mapping[str, str] = field(default_factory=dict)
     short_rows: str = "bad"
     long_rows: str = "bad"
-    max_row_bytes: int = 16 << 20
+    max_row_bytes: int = 8 << 20
 
 
 def csv_settings(said: Mapping[str, Any], path: str) -> CsvSettings:

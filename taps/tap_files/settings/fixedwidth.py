@@ -85,7 +85,7 @@ class FixedWidthSettings:
     thousands: Mapping[str, str] = field(default_factory=dict)
     short_rows: str = "bad"
     long_rows: str = "bad"
-    max_row_bytes: int = 16 << 20
+    max_row_bytes: int = 8 << 20
 
 
 def fixed_width_settings(said: Mapping[str, Any], _path: str) -> FixedWidthSettings:
