@@ -132,7 +132,7 @@ def test_other_times_alone_bring_nothing_again_and_another_content_with_the_same
 def test_f3_a_file_that_is_overwritten_with_its_times_set_back_while_it_is_read_is_read_again(
     folder: Folder, monkeypatch
 ):
-    monkeypatch.setattr("tap_files.formats.textreader.PIECE_BYTES", 6)
+    monkeypatch.setattr("tap_files.formats.textreader.BLOCK_BYTES", 6)
     file = folder.write("in/a.csv", "id\n10\n20\n30\n")
     before = file.stat()
 
@@ -146,7 +146,7 @@ def test_f3_a_file_that_is_overwritten_with_its_times_set_back_while_it_is_read_
 
 
 def test_a_file_that_is_moved_away_while_it_is_read_is_read_to_its_end(folder: Folder, monkeypatch):
-    monkeypatch.setattr("tap_files.formats.textreader.PIECE_BYTES", 6)
+    monkeypatch.setattr("tap_files.formats.textreader.BLOCK_BYTES", 6)
     file = folder.write("in/a.csv", "id\n10\n20\n30\n")
     state = folder.sync(path="in/none*.csv").state
     Motion(monkeypatch, read2=lambda: file.rename(folder.path / "a.csv"))
