@@ -15,7 +15,7 @@ ASIDE = {"on_bad_row": "set_aside", "schema": {"properties": {"n": {"type": "int
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr("tap_files.formats.textreader.PIECE_BYTES", 8)
+    monkeypatch.setattr("tap_files.formats.textreader.BLOCK_BYTES", 8)
     monkeypatch.setattr(streams, "_LEAST_BYTES", 0)
     monkeypatch.setattr(streams, "_STATE_SHARE", 0)
 
