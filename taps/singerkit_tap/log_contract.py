@@ -23,11 +23,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, overload
 
 import msgspec
 
 from singerkit_wire.encode import RawRecord
+from singerkit_wire.readyrows import ReadyRows
+from singerkit_wire.stream import DELETED_AT
 
 __all__ = [
     "Change",
@@ -38,6 +40,8 @@ __all__ = [
     "LogPage",
     "LogReader",
     "Position",
+    "ReadyChanges",
+    "ReadyPart",
     "Snapshot",
     "SnapshotPage",
     "TableGone",
@@ -94,6 +98,51 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     deleted_at: str | None = None
     transaction: Any = None
     doubt: str | None = None
+
+
+_NOT_DELETED = b',"%b":null}' % DELETED_AT.encode()
+
+
+@dataclass(slots=True, frozen=True)
+class ReadyPart:
+    """Rows of one stream that are there now, each with its place in a page.
+
+    ``rows``: records of all of its selected fields, and, last, `DELETED_AT`, which is null.
+    """
+
+    stream: str
+    rows: ReadyRows
+    places: Sequence[int]
+
+
+@dataclass(slots=True, frozen=True)
+class ReadyChanges(Sequence[Change]):
+    """Changes of which those at the places of ``parts`` are records as they are sent, of which the engine makes lines without a look at any.
+
+    ``others``: the changes at all other places; ``transactions``: of each place.
+    """
+
+    parts: Sequence[ReadyPart]
+    others: Mapping[int, Change]
+    transactions: Sequence[Any]
+
+    def __len__(self) -> int:
+        return len(self.transactions)
+
+    @overload
+    def __getitem__(self, at: int) -> Change: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Change]: ...
+    def __getitem__(self, at: int | slice) -> Change | Sequence[Change]:
+        return [*self][at]
+
+    def __iter__(self) -> Iterator[Change]:
+        found = dict(self.others)
+        for part in self.parts:
+            for place, row in zip(part.places, part.rows, strict=True):
+                record = row.removesuffix(_NOT_DELETED) + b"}"
+                found[place] = Change(part.stream, record, None, self.transactions[place])
+        return map(found.__getitem__, range(len(self)))
 
 
 @dataclass(slots=True, frozen=True)

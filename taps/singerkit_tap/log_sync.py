@@ -26,7 +26,7 @@ from singerkit_shell.progress import Progress as ProgressLine
 from singerkit_shell.signals import stop_flag
 from singerkit_state.readas import READ_AS
 from singerkit_tap.fields import SentFields
-from singerkit_tap.log_contract import Change, LogGone, LogPage, LogReader, Position, TableGone
+from singerkit_tap.log_contract import Change, LogGone, LogPage, LogReader, Position, ReadyChanges, TableGone
 from singerkit_tap.log_keeper import Keeper
 from singerkit_tap.log_settings import LogSettings
 from singerkit_tap.log_state import LOG, LOG_KEY, OpenChunk, Progress, identity_of, position_text
@@ -374,6 +374,9 @@ class LogSync:
     _is_between_transactions = True
 
     def _write_changes(self, changes: Sequence[Change]) -> None:
+        if isinstance(changes, ReadyChanges) and self._all_are_rows(changes):
+            self._write_ready(changes)
+            return
         for is_row, run in groupby(changes, key=lambda change: change.record is not None):
             if is_row:
                 rows = list(run)
@@ -383,32 +386,52 @@ class LogSync:
                 for change in run:
                     self._empty(change)
 
+    def _all_are_rows(self, changes: ReadyChanges) -> bool:
+        """Tell whether each change is sent, whatever a chunk has seen."""
+        return self._all_started and all(change.record is not None for change in changes.others.values())
+
+    def _write_ready(self, changes: ReadyChanges) -> None:
+        encoded = [
+            (part.places, self._lines(member, part.rows, None))
+            for part in changes.parts
+            if (member := self._members.get(part.stream)) is not None
+        ]
+        encoded += self._grouped(changes.others)
+        self._write_lines(encoded, len(changes))
+
     def _write_rows(self, changes: Sequence[Change]) -> None:
         """Write changes in their order; those of one stream are encoded at once, however they alternate."""
+        self._write_lines(self._grouped(dict(enumerate(changes))), len(changes))
+
+    def _grouped(self, changes: Mapping[int, Change]) -> list[tuple[Sequence[int], bytes]]:
+        """Return the lines of changes by streams, with their places."""
         groups: dict[tuple[str, str | None], list[int]] = {}
-        for number, change in enumerate(changes):
-            groups.setdefault((change.stream, change.deleted_at), []).append(number)
-        lines = [b""] * len(changes)
-        for (name, deleted_at), numbers in groups.items():
+        for place, change in changes.items():
+            groups.setdefault((change.stream, change.deleted_at), []).append(place)
+        encoded = []
+        for (name, deleted_at), places in groups.items():
             member = self._members.get(name)
-            if member is None:
-                continue
-            taken = self._taken(member, changes, numbers)
-            encoded = self._lines(member, [changes[number].record or b"" for number in taken], deleted_at)
-            if len(groups) == 1:
-                self._output.records(encoded)
-                return
-            for number, line in zip(
-                taken, encoded.split(b"\n"), strict=False
-            ):  # behind the last one is nothing
-                lines[number] = line + b"\n"
+            if member is not None:
+                taken = self._taken(member, changes, places)
+                records = [changes[place].record or b"" for place in taken]
+                encoded.append((taken, self._lines(member, records, deleted_at)))
+        return encoded
+
+    def _write_lines(self, encoded: Sequence[tuple[Sequence[int], bytes]], count: int) -> None:
+        if len(encoded) == 1:
+            self._output.records(encoded[0][1])
+            return
+        lines = [b""] * count
+        for places, some in encoded:
+            for place, line in zip(places, some.split(b"\n"), strict=False):  # behind the last one is nothing
+                lines[place] = line + b"\n"
         self._output.records(b"".join(lines))
 
-    def _taken(self, member: _Member, changes: Sequence[Change], numbers: Sequence[int]) -> Sequence[int]:
+    def _taken(self, member: _Member, changes: Mapping[int, Change], places: Sequence[int]) -> Sequence[int]:
         if member.progress.is_started:
-            return numbers
+            return places
         with self._keeper.lock:
-            return [number for number in numbers if member.progress.takes(changes[number], self._reader)]
+            return [place for place in places if member.progress.takes(changes[place], self._reader)]
 
     def _empty(self, change: Change) -> None:
         member = self._members.get(change.stream)

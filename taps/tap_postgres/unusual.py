@@ -57,7 +57,7 @@ class UnusualValues:
             if self._policies[setting] != "text" or name == goes_on_by
         }
         """The columns that are looked at."""
-        self._looks_at_times = "unusual_times" in self._settings.values()
+        self.looks_at_more = "unusual_times" in self._settings.values()
         self._nulled = 0
 
     @property
@@ -91,7 +91,7 @@ class UnusualValues:
 
     def settled_unmarked(self, rows: Sequence[bytes]) -> Sequence[bytes]:
         """Return rows of the log, or of a table that is not `marking`, as they are to be sent."""
-        if not self._looks_at_times:
+        if not self.looks_at_more:
             return self.settled([*rows])
         return [*map(self.settled_row, rows)]
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from singerkit_shell.errors import BadDataError
-from singerkit_tap.log_contract import Change, LogPage
+from singerkit_tap.log_contract import Change, LogPage, ReadyChanges, ReadyPart
 from tap_postgres.log import pgoutput
 from tap_postgres.log.pgoutput import Relation, Tuple
-from tap_postgres.log.rows import Rows, Unusual, filled
+from tap_postgres.log.rows import Rows, filled
 from tap_postgres.log.spool import Spool
 from tap_postgres.log.wal import lsn_text
 
@@ -20,6 +20,9 @@ _DATA, _KEEPALIVE = b"wk"
 _CONTENTS = 25
 """Where a message of pgoutput begins in one of the replication, behind two places of the log and a clock."""
 
+_BEGINNING = 8
+"""So much do messages with new rows of a table have in common: their kind, the table, `N`, and the number of columns."""
+
 _LENGTH_OF_KEEPALIVE = 18
 _OF_BLOCKS = frozenset(b"RYIUDTMO")
 """Messages that stand in a block of a transaction that is still open."""
@@ -27,7 +30,8 @@ _OF_BLOCKS = frozenset(b"RYIUDTMO")
 _OF_ROWS = frozenset((pgoutput.INSERT, pgoutput.UPDATE, pgoutput.DELETE))
 
 PAGE_CHANGES = 5_000
-PAGE_BYTES = 4 << 20
+PAGE_BYTES = 1 << 20
+"""Of the messages of a transaction that was kept; else a page is what has come at once."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,15 @@ class _Described(dict[bytes, Rows | None]):
         raise ValueError("the change of a table that was not described")
 
 
+@dataclass(slots=True)
+class _News:
+    """New rows of a table for the next page, as they stand in their messages behind `N`, each with its place there."""
+
+    of: Rows
+    rows: list[bytes] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+
+
 class Changes:
     """Decodes what one connection sends.
 
@@ -77,8 +90,14 @@ class Changes:
         self._spool, self._hooks = spool, hooks
         self._rows = _Described()
         self._names: dict[bytes, str] = {}
-        self._changes: list[Change] = []
+        self._news: dict[bytes, _News] = {}
+        """By how messages begin that have nothing but a new row."""
+        self._others: dict[int, Change] = {}
+        """What else the next page has, by its place there."""
+        self._xids: list[int] = []
+        """The transaction of each change of the next page."""
         self._bytes = 0
+        self._read_from = position
         self._xid = 0
         self._at = 0
         self._deleted_at: str | None = None
@@ -101,13 +120,14 @@ class Changes:
         Raises:
             BadDataError: one cannot be read, or says what cannot be sent.
         """
+        self._read_from = self.position
         try:
             yield from self._pages(messages)
         except _OfHook as failed:
             raise failed.error from None
         except _OF_MESSAGE as error:
             raise BadDataError(
-                f"A message of PostgreSQL's log behind {lsn_text(self.position)} cannot be read, as if it were cut off; what was confirmed by the "
+                f"A message of PostgreSQL's log behind {lsn_text(self._read_from)} cannot be read, as if it were cut off; what was confirmed by the "
                 "target is safe: see that nothing between the tap and the server changes what it sends, and report it with the version of the server."
             ) from error
 
@@ -117,15 +137,15 @@ class Changes:
                 self._hear(message)
             elif self._block is not None:
                 self._take_of_block(message)
+            elif self._waits(message, _CONTENTS):
+                continue
             elif message[_CONTENTS] == pgoutput.STREAM_COMMIT:
                 yield from self._committed(message)
             else:
-                if message[_CONTENTS] == pgoutput.RELATION and self._changes:
+                if message[_CONTENTS] == pgoutput.RELATION and self._xids:
                     yield self._page()  # of rows that the former SCHEMA describes
                 self._take(message, _CONTENTS)
-            if self._is_full:
-                yield self._page()
-        if self._changes:
+        if self._xids:
             yield self._page()
 
     def _hear(self, message: bytes) -> None:
@@ -136,13 +156,34 @@ class Changes:
         if not self._is_inside and place > self.position:
             self.position = place
 
-    @property
-    def _is_full(self) -> bool:
-        return len(self._changes) >= PAGE_CHANGES or self._bytes >= PAGE_BYTES
+    def _waits(self, message: bytes, at: int) -> bool:
+        """Take a new row, which is made together with others of its table; False: the message is another one."""
+        news = self._news.get(message[at : at + _BEGINNING])
+        if news is None or self._part is not None:
+            return False
+        news.rows.append(message[at + _BEGINNING - 2 :])
+        news.places.append(len(self._xids))
+        self._xids.append(self._xid)
+        return True
 
     def _page(self) -> LogPage:
-        changes, self._changes, self._bytes = self._changes, [], 0
+        changes = self._made()
+        self._others, self._xids, self._bytes = {}, [], 0
         return LogPage(changes, None if self._is_inside else self.position)
+
+    def _made(self) -> Sequence[Change]:
+        parts = []
+        for news in {id(news): news for news in self._news.values() if news.rows}.values():
+            rows, places, stream = news.rows, news.places, news.of.stream
+            news.rows, news.places = [], []
+            ready = news.of.ready(rows)
+            if ready is not None:
+                parts.append(ReadyPart(stream, ready, places))
+            else:
+                for place, record in zip(places, news.of.records(rows), strict=True):
+                    self._others[place] = Change(stream, record, None, self._xids[place])
+        changes = ReadyChanges(parts, self._others, self._xids)
+        return changes if parts else [*changes]
 
     # Transactions that are still open
 
@@ -160,10 +201,12 @@ class Changes:
         said = pgoutput.stream_commit(message, _CONTENTS)
         self._begin(said.xid, said.at)
         for kept in self._spool.take(said.xid):
-            if kept[0] == pgoutput.RELATION and self._changes:
+            if kept[0] == pgoutput.RELATION and self._xids:
                 yield self._page()
-            self._take(kept, 0)
-            if self._is_full:
+            if not self._waits(kept, 0):
+                self._take(kept, 0)
+            self._bytes += len(kept) if self._xids else 0
+            if len(self._xids) >= PAGE_CHANGES or self._bytes >= PAGE_BYTES:
                 yield self._page()
         self._end(said.end)
 
@@ -182,14 +225,14 @@ class Changes:
         if kind == pgoutput.INSERT:
             rows = self._rows[message[at + 1 : at + 5]]
             if rows is not None:
-                self._put(rows, message, at + 5)
+                self._put_new(rows, message, at + 5)
         elif kind == pgoutput.UPDATE:
             rows = self._rows[message[at + 1 : at + 5]]
             if rows is not None:
                 if rows.blind:
                     self._doubt(rows, rows.blind)
                 elif message[at + 5] == pgoutput.NEW and rows.key:
-                    self._put(rows, message, at + 5)
+                    self._put_new(rows, message, at + 5)
                 else:
                     self._update(rows, message, at)
         elif kind == pgoutput.DELETE:
@@ -226,14 +269,17 @@ class Changes:
         former = self._rows.get(relation.oid)
         self._names[relation.oid] = f"{relation.schema}.{relation.name}"
         if former is None or former.relation != relation:
-            self._rows[relation.oid] = self._of_hook(self._hooks.rows, relation)
+            rows = self._rows[relation.oid] = self._of_hook(self._hooks.rows, relation)
+            self._news = {said: news for said, news in self._news.items() if said[1:5] != relation.oid}
+            if rows is not None:
+                self._news |= dict.fromkeys(_beginnings(rows), _News(rows))
         above, self._above = self._above, self._rows[relation.oid]
         self._part = (above, relation) if above is not None and above.table.is_partitioned else None
 
     def _see_part(self, above: Rows, relation: Relation) -> None:
         self._part = self._above = None
         for stream, why in self._of_hook(self._hooks.part, above, relation).items():
-            self._changes.append(Change(stream, None, None, self._xid, why))
+            self._add(Change(stream, None, None, self._xid, why))
 
     @staticmethod
     def _of_hook(hook: Callable[..., _Answer], *arguments: Any) -> _Answer:
@@ -244,17 +290,15 @@ class Changes:
 
     # Changes
 
-    def _add(self, rows: Rows, record: bytes, deleted_at: str | None) -> None:
-        self._bytes += len(record)
-        self._changes.append(Change(rows.stream, record, deleted_at, self._xid))
+    def _add(self, change: Change) -> None:
+        self._others[len(self._xids)] = change
+        self._xids.append(self._xid)
 
-    def _put(self, rows: Rows, message: bytes, at: int) -> None:
-        try:
-            record = rows.quick(message, at)
-        except Unusual:
-            record = rows.record(pgoutput.new_row(message, at, len(rows.names)))
-        self._bytes += len(record)
-        self._changes.append(Change(rows.stream, record, None, self._xid))
+    def _put(self, rows: Rows, record: bytes, deleted_at: str | None = None) -> None:
+        self._add(Change(rows.stream, record, deleted_at, self._xid))
+
+    def _put_new(self, rows: Rows, message: bytes, at: int) -> None:
+        self._put(rows, rows.record(pgoutput.new_row(message, at, len(rows.names))))
 
     def _update(self, rows: Rows, message: bytes, at: int) -> None:
         old, is_whole, new = pgoutput.old_and_new(message, at, len(rows.names))
@@ -268,18 +312,18 @@ class Changes:
             absent = rows.absent(new)
             if absent:
                 more = self._of_hook(self._hooks.lacking, rows, new, absent)
-                self._add(rows, joined(rows.record(new), more), None)
+                self._put(rows, joined(rows.record(new), more))
                 return
-        self._add(rows, rows.record(new), None)
+        self._put(rows, rows.record(new))
 
     def _delete(self, rows: Rows, old: Tuple) -> None:
         if self._deleted_at is None:
             self._deleted_at = pgoutput.moment(self._at)
         # Without a key, a row that goes is told by all that it was.
-        self._add(rows, rows.record(old, rows.key or None), self._deleted_at)
+        self._put(rows, rows.record(old, rows.key or None), self._deleted_at)
 
     def _doubt(self, rows: Rows, why: str) -> None:
-        self._changes.append(Change(rows.stream, None, None, self._xid, why))
+        self._add(Change(rows.stream, None, None, self._xid, why))
 
     def _empty(self, oid: bytes) -> None:
         rows = self._rows.get(oid)
@@ -290,7 +334,14 @@ class Changes:
                 f"Table `{self._names[oid]}` was emptied (TRUNCATE) at {pgoutput.moment(self._at)}, which `log.truncate` says is an error; "
                 f"what was confirmed by the target is safe: start stream `{rows.stream}` over, or set `log.truncate` to `new_version`."
             )
-        self._changes.append(Change(rows.stream, None, None, self._xid))
+        self._add(Change(rows.stream, None, None, self._xid))
+
+
+def _beginnings(rows: Rows) -> Iterator[bytes]:
+    """Yield how messages begin that say nothing but a new row."""
+    columns = len(rows.names).to_bytes(2)
+    for kind in b"IU" if rows.key and not rows.blind else b"I":
+        yield b"%c%bN%b" % (kind, rows.relation.oid, columns)
 
 
 def joined(record: bytes, more: bytes) -> bytes:

@@ -43,7 +43,10 @@ class _Libpq:
             fast = ctypes.PyDLL(psycopg2._psycopg.__file__)
             slow = ctypes.CDLL(psycopg2._psycopg.__file__)  # lets other threads run meanwhile
             pointer, number = ctypes.c_void_p, ctypes.c_int
-            self.get = _function(fast.PQgetCopyData, number, pointer, ctypes.POINTER(ctypes.c_void_p), number)
+            self.get = _function(fast.PQgetCopyData, number, pointer, pointer, number)
+            self.bytes_at = _function(
+                ctypes.pythonapi.PyBytes_FromStringAndSize, ctypes.py_object, pointer, ctypes.c_ssize_t
+            )
             self.free = _function(fast.PQfreemem, None, pointer)
             self.consume = _function(slow.PQconsumeInput, number, pointer)
             self.put = _function(slow.PQputCopyData, number, pointer, ctypes.c_char_p, number)
@@ -92,29 +95,31 @@ class Replication:
             self._pg.clear(result)
 
     def receive(self, seconds: float, most: int) -> list[bytes]:
-        """Return messages that have come, as many as ``most``; wait for the first."""
-        messages = self._messages(most)
-        if not messages:
-            self._poll.poll(max(0, int(seconds * 1000)))
+        """Return messages that have come, some ``most`` bytes of them; wait for the first."""
+        messages: list[bytes] = []
+        size = self._take(messages, most)
+        while size < most and self._poll.poll(0 if messages else max(0, int(seconds * 1000))):
             if not self._pg.consume(self._conn):
                 raise ReplicationError(self._pg.failure(self._conn).decode("utf-8", "replace"))
-            messages = self._messages(most)
+            size += self._take(messages, most - size)
         return messages
 
-    def _messages(self, most: int) -> list[bytes]:
-        get, free, conn = self._pg.get, self._pg.free, self._conn
-        found: list[bytes] = []
+    def _take(self, messages: list[bytes], most: int) -> int:
+        """Put messages that have come to others; return how many bytes they have."""
+        get, free, conn, take = self._pg.get, self._pg.free, self._conn, messages.append
         buffer = ctypes.c_void_p()
-        address, copied = ctypes.byref(buffer), ctypes.string_at
-        while len(found) < most:
-            size = get(conn, address, 1)
-            if size <= 0:
-                if size < 0:
+        address, copied = ctypes.byref(buffer), self._pg.bytes_at
+        size = 0
+        while size < most:
+            length = get(conn, address, 1)
+            if length <= 0:
+                if length < 0:
                     raise self._ended()
                 break
-            found.append(copied(buffer, size))
+            take(copied(buffer, length))
             free(buffer)
-        return found
+            size += length
+        return size
 
     def tell(self, flushed: int, *, asks: bool = False) -> None:
         """Say that somebody is there, and which place of the log is not needed any more; ``asks`` for where the log is read."""

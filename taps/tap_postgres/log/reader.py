@@ -22,6 +22,7 @@ from singerkit_tap.log_contract import (
     LogGone,
     LogPage,
     Position,
+    ReadyChanges,
     Snapshot,
     TableGone,
 )
@@ -67,7 +68,7 @@ _SESSION = (
 )
 """What a value looks like in the log is a matter of the session that reads it."""
 
-_MESSAGES = 2_000
+_BYTES = 1 << 18
 _WAIT = 0.2
 _CHECK_SECONDS = 60
 _MOST_CONSUMED = 10_000
@@ -301,7 +302,13 @@ class PostgresLogReader:
 
     def _note(self, page: LogPage) -> None:
         """Remember which transactions were consumed, until a snapshot has seen them."""
-        self._consumed.update(dict.fromkeys({change.transaction for change in page.changes}))
+        changes = page.changes
+        xids = (
+            changes.transactions
+            if isinstance(changes, ReadyChanges)
+            else [one.transaction for one in changes]
+        )
+        self._consumed.update(dict.fromkeys(xids))
         if len(self._consumed) > _MOST_CONSUMED:
             self._is_enough(self._chunks.seen_now())
 
@@ -346,7 +353,7 @@ class PostgresLogReader:
     def _received(self, seconds: float) -> list[bytes]:
         assert self._replication is not None  # noqa: S101  `_start` makes it
         try:
-            return self._replication.receive(seconds, _MESSAGES)
+            return self._replication.receive(seconds, _BYTES)
         except ReplicationError as error:
             self._stop()
             raise self._failed(error) from None

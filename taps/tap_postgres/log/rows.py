@@ -1,42 +1,44 @@
-"""The rows of a table as it was in the log: tuples of pgoutput to JSON objects, by functions that are compiled for each relation."""
+"""The rows of a table as it was in the log: tuples of pgoutput to JSON objects, one by one, or many at once (`blocks`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 from msgspec.json import encode
 
 from singerkit_shell.errors import BadDataError
-from tap_postgres.log.pgoutput import ABSENT, NEW, Relation, Tuple
+from singerkit_wire.readyrows import ReadyRows
+from singerkit_wire.stream import DELETED_AT
+from tap_postgres.log.blocks import Block, Unusual
+from tap_postgres.log.pgoutput import ABSENT, Relation, Tuple, new_row
 from tap_postgres.log.tables import LoggedTable
-from tap_postgres.log.values import Make, as_it_is
+from tap_postgres.log.values import Make
 
-__all__ = ["Rows", "Unusual", "filled"]
+__all__ = ["Rows", "filled"]
 
-_NULL, _UNCHANGED, _TEXT = b"nut"
+LARGE = 1 << 16
+"""Rows of more bytes are made one by one, where they are copied less often."""
+FEW = 8
+"""So many rows are made as fast one by one."""
 
 
 class Rows:
-    """What the log says of one table, as long as its columns stay as they are.
-
-    ``quick`` makes the record of a row that stands in a message from a place to its end; it raises `Unusual` for one that lacks
-    a value, a ValueError or an IndexError for one that is cut off.
-    """
+    """What the log says of one table, as long as its columns stay as they are."""
 
     def __init__(self, table: LoggedTable, relation: Relation, makers: Mapping[str, Make]) -> None:
         """``makers``: of the columns that are sent."""
         self.table, self.relation = table, relation
         self.stream = table.stream
         self.names = tuple(attribute.name for attribute in relation.attributes)
-        self._makers = {
-            number: (b"%b:" % encode(name), makers[name])
-            for number, name in enumerate(self.names)
-            if name in makers
+        self._sent = {
+            self.names.index(name): (name, makers[name])
+            for name in table.columns
+            if name in makers and name in self.names
         }
+        self._makers = {place: (b"%b:" % encode(name), make) for place, (name, make) in self._sent.items()}
         self.key = self._key()
         self.blind = self._blind()
-        self.quick: Callable[[bytes, int], bytes] = _compiled(len(self.names), self._makers)
 
     def _key(self) -> tuple[int, ...]:
         """Return where the columns of the key stand.
@@ -86,6 +88,27 @@ class Rows:
                 parts.append(name + b"null")
         return b"{%b}" % b",".join(parts)
 
+    @cached_property
+    def _block(self) -> Block:
+        return Block(len(self.names), self._sent, DELETED_AT)
+
+    def ready(self, new: Sequence[bytes]) -> ReadyRows | None:
+        """Return the records of new rows, each as it stands in its message behind `N`; `DELETED_AT` of each is null. None: they are made one by one."""
+        if len(new) < FEW or max(map(len, new)) > LARGE or not self._makers:
+            return None
+        try:
+            return self._block.records(new)
+        except Unusual:
+            return None
+
+    def records(self, new: Sequence[bytes]) -> list[bytes]:
+        """Return the records of new rows one by one, without `DELETED_AT`.
+
+        Raises:
+            ValueError, IndexError: one is cut off.
+        """
+        return [self.record(new_row(b"N" + row, 0, len(self.names))) for row in new]
+
     def absent(self, values: Tuple) -> list[str]:
         """Return the columns that are sent and that the log does not have."""
         return [self.names[number] for number in self._makers if values[number] is ABSENT]
@@ -99,59 +122,3 @@ def filled(new: Tuple, old: Tuple) -> Tuple:
     if ABSENT not in new:
         return new
     return [before if value is ABSENT else value for value, before in zip(new, old, strict=True)]
-
-
-def _compiled(count: int, makers: dict[int, tuple[bytes, Make]]) -> Callable[[bytes, int], bytes]:
-    """Compile what makes a record of a row with ``count`` columns, by ``makers`` of those that are sent.
-
-    The columns are walked through without a loop or a list: half of the time of a general one.
-    """
-    lines = [
-        "def quick(p, i, number=int.from_bytes):",
-        f"    if p[i] != {NEW} or number(p[i + 1:i + 3]) != {count}:",
-        "        raise ValueError",
-        "    i += 3",
-    ]
-    names: dict[str, Any] = {"no_value": _no_value}
-    pieces = []
-    for column in range(count):
-        lines += ["    k = p[i]", f"    if k == {_TEXT}:"]
-        if column in makers:
-            name, make = makers[column]
-            names[f"m{column}"] = make
-            raw = "p[i + 5:e]" if make is as_it_is else f"m{column}(p[i + 5:e])"
-            lines += [
-                "        e = i + 5 + number(p[i + 1:i + 5])",
-                f"        v{column} = {raw}",
-                "        i = e",
-                "    else:",
-                f"        v{column} = no_value(k)",
-                "        i += 1",
-            ]
-            pieces.append((name, f"v{column}"))
-        else:
-            lines += [
-                "        i += 5 + number(p[i + 1:i + 5])",
-                f"    elif k in {(_NULL, _UNCHANGED)}:",
-                "        i += 1",
-                "    else:",
-                "        raise ValueError",
-            ]
-    lines += ["    if i != len(p):", "        raise ValueError"]
-    template = b"{" + b",".join(name.replace(b"%", b"%%") + b"%b" for name, _ in pieces) + b"}"
-    names["template"] = template
-    values = ", ".join(value for _, value in pieces)
-    lines.append(f"    return template % ({values}{',' if values else ''})")
-    exec("\n".join(lines), names)  # noqa: S102  of nothing but numbers
-    quick: Callable[[bytes, int], bytes] = names["quick"]
-    return quick
-
-
-class Unusual(Exception):
-    """A row lacks a value."""
-
-
-def _no_value(kind: int) -> bytes:
-    if kind == _NULL:
-        return b"null"
-    raise Unusual

@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 from msgspec.structs import replace
 
-from singerkit_tap.log_contract import Change, SnapshotPage
+from singerkit_tap.log_contract import Change, ReadyChanges, SnapshotPage
 from tap_postgres.log.tables import LoggedTable
 from tap_postgres.unusual import UnusualValues
 
@@ -22,6 +22,11 @@ class Settles(Protocol):
     @property
     def is_needed(self) -> bool: ...
 
+    @property
+    def looks_at_more(self) -> bool:
+        """Whether values are looked at that are not numbers."""
+        ...
+
     def settled_unmarked(self, rows: Sequence[bytes]) -> Sequence[bytes]: ...
 
     def tell(self, logger: logging.Logger) -> None: ...
@@ -30,7 +35,7 @@ class Settles(Protocol):
 class FittedValues:
     """The same, of a stream whose SCHEMA has to describe what is sent: ``fit`` is told rows before they are."""
 
-    is_needed = True
+    is_needed = looks_at_more = True
 
     def __init__(self, unusual: UnusualValues, fit: Callable[[Sequence[bytes]], None]) -> None:
         self._unusual, self._fit = unusual, fit
@@ -65,6 +70,13 @@ class Settling:
         Raises:
             BadDataError: see `UnusualValues`.
         """
+        if isinstance(changes, ReadyChanges) and not any(
+            self._by_stream[part.stream].looks_at_more for part in changes.parts
+        ):  # all of their numbers are finite
+            others = self.changes([*changes.others.values()])
+            return ReadyChanges(
+                changes.parts, dict(zip(changes.others, others, strict=True)), changes.transactions
+            )
         settled = [*changes]
         for stream in {change.stream for change in changes}:
             unusual = self._by_stream[stream]

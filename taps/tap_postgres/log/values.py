@@ -15,12 +15,24 @@ from msgspec.json import encode
 
 from tap_postgres.types import Kind, Types
 
-__all__ = ["Make", "as_it_is", "maker"]
+__all__ = [
+    "Make",
+    "as_boolean",
+    "as_document",
+    "as_instant",
+    "as_it_is",
+    "as_local",
+    "as_number",
+    "as_plain_text",
+    "as_text",
+    "maker",
+]
 
 Make: TypeAlias = Callable[[bytes], bytes]
 """From the text of a value, in UTF-8, to its JSON."""
 
 _DIGITS_OF_C = 2
+_ONE_LINE = bytes.maketrans(b"\n\r", b"  ")
 
 
 def maker(types: Types, oid: int) -> Make:
@@ -41,7 +53,7 @@ def _inner(types: Types, oid: int) -> Make:
     if kind is Kind.COMPOSITE:
         attributes = types.of(oid).attributes
         return partial(_composite, [(encode(name), _inner(types, of)) for name, of in attributes])
-    return _text if kind is Kind.BYTES else _MAKERS.get(kind, _text)
+    return as_text if kind is Kind.BYTES else _MAKERS.get(kind, as_text)
 
 
 def _delimiter(types: Types, element: int) -> bytes:
@@ -53,38 +65,43 @@ def as_it_is(text: bytes) -> bytes:
     return text
 
 
-def _text(text: bytes) -> bytes:
+def as_document(text: bytes) -> bytes:
+    """Of JSON, which may have line ends between its values."""
+    return text.translate(_ONE_LINE) if b"\n" in text or b"\r" in text else text
+
+
+def as_text(text: bytes) -> bytes:
     return encode(text.decode())
 
 
-def _plain(text: bytes) -> bytes:
+def as_plain_text(text: bytes) -> bytes:
     """Of types whose texts need no escapes."""
     return b'"%b"' % text
 
 
-def _number(text: bytes) -> bytes:
-    return text if text[-1:].isdigit() else _plain(text)
+def as_number(text: bytes) -> bytes:
+    return text if text[-1:].isdigit() else as_plain_text(text)
 
 
-def _boolean(text: bytes) -> bytes:
+def as_boolean(text: bytes) -> bytes:
     return b"true" if text == b"t" else b"false"
 
 
-def _local(text: bytes) -> bytes:
-    return b'"%b"' % text.replace(b" ", b"T", 1) if text[:1].isdigit() else _plain(text)
+def as_local(text: bytes) -> bytes:
+    return b'"%b"' % text.replace(b" ", b"T", 1) if text[:1].isdigit() else as_plain_text(text)
 
 
 _OFFSET = re.compile(rb"[+-]\d\d(?= BC|$)")
 
 
-def _instant(text: bytes) -> bytes:
+def as_instant(text: bytes) -> bytes:
     if text[-3:] == b"+00":
         return b'"%b:00"' % text.replace(b" ", b"T", 1)
-    return _local(_OFFSET.sub(rb"\g<0>:00", text))
+    return as_local(_OFFSET.sub(rb"\g<0>:00", text))
 
 
 def _bytes(text: bytes) -> bytes:
-    return _plain(base64.b64encode(bytes.fromhex(text[2:].decode())))
+    return as_plain_text(base64.b64encode(bytes.fromhex(text[2:].decode())))
 
 
 def _money(digits: int, text: bytes) -> bytes:
@@ -111,8 +128,8 @@ def _hstore(text: bytes) -> bytes:
     parts = []
     for found in _HSTORE.finditer(text):
         name, value = found.groups()
-        made = b"null" if value is None else _text(_unescaped(value))
-        parts.append(b"%b: %b" % (_text(_unescaped(name)), made))
+        made = b"null" if value is None else as_text(_unescaped(value))
+        parts.append(b"%b: %b" % (as_text(_unescaped(name)), made))
     return b"{%b}" % b", ".join(parts)
 
 
@@ -171,18 +188,18 @@ def _unquoted(found: re.Match[bytes]) -> bytes:
 
 _MAKERS: Mapping[Kind, Make] = {
     Kind.INTEGER: as_it_is,
-    Kind.NUMBER: _number,
-    Kind.REAL: _number,
-    Kind.DOUBLE: _number,
-    Kind.BOOLEAN: _boolean,
-    Kind.DATE: _plain,
-    Kind.INSTANT: _instant,
-    Kind.LOCAL: _local,
-    Kind.TIME: _plain,
-    Kind.UUID: _plain,
+    Kind.NUMBER: as_number,
+    Kind.REAL: as_number,
+    Kind.DOUBLE: as_number,
+    Kind.BOOLEAN: as_boolean,
+    Kind.DATE: as_plain_text,
+    Kind.INSTANT: as_instant,
+    Kind.LOCAL: as_local,
+    Kind.TIME: as_plain_text,
+    Kind.UUID: as_plain_text,
     Kind.BYTES: _bytes,
-    Kind.JSON: as_it_is,
+    Kind.JSON: as_document,
     Kind.HSTORE: _hstore,
-    Kind.TEXT: _text,
-    Kind.FOREIGN: _text,
+    Kind.TEXT: as_text,
+    Kind.FOREIGN: as_text,
 }

@@ -313,7 +313,7 @@ def test_p02_a_log_that_never_rests_is_looked_at_all_the_same(
 
     monkeypatch.setattr(reader, "find_slot", finds)
     monkeypatch.setattr(reader, "_CHECK_SECONDS", 0)
-    monkeypatch.setattr(reader, "_MESSAGES", 1)
+    monkeypatch.setattr(reader, "_BYTES", 1)
     with pytest.raises(SingerkitError, match="was altered"):
         logged.sync(state)
     assert len(logged.result().rows()) < 50
