@@ -65,6 +65,8 @@ _ENTRY_BYTES = 96
 class Known(Memory):
     """What is known of the files of one stream. ``said``: its position in the state, None on a first run."""
 
+    lost: Sequence[str] = ()
+
     def __init__(
         self,
         said: Any,
@@ -81,6 +83,8 @@ class Known(Memory):
         self._place, self._settings, self._ready = place, settings, ready
         self._shown = settings.address.shown
         try:
+            if said is not None and "trails" in said:
+                raise msgspec.ValidationError("it is that of logs that rotate")
             kept = msgspec.convert({} if said is None else said, _Position)
         except msgspec.ValidationError as error:
             raise ConfigurationError(

@@ -23,6 +23,7 @@ from tap_files.known import Known
 from tap_files.opening import PlainBytes
 from tap_files.places.contract import FileChanged, FileGone, Found, Place
 from tap_files.ready import Readiness
+from tap_files.rotation import Trails
 from tap_files.rows import BadValues, Rows
 from tap_files.settings.stream import StreamSettings
 from tap_files.turns import Memory, Turn
@@ -78,9 +79,9 @@ class FileStream(BlockStream):
         """Bytes of files that were read since the last page at which a STATE may be written."""
 
     @property
-    def divider(self) -> BlockStream:
-        """Files are divided into shards, by their paths."""
-        return self
+    def divider(self) -> BlockStream | None:
+        """Files are divided into shards, by their paths; logs that rotate have another path each time, and one shard reads all of them."""
+        return None if self._settings.follows_rotation else self
 
     def _is_of_shard(self, file: str) -> bool:
         return self.shard is None or is_of(self.shard, file)
@@ -109,7 +110,10 @@ class FileStream(BlockStream):
             self.bad_rows.check_selected()
         self._rows = Rows(self.name, self._settings, self._columns, self._names, self._grow)
         ready = Readiness(self._settings, self._place)
-        memory = Known(start.position, self._place, self._settings, ready.is_ready, self.way_to_start_over)
+        remembered = Trails if self._settings.follows_rotation else Known
+        memory = remembered(
+            start.position, self._place, self._settings, ready.is_ready, self.way_to_start_over
+        )
         failures = FailedFiles(self)
         for turn in memory.turns(self._files(ready)):
             try:
@@ -143,7 +147,7 @@ class FileStream(BlockStream):
                 f"{'' if self._settings.start_date is None else ', and was modified since `start_date`'}.",
             )
 
-    def _removals(self, memory: Known) -> Iterator[Page]:
+    def _removals(self, memory: Known | Trails) -> Iterator[Page]:
         """Yield what takes the rows of files away that are not there any more, as a listing to its end has shown."""
         gone = memory.missing() if self._settings.on_removed == "delete" else ()
         gone = [file for file in gone if self._is_of_shard(file)]
@@ -163,11 +167,17 @@ class FileStream(BlockStream):
             "The rows of %s that are not there any more go from the target.", counted(len(gone), "file")
         )
 
-    def _tell(self, memory: Known, ready: Readiness) -> None:
+    def _tell(self, memory: Known | Trails, ready: Readiness) -> None:
         """Say what a run left and set aside, and what nobody knows any more."""
         aside = None if self.bad_rows is None else self.bad_rows.summary()
         if aside is not None:
             self.tap.sync_run.warn(self, aside)
+        for file in memory.lost:
+            self.tap.sync_run.warn(
+                self,
+                f"The log {file} of stream `{self.name}` was rotated, and the file that it was is not there any more: lines that were written to it after the run before are missing. "
+                "Let `path` name rotated files, too (`app.log*`), and have runs more often than they are removed.",
+            )
         if ready.waiting:
             self.logger.info(
                 "Left to a later run, since they may not be complete yet: %s.", counted(ready.waiting, "file")

@@ -166,8 +166,12 @@ def _found(name: str, status: os.stat_result) -> Found:
         status.st_mtime_ns // 1000,
         status.st_ctime_ns // 1000,
         _version(status),
-        f"{status.st_dev}:{status.st_ino}",
+        _identity(status),
     )
+
+
+def _identity(status: os.stat_result) -> str:
+    return f"{status.st_dev}:{status.st_ino}"
 
 
 def _version(status: os.stat_result) -> str:

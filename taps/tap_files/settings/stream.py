@@ -134,6 +134,13 @@ STREAM: dict[str, Any] = {
             "secret": False,
             "description": "Names of files that the state keeps. The oldest fall off; a file that comes later with an older time than theirs is taken for one of them, and not read.",
         },
+        "rotation": {
+            "type": "string",
+            "enum": ["follow", "none"],
+            "secret": False,
+            "description": "`follow`: files are logs that are renamed, copied and emptied, or packed by and by; what was read of one is found again, whatever it is called by then. Default: `follow` for the format `log`, "
+            "else `none`.",
+        },
         "grows": {
             "type": "boolean",
             "secret": False,
@@ -167,6 +174,7 @@ class StreamSettings:
     remembered_files: int
     is_whole: bool
     """Whether the end of a file is its end for good."""
+    follows_rotation: bool
     compression: str
     members: str
     limits: Limits
@@ -197,11 +205,16 @@ def stream_settings(said: Mapping[str, Any]) -> StreamSettings:
         minimum_age=_seconds(said.get("minimum_age", "0s")),
         done_marker=said.get("done_marker"),
         remembered_files=said.get("remembered_files", 10_000),
-        is_whole=not said.get("grows", form.grows),
+        is_whole=not said.get("grows", form.grows or _follows_rotation(said, form)),
+        follows_rotation=_follows_rotation(said, form),
         compression=said.get("compression", "auto"),
         members=said.get("members", "*"),
         limits=limits_of(said),
     )
+
+
+def _follows_rotation(said: Mapping[str, Any], form: Format) -> bool:
+    return bool(said.get("rotation", "follow" if form.name == "log" else "none") == "follow")
 
 
 def _seconds(text: str) -> int:
@@ -231,6 +244,10 @@ def stream_problems(said: Mapping[str, Any], place: str) -> Iterator[str]:
         if other in said and other != form.name:
             yield f"`{place}.{other}` has no effect on files of the format `{form.name}`"
     yield from packed_problems(said, place)
+    if _follows_rotation(said, form) and said.get("on_removed") == "delete":
+        yield f"`{place}.on_removed` `delete` does not go with `{place}.rotation` `follow`: logs go in time, and their rows stay"
+    if said.get("rotation") == "follow" and not form.is_text:
+        yield f"`{place}.rotation` `follow` has no effect on files of the format `{form.name}`, which are no logs"
     if form.name not in said and (form.section.get("required") or form.section.get("minProperties")):
         yield f"Expected the key `{place}.{form.name}`, which the format `{form.name}` needs"
     if form.name in said:
