@@ -59,7 +59,7 @@ class Objects:
             start = next(starts, size)
             return b"" if start >= size else self._range(found, start, min(start + _RANGE, size))
 
-        first = self._asked(fetch, "reading from", name)
+        first = self._asked(fetch, f"reading `{name}` from", name)
         pending = [first]
         return Ahead(lambda: pending.pop() if pending else fetch())
 
@@ -97,7 +97,7 @@ class Objects:
                 is_absent(error, self._where)
                 return None
 
-        meta: dict[str, Any] | None = self._asked(ask, "looking into")
+        meta: dict[str, Any] | None = self._asked(ask, f"looking for `{name}` in")
         return meta
 
     def _range(self, found: Found, start: int, end: int) -> bytes:
@@ -107,7 +107,9 @@ class Objects:
             self._check_same(found, answer.meta)
             body = answer.bytes()
         except Exception as error:
-            raise self._told_apart(self._failure(error, "reading from", found.name), found) from None
+            raise self._told_apart(
+                self._failure(error, f"reading `{found.name}` from", found.name), found
+            ) from None
         if len(body) != end - start:
             raise BadDataError(
                 f"Expected {end - start} bytes of `{found.name}` in {self._where} from byte {start} on, got {len(body)}; nothing of it that was not "
@@ -122,7 +124,7 @@ class Objects:
 
     def _check_same(self, found: Found, meta: dict[str, Any]) -> None:
         if not meta:
-            raise self._failure(FileNotFoundError(), "reading from", found.name)
+            raise gone(found.name, self._where)
         if _version(meta) != found.version or meta["size"] != found.size:
             raise changed(found.name, self._where)
 

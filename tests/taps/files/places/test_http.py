@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +72,7 @@ class Other(http.server.BaseHTTPRequestHandler):
 def other() -> Iterator[tuple[str, type[Other]]]:
     kind = type("OfOneRun", (Other,), {"asked": [], "cut_at": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  a client may go at any time
     thread = threading.Thread(target=lambda: server.serve_forever(0.01), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", kind
@@ -191,7 +193,9 @@ def test_credentials_go_to_the_host_of_base_url_alone(
     assert not any({"Authorization", "X-Key"} & set(headers) for _, _, headers in kind.asked)
 
 
-def test_each_refusal_is_a_sentence_and_an_exit_code(nginx: tuple[str, Path], other: tuple[str, type[Other]]):
+def test_each_refusal_is_a_sentence_and_an_exit_code(
+    nginx: tuple[str, Path], other: tuple[str, type[Other]], monkeypatch: pytest.MonkeyPatch
+):
     url, data = nginx
     (data / "a.csv").write_bytes(b"id\n")
     refused = refusal(url, "closed/a.csv")
@@ -205,6 +209,15 @@ def test_each_refusal_is_a_sentence_and_an_exit_code(nginx: tuple[str, Path], ot
     metadata = refusal(other[0], "metadata/a.csv", allowed_hosts=["http://169.254.169.254"])
     assert (type(metadata), metadata.exit_code) == (ConfigurationError, 78)
     assert "metadata address" in str(metadata)
+    lookup = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *more, **options: lookup(
+            "169.254.169.254" if host == "inside.test" else host, *more, **options
+        ),
+    )
+    assert "metadata address" in str(refusal("http://inside.test", "a.csv"))
     with pytest.raises(ConfigurationError, match="without user and password"):
         place_at("http://user:pw@127.0.0.1")
 

@@ -203,7 +203,8 @@ def test_credentials_come_from_where_the_config_says(
     assert sees(profile="other", profiles_file=str(profiles))
     with pytest.raises(NotAuthorisedError, match="no profile `none`"):
         sees(profile="none", profiles_file=str(profiles))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    for variable in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
     assert sees(access_key_id="k", secret_access_key="s")
 
 
@@ -272,6 +273,7 @@ class Listener(http.server.BaseHTTPRequestHandler):
 def listener() -> Iterator[tuple[int, list[tuple[str, dict[str, str]]]]]:
     kind = type("OfOneRun", (Listener,), {"asked": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  a client may go at any time
     thread = threading.Thread(target=lambda: server.serve_forever(0.01), daemon=True)
     thread.start()
     yield server.server_port, kind.asked
@@ -299,6 +301,9 @@ def test_what_settings_say_is_in_the_requests(
     assert "x-amz-security-token" not in headers
     assert request("s3://bucket", s3=keys | {"session_token": "own"})[1]["x-amz-security-token"] == "own"
     assert "x-amz-request-payer" not in asked[-1][1]
+    with pytest.raises(RetryableError, match=r"`a\.csv`"):
+        place_of("s3://bucket", QUICK | {"s3": keys}).open(Found("a.csv", 9, 1, 1, "listed"), 2)
+    assert (asked[-1][1]["if-match"], asked[-1][1]["range"]) == ('"listed"', "bytes=2-8")
     assert (
         "authorization"
         not in request("s3://bucket", s3={"credentials": "anonymous", "endpoint": keys["endpoint"]})[1]
