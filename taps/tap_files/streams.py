@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from singerkit_catalog.admitted import types_of
 from singerkit_shell.errors import BadDataError, NotAuthorisedError, SingerkitError
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.words import counted
@@ -41,7 +42,14 @@ _LOOKS = 3
 def schema_with(columns: Columns, settings: StreamSettings) -> dict[str, Any]:
     """Return the schema of a stream with these columns, and those that say where a row comes from."""
     own = {name: dict(FILE_COLUMNS[name]) for name in settings.file_columns}
-    return {"type": "object", "properties": {**columns.properties, **own}}
+    properties = {**columns.properties, **own}
+    keys = {name: _never_null(properties[name]) for name in settings.primary_keys if name in properties}
+    return {"type": "object", "properties": {**properties, **keys}}
+
+
+def _never_null(prop: Mapping[str, Any]) -> dict[str, Any]:
+    types = [name for name in types_of(prop) if name != "null"]
+    return {**prop, "type": types[0] if len(types) == 1 else sorted(types)} if types else dict(prop)
 
 
 class FileStream(BlockStream):

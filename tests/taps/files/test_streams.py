@@ -1,0 +1,80 @@
+"""A stream as a whole: what is opened, what is sent, where catalogs and keys come in."""
+
+from __future__ import annotations
+
+import pytest
+from taps.files.conftest import Folder
+
+from singerkit_shell.errors import ConfigurationError
+from tap_files.places.local import LocalPlace
+
+
+@pytest.fixture
+def opened(monkeypatch) -> list[str]:
+    """The names of the files that are opened."""
+    names: list[str] = []
+    real = LocalPlace.open
+
+    def seen(place, found, offset=0):
+        names.append(found.name)
+        return real(place, found, offset)
+
+    monkeypatch.setattr(LocalPlace, "open", seen)
+    return names
+
+
+def test_where_nothing_is_new_no_file_is_opened_and_of_a_new_one_none_but_that(folder: Folder, opened):
+    for number in range(300):
+        folder.write(f"in/{number}.csv", f"id\n{number}\n")
+    first = folder.sync()
+    assert len(first.rows()) == 300
+    opened.clear()
+    second = folder.sync(first.state)
+    assert (opened, second.rows()) == ([], [])
+    folder.write("in/new.csv", "id\n300\n")
+    assert folder.sync(second.state).column("id") == [300]
+    assert opened == ["in/new.csv"]
+
+
+def test_columns_that_are_not_selected_are_not_sent_and_new_ones_are(folder: Folder):
+    folder.write("in/a.csv", "id,secret,name\n1,x,a\n")
+    catalog = folder.tap().catalog_dict
+    (entry,) = catalog["streams"]
+    for item in entry["metadata"]:
+        if item["breadcrumb"] in (["properties", "secret"], ["properties", "_file"]):
+            item["metadata"]["selected"] = False
+    first = folder.sync(catalog=catalog)
+    assert first.rows() == [{"id": 1, "name": "a", "_file": "in/a.csv", "_row": 1}]
+    folder.write("in/b.csv", "id,secret,more\n2,y,5\n")
+    second = folder.sync(first.state, catalog=catalog)
+    assert second.rows() == [{"id": 2, "name": None, "more": 5, "_file": "in/b.csv", "_row": 1}]
+
+
+def test_a_catalog_needs_no_look_at_the_files(folder: Folder, opened):
+    folder.write("in/a.csv", "id\n1\n")
+    catalog = folder.tap().catalog_dict
+    opened.clear()
+    assert folder.sync(catalog=catalog).column("id") == [1]
+    assert opened == ["in/a.csv"]
+
+
+def test_a_declared_key_is_never_null_and_of_rows_with_one_the_newest_file_comes_last(folder: Folder):
+    folder.write("in/b.csv", "id,x\n1,old\n", modified=1_000_000)
+    folder.write("in/a.csv", "id,x\n1,new\n", modified=2_000_000)
+    result = folder.sync(primary_keys=["id"])
+    assert result.properties()["id"] == {"type": "integer"}
+    assert result.column("x") == ["old", "new"]
+    assert folder.sync(result.state, primary_keys=["id"]).properties()["id"] == {"type": "integer"}
+    with pytest.raises(ConfigurationError, match="`nr` of stream `t` is a column of no file"):
+        folder.sync(primary_keys=["nr"])
+
+
+def test_streams_that_cannot_be_read_do_not_hold_back_the_others(folder: Folder):
+    folder.write("in/a.csv", "id\n1\n")
+    config = folder.settings()
+    config["streams"].insert(0, {"name": "gone", "path": "gone/*.csv"})
+    folder.config = {}
+    folder.settings = lambda **_: config  # type: ignore[method-assign]
+    with pytest.raises(ConfigurationError, match=r"gone is not there.*Not read as a whole: stream `gone`"):
+        folder.sync()
+    assert folder.result().column("id") == [1]
