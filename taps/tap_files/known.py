@@ -25,7 +25,7 @@ from typing import Any
 
 import msgspec
 
-from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError
 from tap_files.formats.contract import Spot
 from tap_files.opening import digest, ends_of, whole_of
 from tap_files.places.contract import Found, Place
@@ -117,7 +117,10 @@ class Known(Memory):
         oldest = [*accumulate(map(_time, reversed(news)), min, initial=inf)]
         for left, found in zip(range(len(news), 0, -1), news, strict=True):
             self._next = oldest[left]
-            turn = self._turn(found)
+            try:
+                turn = self._turn(found)
+            except (BadDataError, NotAuthorisedError) as error:  # of the look at its beginning and end
+                turn = Turn(found, self._shown + found.name, problem=error)
             if turn is not None:
                 yield turn
         self._next = inf
@@ -189,7 +192,7 @@ class Known(Memory):
         )
 
     def _is_the_same(self, found: Found, entry: Entry) -> bool:
-        if not entry.whole or found.size is None or found.size != entry.size:
+        if not entry.whole or found.size != entry.size:
             return False
         return whole_of(self._place, found) == entry.whole
 

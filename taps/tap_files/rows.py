@@ -67,9 +67,22 @@ class Rows:
         self._typed = frozenset(name for name, schema in fields.items() if schema is not None)
         reader.wanted = self._sent
         self._alike = {name: _encoder.encode(value) for name, value in of_file(turn.file, turn.found).items()}
-        values = self._settings.pattern.values(turn.found.name)
-        for name, column in self._converted({name: [value] for name, value in values.items()}).items():
+        for name, column in self._of_path(turn.found.name).items():
             self._alike[name] = rows_of_columns({name: column}, 1).block[len(_encoder.encode(name)) + 2 : -2]
+
+    def _of_path(self, name: str) -> dict[str, Column]:
+        """Return what the parts of a path say, a column of one value each."""
+        try:
+            values = self._settings.pattern.values(name)
+            return self._converted({key: [value] for key, value in values.items()})
+        except NoValue as error:
+            raise UnreadableFile(
+                f"Expected `{error.kind}` in the part `{error.name}=` of its path, got a text that is none"
+            ) from None
+        except UnicodeDecodeError:
+            raise UnreadableFile(
+                "Expected a path whose percent signs stand for UTF-8, got other bytes"
+            ) from None
 
     def _check_names(self, names: Sequence[str]) -> None:
         for name in names:

@@ -129,8 +129,8 @@ class FileStream(BlockStream):
             except (BadDataError, NotAuthorisedError) as error:
                 if self._is_torn:
                     raise
-                yield Page((), position=memory.position())
                 if self._settings.on_error == "fail" or isinstance(error, TooManyBadRows):
+                    yield Page((), position=memory.position())
                     raise
                 memory.leave(turn.found)
                 failures.note(turn, error)

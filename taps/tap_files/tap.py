@@ -93,13 +93,11 @@ class TapFiles(SingerkitTap):
         found = properties_of(entry.get("schema") or {})
         for name, kind in former.ever_sent.items():
             found.setdefault(name, schema_of(kind))
-        columns = Columns(
-            settings.name,
-            settings.schema,
-            {name: prop for name, prop in found.items() if name not in FILE_COLUMNS},
-        )
+        known = {name: prop for name, prop in found.items() if name not in FILE_COLUMNS}
+        columns = Columns(settings.name, settings.schema, known)
         listed, unreadable = None, None
-        if not found:
+        is_left_out = bool(self.input_entries) and not entry
+        if not (known or is_left_out):
             try:
                 listed = [*Readiness(settings, place).files(settings.pattern.files(place))]
                 learn_columns(columns, settings, place, listed)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from singerkit_shell.errors import BadDataError
+from singerkit_shell.errors import SingerkitError
 from tap_files.formats.contract import Spot
 from tap_files.places.contract import Found
 
@@ -35,7 +35,7 @@ class Turn:
     start: Spot = _BEGINNING
     is_whole: bool = True
     replaces: bool = False
-    problem: BadDataError | None = None
+    problem: SingerkitError | None = None
     """Why it is not to be read, though it is there and no run has read it so."""
 
 

@@ -86,6 +86,15 @@ def test_parts_of_the_path_become_columns(folder: Folder):
     ]
 
 
+@pytest.mark.parametrize(
+    ("part", "what"), [("dt=x", "`integer` in the part `dt=`"), ("dt=%FF", "percent signs")]
+)
+def test_a_part_of_the_path_that_says_nothing_good_is_told(folder: Folder, part, what):
+    folder.write(f"in/{part}/a.csv", "id\n1\n")
+    with pytest.raises(BadDataError, match=what):
+        folder.sync(path="in/dt=*/*.csv", schema={"properties": {"dt": {"type": "integer"}}})
+
+
 def test_f20_a_folder_that_is_not_there_is_an_error_and_an_empty_one_is_none(folder: Folder, caplog):
     with pytest.raises(ConfigurationError, match="gone is not there"):
         folder.sync(path="gone/*.csv")
