@@ -40,6 +40,7 @@ SHOWN_ELSEWHERE = {
     "members": "test_packed.py",
     "unpacked_limit": "test_packed.py",
     "unpacked_ratio": "test_packed.py",
+    "rotation": "test_rotation.py",
 }
 
 
