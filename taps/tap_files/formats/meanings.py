@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from singerkit_shell.secrets import redactor
 from tap_files.formats.contract import UnreadableFile
 
 __all__ = ["Meanings", "Unclear"]
@@ -39,7 +40,7 @@ class Meanings:
         for key in ("decimal_comma", "thousands"):
             for name in getattr(settings, key):
                 if name not in names:
-                    shown = ", ".join(f"`{one[:40]}`" for one in names[:_SHOWN])
+                    shown = redactor.mask_foreign(", ".join(f"`{one[:40]}`" for one in names[:_SHOWN]))
                     raise UnreadableFile(
                         f"Expected the column `{name}`, which `{section}.{key}` names, got {shown}{', ...' * (len(names) > _SHOWN)} in the header"
                     )

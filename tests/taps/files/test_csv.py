@@ -13,7 +13,7 @@ from taps.files.reading_bytes import pieces_of, rows_of
 
 from tap_files.formats import blocks, csvtext, textreader
 from tap_files.formats.contract import BadRow, Piece, Spot, UnreadableFile
-from tap_files.settings.csv import CsvSettings, csv_problems, csv_settings
+from tap_files.settings.csv import CSV, CsvSettings, csv_problems, csv_settings
 
 
 def opener(**said: Any) -> Any:
@@ -91,6 +91,11 @@ def values(rows: list[tuple[Any, ...]]) -> list[Any]:
             ["Expected `utf-8`, got bytes that are not in line 2 (byte 7)", ("2", "y")],
         ),
         (
+            b'id,a\n1,x\n2,"y\n\xfc"\n3,z\n',
+            {},
+            [("1", "x"), "Expected `utf-8`, got bytes that are not in line 4 (byte 14)", ("3", "z")],
+        ),
+        (
             b"\xff\xfe" + "id,a\n1,".encode("utf-16-le") + b"\x00\xd8" + "\n2,y\n".encode("utf-16-le"),
             {},
             ["Expected `utf-16-le`, got bytes that are not in line 2 (byte 16)", ("2", "y")],
@@ -156,21 +161,29 @@ def test_a_quote_is_waited_for_no_longer_than_a_row_may_be(monkeypatch: pytest.M
     )
 
 
-@pytest.mark.parametrize("end", [b"\n3,z\n", b"\r\n3,z\r\n", b"", b"\n"])
+@pytest.mark.parametrize("end", [b"\n3,z\n", b"\r\n3,z\r\n", b"\r3,z\r", b"", b"\n"])
 def test_a_line_that_is_too_long_is_one_bad_row(monkeypatch: pytest.MonkeyPatch, end: bytes) -> None:
     small_pieces(monkeypatch, 64)
-    rows = rows_of(
-        pieces_of(
-            bounded(1000),
-            b"id,a\n1,x\n2," + b"y" * 5000 + end,
-            step=50,
+    for length in range(5000, 5064):  # so that its end comes at every place of what is read at a time
+        data = b"id,a\n1,x\n2," + b"y" * length + end
+        rows = rows_of(pieces_of(bounded(1000), data))
+        bad = rows[1][2]
+        assert (bad.row, bad.line, bad.byte) == (2, 3, 9)
+        assert (
+            bad.reason
+            == "Expected a row of at most 1,000 bytes (`max_row_bytes`), got a longer one in line 3"
         )
-    )
-    bad = rows[1][2]
-    assert (bad.row, bad.line, bad.byte) == (2, 3, 9)
-    assert bad.reason == "Expected a row of at most 1,000 bytes (`max_row_bytes`), got a longer one in line 3"
-    assert [row[0] for row in rows] == ([1, 2, 3] if b"3" in end else [1, 2])
-    assert rows[-1][1] == (4 if b"3" in end else 3)
+        assert [row[0] for row in rows] == ([1, 2, 3] if b"3" in end else [1, 2])
+        assert rows[-1][1] == (4 if b"3" in end else 3)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_nobody_goes_on_behind_a_line_that_has_no_end(end: str) -> None:
+    """It would be the other half of a value: `1,2` and then `5` are not `1,2` and another row."""
+    for encoding in ("utf-8", "utf-16-le"):
+        *_, last = pieces_of(opener(encoding=encoding), f"id,a\n1,x\n1,2{end}".encode(encoding))
+        assert (last.behind is not None) == bool(end)
+        assert last.count == 2
 
 
 @pytest.mark.parametrize(
@@ -215,6 +228,20 @@ def test_a_file_that_is_not_what_the_config_says_is_refused(
 )
 def test_settings_that_cannot_be_meant_are_refused(said: dict[str, Any], sentence: str) -> None:
     assert sentence in " ".join(csv_problems(said, "streams[0].csv"))
+
+
+def test_each_setting_of_the_schema_is_one_that_is_read() -> None:
+    said = {
+        key: said.get(
+            "default",
+            ["x"] if said.get("type") == "array" else {"x": "."} if said.get("type") == "object" else "|",
+        )
+        for key, said in CSV["properties"].items()
+    }
+    read_so = csv_settings(said | {"header": "first", "encoding": "cp1252"}, "a.tsv")
+    assert (read_so.delimiter, read_so.escape, read_so.comment, read_so.encoding) == ("|", "|", "|", "cp1252")
+    assert (read_so.names, read_so.decimal_comma, read_so.thousands) == (("x",), ("x",), {"x": "."})
+    assert csv_settings({}, "in/*.tsv").delimiter == "\t"
 
 
 def small_pieces(monkeypatch: pytest.MonkeyPatch, size: int) -> None:

@@ -20,7 +20,7 @@ TEXTS = st.one_of(
     st.decimals(allow_nan=False, allow_infinity=False).map(str),
     st.text(alphabet="0123456789.-+eE _٣\n,", max_size=22),
     st.sampled_from(
-        ["", "0", "-0", "00", "-", ".", "1.", ".5", "-.5", "0.10", "007", "1e5", "1_0", " 1", "1 "]
+        ["", "0", "-0", "00", "-", ".", "1.", ".5", "-.5", "0.10", "007", "1.2.3", "1e5", "1_0", " 1", "1 "]
     ),
 )
 
