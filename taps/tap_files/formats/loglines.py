@@ -22,22 +22,22 @@ __all__ = ["KNOWN", "LogReader", "reader_of"]
 _BLOCK_SECONDS, _ROW_SECONDS = 2.0, 0.5
 """Of the processor's: for the rows of a piece, and for one of a piece that took longer."""
 
-_QUOTED = r'(?:[^"\\]|\\.)*'
+_QUOTED = r'[^"\\]*+(?:\\.[^"\\]*+)*+'
 _COMMON = (
-    r"(?P<host>\S+) (?P<ident>\S+) (?P<user>[^\[\]]+) \[(?P<time>[^\]]+)\] "
-    rf'"(?=(?:(?P<method>[A-Z]+) (?P<path>(?:[^ "\\]|\\.)+)(?: (?P<protocol>[A-Z]+/[\d.]+))?")?)(?P<request>{_QUOTED})" '
-    r"(?P<status>\d{3}|-) (?P<bytes>\d+|-)"
+    r"(?P<host>\S++) (?P<ident>\S++) (?P<user>[^\[\]]+) \[(?P<time>[^\]]++)\] "
+    r'"(?=(?:(?P<method>[A-Z]++) (?P<path>[^ "\\]*+(?:\\.[^ "\\]*+)*+)(?: (?P<protocol>[A-Z]++/[\d.]++))?")?)'
+    rf'(?P<request>{_QUOTED})" (?P<status>\d{{3}}|-) (?P<bytes>\d++|-)'
 )
 KNOWN = {
     "common": _COMMON,
     "combined": rf'{_COMMON} "(?P<referer>{_QUOTED})" "(?P<agent>{_QUOTED})"',
     "syslog": (
-        r"(?:<(?P<priority>\d{1,3})>)?(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ]\S+) (?P<host>\S+) "
-        r"(?:(?P<tag>[^:\[\]\s]+)(?:\[(?P<pid>[^\]]*)\])?: ?)?(?P<message>.*)"
+        r"(?:<(?P<priority>\d{1,3})>)?(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ]\S++) (?P<host>\S++) "
+        r"(?:(?P<tag>[^:\[\]\s]++)(?:\[(?P<pid>[^\]]*+)\])?: ?)?(?P<message>.*)"
     ),
     "rfc5424": (
-        r"<(?P<priority>\d{1,3})>(?P<version>\d{1,2}) (?P<time>\S+) (?P<host>\S+) (?P<app>\S+) (?P<pid>\S+) (?P<message_id>\S+) "
-        r'(?P<data>-|(?:\[(?:[^\]\\"]|"(?:[^"\\]|\\.)*")*\])+)(?: \ufeff?(?P<message>.*))?'
+        r"<(?P<priority>\d{1,3})>(?P<version>\d{1,2}) (?P<time>\S++) (?P<host>\S++) (?P<app>\S++) (?P<pid>\S++) (?P<message_id>\S++) "
+        rf'(?P<data>-|(?:\[(?:[^\]\\"]|"{_QUOTED}")*+\])++)(?: \ufeff?(?P<message>.*))?'
     ),
 }
 """Expressions by the names of `log.pattern`. In all of them `-` stands for nothing, but in texts of any kind."""
@@ -48,17 +48,26 @@ _encoder = msgspec.json.Encoder()
 
 @dataclass(slots=True)
 class _Rows:
-    """Texts of rows; where each begins: a block, and the index of a line in it; what is wrong with some, by their index here."""
+    """Texts of rows; the line on which each begins, and the block that has it; what is wrong with some, by their index here."""
 
     texts: list[str] = field(default_factory=list)
-    begins: list[tuple[Block, int]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
     faults: dict[int, str] = field(default_factory=dict)
 
     def add(self, text: str, begin: tuple[Block, int], fault: str | None = None) -> None:
+        """Add a row that begins in a line of a block."""
+        block, index = begin
         if fault is not None:
             self.faults[len(self.texts)] = fault
         self.texts.append(text)
-        self.begins.append(begin)
+        self.lines.append(block.line + index + 1)
+        self.blocks.append(block)
+
+    def byte(self, at: int) -> int:
+        """Return the byte where a row begins."""
+        block = self.blocks[at]
+        return block.byte_of(self.lines[at] - block.line - 1)
 
 
 class LogReader:
@@ -79,6 +88,10 @@ class LogReader:
         pattern = re.compile(text, re.DOTALL if self._start else 0)
         self._match: Callable[[str], re.Match[str] | None] = pattern.fullmatch
         self._names = sorted(pattern.groupindex, key=pattern.groupindex.__getitem__)
+        numbers = [pattern.groupindex[name] - 1 for name in self._names]
+        self._groups: Callable[[Any], Sequence[Any]] = (
+            _groups if len(numbers) == pattern.groups else lambda match: _chosen(match.groups(), numbers)
+        )
         self._what = f"the pattern `{settings.pattern}`" if settings.pattern else "`log.expression`"
         self.fields: Mapping[str, Mapping[str, Any] | None] | None = (
             None if self._is_logfmt else dict.fromkeys(self._names)
@@ -94,8 +107,8 @@ class LogReader:
     def _columns(self, rows: _Rows, behind: Spot) -> Piece:
         matches = self._matches(rows)
         names, good = self._names, _sifted(matches, rows.faults)
-        found = list(map(methodcaller("group", *names), good))
-        columns: Sequence[Sequence[Any]] = [found] if len(names) == 1 else list(zip(*found, strict=True))
+        found = list(map(self._groups, good))
+        columns: Sequence[Sequence[Any]] = list(zip(*found, strict=True))
         if self._has_nothing:
             columns = [_without_nothing(name, column) for name, column in zip(names, columns, strict=False)]
         by_name = dict(zip(names, columns or [()] * len(names), strict=True))
@@ -147,14 +160,21 @@ class LogReader:
     ) -> Piece:
         first = behind.row - len(rows.texts) + 1
         numbers: Sequence[int] = range(first, first + len(rows.texts))
-        lines: Sequence[int] = [block.line + index + 1 for block, index in rows.begins]
+        lines: Sequence[int] = rows.lines
         bad = [
-            BadRow(first + at, lines[at], _byte(rows.begins[at]), rows.faults[at], rows.texts[at][:SHOWN])
+            BadRow(first + at, lines[at], rows.byte(at), rows.faults[at], rows.texts[at][:SHOWN])
             for at in sorted(rows.faults)
         ]
         if bad:
             numbers, lines = _sifted(numbers, rows.faults), _sifted(lines, rows.faults)
         return Piece(count, numbers, columns, records, lines, behind, bad)
+
+
+_groups = methodcaller("groups")
+
+
+def _chosen(groups: Sequence[Any], numbers: Sequence[int]) -> Sequence[Any]:
+    return [groups[number] for number in numbers]
 
 
 def _byte(begin: tuple[Block, int]) -> int:
@@ -183,10 +203,16 @@ _Cut = Iterator[tuple[_Rows, int, int]]
 def _single(blocks: Iterator[Block]) -> _Cut:
     """Yield the rows of each block, a line each, with the bytes and lines of the file up to where they end."""
     for block in blocks:
-        rows = _Rows()
-        for index, text in enumerate(_texts_of(block)):
-            if text and not text.isspace():
-                rows.add(text, (block, index), block.faults.get(index))
+        texts = _texts_of(block)
+        if not block.faults and all(texts) and not any(map(str.isspace, texts)):
+            rows = _Rows(
+                texts, list(range(block.line + 1, block.line + 1 + len(texts))), [block] * len(texts)
+            )
+        else:
+            rows = _Rows()
+            for index, text in enumerate(texts):
+                if text and not text.isspace():
+                    rows.add(text, (block, index), block.faults.get(index))
         yield rows, block.end, block.line + len(block.texts)
 
 

@@ -160,6 +160,11 @@ def test_nothing_stands_for_nothing_in_known_patterns_alone():
     ]
 
 
+def test_groups_without_a_name_are_no_columns():
+    rows = rows_of(read("a b c\nd e f\n", expression=r"(\S+) (?P<y>\S+) ((?P<x>\S)+)"))
+    assert rows == [{"y": "b", "x": "c"}, {"y": "e", "x": "f"}]
+
+
 def test_logfmt():
     lines = [
         (r'time=2026-01-31T10:00:00Z level=info msg="it \"works\" \u00e9" n=07 empty= q="" a.b/c=x', None),
