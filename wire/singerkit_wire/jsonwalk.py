@@ -142,6 +142,30 @@ class JsonWalker:
         except RecursionError:
             self._fail("one nested too deeply")
 
+    def objects_a_line(self) -> Items | None:
+        """Return the objects of the next lines, each of which has one and no more; None: they have not, or do not end yet.
+
+        Each is a document, and not looked through: where this fails once it is not to be asked again.
+        """
+        self._trim()
+        self._fill(PIECE)
+        end = self._buffer.rfind(b"\n", self._at, self._at + PIECE)
+        text = self._buffer[self._at : max(end, self._at)]
+        lines = list(filter(None, map(bytes.strip, text.split(b"\n"))))
+        try:
+            check_utf8(text)
+            rows = _list.decode(b"[" + b",".join(lines) + b"]")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if (
+            not rows
+            or list(map(len, rows)) != list(map(len, lines))
+            or not all(line[0] == 0x7B for line in lines)
+        ):
+            return None
+        self.arrays = {()}
+        return self._taken((), end, rows, are_first=True, is_object=True)
+
     def rest_of_array(self) -> Iterator[Items]:
         """Go on in the array that ``only`` names, between two items of it, to the end of the document; then as `next_document`."""
         names = self._only or ()

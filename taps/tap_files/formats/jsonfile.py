@@ -61,8 +61,15 @@ class JsonReader:
         if self._start.context == _IN_ARRAY:
             self._documents = 1
             yield from self._wanted(walker.rest_of_array())
+        may_be_lines = not self._names
         while walker.has_document():
             self._documents += 1
+            lines = walker.objects_a_line() if may_be_lines else None
+            if lines is not None:
+                yield from self._wanted(iter([lines]))
+                self._documents += len(lines.rows) - 1
+                continue
+            may_be_lines = False
             yield from self._wanted(walker.next_document())
             if self._names not in walker.arrays:
                 place = "".join(f".{name}" for name in self._names)

@@ -191,6 +191,7 @@ def test_documents_of_all_shapes_are_continued_where_a_run_ended():
             "$.data.rows[*]",
         ),
         (b"\n".join(items), "$"),
+        (b"\n\n".join(items[:20]) + b"\n" + b" ".join(items[20:]), "$"),
         (b"".join(items), "$"),
         (b'{"rows":' + b'} \n {"rows":'.join(items) + b"}", "$.rows"),
     ):
