@@ -8,7 +8,7 @@ are nothing but the mark of a value, one of less than 64 KB. A longer one keeps 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -32,13 +32,19 @@ __all__ = ["Block", "Unusual"]
 
 _MARK, _BINARY = b"t\0\0", b"\xc6\0\0"
 _ROW, _ROWS = b"\xdc", b"\xdd"
+LARGE = 1 << 16
+"""Rows of more bytes are not read at once, since they would be copied more often."""
 _CONTROLS = bytes(range(32))
 _NO_TEXT = b"\xff"
 _OF_NUMBERS = b"0123456789+-.e\n" + _NO_TEXT
 
 
 class Unusual(Exception):
-    """Rows are not in the form that can be read at once."""
+    """Some rows, at least one, are not in the form that can be read at once; ``places``: where they stand among the others."""
+
+    def __init__(self, places: Collection[int]) -> None:
+        super().__init__()
+        self.places = frozenset(places)
 
 
 class _OddValue(Exception):
@@ -87,18 +93,32 @@ class Block:
         """Return the records of ``rows``, each as it stands in a message behind `N`. All of their numbers are finite.
 
         Raises:
-            Unusual: they are not what is read at once; one lacks a value, say, or is cut off.
+            Unusual: some are not what is read at once; they lack a value, say, or are cut off.
         """
-        packed = (_ROWS + len(rows).to_bytes(4) + _ROW + _ROW.join(rows)).replace(_MARK, _BINARY)
+        if max(map(len, rows)) > LARGE:
+            raise Unusual([place for place, row in enumerate(rows) if len(row) > LARGE])
         try:
-            columns = [*zip(*self._decoder.decode(packed), strict=True)]
+            decoded = self._decoded(rows)
         except msgspec.DecodeError:
-            raise Unusual from None
+            odd = [place for place, row in enumerate(rows) if not self._is_usual(row)]
+            raise Unusual(odd or range(len(rows))) from None
+        columns = [*zip(*decoded, strict=True)]
         made = [_made(columns[place], make) for place, make in self._sent]
         records = ReadyRows(b"".join(map(self._record.__mod__, zip(*made, strict=True))), self._names)
         if len(records) != len(rows):  # a value has a line end
-            raise Unusual
+            raise Unusual(range(len(rows)))
         return records
+
+    def _decoded(self, rows: Texts) -> list[Texts]:
+        packed = _ROWS + len(rows).to_bytes(4) + _ROW + _ROW.join(rows)
+        return self._decoder.decode(packed.replace(_MARK, _BINARY))  # type: ignore[no-any-return]
+
+    def _is_usual(self, row: bytes) -> bool:
+        try:
+            self._decoded([row])
+        except msgspec.DecodeError:
+            return False
+        return True
 
 
 def _made(column: Texts, make: Make) -> Texts:
@@ -107,7 +127,7 @@ def _made(column: Texts, make: Make) -> Texts:
     has_null = _NO_TEXT in lines
     if make in _AS_THEY_ARE:
         if make is as_number and lines.translate(None, _OF_NUMBERS):  # NaN, Infinity
-            raise Unusual
+            raise Unusual([place for place, text in enumerate(column) if text.translate(None, _OF_NUMBERS)])
         return [b"null" if text is _NULL else text for text in column] if has_null else column
     if not has_null:
         return _made_of_texts(column, lines, make)

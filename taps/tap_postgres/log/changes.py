@@ -176,12 +176,12 @@ class Changes:
         for news in {id(news): news for news in self._news.values() if news.rows}.values():
             rows, places, stream = news.rows, news.places, news.of.stream
             news.rows, news.places = [], []
-            ready = news.of.ready(rows)
+            ready, at_once = news.of.ready(rows)
             if ready is not None:
-                parts.append(ReadyPart(stream, ready, places))
-            else:
-                for place, record in zip(places, news.of.records(rows), strict=True):
-                    self._others[place] = Change(stream, record, None, self._xids[place])
+                parts.append(ReadyPart(stream, ready, [places[one] for one in at_once]))
+            for one in {*range(len(rows))}.difference(at_once):
+                place = places[one]
+                self._others[place] = Change(stream, news.of.new(rows[one]), None, self._xids[place])
         changes = ReadyChanges(parts, self._others, self._xids)
         return changes if parts else [*changes]
 

@@ -17,8 +17,6 @@ from tap_postgres.log.values import Make
 
 __all__ = ["Rows", "filled"]
 
-LARGE = 1 << 16
-"""Rows of more bytes are made one by one, where they are copied less often."""
 FEW = 8
 """So many rows are made as fast one by one."""
 
@@ -92,22 +90,27 @@ class Rows:
     def _block(self) -> Block:
         return Block(len(self.names), self._sent, DELETED_AT)
 
-    def ready(self, new: Sequence[bytes]) -> ReadyRows | None:
-        """Return the records of new rows, each as it stands in its message behind `N`; `DELETED_AT` of each is null. None: they are made one by one."""
-        if len(new) < FEW or max(map(len, new)) > LARGE or not self._makers:
-            return None
-        try:
-            return self._block.records(new)
-        except Unusual:
-            return None
+    def ready(self, new: Sequence[bytes]) -> tuple[ReadyRows | None, Sequence[int]]:
+        """Return the records of those new rows that can be made at once, with the places of these; `DELETED_AT` of each is null.
 
-    def records(self, new: Sequence[bytes]) -> list[bytes]:
-        """Return the records of new rows one by one, without `DELETED_AT`.
+        ``new``: each as it stands in its message behind `N`.
+        """
+        places, rows = [*range(len(new))], new
+        while self._makers and len(rows) >= FEW:
+            try:
+                return self._block.records(rows), places
+            except Unusual as unusual:
+                places = [place for at, place in enumerate(places) if at not in unusual.places]
+                rows = [new[place] for place in places]
+        return None, ()
+
+    def new(self, row: bytes) -> bytes:
+        """Return the record of one new row, without `DELETED_AT`.
 
         Raises:
-            ValueError, IndexError: one is cut off.
+            ValueError, IndexError: it is cut off.
         """
-        return [self.record(new_row(b"N" + row, 0, len(self.names))) for row in new]
+        return self.record(new_row(b"N" + row, 0, len(self.names)))
 
     def absent(self, values: Tuple) -> list[str]:
         """Return the columns that are sent and that the log does not have."""

@@ -66,8 +66,8 @@ REFUSED: dict[str, list[Any]] = {
 }
 
 
-def drawn(chance: Random) -> tuple[Rows, list[list[Any]], bool]:
-    """A table, of which some columns are sent, in an order of their own; rows of it; and whether they can be read at once."""
+def drawn(chance: Random) -> tuple[Rows, list[list[Any]], int]:
+    """A table, of which some columns are sent, in an order of their own; rows of it; and the place of one that is not read at once, or -1."""
     kinds = chance.choices(sorted(USUAL), k=chance.choice([1, 3, 6, 116]))
     of = {f"%c{number}%%": kind for number, kind in enumerate(kinds)}
     sent_ones = chance.sample(sorted(of), chance.randint(1, len(of)))
@@ -79,34 +79,33 @@ def drawn(chance: Random) -> tuple[Rows, list[list[Any]], bool]:
     count = chance.randint(1, 20)
     found = [[chance.choice(pool) for pool in pools] for _ in range(count)]
     refused = [place for place, kind in enumerate(kinds) if kind in REFUSED and f"%c{place}%%" in sent_ones]
-    is_refused = bool(refused) and chance.random() < 0.2
-    if is_refused:
-        place = chance.choice(refused)
-        chance.choice(found)[place] = chance.choice(REFUSED[kinds[place]])
-    texts = [[one.encode() if isinstance(one, str) else one for one in row] for row in found]
-    return made, texts, not is_refused
+    row = -1
+    if refused and chance.random() < 0.2:
+        place, row = chance.choice(refused), chance.randrange(count)
+        found[row][place] = chance.choice(REFUSED[kinds[place]])
+    texts = [[one.encode() if isinstance(one, str) else one for one in each] for each in found]
+    return made, texts, row
 
 
 def made_ready(record: bytes) -> bytes:
     return record[:-1] + b',"_sdc_deleted_at":null}'
 
 
-def test_a_block_has_the_records_that_come_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_have_the_records_that_come_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows_module, "FEW", 1)
     chance = Random(82)
     for _ in range(400):
-        made, found, can_be_ready = drawn(chance)
+        made, found, refused = drawn(chance)
         texts = [values(*row) for row in found]
-        ready = made.ready(texts)
-        assert (ready is not None) == can_be_ready, found
+        ready, places = made.ready(texts)
+        assert [*places] == [place for place in range(len(texts)) if place != refused]
+        assert [*(ready or ())] == [made_ready(made.new(texts[place])) for place in places]
         if ready is not None:
-            records = made.records(texts)
-            assert [*ready] == [made_ready(record) for record in records]
             assert ready.block == b"".join(row + b"\n" for row in ready)
             assert ready.names == (*made.table.columns, "_sdc_deleted_at")
 
 
-def test_a_block_of_which_a_row_is_cut_off_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_is_cut_off_is_none_of_those_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows_module, "FEW", 1)
     chance = Random(82)
     for _ in range(200):
@@ -118,12 +117,12 @@ def test_a_block_of_which_a_row_is_cut_off_is_none(monkeypatch: pytest.MonkeyPat
             [texts[at][:size], texts[at] + b"n", texts[at][:size] + b"b" + texts[at][size + 1 :]]
         )
         try:
-            records = made.records(texts)
-        except (ValueError, IndexError):
-            assert made.ready(texts) is None
-        else:
-            ready = made.ready(texts)
-            assert ready is None or [*ready] == [made_ready(record) for record in records]
+            ready, places = made.ready(texts)
+        except UnicodeDecodeError:
+            with pytest.raises(UnicodeDecodeError):
+                made.new(texts[at])
+            continue
+        assert [*(ready or ())] == [made_ready(made.new(texts[place])) for place in places]
 
 
 class TwoTables(Log):
