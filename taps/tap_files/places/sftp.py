@@ -47,7 +47,7 @@ class Sftp:
         self._follows = bool(given.get("follow_links", True))
         self._ssh: Any = None
         self._idle: list[Any] = []
-        self._lock = threading.RLock()
+        self._lock, self._logging_in = threading.RLock(), threading.Lock()
 
     def files(self, prefix: str, *, deep: bool = True) -> Iterator[Found]:
         folder = folder_of(prefix)
@@ -213,12 +213,20 @@ class Sftp:
                 client = self._idle.pop()
                 if not client.get_channel().closed:
                     return client
-            if not self._is_connected():
-                self._idle = []
-                self._ssh = logged_in(self._given, "storage.sftp", self._patience.connect)
-            client = self._ssh.open_sftp()
-            client.get_channel().settimeout(self._patience.read)
-            return client
+        client = self._connected().open_sftp()
+        client.get_channel().settimeout(self._patience.read)
+        return client
+
+    def _connected(self) -> Any:
+        """Return the connection, made anew where there is none. Logging in takes its time: `close` does not wait for it."""
+        with self._logging_in:
+            with self._lock:
+                if self._is_connected():
+                    return self._ssh
+            ssh = logged_in(self._given, "storage.sftp", self._patience.connect)
+            with self._lock:
+                self._ssh, self._idle = ssh, []
+            return ssh
 
     def give_back(self, client: Any) -> None:
         """Keep a client for the next, unless it is of a connection that was given up meanwhile."""

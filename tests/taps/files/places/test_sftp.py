@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -132,3 +134,27 @@ def test_what_is_appended_meanwhile_is_left_for_the_next_run(ground: grounds.Gro
     os.utime(path, (1, path.stat().st_mtime + 9))
     assert whole(place.open(found)) == b"id\n1\n"
     place.close()
+
+
+def test_a_login_that_takes_long_holds_nobody_up(ground: grounds.Ground):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        said = {"password": "x", "host_key": ground.storage["sftp"]["host_key"]}
+        place = place_of(
+            f"sftp://reader@127.0.0.1:{silent.getsockname()[1]}", {"sftp": said, "timeout": {"connect": 60}}
+        )
+
+        def look() -> None:
+            with contextlib.suppress(RetryableError):
+                place.look("a.csv")
+
+        asking = threading.Thread(target=look, daemon=True)
+        asking.start()
+        silent.settimeout(30)
+        greeted, _ = silent.accept()
+        closing = threading.Thread(target=place.close, daemon=True)
+        closing.start()
+        closing.join(10)
+        assert (asking.is_alive(), closing.is_alive()) == (True, False)
+        greeted.close()
+        asking.join(30)
+        assert not asking.is_alive()
