@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target import merge, overwriting
 from singerkit_sql_target.begun import Begun, Noted
 from singerkit_sql_target.beside import Beside
-from singerkit_sql_target.dialect import Dialect, Field, OutcomeUnknown, Session
+from singerkit_sql_target.dialect import ORDER, Dialect, Field, OutcomeUnknown, Session
 from singerkit_sql_target.fitting import Fitting
 from singerkit_sql_target.history import Histories
 from singerkit_sql_target.incoming import Incoming
@@ -291,19 +291,19 @@ class SqlLoader:
         rows: Sequence[tuple[Any, ...]],
         size: int,
         keys: tuple[str, ...] = (),
-        *,
-        removes: bool = False,
     ) -> None:
         doing = f"staging rows of `{stream}`"
-        if self._open is None:
-            self._guarded(lambda _session: None, doing)
-        # Not guarded: what a commit that is under way works on is not touched.
-        self._run_job(
-            lambda session: self._stage.append(session, stream, fields, rows, size, keys, removes=removes),
-            doing,
+        self._behind_rows(
+            lambda session: self._stage.append(session, stream, fields, rows, size, keys), doing
         )
         if self._stage.is_full(0 if self._under_way is None else self._under_way.held):
             self._guarded(self._flush_if_full, doing)
+
+    def _behind_rows(self, job: Callable[[Session], None], doing: str) -> None:
+        """Put something behind the rows that wait; what a commit that is under way works on is not touched."""
+        if self._open is None:
+            self._guarded(lambda _session: None, doing)
+        self._run_job(job, doing)
 
     def _flush_if_full(self, session: Session) -> None:
         if self._stage.is_full():
@@ -353,8 +353,13 @@ class SqlLoader:
         if where is None:
             self._stage.following.add(stream.name)
             return
-        keys = table.history or table.keys
-        self._put(stream.name, table.fields(where.columns), where.wire_rows, 0, keys, removes=True)
+        mark = None if self._settings.hard_delete else table.columns[DELETED_AT]
+        self._behind_rows(
+            lambda session: self._stage.remove(
+                session, stream.name, table.fields(where.columns), where.wire_rows[0], table.keys, mark
+            ),
+            f"staging what replaces rows of `{stream.name}`",
+        )
 
     def overwrite(self, stream: Stream, *, removes: bool) -> None:
         """Behind the rows that wait."""
@@ -514,6 +519,7 @@ class SqlLoader:
             which = _found_in(session, table, part.source, columns)
             outcomes.note(stream, Outcome(deleted=self._replacing.apply(session, table, which)))
             return False
+        self._replace(session, table, part, outcomes)
         if not part.keys:
             new = session.written(merge.insert(table.quoted, part.source, columns))
             outcomes.note(stream, Outcome(new=new))
@@ -528,6 +534,17 @@ class SqlLoader:
             marked = session.written(merge.mark_elements(table.quoted, part.source, keys, gone))
             outcomes.note(stream, Outcome(deleted=behind, changed=marked))
         return gone is not None
+
+    def _replace(self, session: Session, table: Table, part: Part, outcomes: Outcomes) -> None:
+        """Take away what goes among the rows of a part: of what is stored, and of what came before it."""
+        for fields, removed in part.removed.items():
+            columns = columns_of(fields, self._dialect)
+            stored = [session.in_full(table.quoted, one, of=table.quoted) for one in columns]
+            gone = self._replacing.apply(session, table, _is_in(removed, zip(stored, columns, strict=True)))
+            outcomes.note(table.stream, Outcome(deleted=gone))
+            waiting = ((f"{part.source}.{one}", one) for one in columns)
+            came_before = _is_in(removed, waiting, f" AND {part.source}.{ORDER} < given.{ORDER}")
+            session.execute(self._replacing.of_waiting(table, part.source, came_before))
 
     def _follow(self, session: Session, unit: Stage, outcomes: Outcomes) -> None:
         """Have elements go with records that went with their version, or in whose place others are."""
@@ -639,13 +656,20 @@ class SqlLoader:
             raise self._dialect.error(error, doing) from error
 
 
+def _is_in(source: str, pairs: Iterable[tuple[str, str]], more: str = "") -> str:
+    """The condition that values are those of a row of a source; pairs of what is compared, and the column of the source."""
+    same = " AND ".join(f"{own} IS NOT DISTINCT FROM given.{one}" for own, one in pairs)
+    return f"EXISTS (SELECT 1 FROM {source} AS given WHERE {same}{more})"
+
+
 def _found_in(session: Session, table: Table, source: str, columns: Sequence[str]) -> str:
-    """The condition that a row of a table has the values of the one row of a source."""
-    compared = (session.in_full(table.quoted, one, of=table.quoted) for one in columns)
-    same = (
-        f"{stored} IS NOT DISTINCT FROM given.{one}" for stored, one in zip(compared, columns, strict=True)
+    """The condition that a row of a table has the values of the one row of a source: one by one, so that parts of the table are passed over."""
+    [row] = session.execute(f"SELECT {', '.join(columns)} FROM {source}")
+    stored = [session.in_full(table.quoted, one, of=table.quoted) for one in columns]
+    return " AND ".join(
+        f"{own} IS NULL" if value is None else f"{own} = (SELECT {one} FROM {source})"
+        for own, one, value in zip(stored, columns, row, strict=True)
     )
-    return f"EXISTS (SELECT 1 FROM {source} AS given WHERE {' AND '.join(same)})"
 
 
 def _holding_rows(session: Session, tables: Collection[Table]) -> frozenset[str]:

@@ -61,6 +61,13 @@ class Replacing:
         """Take the rows away for which ``which`` holds; return how many they were. Raises as `Removing.remove`."""
         return self._removing.remove(session, table, which, REPLACED)
 
+    def of_waiting(self, table: StreamTable, stage: str, which: str) -> str:
+        """Return the statement that does it to rows which wait in a stage, before any is written."""
+        if self._settings.hard_delete:
+            return f"DELETE FROM {stage} WHERE {which}"
+        words = self._removing.words
+        return f"UPDATE {stage} SET {self._removing.column(table, DELETED_AT)} = {words.now} WHERE {which}"
+
     def follow(self, session: Runs, table: StreamTable, above: StreamTable) -> int:
         """At the end of the unit: have elements of lists go of which no row is left in ``above``; return how many they were."""
         return self._removing.remove(session, table, self._removing.orphans(table, above), REPLACED)

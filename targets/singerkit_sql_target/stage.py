@@ -32,6 +32,9 @@ _ENCODED_ROWS = 1000
 class Part:
     """Rows of one stream with one set of columns and one key; with ``removes`` a row of values by which others are found that go.
 
+    ``removals`` stand among the rows, and ``removed`` are tables of them, by their columns, when the rows are to be read: `ORDER` there is how
+    many rows came before each.
+
     ``gathered`` are columns of batches, ``encoded`` rows as the store takes them: neither is in a table yet. ``table`` is that, if
     there is one, and ``source`` what the rows are read from, when they are to be read; both are quoted.
     """
@@ -45,7 +48,25 @@ class Part:
     encoded: list[Any] = field(default_factory=list)
     table: str | None = None
     source: str = ""
+    removals: list[Part] = field(default_factory=list)
+    removed: dict[tuple[Field, ...], str] = field(default_factory=dict)
     _unencoded: int = 0
+
+    def takes_removal(self, fields: Sequence[Field], mark: str | None) -> bool:
+        """Whether rows that go by values of ``fields`` may do so with all others, before any row is written: no row comes to them, or from them, by its key.
+
+        ``mark``: the column in which they are marked.
+        """
+        asked, mine = {one.name for one in fields}, {one.name for one in self.fields}
+        is_of_key = not self.keys or asked <= {*self.keys}
+        return not self.removes and is_of_key and asked <= mine and (mark is None or mark in mine)
+
+    def remove(self, session: Session, name: str, fields: tuple[Field, ...], rows: Sequence[WireRow]) -> None:
+        """Take away what has these values, of the rows so far."""
+        removal = Part(name, fields, self.keys, removes=True)
+        removal.gather(session, rows)
+        removal.encode(session, first=self.rows)
+        self.removals.append(removal)
 
     def gather(self, session: Session, rows: Sequence[WireRow]) -> None:
         """Keep the columns of a batch, as values: what stands in its rows differs from batch to batch."""
@@ -56,17 +77,19 @@ class Part:
         self.rows += len(rows)
         self._unencoded += len(rows)
         if self._unencoded >= _ENCODED_ROWS:
-            self._encode(session)
+            self.encode(session)
 
-    def _encode(self, session: Session) -> None:
+    def encode(self, session: Session, first: int | None = None) -> None:
+        """Have what waits as the store takes it; numbered from ``first``, or behind what was encoded before."""
         if self.gathered:
             columns = [_joined(parts) for parts in zip(*self.gathered, strict=True)]
-            self.encoded.append(session.encoded(self.fields, columns, self.rows - self._unencoded))
+            first = self.rows - self._unencoded if first is None else first
+            self.encoded.append(session.encoded(self.fields, columns, first))
             self.gathered, self._unencoded = [], 0
 
     def flush(self, session: Session) -> None:
         """Put what waits into the table."""
-        self._encode(session)
+        self.encode(session)
         if self.table is None:
             session.withdraw(self.name)
             self.table = self.source = session.create_stage(self.name, self.fields)
@@ -76,14 +99,29 @@ class Part:
 
     def offer(self, session: Session) -> None:
         """Have the rows read from where they are, if the store can, else from the table."""
-        self._encode(session)
+        self.encode(session)
         offered = None if self.table else session.offer(self.name, self.fields, self.encoded)
         if offered is None:
             self.flush(session)
         else:
             self.source = offered
 
+    def offer_removals(self, session: Session) -> None:
+        """Have the values of all removals in tables, one for those of the same columns."""
+        for removal in self.removals:
+            if removal.fields not in self.removed:
+                self.removed[removal.fields] = session.create_stage(f"{removal.name}_all", removal.fields)
+            table = self.removed[removal.fields]
+            if removal.table is None:
+                session.append(table, removal.encoded)
+            else:
+                session.execute(f"INSERT INTO {table} SELECT * FROM {removal.table}")
+
     def drop(self, session: Session) -> None:
+        for removal in self.removals:
+            removal.drop(session)
+        for table in self.removed.values():
+            session.execute(f"DROP TABLE {table}")
         if self.table is None:
             session.withdraw(self.name)
         else:
@@ -94,8 +132,8 @@ def _joined(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
     return parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
 
 
-Position = Mapping[str, tuple[int, int]]
-"""By stream: how many parts there are, and how many rows the last one has."""
+Position = Mapping[str, tuple[int, int, int]]
+"""By stream: how many parts there are, and how many rows the last one has, and removals among them."""
 
 
 class Stage:
@@ -120,27 +158,47 @@ class Stage:
         rows: Sequence[WireRow],
         size: int,
         keys: tuple[str, ...] = (),
-        *,
-        removes: bool = False,
     ) -> None:
-        """Put rows behind those that wait; they have come in ``size`` bytes, and replace others by ``keys``; ``removes`` as of `Part`.
+        """Put rows behind those that wait; they have come in ``size`` bytes, and replace others by ``keys``.
 
         In memory, where they stay until `flush`: the session is only asked how it takes them (`Session.encoded`).
         """
         fields = tuple(fields)
-        parts = self._parts.setdefault(stream, [])
-        part = parts[-1] if parts else None
-        if (
-            removes
-            or not isinstance(part, Part)
-            or part.removes
-            or (part.fields, part.keys) != (fields, keys)
-        ):
-            self._made += 1
-            part = Part(f"{self._names}_{self._made}", fields, keys, removes)
-            parts.append(part)
+        part = self._last_part(stream)
+        if part is None or part.removes or (part.fields, part.keys) != (fields, keys):
+            part = self._new_part(stream, fields, keys)
         part.gather(session, rows)
         self.held += max(size, len(rows) * len(fields) * _CELL_BYTES)
+
+    def remove(
+        self,
+        session: Session,
+        stream: str,
+        fields: Sequence[Field],
+        row: WireRow,
+        keys: tuple[str, ...],
+        mark: str | None,
+    ) -> None:
+        """Have rows go that have these values, behind those that wait, which go too; ``mark``: the column in which they are marked instead."""
+        fields = tuple(fields)
+        part = self._last_part(stream)
+        if part is not None and part.takes_removal(fields, mark):
+            self._made += 1
+            part.remove(session, f"{self._names}_{self._made}", fields, [row])
+        else:
+            self._new_part(stream, fields, keys, removes=True).gather(session, [row])
+
+    def _last_part(self, stream: str) -> Part | None:
+        parts = self._parts.get(stream)
+        return parts[-1] if parts and isinstance(parts[-1], Part) else None
+
+    def _new_part(
+        self, stream: str, fields: tuple[Field, ...], keys: tuple[str, ...], *, removes: bool = False
+    ) -> Part:
+        self._made += 1
+        part = Part(f"{self._names}_{self._made}", fields, keys, removes)
+        self._parts.setdefault(stream, []).append(part)
+        return part
 
     def is_full(self, besides: int = 0) -> bool:
         """Whether so much is held, and as many bytes elsewhere, that it had better be flushed."""
@@ -156,10 +214,12 @@ class Stage:
     def offer(self, session: Session, is_read_twice: Callable[[str], bool]) -> None:
         """Have all rows read, from the `source` of their parts; what a statement reads twice is in a table."""
         for stream, part in self:
-            if isinstance(part, Part) and is_read_twice(stream):
+            if isinstance(part, Part) and (part.removes or part.removals or is_read_twice(stream)):
                 part.flush(session)
             elif isinstance(part, Part):
                 part.offer(session)
+            if isinstance(part, Part):
+                part.offer_removals(session)
 
     def activate(self, stream: str, version: Version) -> None:
         """Put an ACTIVATE_VERSION behind the rows that wait."""
@@ -171,7 +231,10 @@ class Stage:
 
     def replaced(self) -> set[str]:
         """The streams of which rows are taken away by their values."""
-        return {stream for stream, part in self if isinstance(part, Part) and part.removes} | self.following
+        found = {
+            stream for stream, part in self if isinstance(part, Part) and (part.removes or part.removals)
+        }
+        return found | self.following
 
     def rows_of(self, stream: str) -> list[Part]:
         """The parts of a stream that hold rows."""
@@ -188,11 +251,11 @@ class Stage:
 
     def types(self, stream: str) -> Mapping[str, str]:
         """The columns of a stream in which values wait, with the types that they have here."""
-        return {one.name: one.type for part in self._rows_of(stream) for one in part.fields}
+        return {one.name: one.type for part in self._with_values(stream) for one in part.fields}
 
     def change(self, session: Session, stream: str, column: str, quoted: str, type_: str, using: str) -> None:
         """Give a column another type in the rows of a stream that wait, as its table gets it; ``using`` as in `Session.alter`."""
-        for part in self._rows_of(stream):
+        for part in self._with_values(stream):
             if any(one.name == column and one.type != type_ for one in part.fields):
                 part.flush(session)
                 session.alter(str(part.table), quoted, type_, is_new=False, using=using)
@@ -208,20 +271,26 @@ class Stage:
 
     def position(self) -> Position:
         return {
-            stream: (len(parts), parts[-1].rows if isinstance(parts[-1], Part) else 0)
+            stream: (len(parts), last.rows, len(last.removals))
+            if isinstance(last, Part)
+            else (len(parts), 0, 0)
             for stream, parts in self._parts.items()
-            if parts
+            if parts and (last := parts[-1])
         }
 
     def back_to(self, session: Session, position: Position) -> None:
         """Give up what came after ``position``."""
         self.flush(session)
         for stream, parts in self._parts.items():
-            count, rows = position.get(stream, (0, 0))
+            count, rows, removals = position.get(stream, (0, 0, 0))
             for part in parts[count:]:
                 _drop(session, part)
             del parts[count:]
             last = parts[-1] if parts else None
+            if isinstance(last, Part):
+                for removal in last.removals[removals:]:
+                    removal.drop(session)
+                del last.removals[removals:]
             if isinstance(last, Part) and last.rows > rows:
                 session.execute(f"DELETE FROM {last.table} WHERE {ORDER} >= ?", [rows])
                 last.rows = rows
@@ -241,6 +310,11 @@ class Stage:
 
     def _rows_of(self, stream: str) -> Iterator[Part]:
         return (part for part in self._parts.get(stream, ()) if isinstance(part, Part))
+
+    def _with_values(self, stream: str) -> Iterator[Part]:
+        """What holds values of a stream: its parts, and the removals among their rows."""
+        for part in self._rows_of(stream):
+            yield from (part, *part.removals)
 
 
 def _drop(session: Session, part: Part | Version) -> None:

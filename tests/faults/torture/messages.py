@@ -422,7 +422,8 @@ class MessagesCase:
             self.division = roll.choice(["month", "day", "list", "hash"])
         keys: tuple[str, ...] = ()
         if method in ("upsert", "history"):
-            keys = ("id", "place") if self.division else ("id",)
+            has_two = self.division or (place.is_duckdb and roll.random() < 0.5)
+            keys = ("id", "place") if has_two else ("id",)
         self.way = Way(
             "upsert" if hashes else method,
             keys,
