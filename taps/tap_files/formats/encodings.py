@@ -35,6 +35,8 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _NEL = 0x15
+_OF_SEVERAL_BYTES = "é表中가"
+"""Of these each encoding in which characters have several bytes has one."""
 _MOST_LOOKED_AT = 1 << 16
 
 
@@ -95,7 +97,9 @@ class Coding:
     @cached_property
     def is_of_bytes(self) -> bool:
         """Whether each character is one byte."""
-        return len(bytes(range(256)).decode(self.codec, "replace")) == 256 and self.codec != "utf-8"
+        if self.unit > 1 or any(len(char.encode(self.codec, "ignore")) > 1 for char in _OF_SEVERAL_BYTES):
+            return False
+        return len(bytes(range(256)).decode(self.codec, "replace")) == 256
 
     def lines(self, data: bytes) -> list[bytes]:
         """Return the lines, each with its end; the last one may have none."""

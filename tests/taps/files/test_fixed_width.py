@@ -64,6 +64,11 @@ GAPS = [{"name": "id", "from": 1, "to": 2}, {"name": "a", "from": 4, "width": 3}
             {"measure": "bytes", "encoding": "shift_jis"},
             ["Expected a line of 7 bytes, got 6 in line 1", ("2", "xy")],
         ),
+        (
+            "1  表 \n".encode("iso2022_jp"),
+            {"measure": "bytes", "encoding": "iso2022_jp", "long_rows": "cut"},
+            ["Expected columns that end where a character does, got half of one in line 1"],
+        ),
         ("1  ä   \x852  x   ".encode("cp273"), {"measure": "bytes", "encoding": "cp273"}, [("1", "ä"), ("2", "x")]),
         (
             b"1  \xe4   \n2  x   \n",
