@@ -11,10 +11,11 @@ from tap_files.formats.encodings import Coding
 from tap_files.formats.textrows import Row, RowsOfText, long_line
 from tap_files.settings.csv import CsvSettings
 
-__all__ = ["CsvRows", "csv_reader"]
+__all__ = ["CUT", "CsvRows", "csv_reader"]
 
 csv.field_size_limit(2**31 - 1)
-_CUT = "unexpected end of data"
+CUT = "unexpected end of data"
+"""What csv says of a text that ends in the middle of a row."""
 
 
 def csv_reader(settings: CsvSettings, lines: Any) -> Any:
@@ -56,7 +57,7 @@ class CsvRows(RowsOfText):
         try:
             row = Row(begin, begin, next(self._reader))
         except csv.Error as error:
-            is_cut = str(error) == _CUT
+            is_cut = str(error) == CUT
             if is_cut and self._goes_on(begin):
                 return None
             is_long = is_cut and not self._is_rest

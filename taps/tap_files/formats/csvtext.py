@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 
 from singerkit_shell.secrets import redactor
 from tap_files.formats.contract import Bytes, Spot, UnreadableFile
 from tap_files.formats.csvplain import columns_of
-from tap_files.formats.csvrows import CsvRows, csv_reader
+from tap_files.formats.csvrows import CUT, CsvRows, csv_reader
 from tap_files.formats.textreader import Columns, TextReader
 from tap_files.formats.textrows import Row
 from tap_files.settings.csv import CsvSettings
@@ -54,16 +55,33 @@ class CsvReader(TextReader):
         reader = csv_reader(self._settings, io.StringIO(text, newline=""))
         try:
             rows = list(reader)
-        except csv.Error:
-            return None
+        except csv.Error as error:
+            return self._parsed_over_lines(text) if str(error) == CUT else None
         lengths = set(map(len, rows))
-        if reader.line_num != len(rows) or lengths - {0, len(self._names)}:
+        if lengths - {0, len(self._names)}:
             return None
+        if reader.line_num != len(rows):
+            return self._parsed_over_lines(text)
         begins: Sequence[int] = range(len(rows))
         if 0 in lengths:
             begins = [number for number, row in enumerate(rows) if row]
             rows = [row for row in rows if row]
         return Columns(list(zip(*rows, strict=True)) or [()] * len(self._names), begins, reader.line_num)
+
+    def _parsed_over_lines(self, text: str) -> Columns | None:
+        """Return what csv makes of a text in which rows go over several lines, up to one that may go on behind it."""
+        reader = csv_reader(self._settings, io.StringIO(text, newline=""))
+        rows, begins = [], []
+        line = 0
+        with suppress(csv.Error):
+            for row in reader:
+                if row:
+                    rows.append(row)
+                    begins.append(line)
+                line = reader.line_num
+        if not rows or {*map(len, rows)} != {len(self._names)}:
+            return None
+        return Columns(list(zip(*rows, strict=True)), begins, line, is_all=False)
 
     def _rows(self, block: bytes, size: int) -> CsvRows:
         return CsvRows(

@@ -39,11 +39,12 @@ class TextSettings(RowSettings, Protocol):
 
 
 class Columns(NamedTuple):
-    """What is read at once: the columns; the line of each row, counted from 0 in its block; and how many lines there are."""
+    """What is read at once: the columns; the line of each row, counted from 0 in its block; how many lines are read, and whether these are all."""
 
     values: Sequence[Sequence[str]]
     begins: Sequence[int]
     lines: int
+    is_all: bool = True
 
 
 class TextReader:
@@ -119,9 +120,11 @@ class TextReader:
 
     def _piece(self, block: bytes, size: int) -> Piece:
         """Return the rows of lines that were peeked at with ``size``, and go on behind them."""
+        end = self._blocks.byte + len(block)
         piece = self._piece_at_once(block) if len(block) <= self._text.max_row_bytes else None
         piece = piece or self._piece_row_by_row(block, size)
-        if self._blocks.is_rest(size) and not self._coding.is_ended(block):
+        is_last = self._blocks.is_rest(size) and self._blocks.byte == end
+        if is_last and not self._coding.is_ended(block):
             piece.behind = None  # who goes on behind half a line reads the other half as a whole one
         return piece
 
@@ -145,7 +148,8 @@ class TextReader:
             range(line, line + count) if columns.lines == count else [line + one for one in columns.begins]
         )
         self._row += count
-        return self._gone_on(len(block), columns.lines, values, range(first, first + count), lines, ())
+        size = len(block) if columns.is_all else sum(map(len, self._coding.lines(block)[: columns.lines]))
+        return self._gone_on(size, columns.lines, values, range(first, first + count), lines, ())
 
     def _piece_row_by_row(self, block: bytes, size: int) -> Piece:
         rows = self._rows(block, size)
