@@ -6,6 +6,7 @@ from singerkit_shell.errors import SingerkitError
 from singerkit_shell.words import counted, ended
 from singerkit_tap.changes import listed
 from singerkit_tap.stream import BlockStream
+from tap_files.packed.packing import archive_kind
 from tap_files.turns import Turn
 
 __all__ = ["FailedFiles"]
@@ -21,11 +22,15 @@ class FailedFiles:
         self._stream = stream
         self._first: SingerkitError | None = None
         self._files: list[str] = []
+        self.archives: set[str] = set()
+        """Archives that could not be read: nobody knows which members they have."""
 
     def note(self, turn: Turn, error: SingerkitError) -> None:
         """Take the error of a file; others are read."""
         self._first = self._first or error
         self._files.append(turn.file)
+        if archive_kind(turn.file) is not None:
+            self.archives.add(turn.file)
         if len(self._files) <= _TOLD:
             self._stream.logger.error(
                 "The file %s could not be read, and the others are: %s", turn.file, error

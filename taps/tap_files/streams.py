@@ -22,6 +22,7 @@ from tap_files.filecolumns import FILE_COLUMNS
 from tap_files.formats.contract import PIECE_BYTES, BadRow, Piece, Spot, UnreadableFile
 from tap_files.known import Known
 from tap_files.opening import PlainBytes
+from tap_files.packed.packing import archive_of
 from tap_files.places.contract import FileChanged, FileGone, Found, Place
 from tap_files.ready import Readiness
 from tap_files.rotation import Trails
@@ -136,7 +137,7 @@ class FileStream(BlockStream):
                 failures.note(turn, error)
             if stop_flag:
                 return
-        yield from self._removals(memory)
+        yield from self._removals(memory, failures.archives)
         yield Page((), position=memory.position())
         self._tell(memory, ready)
         failures.raise_any()
@@ -155,10 +156,10 @@ class FileStream(BlockStream):
                 f"{'' if self._settings.start_date is None else ', and was modified since `start_date`'}.",
             )
 
-    def _removals(self, memory: Known | Trails) -> Iterator[Page]:
+    def _removals(self, memory: Known | Trails, unread: Collection[str]) -> Iterator[Page]:
         """Yield what takes the rows of files away that are not there any more, as a listing to its end has shown."""
         gone = memory.missing() if self._settings.on_removed == "delete" else ()
-        gone = [file for file in gone if self._is_of_shard(file)]
+        gone = [file for file in gone if self._is_of_shard(file) and archive_of(file) not in unread]
         if not gone:
             return
         if not self._count:

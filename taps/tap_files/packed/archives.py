@@ -6,7 +6,7 @@ import tarfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ class Archives(Place):
     ``is_meant``: whether a file of that name is wanted at all: no other archive is opened. ``members``: the pattern of those that are listed (`*` has folders, too). An archive lies in a temporary file while its members are read, if
     it does not lie on this machine, or is a packed tar; one at a time.
 
-    Raises (`files`, `look`, `open`):
+    Raises (`look`, `open`):
         UnreadableFile: an archive is broken, locked by a password, too large when it is unpacked, or has a member with a name that leads out of it.
     """
 
@@ -59,7 +59,14 @@ class Archives(Place):
             if archive_kind(found.name) is None:
                 yield found
             elif self._is_meant(found.name):
-                yield from self._archive(found).members.values()
+                yield from self._members_of(found)
+
+    def _members_of(self, found: Found) -> Iterable[Found]:
+        """Return the members; the archive itself where it cannot be read, whose `open` says why: the other files may be read."""
+        try:
+            return self._archive(found).members.values()
+        except UnreadableFile:
+            return [found]
 
     def look(self, name: str) -> Found | None:
         archive = archive_of(name)
@@ -68,6 +75,9 @@ class Archives(Place):
 
     def open(self, found: Found, offset: int = 0) -> Content:
         archive = archive_of(found.name)
+        if archive_kind(found.name) is not None:
+            self._archive(found)
+            raise FileChanged(f"{found.name} was mended while it was read; run again.")
         if archive == found.name:
             return self._place.open(found, offset)
         holder = self._place.look(archive)

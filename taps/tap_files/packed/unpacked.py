@@ -48,7 +48,8 @@ class Unpacking(Place):
         try:
             if packing != "none":
                 return _from(Inflated(content, packing, self._limits), offset)
-            return _text(content) if self._is_text and not offset else content
+            is_looked_at = self._is_text and self._compression == "auto" and not offset
+            return _text(content) if is_looked_at else content
         except BaseException:
             content.close()
             raise

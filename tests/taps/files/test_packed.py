@@ -22,7 +22,7 @@ from tap_files.formats.contract import UnreadableFile
 from tap_files.packed.archives import Archives
 from tap_files.packed.inflating import Inflated
 from tap_files.packed.limits import Limits
-from tap_files.packed.packing import PACKINGS, inner_name, packing_of
+from tap_files.packed.packing import PACKINGS, SEPARATOR, inner_name, packing_of
 from tap_files.packed.unpacked import Unpacking
 from tap_files.places.contract import Content, Found, Place
 from tap_files.places.local import LocalPlace
@@ -208,7 +208,10 @@ def make_archive(path: Path, members: dict[str, bytes], **more) -> None:
 
 def names_in(folder: Path, pattern: str = "*", limits: Limits | None = None) -> list[str]:
     with closing(archives(folder, pattern, limits)) as place:
-        return list(listed(place))
+        found = listed(place)
+        for name in [name for name in found if SEPARATOR not in name]:
+            place.open(found[name])
+        return list(found)
 
 
 def read_all(folder: Path) -> None:

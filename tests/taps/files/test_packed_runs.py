@@ -72,3 +72,30 @@ def test_logs_are_told_by_their_section(folder):
         folder.sync(path="in/*.log")
     (row,) = folder.sync(path="in/*.log", log={"pattern": "common"}).rows()
     assert (row["status"], row["bytes"], row["path"]) == (200, None, "/")
+
+
+def test_a_broken_archive_holds_no_other_file_back_and_takes_no_rows_with_it(folder):
+    settings = {"path": "in/*.zip", "format": "csv", "on_error": "continue", "on_removed": "delete"}
+    zipped(folder, "in/a.zip", {"1.csv": "id\n1\n", "2.csv": "id\n2\n"})
+    run = folder.sync(**settings)
+    whole = (folder.path / "in/a.zip").read_bytes()
+    folder.write("in/a.zip", whole[:-20])
+    zipped(folder, "in/b.zip", {"3.csv": "id\n3\n"})
+    with pytest.raises(
+        BadDataError, match=r"Expected a whole zip in in/a\.zip.*Not read to their end: 1 file"
+    ):
+        folder.sync(run.state, **settings)
+    broken = folder.result()
+    assert [row["id"] for row in broken.rows()] == [3]
+    assert broken.of_type("REPLACE") == []
+    zipped(folder, "in/a.zip", {"1.csv": "id\n1\n"})
+    mended = folder.sync(broken.state, **settings)
+    assert mended.rows() == []
+    assert [message["where"] for message in mended.of_type("REPLACE")] == [{"_file": "in/a.zip!2.csv"}]
+
+
+def test_a_text_that_begins_like_something_packed_is_read_where_the_config_says_so(folder):
+    folder.write("in/a.csv", b"PK\x03\x04,b\n1,2\n")
+    with pytest.raises(BadDataError, match="got zip by the first bytes"):
+        folder.sync()
+    assert folder.sync(compression="none").rows()[0]["b"] == 2
