@@ -1,6 +1,6 @@
-"""``make rival-taps-torture``: kills while tap-postgres by MeltanoLabs, and ours, follow the log of a table that others write to.
+"""``make rival-taps-torture``: kills while tap-postgres by MeltanoLabs, by PipelineWise, and ours, follow the log of a table that others write to.
 
-One PostgreSQL 15 of Debian, whose wal2json the tap of MeltanoLabs needs; real executables in environments of their own. In each
+One PostgreSQL 15 of Debian, whose wal2json both of the others need; real executables in environments of their own. In each
 case a few sessions write for a while, a run of tap and target begins, and a process of it, or both, is killed when so many lines
 have passed from one to the other, spread evenly over those of a run without a kill, or the target when the tap has just ended. Then runs without a kill follow until both sides end with 0, at
 most `TRIES`, and one more. What the target holds is then held against the source, row by row. A row that was found to be wrong
@@ -38,6 +38,8 @@ from report import machine, table  # noqa: E402  the same
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 TAP, TARGET = "meltanolabs-tap-postgres==0.10.0", "meltanolabs-target-postgres==0.8.1"
+PIPELINEWISE_TAP = "pipelinewise-tap-postgres==2.1.0 --ignore-requires-python"
+PIPELINEWISE_TARGET = "pipelinewise-target-postgres==2.1.2"
 PAGE = ROOT / "docs" / "rivals-taps.md"
 TRIES = 5
 SECONDS = 120.0
@@ -81,12 +83,13 @@ def server(folder: Path) -> Iterator[Address]:
 
 @dataclass
 class Pipe:
-    """A tap and a target on databases of their own; ``slot`` is what must be there before the first run."""
+    """A tap and a target on databases of their own; ``slot``: one that must be there before the first run."""
 
     name: str
+    database: str
     tap: tuple[str, str]
     target: tuple[str, str]
-    """Package (none: ours) and executable."""
+    """What pip installs (nothing: ours), and the executable."""
     tap_config: Callable[[Address], dict[str, Any]]
     target_config: Callable[[Address], dict[str, Any]]
     slot: str = ""
@@ -133,24 +136,66 @@ def _their_target(address: Address) -> dict[str, Any]:
     return {**_at(address, "theirs_loaded"), "default_target_schema": "public", "batch_size_rows": 100}
 
 
+def _pipelinewise(address: Address, database: str) -> dict[str, Any]:
+    return {**_at(address, database, "dbname"), "port": str(address["port"])}
+
+
+def _pipelinewise_tap(database: str) -> Callable[[Address], dict[str, Any]]:
+    return lambda address: {
+        **_pipelinewise(address, database),
+        "filter_schemas": "public",
+        "default_replication_method": "LOG_BASED",
+        "logical_poll_total_seconds": 2,
+    }
+
+
+def _pipelinewise_target(address: Address) -> dict[str, Any]:
+    return {
+        **_pipelinewise(address, "pipelinewise_loaded"),
+        "default_target_schema": "public",
+        "batch_size_rows": 100,
+        "add_metadata_columns": True,
+    }
+
+
 OURS = ("", "tap-postgres"), ("", "target-postgres")
+OF_MELTANOLABS = (TAP, "tap-postgres"), (TARGET, "target-postgres")
+OF_PIPELINEWISE = (PIPELINEWISE_TAP, "tap-postgres"), (PIPELINEWISE_TARGET, "target-postgres")
 PIPES = [
-    Pipe("singerkit tap-postgres, singerkit target-postgres", *OURS, _our_tap, _our_target("ours")),
+    Pipe("singerkit tap-postgres, singerkit target-postgres", "ours", *OURS, _our_tap, _our_target("ours")),
     Pipe(
         "MeltanoLabs tap-postgres, MeltanoLabs target-postgres",
-        (TAP, "tap-postgres"),
-        (TARGET, "target-postgres"),
+        "theirs",
+        *OF_MELTANOLABS,
         _their_tap("theirs"),
         _their_target,
-        "theirs",
+        "theirs_slot",
     ),
     Pipe(
         "MeltanoLabs tap-postgres, singerkit target-postgres",
-        (TAP, "tap-postgres"),
+        "mixed",
+        OF_MELTANOLABS[0],
         OURS[1],
         _their_tap("mixed"),
         _our_target("mixed"),
-        "mixed",
+        "mixed_slot",
+    ),
+    Pipe(
+        "pipelinewise-tap-postgres, pipelinewise-target-postgres",
+        "pipelinewise",
+        *OF_PIPELINEWISE,
+        _pipelinewise_tap("pipelinewise"),
+        _pipelinewise_target,
+        "pipelinewise_pipelinewise",
+    ),
+    Pipe(
+        "pipelinewise-tap-postgres, singerkit target-postgres",
+        "both",
+        OF_PIPELINEWISE[0],
+        OURS[1],
+        _pipelinewise_tap("both"),
+        _our_target("both"),
+        "pipelinewise_both",
     ),
 ]
 
@@ -161,7 +206,7 @@ class Torture:
     def __init__(self, pipe: Pipe, address: Address, folder: Path, seed: str) -> None:
         self.pipe, self.address, self.folder = pipe, address, folder
         self.dice = random.Random(f"{seed} {pipe.name}")
-        self.database = pipe.slot or "ours"
+        self.database = pipe.database
         folder.mkdir()
         for name in (self.database, f"{self.database}_loaded"):
             self._sql("postgres", f'CREATE DATABASE "{name}"')
@@ -172,7 +217,7 @@ class Torture:
         if pipe.slot:
             self._sql(
                 self.database,
-                f"SELECT pg_create_logical_replication_slot('{self.database}_slot', 'wal2json')",
+                f"SELECT pg_create_logical_replication_slot('{pipe.slot}', 'wal2json')",
             )
         self._write("tap.json", pipe.tap_config(address))
         self._write("target.json", pipe.target_config(address))
@@ -194,7 +239,7 @@ class Torture:
 
     def _program(self, which: tuple[str, str]) -> str:
         package, name = which
-        return str((environment(package) if package else our_environment()) / name)
+        return str((environment(*package.split()) if package else our_environment()) / name)
 
     def _discover(self) -> Path:
         """Return the catalog of the tap with its table selected, from the log."""
@@ -385,9 +430,8 @@ needs: a small run into a fast target may lose nothing. Its documentation promis
 
 def _version(which: tuple[str, str]) -> str:
     package = which[0].partition("==")[0]
-    return (
-        version_of(environment(which[0]), package) if package else version_of(our_environment(), "singerkit")
-    )
+    bin_folder = environment(*which[0].split()) if package else our_environment()
+    return version_of(bin_folder, package or "singerkit")
 
 
 def main() -> int:
