@@ -56,8 +56,8 @@ class Publication:
     makes: bool = True
     """Whether it is made, and tables are added to it, where they lack."""
 
-    def prepare(self, started: Collection[str]) -> bool:
-        """See to it that the log tells of all tables; tell whether the publication was made.
+    def prepare(self, started: Collection[str]) -> None:
+        """See to it that the log tells of all tables.
 
         ``started``: streams that have been read before, of which the log must have told ever since.
 
@@ -65,8 +65,7 @@ class Publication:
             LogGone: it has not.
             ConfigurationError: it cannot tell of them exactly.
         """
-        is_new = not self.is_there()
-        if is_new:
+        if not self.is_there():
             if started:
                 raise LogGone(f"the publication `{self.name}` was dropped")
             self._make()
@@ -75,7 +74,6 @@ class Publication:
             self._add([table for table in self.missing(self.told()) if self._is_new(table, started)])
         self.check()
         self.warn_of_tables_without_identity()
-        return is_new
 
     def warn_of_tables_without_identity(self) -> None:
         for schema, name, is_by_itself in self.queries.ask(

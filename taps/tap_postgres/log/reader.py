@@ -129,7 +129,6 @@ class PostgresLogReader:
         self._unsure: set[str] = set()
         """Streams of states that do not say which table they are of."""
         self._sure_from = 0
-        self._is_anew = False
         self._begun = 0
 
     def _name_publication(self) -> None:
@@ -162,7 +161,6 @@ class PostgresLogReader:
         if found and not self.settings.passes_truncate:
             raise TableGone(*next(iter(found.items())))
         self._goes_on = {*known} - found.keys()
-        self._is_anew = bool(found) and not self._goes_on
         return found
 
     def _why_anew(self, now: Identities, stream: str, was: Mapping[str, object]) -> str | None:
@@ -192,7 +190,7 @@ class PostgresLogReader:
         return self._identities.written(stream)
 
     def begin(self, position: Position | None) -> Position:
-        is_new = self._publication.prepare(self._goes_on)
+        self._publication.prepare(self._goes_on)
         self._identities = self._identities_now()
         self._by_number = {
             number: table
@@ -231,9 +229,8 @@ class PostgresLogReader:
             self._tell_of_former()
             return self._position(create_slot(self._queries, name))
         check_is_free(slot)
-        if is_new or self._is_anew:  # the log before it cannot be read by the publication, or is not needed
-            return self._position(max(slot.confirmed, end_of_log(self._queries)))
-        return self._position(slot.confirmed)
+        # The log before it is not needed, and cannot be read where the publication was not there yet.
+        return self._position(max(slot.confirmed, end_of_log(self._queries)))
 
     def _drop_lost(self) -> None:
         """Drop a slot that has lost its log, so that it can be made again: nothing is to be read by it."""

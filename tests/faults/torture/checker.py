@@ -562,8 +562,12 @@ class Checker:
     def _not_ahead(self, what: str, state: State, other: State | None, than: str) -> None:
         positions = other.positions if other else {}
         for stream, position in state.positions.items():
-            if positions.get(stream, Position()).is_before(position):
-                self._find("state", f"{what} is ahead of {than} in {stream}")
+            behind = positions.get(stream, Position())
+            if behind.is_before(position):
+                self._find(
+                    "state",
+                    f"{what} is ahead of {than} in {stream}: {position.value or 'nothing'}, {behind.value or 'nothing'}",
+                )
 
     def _check_files(self, committed: State | None) -> None:
         pipeline = self._pipeline

@@ -20,6 +20,7 @@ from waiting import wait_until
 from singerkit_shell.errors import ConfigurationError, SingerkitError
 from tap_postgres.log import reader
 from tap_postgres.log.spool import Spool
+from tap_postgres.log.wal import Place
 from tap_postgres.slot.looking import Site
 from tap_postgres.slot.making import made
 
@@ -100,6 +101,20 @@ def test_p02_p03_p10_changes_that_are_missing_are_never_passed_over(
     logged.execute(statement.format(name=logged.config["log"]["slot"]))
     logged.execute("INSERT INTO t VALUES (7)")
     refused(logged, state, 78, words, "start over")
+
+
+def test_a_first_run_of_which_nothing_was_committed_is_not_gone_back_before(logged: Shop) -> None:
+    """What was written before the publication was made anew cannot be read by it: PostgreSQL 15 to 17 end each run there, 18 is silent."""
+    logged.execute(*TABLE.split("; "))
+    logged.sync()
+    logged.execute(f"DROP PUBLICATION {logged.config['log']['slot']}", "UPDATE t SET v = 'nowhere'")
+    lost = logged.sync({}).state["_singerkit_log"]["position"]
+    logged.execute("UPDATE t SET v = 'there' WHERE id = 1")
+    again = logged.sync({})
+    said = [message["value"].get("_singerkit_log") for message in again.of_type("STATE")]
+    first = next(filter(None, said))["position"]
+    assert Place.of(first).lsn >= Place.of(lost).lsn
+    assert sorted(again.column("v")) == ["nowhere"] * (len(again.column("v")) - 1) + ["there"]
 
 
 def test_a_state_that_is_older_than_what_the_slot_was_told_may_be_brought_up_to_date(logged: Shop) -> None:
