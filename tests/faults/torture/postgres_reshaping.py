@@ -30,6 +30,7 @@ _ALL = tuple(TABLES)
 _IDENTITY = "SELECT relreplident FROM pg_class WHERE oid = %s::regclass"
 _PARENT = "SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass(%s))"
 _PUBLISHED = "SELECT tablename FROM pg_publication_tables WHERE pubname = %s"
+_REFUSES = "SELECT FROM pg_publication_tables AS t JOIN pg_publication AS p USING (pubname) WHERE pubname = %s AND tablename = %s AND pubupdate AND pubdelete"
 _NAMELESS = "SELECT relname FROM pg_class WHERE relname = ANY(%s) AND relkind = 'r' AND (relreplident = 'n' OR relname = 'notes' AND relreplident = 'd')"
 
 
@@ -218,8 +219,8 @@ class Reshaper:
             return "replica identity as before"
         others = ["FULL", "DEFAULT", f"USING INDEX {name}_seq"] if name != "notes" else []
         others = [other for other in others if other != setup[1]]
-        cursor.execute(_PUBLISHED, [PUBLICATION])
-        if (name,) in cursor.fetchall():
+        cursor.execute(_REFUSES, [PUBLICATION, name])
+        if cursor.fetchall():
             others.append("NOTHING" if name != "notes" else "DEFAULT")
         if not others:
             return ""
