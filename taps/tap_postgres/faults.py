@@ -116,6 +116,11 @@ _NO_ROOM = _Meaning(
     "PostgreSQL has no room for {doing} at {place} ({text})",
     "make room there, or raise the limit that it names, then run again.",
 )
+_OF_ITS_SYSTEM = _Meaning(
+    RetryableError,
+    "The system that PostgreSQL runs on gave it no shared memory or file for {doing} at {place} ({text})",
+    "make room there, `/dev/shm` of a container among it (`--shm-size`), and see the log of the server, then run again.",
+)
 _CONNECTIONS = _Meaning(
     RetryableError,
     "PostgreSQL takes no more connections, met while {doing} at {place} ({text})",
@@ -203,8 +208,16 @@ _BY_FUNCTION: Mapping[str, _Meaning] = {
     "check_enable_rls": _ROW_SECURITY,
     "CheckSlotPermissions": _REPLICATION,
     "CheckLogicalDecodingRequirements": _STATE,
+    **dict.fromkeys(
+        ("dsm_impl_posix", "dsm_impl_posix_resize", "dsm_impl_sysv", "dsm_impl_mmap", "dsm_create"),
+        _OF_ITS_SYSTEM,
+    ),
+    **dict.fromkeys(("OpenTemporaryFileInTablespace", "mdopenfork", "mdcreate"), _OF_ITS_SYSTEM),
 }
-"""Errors that are told by the function of PostgreSQL which raises them: their words may be translated, this name is not."""
+"""Errors that are told by the function of PostgreSQL which raises them: their words may be translated, this name is not.
+
+What the operating system refuses to the server has the code of a grant that is missing (42501) or of a full disk.
+"""
 
 _BY_CODE: Mapping[str, _Meaning] = {
     # In the order of appendix A of PostgreSQL's documentation: classes, and the codes that mean something else than their class.

@@ -89,6 +89,10 @@ def test_each_class_of_errors_is_decided() -> None:
     assert (
         faults.fault_of("54000", "enlargeStringInfo", "text", "p", "d").exit_code == 65
     )  # a row of more than 1 GB
+    for code in ("42501", "53100", "53200"):  # by what the system has answered
+        shared_memory = faults.fault_of(code, "dsm_impl_posix", "could not open", "p", "d")
+        assert shared_memory.exit_code == 69
+        assert "`/dev/shm`" in str(shared_memory)
     assert (ends[errorcodes.OBJECT_IN_USE], ends[errorcodes.LOCK_NOT_AVAILABLE]) == (75, 69)
     assert faults.fault_of("ZZ999", "", 'quotes "topsecret"', "p", "d").exit_code == 78
     assert "topsecret" not in str(faults.fault_of("ZZ999", "", 'quotes "topsecret"', "p", "d"))
