@@ -15,11 +15,9 @@ from singerkit_postgres.address import dsn_of
 from singerkit_postgres.connect import Connection, Wishes, connect
 from singerkit_postgres.pooling import is_pooled
 from singerkit_postgres.ssh import Tunnel, is_asked_for
-from singerkit_shell.errors import ConfigurationError, Stopped
-from singerkit_shell.signals import stop_flag
+from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_tap.contract import KeyOrder, Row
 from singerkit_sql_tap.database import SqlDatabase
-from singerkit_sql_tap.faults import SAFE
 from singerkit_sql_tap.queries import Condition, Query, page_query, quoted
 from singerkit_sql_tap.rawchunks import CHUNK_BYTES
 from singerkit_sql_tap.tables import Column, Table
@@ -31,6 +29,7 @@ from tap_postgres.config import admits_text, local_is_utc
 from tap_postgres.copying import Copying
 from tap_postgres.lanes import Lanes
 from tap_postgres.late import LateRows
+from tap_postgres.stopping import unless_stopped
 from tap_postgres.types import PgType
 
 __all__ = ["Moment", "PostgresDatabase"]
@@ -262,13 +261,8 @@ class PostgresDatabase(SqlDatabase[Connection]):
 
     def taken(self, query: Query, take: Callable[[Iterable[Sequence[Row]]], _T], doing: str) -> _T:
         """Return what ``take`` makes of the rows of a query; a signal ends a query that waits, for a lock say."""
-        connection, ask = self.connection, super().taken
-        try:
-            return stop_flag.waiting_for(lambda: ask(query, take, doing), f"{SAFE}, run again to continue.")
-        except Stopped:
-            with suppress(psycopg2.Error):
-                connection.cancel()
-            raise
+        ask = super().taken
+        return unless_stopped(self.connection, lambda: ask(query, take, doing))
 
     @staticmethod
     def _execute(connection: Connection, statement: str) -> None:

@@ -23,6 +23,7 @@ from tap_postgres.log.queries import Queries
 from tap_postgres.log.snapshots import Seen
 from tap_postgres.log.tables import LoggedTable
 from tap_postgres.log.wal import lsn_number, lsn_text
+from tap_postgres.stopping import unless_stopped
 from tap_postgres.types import Kind
 
 __all__ = ["ChunkReader", "Expression", "KeyColumn", "end_of_log", "have_log_written", "key_columns"]
@@ -183,11 +184,7 @@ class ChunkReader:
         try:
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
             while True:
-                with connection.cursor() as cursor:
-                    # A table that is rewritten or emptied looks empty to snapshots that were taken before: none is, under a lock.
-                    cursor.execute(lock)
-                    cursor.execute(_NOW)
-                    snapshot, end, block = cursor.fetchone() or ("", "", 0)
+                snapshot, end, block = unless_stopped(connection, lambda: _locked_now(connection, lock))
                 if seen(Seen.of(snapshot)):
                     with connection.cursor() as cursor:
                         cursor.execute(_COLUMNS, [self._name(table)])
@@ -262,6 +259,17 @@ class ChunkReader:
         as_text = SQL("SELECT pg_catalog.row_to_json(q.*)::pg_catalog.text FROM ({}) AS q").format(query)
         found = self._queries.ask(as_text, doing=f"reading table `{table.schema}.{table.name}`")
         return found[0][0].encode() if found else b"{}"
+
+
+def _locked_now(connection: Connection, lock: Composable) -> tuple[str, str, int]:
+    """Return the snapshot, the end of the log and its block size of a moment behind a lock.
+
+    A table that is rewritten or emptied looks empty to snapshots that were taken before: none is, under a lock.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(lock)
+        cursor.execute(_NOW)
+        return cursor.fetchone() or ("", "", 0)
 
 
 def _names(keys: Sequence[KeyColumn]) -> Composable:

@@ -10,6 +10,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from tap_postgres.faults import fault
+from tap_postgres.stopping import unless_stopped
 
 __all__ = ["Queries", "Statement"]
 
@@ -44,9 +45,14 @@ class Queries:
             raise fault(error, self.place, doing) from None
 
     def _asked(self, statement: Statement, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self.opened().cursor() as cursor:
-            cursor.execute(statement, parameters or None)
-            return cursor.fetchall() if cursor.description else []
+        connection = self.opened()
+
+        def asked() -> list[tuple[Any, ...]]:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, parameters or None)
+                return cursor.fetchall() if cursor.description else []
+
+        return unless_stopped(connection, asked)
 
     def columns(self, schema: str, table: str) -> set[str]:
         """Return the columns that a table has now."""

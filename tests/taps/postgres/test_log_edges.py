@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
 import psycopg2
 import pytest
 from taps.postgres.conftest import Shop
+from waiting import wait_until
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError
 from tap_postgres.log import changes, reader
@@ -219,6 +222,29 @@ def test_a_table_that_is_locked_is_waited_for_once(logged: Shop, monkeypatch: py
         with pytest.raises(RetryableError, match=r"Another session has held .* raise `lock_timeout_seconds`"):
             logged.sync(state, lock_timeout_seconds=0.2)
     assert asked[-1] != asked[-2]
+
+
+def test_a_start_that_waits_for_a_lock_stops_where_it_is_asked_to(logged: Shop) -> None:
+    logged.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    waits = "SELECT 1 FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database AND d.datname = current_database() WHERE NOT l.granted"
+    with (
+        closing(psycopg2.connect(logged.dsn)) as reads,
+        closing(psycopg2.connect(logged.dsn)) as alters,
+        reads.cursor() as reading,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        reading.execute("SELECT FROM t")
+        thread.submit(alters.cursor().execute, "LOCK t")  # behind this one the start waits
+        wait_until(lambda: len(logged.query(waits)) == 1, "who waits to alter the table")
+        command = logged.command(lock_timeout_seconds=600)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tap:
+            wait_until(lambda: len(logged.query(waits)) == 2, "a start that waits for the table")
+            tap.terminate()
+            try:
+                _, errors = tap.communicate(timeout=20)
+            finally:
+                reads.rollback()
+    assert tap.returncode == 143, errors
 
 
 def _noting(ask: Callable[..., Any], asked: list[str]) -> Callable[..., Any]:
