@@ -186,6 +186,7 @@ class Worker:
 
     def __init__(self, dsn: str | None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="singerkit-mutation-"))
+        self.folder.chmod(0o755)  # some tests run programs as an account without rights
         for name in COPIED:
             ignore = shutil.ignore_patterns("__pycache__", ".*")
             shutil.copytree(ROOT / name, self.folder / name, ignore=ignore)
