@@ -27,7 +27,7 @@ import msgspec
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError
 from tap_files.formats.contract import Spot
-from tap_files.opening import digest, ends_of, whole_of
+from tap_files.opening import digest, ends_of, is_compared, whole_of
 from tap_files.places.contract import Found, Place
 from tap_files.settings.stream import StreamSettings
 from tap_files.turns import Ends, Memory, Turn
@@ -205,6 +205,9 @@ class Known(Memory):
         has_grown = found.size > (entry.size or 0)
         if not has_grown and (self._replaces or not was_cut):
             return False
+        size = entry.size or 0
+        if has_grown and entry.whole and is_compared(self._place, found, size):
+            return whole_of(self._place, found, size) == entry.whole
         return ends_of(self._place, found, entry.byte) == (entry.head, entry.tail)
 
     def _spot(self, entry: Entry) -> Spot:

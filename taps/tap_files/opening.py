@@ -12,9 +12,11 @@ from tap_files.formats.contract import PIECE_BYTES
 from tap_files.places.contract import Content, FileChanged, Found, Place
 from tap_files.turns import END_BYTES, Ends, Turn
 
-__all__ = ["PlainBytes", "digest", "ends_of", "whole_of"]
+__all__ = ["PlainBytes", "digest", "ends_of", "is_compared", "whole_of"]
 
 _WHOLE = 12
+COMPARED_BYTES = 64 << 20
+"""Bytes of a file on a disk that are compared with what was read of it, where it has grown."""
 _KEPT = 3 * PIECE_BYTES
 """Bytes read last that are kept: a reader reads ahead of the records that it gives."""
 
@@ -30,16 +32,27 @@ def ends_of(place: Place, found: Found, byte: int) -> Ends:
     return digest(_read(place, found, 0, size)), digest(_read(place, found, byte - size, size))
 
 
-def whole_of(place: Place, found: Found) -> str:
-    """Return the digest of all bytes of a file."""
+def whole_of(place: Place, found: Found, size: int | None = None) -> str:
+    """Return the digest of all bytes of a file, or of so many at its beginning."""
+    return _shown(_hashed(place, found, size).digest())
+
+
+def _hashed(place: Place, found: Found, size: int | None) -> blake2b:
     content = place.open(found)
     try:
-        all_of_it = blake2b(digest_size=_WHOLE)
-        while data := content.read(PIECE_BYTES):
-            all_of_it.update(data)
-        return _shown(all_of_it.digest())
+        found_so_far = blake2b(digest_size=_WHOLE)
+        left = PIECE_BYTES if size is None else size
+        while left and (data := content.read(min(left, PIECE_BYTES))):
+            found_so_far.update(data)
+            left -= 0 if size is None else len(data)
+        return found_so_far
     finally:
         content.close()
+
+
+def is_compared(place: Place, found: Found, size: int) -> bool:
+    """Tell whether so many bytes at the beginning of a file are read again, to see whether they are what they were."""
+    return size <= COMPARED_BYTES and place.path_of(found) is not None
 
 
 def _shown(digest: bytes) -> str:
@@ -69,7 +82,10 @@ class PlainBytes:
         self._last: deque[bytes] = deque()
         self._kept = 0
         self._copy: IO[bytes] | None = None
-        self._all = blake2b(digest_size=_WHOLE) if turn.start.byte == 0 else None
+        begin = turn.start.byte
+        self._all = blake2b(digest_size=_WHOLE) if begin == 0 else None
+        if begin and is_compared(place, turn.found, begin):
+            self._all = _hashed(place, turn.found, begin)
         self._is_at_end = False
 
     def read(self, size: int, /) -> bytes:

@@ -153,6 +153,24 @@ def test_a_file_that_is_moved_away_while_it_is_read_is_read_to_its_end(folder: F
     assert folder.sync(state).column("id") == [10, 20, 30]
 
 
+def test_a_file_that_was_changed_in_its_middle_and_got_longer_has_not_only_grown(folder: Folder):
+    """Its beginning and what stood at its end are what they were; the second time, too, after it has grown once."""
+    rows = [f"{n:04}x\n" for n in range(2000)]
+    folder.write("in/a.csv", "id\n" + "".join(rows))
+    first = folder.sync()
+    rows.append("2000x\n")
+    folder.write("in/a.csv", "id\n" + "".join(rows))
+    second = folder.sync(first.state)
+    assert second.column("id") == ["2000x"]
+    rows[1000] = "other\n"
+    rows.append("2001x\n")
+    folder.write("in/a.csv", "id\n" + "".join(rows))
+    third = folder.sync(second.state)
+    assert [row["id"] for row in loaded([*first.rows(), *second.rows()], third.messages)] == [
+        row.strip() for row in rows
+    ]
+
+
 class Motion:
     """Changes files while they are read: before what a run reads, by its number, counted over all files."""
 
