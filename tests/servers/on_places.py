@@ -128,24 +128,15 @@ def jars() -> Path:
     if not (folder / ".ready").exists():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "constraints").write_text("pypandoc<1.8\n")
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "-q",
-            "--no-deps",
-            "--no-binary",
-            ":all:",
-            "pyspark==2.4.8",
-            "-d",
-            folder,
-        ]
+        options = ["-q", "--no-deps", "--no-binary", ":all:", "-d", folder]
+        constraints = str(folder / "constraints")
+        # Of what a setup needs, older ones of pip are told by the first, newer ones by the second.
+        told = {"PIP_CONSTRAINT": constraints, "PIP_BUILD_CONSTRAINT": constraints}
         subprocess.run(
-            command,
+            [sys.executable, "-m", "pip", "download", *options, "pyspark==2.4.8"],
             check=True,
             timeout=900,
-            env={**os.environ, "PIP_CONSTRAINT": str(folder / "constraints")},
+            env={**os.environ, **told},
         )
         with tarfile.open(folder / "pyspark-2.4.8.tar.gz") as archive:
             for member in archive:
