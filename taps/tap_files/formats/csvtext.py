@@ -103,6 +103,10 @@ class CsvReader(TextReader):
         elif count != width:
             row.reason = f"Expected {width} fields, got {count} in line {self._line + row.begin + 1}"
 
+    @property
+    def _said_names(self) -> Sequence[str]:
+        return self._settings.names
+
     def _begin_rows(self) -> Sequence[str]:
         rows, row = self._first_row()
         if row is None:

@@ -14,7 +14,7 @@ from functools import cached_property
 from singerkit_shell.errors import BadDataError
 from tap_files.formats.contract import UnreadableFile
 
-__all__ = ["Coding", "NotDecoded", "codec_named", "coding_of"]
+__all__ = ["Coding", "NotDecoded", "codec_named", "coding_behind", "coding_of"]
 
 _NOT_BY_LINES = (
     "unicode_escape",
@@ -183,6 +183,15 @@ def coding_of(said: str | None, start: bytes, setting: str) -> tuple[Coding, int
             f"`{setting}`"
         )
     return Coding(codec), 0
+
+
+def coding_behind(before: str, said: str | None) -> Coding:
+    """Return the encoding of the rest of a file; ``before``: the one that its beginning was read in.
+
+    What the config declares since wins, as a run that met other bytes has advised, unless the BOM told more.
+    """
+    codec = before if said is None else codec_named(said)
+    return Coding(before if codec is None or codec in ("utf-8-sig", "utf-16", "utf-32") else codec)
 
 
 def codec_named(encoding: str) -> str | None:

@@ -39,8 +39,12 @@ class FixedWidthReader(TextReader):
         super().__init__(settings, "fixed_width", content, start)
         self._is_by_bytes = settings.measure == "bytes" and not self._coding.is_of_bytes
 
-    def _begin_rows(self) -> Sequence[str]:
+    @property
+    def _said_names(self) -> Sequence[str]:
         return [span.name for span in self._spans]
+
+    def _begin_rows(self) -> Sequence[str]:
+        return self._said_names
 
     def _at_once(self, text: str) -> Columns | None:
         if self._is_by_bytes and not (text.isascii() and self._coding.unit == 1):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from tap_files.formats.blocks import BLOCK_BYTES, Blocks, opened
 from tap_files.formats.contract import BadRow, Bytes, Piece, Spot, UnreadableFile
-from tap_files.formats.encodings import Coding, NotDecoded, coding_of
+from tap_files.formats.encodings import NotDecoded, coding_behind, coding_of
 from tap_files.formats.meanings import Meanings, Unclear
 from tap_files.formats.textrows import Row, RowSettings, RowsOfText, long_line
 
@@ -57,15 +57,29 @@ class TextReader:
         self._line, self._row = start.line, start.row
         self._has_suggested = False
         if start.byte:
-            self._coding = Coding(start.context["encoding"])
+            self._coding = coding_behind(start.context["encoding"], settings.encoding)
             self._blocks = Blocks(content, self._coding, b"", start.byte, settings.footer_lines)
             self._names: Sequence[str] = start.context["names"]
+            self._look_at_former(self._names)
         else:
             self._begin(content)
             self._names = self._begin_rows()
         self._context = {"names": list(self._names), "encoding": self._coding.codec}
         self._meanings = Meanings(settings, self._names, section)
         self.fields: Mapping[str, Mapping[str, Any] | None] | None = dict.fromkeys(self._names)
+
+    def _look_at_former(self, names: Sequence[str]) -> None:
+        """Refuse other names of columns than the beginning of the file was read with."""
+        if self._said_names and list(self._said_names) != list(names):
+            raise UnreadableFile(
+                f"Expected the names of columns with which the beginning of the file was read, got others in `{self._section}`; take them back, or "
+                "start the stream over"
+            )
+
+    @property
+    def _said_names(self) -> Sequence[str]:
+        """The names of columns that the config says; none: the file does."""
+        raise NotImplementedError
 
     def _begin(self, content: Bytes) -> None:
         held = opened(content)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sampling import tries
 from taps.files.reading_bytes import pieces_of, rows_of
 
+from singerkit_shell.errors import BadDataError
 from tap_files.formats import blocks, csvtext, textreader
 from tap_files.formats.contract import BadRow, Piece, Spot, UnreadableFile
 from tap_files.settings.csv import CSV, CsvSettings, csv_problems, csv_settings
@@ -429,3 +430,32 @@ def test_whatever_stands_in_a_file_is_read_alike_by_each_way(
         assert rows_of(pieces_of(opener(**said), data)) == rows
         monkeypatch.setattr(csvtext.CsvReader, "_piece_at_once", lambda *_: None)
         assert rows_of(pieces_of(opener(**said), data)) == rows
+
+
+def test_an_encoding_that_is_said_after_a_run_has_failed_is_taken_for_the_rest(folder: Any) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        small_pieces(monkeypatch, 8)
+        folder.write("in/a.csv", "id,a\n1,x\n2,y\n3,ü\n4,z\n".encode("latin-1"))
+        with pytest.raises(BadDataError, match=r"say the encoding of the file in `csv\.encoding`"):
+            folder.sync(on_bad_row="fail")
+        first = folder.result()
+        assert first.column("id") == [1, 2]
+        second = folder.sync(first.state, csv={"encoding": "latin-1"})
+        assert second.column("a") == ["ü", "z"]
+
+
+@pytest.mark.parametrize("bom", ["utf-16", "utf-32", "utf-8-sig"])
+def test_what_a_bom_has_told_holds_for_the_rest(bom: str) -> None:
+    data = "id,a\n1,x\n2,ü\n".encode(bom)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        small_pieces(monkeypatch, 8)
+        pieces = list(pieces_of(opener(encoding=bom), data))
+    assert rows_of(pieces_of(opener(encoding=bom), data, pieces[0].behind)) == rows_of(pieces[1:])
+
+
+def test_other_names_than_the_beginning_was_read_with_are_refused() -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        small_pieces(monkeypatch, 4)
+        piece, *_ = pieces_of(opener(names=["p", "q"]), b"1,x\n2,y\n")
+    with pytest.raises(UnreadableFile, match="got others in `csv`; take them back"):
+        list(pieces_of(opener(names=["p", "r"]), b"1,x\n2,y\n", piece.behind))
