@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from typing import Any
 
 import fastavro
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from taps.files.conftest import Folder, cuts
 
-from singerkit_shell.errors import BadDataError
+from singerkit_shell.errors import BadDataError, ConfigurationError
 
 SYNC = b"0123456789abcdef"
 
@@ -49,13 +50,13 @@ def test_rows_come_once_wherever_a_run_ends(folder: Folder, kind: str) -> None:
     folder.write(f"in/a.{kind}", write([1, 2, 3]))
     folder.write(f"in/b.{kind}", write([*range(10, 310)], LONG))
     stream = {"path": f"in/*.{kind}"}
-    whole = folder.sync(**stream)
+    whole = folder.sync(state_every=1, **stream)
     assert whole.column("id") == [1, 2, 3, *range(10, 310)]
     assert whole.column("_row") == [1, 2, 3, *range(1, 301)]
     assert whole.properties()["id"] == {"type": ["null", "integer"]}
 
     halves = list(cuts(whole.messages))
-    assert len(halves) > 2  # some in the middle of the second file
+    assert any(3 < len(committed) < 303 for committed, _ in halves)  # in the middle of the second file
     for committed, state in halves[1:-1:2]:
         rest = folder.sync(state, **stream)
         ids = [message["record"]["id"] for message in committed] + rest.column("id")
@@ -82,3 +83,30 @@ def test_a_damaged_file_is_named(folder: Folder, kind: str) -> None:
         outcome = folder.run(path="in/*.parquet")
         assert outcome.code == 65
         assert "Traceback" not in outcome.stderr
+
+
+def test_a_row_with_an_error_of_excel_is_a_bad_row(folder: Folder) -> None:
+    file, book = io.BytesIO(), openpyxl.Workbook()
+    for row in (["id", "n"], [1, 5], [2, "#DIV/0!"], [3, 7]):
+        book.active.append(row)
+    book.save(file)
+    folder.write("in/a.xlsx", file.getvalue())
+    with pytest.raises(BadDataError, match=r"cell B3 of sheet `Sheet`, got the error #DIV/0!.*in/a.xlsx"):
+        folder.sync(path="in/*.xlsx")
+    run = folder.sync(path="in/*.xlsx", on_bad_row="set_aside")
+    assert [(row["id"], row["n"], row["_row"]) for row in run.rows()] == [(1, 5, 1), (3, 7, 3)]
+    (bad,) = run.rows("t__bad_rows")
+    assert (bad["_file"], bad["_row"]) == ("in/a.xlsx", 2)
+    assert folder.sync(path="in/*.xlsx", xlsx={"errors": "null"}).column("n") == [5, None, 7]
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "extra"), [("parquet", "pyarrow", "arrow"), ("avro", "fastavro", "avro")]
+)
+def test_a_package_that_is_missing_is_named(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, kind: str, module: str, extra: str
+) -> None:
+    folder.write(f"in/a.{kind}", WRITERS[kind]([1]))
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigurationError, match=rf"`{module}`.*pip install 'singerkit\[{extra}\]'"):
+        folder.sync(path=f"in/*.{kind}")
