@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any, NoReturn
 
 import click
@@ -20,7 +21,6 @@ from tap_files.formats.table import FORMATS
 __all__ = ["COMMANDS", "main"]
 
 NAME = "tap-files"
-_START_BYTES = 1 << 18
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -75,6 +75,7 @@ def _checked(config: dict[str, Any]) -> Mapping[str, Any]:
 
 def _preview(config: Mapping[str, Any], names: tuple[str, ...], rows: int) -> None:
     from tap_files.config import streams_of
+    from tap_files.packed.placing import unpacking
     from tap_files.places.addresses import opened_place
     from tap_files.preview.looking import Look, listed, look_at
     from tap_files.preview.printing import print_look
@@ -89,10 +90,11 @@ def _preview(config: Mapping[str, Any], names: tuple[str, ...], rows: int) -> No
         if names and name not in names:
             continue
         try:
-            place = opened_place(settings.address, config.get("storage", {}))
-            files, are_more = listed(settings, place)
-            look = look_at(settings, place, files, rows, are_more=are_more)
-            place.close()
+            root = opened_place(settings.address, config.get("storage", {}))
+            place, members = unpacking(settings, root)
+            with closing(members):
+                files, are_more = listed(settings, place)
+                look = look_at(settings, place, files, rows, are_more=are_more)
         except SingerkitError as error:
             look = Look(name, settings.pattern.text, doubts=[str(error)], code=error.exit_code)
         print_look(look, err=False)
@@ -112,40 +114,32 @@ class _Failed(SingerkitError):
 def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -> None:
     from tap_files.config import streams_of
     from tap_files.formats.table import format_of_name
+    from tap_files.packed.placing import unpacking
     from tap_files.places.addresses import address_of, opened_place
     from tap_files.preview.looking import listed, look_at
     from tap_files.preview.printing import print_look
-    from tap_files.preview.proposing import config_of_path, format_of_content, with_dialect
+    from tap_files.preview.proposing import START_BYTES, config_of_path, proposed
     from tap_files.samples import start_of
 
     config = config_of_path(path, form, storage)
     [stream] = config["streams"]
     is_told = form is not None or format_of_name(path) is not None
     [first] = streams_of(config if is_told else {**config, "streams": [{**stream, "format": "csv"}]})
-    place = opened_place(address_of(path), storage)
-    files, are_more = listed(first, place)
-    there = [found for found in files if found.size != 0]
-    if not there:
-        raise ConfigurationError(
-            f"No file that holds something has a name like {path}; nothing was read. Correct the path."
+    place, members = unpacking(first, opened_place(address_of(path), storage))
+    with closing(members):
+        files, are_more = listed(first, place)
+        there = [found for found in files if found.size != 0]
+        if not there:
+            raise ConfigurationError(
+                f"No file that holds something has a name like {path}; nothing was read. Correct the path."
+            )
+        config, doubts = proposed(
+            config, there[-1].name, start_of(place, there[-1], START_BYTES), is_told=is_told
         )
-    start = start_of(place, there[-1], _START_BYTES)
-    doubts: list[str] = []
-    if not is_told:
-        stream = {**stream, "format": format_of_content(start)}
-        config = {**config, "streams": [stream]}
-        doubts.append(
-            f"The ending of {there[-1].name} tells no format: its content looks like `{stream['format']}`."
-        )
-    known = format_of_name(path)
-    if stream.get("format", known.name if known is not None else "") == "csv":
-        config, found = with_dialect(config, start, is_cut=len(start) >= _START_BYTES)
-        doubts += found
-    [settings] = streams_of(config)
-    look = look_at(settings, place, files, rows, are_more=are_more)
+        [settings] = streams_of(config)
+        look = look_at(settings, place, files, rows, are_more=are_more)
     look.doubts[:0] = doubts
     print_look(look, err=True)
-    place.close()
     click.echo(redactor.mask(json.dumps(config, indent=2, ensure_ascii=False)))
 
 

@@ -60,7 +60,7 @@ class Rows:
             UnreadableFile: one has the name of a column of ours.
         """
         fields = reader.fields or {}
-        self._check_names([*fields])
+        self._columns.check_names([*fields])
         partitions = self._settings.pattern.partitions
         if self._columns.learn({**fields, **dict.fromkeys(partitions)}):
             self._widen()
@@ -83,17 +83,6 @@ class Rows:
             raise UnreadableFile(
                 "Expected a path whose percent signs stand for UTF-8, got other bytes"
             ) from None
-
-    def _check_names(self, names: Sequence[str]) -> None:
-        for name in names:
-            if name in self._settings.file_columns:
-                raise UnreadableFile(
-                    f"Expected no column `{name}`, which says where a row comes from, got one; leave it out of `file_columns`"
-                )
-            if name in self._settings.pattern.partitions:
-                raise UnreadableFile(
-                    f"Expected no column `{name}`, which a part of the path is called, got one"
-                )
 
     def of_piece(self, piece: Piece) -> Sequence[Record]:
         """Return the rows of a piece.
@@ -156,7 +145,6 @@ class Rows:
         """Return raw JSON objects with the columns of ours in front of their own."""
         records: Sequence[Any] = piece.records or ()
         if self._columns.look_at_records(records):
-            self._check_names(list(self._columns.properties))
             self._widen()
         if not self._own:
             return records
@@ -166,8 +154,7 @@ class Rows:
     @property
     def _own(self) -> Sequence[str]:
         """The columns that are ours, and no file's."""
-        own = (*self._settings.pattern.partitions, *self._settings.file_columns)
-        return [name for name in own if name in self._sent]
+        return [name for name in self._settings.own_columns if name in self._sent]
 
 
 def _joined(head: bytes, record: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,12 +34,18 @@ class Sample:
 def learn_columns(columns: Columns, settings: StreamSettings, place: Place, listed: Sequence[Found]) -> None:
     """Learn the columns of the first piece of some files; what cannot be read is left to the read, which says so."""
     for sample in first_pieces(settings, place, listed):
-        learn(columns, sample)
+        with contextlib.suppress(BadDataError):
+            learn(columns, sample)
 
 
 def learn(columns: Columns, sample: Sample) -> None:
-    """Learn the columns of a sample."""
+    """Learn the columns of a sample.
+
+    Raises:
+        BadDataError: one has the name of a column that says where a row comes from.
+    """
     fields = sample.fields or {}
+    columns.check_names([*fields])
     columns.learn(fields)
     if sample.piece is not None:
         found = sample.piece.columns or {}

@@ -19,7 +19,7 @@ from singerkit_tap.stream import BlockStream
 from tap_files.config import CONFIG_SCHEMA, config_conflicts, streams_of
 from tap_files.filecolumns import FILE_COLUMNS
 from tap_files.packed.archives import Archives
-from tap_files.packed.unpacked import Unpacking
+from tap_files.packed.placing import unpacking
 from tap_files.places.addresses import Address, opened_place
 from tap_files.places.contract import Place
 from tap_files.promises import delivery_of, kinds_of_delivery
@@ -72,10 +72,9 @@ class TapFiles(SingerkitTap):
 
     def _unpacking(self, settings: StreamSettings) -> Place:
         """Return the place of a stream, whose packed files are given unpacked, and archives as their members."""
-        place = self._place(settings.address)
-        members = Archives(place, settings.pattern.fits, settings.members, settings.limits)
+        place, members = unpacking(settings, self._place(settings.address))
         self._archives.append(members)
-        return Unpacking(members, settings.compression, settings.limits, is_text=settings.format.is_text)
+        return place
 
     @cached_property
     def _archives(self) -> list[Archives]:
@@ -94,7 +93,7 @@ class TapFiles(SingerkitTap):
         for name, kind in former.ever_sent.items():
             found.setdefault(name, schema_of(kind))
         known = {name: prop for name, prop in found.items() if name not in FILE_COLUMNS}
-        columns = Columns(settings.name, settings.schema, known)
+        columns = Columns(settings.name, settings.schema, known, settings.own_columns)
         listed, unreadable = None, None
         is_left_out = bool(self.input_entries) and not entry
         if not (known or is_left_out):

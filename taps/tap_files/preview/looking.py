@@ -73,7 +73,7 @@ def look_at(
 def _look_into(
     look: Look, settings: StreamSettings, place: Place, files: Sequence[Found], most_rows: int
 ) -> None:
-    columns = Columns(settings.name, settings.schema, {})
+    columns = Columns(settings.name, settings.schema, {}, settings.own_columns)
     texts: dict[str, list[Any]] = {}
     first: Sample | None = None
     count = 0

@@ -13,7 +13,10 @@ from tap_files.config import CONFIG_SCHEMA, config_conflicts
 from tap_files.formats.table import FORMATS, format_of_name
 from tap_files.preview.dialects import dialect_of, text_of
 
-__all__ = ["config_of_path", "format_of_content", "with_dialect"]
+__all__ = ["START_BYTES", "config_of_path", "format_of_content", "proposed"]
+
+START_BYTES = 1 << 18
+"""Bytes of a file that are looked at."""
 
 _MAGICS = ((b"PAR1", "parquet"), (b"Obj\x01", "avro"), (b"PK\x03\x04", "xlsx"), (b"\xd0\xcf\x11\xe0", "xlsx"))
 _WILD = re.compile(r"[*?\[{].*", re.DOTALL)
@@ -59,14 +62,27 @@ def format_of_content(start: bytes) -> str:
     return "json" if begin.startswith(("{", "[")) and "json" in FORMATS else "csv"
 
 
-def with_dialect(
-    config: Mapping[str, Any], start: bytes, *, is_cut: bool
+def proposed(
+    config: Mapping[str, Any], name: str, start: bytes, *, is_told: bool
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return the config with how CSV is written, of the beginning of a file, and doubts about it."""
+    """Return the config with what the beginning of a file shows, and doubts about it; ``is_told``: its format is known without it."""
     [stream] = config["streams"]
+    doubts = []
+    if not is_told:
+        stream = {**stream, "format": format_of_content(start)}
+        doubts.append(f"The ending of {name} tells no format: its content looks like `{stream['format']}`.")
+    known = format_of_name(stream["path"])
+    if stream.get("format", known.name if known is not None else "") == "csv":
+        section, more = _dialect(stream["path"], start)
+        stream = {**stream, **({"csv": section} if section else {})}
+        doubts += more
+    return {**config, "streams": [stream]}, doubts
+
+
+def _dialect(path: str, start: bytes) -> tuple[dict[str, Any], list[str]]:
     text, encoding, doubts = text_of(start)
-    name = stream["path"].lower().rpartition("/")[2]
-    dialect = dialect_of(text, "\t" if ".tsv" in name or ".tab" in name else ",", is_cut=is_cut)
+    name = path.lower().rpartition("/")[2]
+    default = "\t" if ".tsv" in name or ".tab" in name else ","
+    dialect = dialect_of(text, default, is_cut=len(start) >= START_BYTES)
     section = dialect.section | ({"encoding": encoding} if encoding is not None else {})
-    found = {**stream, **({"csv": section} if section else {})}
-    return {**config, "streams": [found]}, [*doubts, *dialect.doubts]
+    return section, [*doubts, *dialect.doubts]

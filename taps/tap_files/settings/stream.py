@@ -179,6 +179,11 @@ class StreamSettings:
     members: str
     limits: Limits
 
+    @property
+    def own_columns(self) -> tuple[str, ...]:
+        """The columns that say where a row comes from: those of the path, and `file_columns`."""
+        return (*self.pattern.partitions, *self.file_columns)
+
 
 def stream_settings(said: Mapping[str, Any]) -> StreamSettings:
     """Return the settings of a stream that `stream_problems` has nothing against."""

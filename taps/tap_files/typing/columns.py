@@ -6,16 +6,17 @@ where something else does; rows from there on are sent so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from singerkit_catalog.inference import SchemaInference, merge_schemas
 from singerkit_catalog.pagefit import checker_of
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.readas import kind_of
+from tap_files.formats.contract import UnreadableFile
 from tap_files.typing.texts import CONVERTERS, DECLARED, Column, Misfit, kind_of_texts
 
-__all__ = ["Columns", "NoValue"]
+__all__ = ["Columns", "NoValue", "OwnName"]
 
 
 class NoValue(Exception):
@@ -26,11 +27,23 @@ class NoValue(Exception):
         self.name, self.kind, self.numbers = name, kind, numbers
 
 
+class OwnName(UnreadableFile):
+    """A file has a column of the name of one that says where a row comes from."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Expected no column `{name}`, which says where a row comes from (`file_columns`, or a part of `path` like `{name}=*`), got one"
+        )
+
+
 class Columns:
     """Those of one stream. ``declared``: the properties that the config says."""
 
-    def __init__(self, stream: str, declared: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-        """``found``: properties of former runs, or of a catalog."""
+    def __init__(
+        self, stream: str, declared: Mapping[str, Any], found: Mapping[str, Any], ours: Collection[str] = ()
+    ) -> None:
+        """``found``: properties of former runs, or of a catalog. ``ours``: columns that say where a row comes from, which no file may have."""
+        self._ours = frozenset(ours)
         self._declared = dict(declared)
         self._found = {name: prop for name, prop in found.items() if name not in declared}
         self._fits: Callable[[Sequence[Any]], bool] | None = None
@@ -45,6 +58,16 @@ class Columns:
     def inferred(self) -> Sequence[str]:
         """The names of those whose types are what was found."""
         return list(self._found)
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """See that the columns of a file have other names than those of ours.
+
+        Raises:
+            OwnName: one has not.
+        """
+        for name in names:
+            if name in self._ours:
+                raise OwnName(name)
 
     def learn(self, fields: Mapping[str, Mapping[str, Any] | None]) -> bool:
         """Take the columns of a file; return whether that says anything new.
@@ -80,15 +103,21 @@ class Columns:
         return True
 
     def look_at_records(self, records: Sequence[Any]) -> bool:
-        """Learn the fields of JSON objects, by their types alone; return whether that says anything new."""
+        """Learn the fields of JSON objects, by their types alone; return whether that says anything new.
+
+        Raises:
+            OwnName: a record has a field of the name of a column of ours.
+        """
         if self._fits is None:
-            self._fits = checker_of({"type": "object", "properties": self._by_type})
+            known = {name: prop for name, prop in self._by_type.items() if name not in self._ours}
+            self._fits = checker_of({"type": "object", "properties": known})
         if not records or self._fits(records):
             return False
         self._fits = None
         inference = SchemaInference()
         inference.observe(records)
         found = inference.schema()["properties"]
+        self.check_names([*found])
         return any([self._merge(name, {"type": prop["type"]}) for name, prop in found.items()])
 
     @property

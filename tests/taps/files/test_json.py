@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from taps.files.conftest import Folder
 from taps.files.contents import Data, continued_everywhere, faults_of, numbers_of, read_all, records_of
 
+from singerkit_shell.errors import BadDataError
 from singerkit_wire import jsonwalk
 from tap_files.formats import jsonfile, jsonlines, wholelines
 from tap_files.formats.contract import Spot, UnreadableFile
@@ -262,3 +264,18 @@ def test_a_path_that_is_more_than_names_is_refused():
         (problem,) = json_problems({"records": path}, "streams.0.json")
         assert "Expected a JSONPath of names" in problem
     assert "encoding" in next(json_problems({"encoding": "utf-9"}, "streams.0.json"))
+
+
+def test_a_field_of_the_name_of_a_part_of_the_path_is_refused_and_no_other(folder: Folder) -> None:
+    folder.stream = {"path": "in/dt=*/*.jsonl"}
+    folder.write("in/dt=1/a.jsonl", '{"a": 1}\n', modified=1)
+    first = folder.sync()
+    folder.write("in/dt=2/b.jsonl", '{"a": "x", "new": 1}\n', modified=2)
+    second = folder.sync(first.state)
+    assert [*first.column("dt"), *second.column("dt")] == [1, 2], "though the schema has grown"
+    for value in ('"x"', "3"):
+        folder.write("in/dt=3/c.jsonl", f'{{"a": 1, "dt": {value}}}\n', modified=3)
+        with pytest.raises(
+            BadDataError, match=r"^Expected no column `dt`, which says where a row comes from"
+        ):
+            folder.sync(second.state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -185,3 +186,10 @@ def test_doubts_of_columns(values: list[Any], doubt: str | None) -> None:
 
 def test_the_format_of_a_name_that_tells_none() -> None:
     assert format_of_content(b"a,b\n1,2\n") == "csv"
+
+
+def test_packed_files_are_looked_into(folder: Folder, preview: Any) -> None:
+    folder.write("in/a.csv.gz", gzip.compress(b"id;x\n1;2\n"))
+    code, out, err = preview("in/*.csv.gz")
+    assert (code, json.loads(out)["streams"][0]["csv"]) == (0, {"delimiter": ";"})
+    assert err.splitlines()[5].split() == ["1", "2"]
