@@ -31,10 +31,11 @@ from tap_files.turns import END_BYTES, Ends, Memory, Turn
 
 __all__ = ["Trails"]
 
-_TRAIL_BYTES = 160
-"""About so many has a trail besides its names."""
+_TRAIL_BYTES = 200
+"""About so many has a trail in the state."""
 _PIECE = 1 << 20
 _SUFFIX = re.compile(r"(?:[-._]\d[-\d._T:]*|\.old|\.bak|~)$")
+_BASE = "base of "
 _SEPARATOR = re.compile(r"[-._~]")
 
 
@@ -111,7 +112,8 @@ class Trails(Memory):
         gone = self._assign(files)
         by_name = {found.name: found for found in files}
         strange = [found for found in files if found.name not in self._of]
-        news = [found for found in strange if not self._is_copy(found, by_name, gone)]
+        former = self._related(gone)
+        news = [found for found in strange if not self._is_copy(found, by_name, former)]
         names = {found.name for found in news}
         self.lost = [trail.file for trail in gone if trail.name in names and trail.stage != _ENDED]
         # Rows of one `_file` come in the order in which they were written.
@@ -133,10 +135,14 @@ class Trails(Memory):
                 del left[_key(found)]
             else:
                 free.append(trail)
-        candidates = [(found, self._trails_in(found, free)) for found in left.values()] if free else []
+        related = self._related(free)
+        candidates: dict[int, list[Found]] = {}
+        for found in left.values() if free else ():
+            for trail in self._trails_in(found, related(found)):
+                candidates.setdefault(id(trail), []).append(found)
         gone = list[Trail]()
         for trail in free:
-            own = [found for found, trails in candidates if trail in trails and found.name not in self._of]
+            own = [found for found in candidates.get(id(trail), ()) if found.name not in self._of]
             if own:
                 best = max(own, key=lambda one: self._rank(trail, one))
                 self._of[best.name] = trail, best
@@ -150,34 +156,39 @@ class Trails(Memory):
         return is_plain, (found.size or 0) if is_plain else 0, _key(trail) == _key(found)
 
     def _trails_in(self, found: Found, trails: Sequence[Trail]) -> list[Trail]:
-        """Return the trails that a file has, of those that it may have by its name, or by device and inode."""
-        related = [
-            trail
-            for trail in trails
-            if _key(trail) == _key(found) or are_of_one_log(found.name, trail.name, self._name(trail.file))
-        ]
-        if not related:
+        """Return those of ``trails`` that a file has."""
+        if not trails:
             return []
         head = self._head(found)
-        begin_so = [trail for trail in related if _begins(head, trail)]
+        begin_so = [trail for trail in trails if _begins(head, trail)]
         return [trail for trail in begin_so if self._ends(found, trail.byte) == (trail.head, trail.tail)]
+
+    def _related(self, trails: Sequence[Trail]) -> Callable[[Found], list[Trail]]:
+        """Return what finds the trails that a file may have by its name, as rotation makes them, or by device and inode."""
+        by_clue: dict[str, list[Trail]] = {}
+        for trail in trails:
+            for clue in {_key(trail), *clues_left_by(trail.name), *clues_left_by(self._name(trail.file))}:
+                by_clue.setdefault(clue, []).append(trail)
+
+        def related(found: Found) -> list[Trail]:
+            clues = {_key(found), *clues_to(found.name)}
+            found_trails = {id(trail): trail for clue in clues for trail in by_clue.get(clue, ())}
+            return list(found_trails.values())
+
+        return related
 
     def _name(self, file: str) -> str:
         return file.removeprefix(self._shown)
 
-    def _is_copy(self, found: Found, others: Mapping[str, Found], gone: Sequence[Trail]) -> bool:
+    def _is_copy(
+        self, found: Found, others: Mapping[str, Found], gone: Callable[[Found], list[Trail]]
+    ) -> bool:
         """Tell whether a file that has no trail of its own is a copy, whole or not, of one of ``others``, or of one that is gone.
 
         Nobody copies a file to the place of a log: what lies where a log lay is the next one, however it begins.
         """
         copied = [others[name] for name in originals(found.name) if name in others]
-        former = [
-            trail
-            for trail in gone
-            if trail.byte >= END_BYTES
-            and trail.name != found.name
-            and are_of_one_log(found.name, trail.name, self._name(trail.file))
-        ]
+        former = [trail for trail in gone(found) if trail.byte >= END_BYTES and trail.name != found.name]
         if not copied and not former:
             return False
         head = self._head(found)
@@ -313,7 +324,7 @@ class Trails(Memory):
     @property
     def size(self) -> int:
         """See `Memory.size`."""
-        return sum(_TRAIL_BYTES + len(trail.name) + len(trail.file) for trail in self._trails)
+        return len(self._trails) * _TRAIL_BYTES
 
     def position(self) -> Mapping[str, Any]:
         """See `Memory.position`: trails of logs that are gone stay, as a packed copy may come later; the oldest fall off."""
@@ -327,10 +338,14 @@ class Trails(Memory):
         return said
 
 
-def are_of_one_log(name: str, *others: str) -> bool:
-    """Tell whether a file may be, by its name, what another one has become by rotation: `a.log.2.gz` of `a.log.1`, and of `a.log`."""
-    former = originals(name)
-    return any(other in former or _base(name) == _base(other) for other in others)
+def clues_left_by(name: str) -> set[str]:
+    """Return by what the name of a log is known in names that rotation makes of it; see `clues_to`."""
+    return {name, _BASE + _base(name)}
+
+
+def clues_to(name: str) -> set[str]:
+    """Return by what a file may be known as one of a log: `a.log.2.gz` of `a.log.1`, and of `a.log`."""
+    return {name, _BASE + _base(name), *originals(name)}
 
 
 def originals(name: str) -> set[str]:

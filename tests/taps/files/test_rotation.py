@@ -18,7 +18,8 @@ from taps.files.conftest import Folder, cuts
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.shards import Shard
-from tap_files.rotation import are_of_one_log, originals
+from tap_files import rotation
+from tap_files.rotation import clues_left_by, clues_to, originals
 
 SETTINGS = {
     "path": "in/app.log*",
@@ -254,7 +255,7 @@ def test_names_of_rotated_logs():
     ):
         assert original in originals(name), name
         assert name not in originals(original)
-    assert are_of_one_log("a.log.2.gz", "a.log.1")
+    assert clues_to("a.log.2.gz") & clues_left_by("a.log.1")
     for name, other in (
         ("b.log", "a.log"),
         ("a.log2", "a.log"),
@@ -262,7 +263,7 @@ def test_names_of_rotated_logs():
         ("a-2.log", "a-1.log"),
         ("x/a.log.1", "a.log"),
     ):
-        assert not are_of_one_log(name, other), name
+        assert not clues_to(name) & clues_left_by(other), name
 
 
 def test_a_position_of_files_that_do_not_rotate_is_refused(folder):
@@ -273,6 +274,36 @@ def test_a_position_of_files_that_do_not_rotate_is_refused(folder):
     state = folder.sync(None, **SETTINGS, rotation="none").state
     with pytest.raises(ConfigurationError, match="that of files that do not rotate"):
         folder.sync(state, **SETTINGS)
+
+
+@pytest.mark.parametrize("alike", ["begin", "end"])
+def test_f12_logs_that_begin_or_end_alike_are_told_apart(log, alike):
+    """Emptied and written again, longer than before: device and inode are the same, and so is a kilobyte."""
+    banner = "".join(f"{number} {'-' * 60}\n" for number in range(101, 121))
+    for day in (1, 2, 3):
+        line = f"{day} of this day\n"
+        log.file.write(banner + line if alike == "begin" else line + banner)
+        log.file.flush()
+        log.run()
+        assert [row["n"] for row in log.received if row["text"] == "of this day"] == [*range(1, day + 1)]
+        shutil.copyfile(log.live, log.path / f"app.log.{9 - day}")
+        os.truncate(log.live, 0)
+    assert len(log.received) == 3 * 21
+
+
+def test_many_logs_that_rotate_at_once_are_not_each_held_against_all_others(folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr(rotation, "originals", lambda name: asked.append(name) or originals(name))
+    settings = {**SETTINGS, "path": "in/*.log*"}
+    for host in range(40):
+        folder.write(f"in/{host}.log", f"{host} a\n")
+    state = folder.sync(**settings).state
+    for host in range(40):
+        (folder.path / f"in/{host}.log").rename(folder.path / f"in/{host}.log.1")
+        folder.write(f"in/{host}.log", f"{host} b\n")
+    asked.clear()
+    assert [row["text"] for row in folder.sync(state, **settings).rows()] == ["b"] * 40
+    assert len(asked) < 40 * 10
 
 
 def test_one_shard_reads_all_logs_of_a_stream(folder):
