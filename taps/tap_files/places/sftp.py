@@ -33,7 +33,11 @@ _SAFE = "what was committed is safe."
 
 
 class _LostError(Exception):
-    """The connection has ended; ``str`` says how."""
+    """The connection has ended, or there was none; ``str`` says how. ``last``: what is said where it stays so."""
+
+    def __init__(self, how: str, last: RetryableError | None = None) -> None:
+        super().__init__(how)
+        self.last = last
 
 
 class Sftp:
@@ -157,7 +161,7 @@ class Sftp:
                 return self._in_time(work, name)
             except _LostError as lost:
                 if tries >= self._patience.tries or time.monotonic() > until:
-                    raise RetryableError(
+                    raise lost.last or RetryableError(
                         f"The connection to {self._where} was lost ({lost}) {tries} times, last for `{name}`; {_SAFE[:-1]}: check the server and the "
                         "way to it, then run again."
                     ) from None
@@ -223,7 +227,10 @@ class Sftp:
             with self._lock:
                 if self._is_connected():
                     return self._ssh
-            ssh = logged_in(self._given, "storage.sftp", self._patience.connect)
+            try:
+                ssh = logged_in(self._given, "storage.sftp", self._patience.connect)
+            except RetryableError as error:
+                raise _LostError("there is none", error) from None
             with self._lock:
                 self._ssh, self._idle = ssh, []
             return ssh

@@ -140,7 +140,8 @@ def test_a_login_that_takes_long_holds_nobody_up(ground: grounds.Ground):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         said = {"password": "x", "host_key": ground.storage["sftp"]["host_key"]}
         place = place_of(
-            f"sftp://reader@127.0.0.1:{silent.getsockname()[1]}", {"sftp": said, "timeout": {"connect": 60}}
+            f"sftp://reader@127.0.0.1:{silent.getsockname()[1]}",
+            {"sftp": said, "timeout": {"connect": 60}, "retries": {"tries": 1}},
         )
 
         def look() -> None:
@@ -158,3 +159,22 @@ def test_a_login_that_takes_long_holds_nobody_up(ground: grounds.Ground):
         greeted.close()
         asking.join(30)
         assert not asking.is_alive()
+
+
+def test_a_server_that_is_away_for_a_moment_is_asked_again(
+    ground: grounds.Ground, monkeypatch: pytest.MonkeyPatch
+):
+    ground.put("a.csv", b"id\n")
+    connect, away = socket.socket.connect, [1, 2]
+
+    def refusing(self: socket.socket, address: Any) -> None:
+        if away:
+            away.pop()
+            raise ConnectionRefusedError(111, "Connection refused")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", refusing)
+    place = ground.place()
+    assert place.look(f"{ground.below}a.csv") is not None
+    assert not away
+    place.close()
