@@ -225,6 +225,11 @@ class Known(Memory):
             if entries.pop(file, None) is not None:
                 self._size -= _ENTRY_BYTES + len(file)
 
+    @property
+    def has_forgotten(self) -> bool:
+        """Whether names have fallen off, in this run or before."""
+        return self._floor is not None
+
     # What was read
 
     def reached(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None) -> None:

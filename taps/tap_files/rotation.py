@@ -73,6 +73,7 @@ class Trails(Memory):
     """The trails of one stream. ``said``: its position in the state, None on a first run."""
 
     forgotten = unsure = 0
+    has_forgotten = False
 
     def __init__(
         self,

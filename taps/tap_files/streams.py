@@ -198,6 +198,12 @@ class FileStream(BlockStream):
                 counted(self._settings.remembered_files, "file"),
                 counted(memory.forgotten, "older one"),
             )
+        if memory.has_forgotten and self._settings.on_removed == "delete":
+            self.tap.sync_run.warn(
+                self,
+                f"Rows of files of stream `{self.name}` whose names fell off stay in the target when those files are removed, since nobody knows any more that they were there (`on_removed`): set "
+                f"`remembered_files` above the number of files, which is {counted(self._settings.remembered_files, 'file')} now.",
+            )
         if memory.unsure:
             self.tap.sync_run.warn(
                 self,

@@ -72,6 +72,21 @@ def test_no_name_falls_off_above_a_file_that_is_still_to_be_read(why):
         assert read(known(memory.position()), old) == [("old.csv", False)]
 
 
+def test_a_run_says_each_time_that_rows_of_forgotten_files_stay(folder: Folder, caplog):
+    for number in range(3):
+        folder.write(f"in/{number}.csv", "id\n1\n")
+    folder.stream |= {"on_removed": "delete", "remembered_files": 2}
+    state = folder.sync().state
+    told = "Rows of files of stream `t` whose names fell off stay"
+    assert caplog.text.count(told) == 2  # and once more at the end
+    caplog.clear()
+    folder.sync(state)
+    assert told in caplog.text
+    caplog.clear()
+    folder.sync(state, on_removed="keep")
+    assert told not in caplog.text
+
+
 def test_names_without_a_time_are_kept_or_the_run_says_so():
     memory = known()
     read(memory, *(file(f"{n}.csv", None) for n in range(3)))
