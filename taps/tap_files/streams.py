@@ -221,6 +221,8 @@ class FileStream(BlockStream):
                 return
             except FileChanged as error:
                 found = self._place.look(turn.found.name)
+                if found is None and self._settings.follows_rotation:
+                    return  # it is called otherwise by now, as the next run finds
                 if found is None or look == _LOOKS - 1:
                     raise self._in_motion(error, turn, is_gone=found is None) from None
                 again = memory.again(found)

@@ -276,6 +276,23 @@ def test_a_position_of_files_that_do_not_rotate_is_refused(folder):
         folder.sync(state, **SETTINGS)
 
 
+def test_f12_a_log_that_is_renamed_between_listing_and_reading_comes_with_the_next_run(log, monkeypatch):
+    log.write(2)
+    first_turn = rotation.Trails._first_turn
+
+    def renamed(self, found):
+        log.live.rename(log.path / "app.log.1")
+        return first_turn(self, found)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rotation.Trails, "_first_turn", renamed)
+        log.run()
+    assert log.received == []
+    log.run()
+    log.check()
+    assert len(log.received) == 2
+
+
 @pytest.mark.parametrize("alike", ["begin", "end"])
 def test_f12_logs_that_begin_or_end_alike_are_told_apart(log, alike):
     """Emptied and written again, longer than before: device and inode are the same, and so is a kilobyte."""
