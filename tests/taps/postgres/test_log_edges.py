@@ -219,6 +219,9 @@ def test_a_table_that_is_locked_is_waited_for_once(logged: Shop, monkeypatch: py
     monkeypatch.setattr(Queries, "_asked", _noting(Queries._asked, asked))
     with closing(psycopg2.connect(logged.dsn)) as other, other.cursor() as cursor:
         cursor.execute("LOCK t")
+        if other.server_version < 160_000:  # which looks at what a publication tells of without a lock
+            assert logged.sync(state, lock_timeout_seconds=0.2).rows() == []
+            return
         with pytest.raises(RetryableError, match=r"Another session has held .* raise `lock_timeout_seconds`"):
             logged.sync(state, lock_timeout_seconds=0.2)
     assert asked[-1] != asked[-2]
