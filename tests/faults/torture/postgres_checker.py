@@ -97,6 +97,7 @@ class FromPostgres(Checker):
             if self._is_from_the_log(state, name):
                 if self._sure.get(name) == history.unsure.get(name):
                     self._check_against(table, stored, at_position.rows[name], at_position.gone[name])
+                self._numbers[name] = {_key(table, row): _seq(row) for row in stored.alive}
             else:
                 self._check_loaded(table, stored)
             if self._pipeline.source.methods[name] != "full":

@@ -118,8 +118,8 @@ def _their_tap(database: str) -> Callable[[Address], dict[str, Any]]:
         "default_replication_method": "LOG_BASED",
         "log_based_single_connection": True,
         "auto_bootstrap_log_based": True,
-        "replication_max_run_seconds": 5,
-        "replication_idle_exit_seconds": 1,
+        "replication_max_run_seconds": 60,
+        "replication_idle_exit_seconds": 3,
     }
 
 
@@ -422,9 +422,12 @@ Written by `make rival-taps-torture`. {machine()}
 *lost*: rows of the source that the target does not have; *old*: rows that have not got their last update; *left*: rows that the source has deleted, and that
 are not so in the target; *0 though wrong*: cases after which both sides ended with 0 and something was wrong; *wrong without a kill*: rows of any of these kinds after the two runs before the first kill. Each pipe had {cases} kills: of the target, of the tap, of both, and of the target when the tap had ended, by turns.
 
-The tap of MeltanoLabs runs with `log_based_single_connection` and `auto_bootstrap_log_based`, its newest way, and `replication_idle_exit_seconds` of 1. By its code
+The tap of MeltanoLabs runs with `log_based_single_connection` and `auto_bootstrap_log_based`, its newest way, and `replication_idle_exit_seconds` of 3 and `replication_max_run_seconds` of 60. By its code
 it tells the server what it has read each 30 s, and at its end how far the log goes, whatever its target has committed; that log is then gone. How many rows that takes with it depends on how long the target
 needs: a small run into a fast target may lose nothing. Its documentation promises no delivery. Its two other ways were not tried.
+
+pipelinewise-tap-postgres (with `logical_poll_total_seconds` of 2) tells the server what the state says that it was given, and each 10 s what stands in its state file: a kill takes nothing with it. What comes again replaces
+itself by its key, which the table here has; of one without a key this page says nothing. Its documentation promises no delivery either. It reads a table as a whole first, and the log from where it stood before that.
 """
 
 
