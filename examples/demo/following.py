@@ -24,9 +24,7 @@ from typing import Any
 import duckdb
 import shop
 import warehouses
-from piping import PROJECT, DemoError, exit_on_sigterm, pipeline, quiet, say
-
-from singerkit_shell.errors import SingerkitError
+from piping import PROJECT, DemoError, ended, pipeline, quiet, say
 
 FOLDER = PROJECT / ".demo-log"
 KINDS = ("inserted", "updated", "deleted")
@@ -39,16 +37,7 @@ def main() -> int:
         "--orders", type=int, default=100_000, help="how many it has at first (default: 100000)"
     )
     chosen = parser.parse_args()
-    exit_on_sigterm()
-    try:
-        run_demo(chosen.seconds, chosen.orders)
-    except (DemoError, warehouses.StillOpen, SingerkitError) as error:
-        print(f"make demo-log: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("make demo-log: stopped; run it again, it begins anew.", file=sys.stderr)
-        return 130
-    return 0
+    return ended("make demo-log", lambda: run_demo(chosen.seconds, chosen.orders), warehouses.StillOpen)
 
 
 def run_demo(seconds: int, orders: int) -> None:

@@ -8,16 +8,18 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
+
+from singerkit_shell.errors import SingerkitError
 
 __all__ = [
     "END_SECONDS",
     "METRICS_FILE",
     "PROJECT",
     "DemoError",
-    "exit_on_sigterm",
+    "ended",
     "pipeline",
     "program",
     "quiet",
@@ -57,6 +59,20 @@ def quiet(folder: Path, *programs: str) -> dict[str, str]:
 def exit_on_sigterm() -> None:
     """Let SIGTERM end the demo as Ctrl-C does."""
     signal.signal(signal.SIGTERM, _interrupt)
+
+
+def ended(name: str, work: Callable[[], None], *errors: type[Exception]) -> int:
+    """Run a demo by its ``name``; return its exit code. ``errors``: besides ours, those whose message is a sentence for the user."""
+    exit_on_sigterm()
+    try:
+        work()
+    except (DemoError, SingerkitError, *errors) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{name}: stopped; run it again, it begins anew.", file=sys.stderr)
+        return 130
+    return 0
 
 
 def _interrupt(_signum: int, _frame: Any) -> NoReturn:

