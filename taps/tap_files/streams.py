@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from singerkit_catalog.admitted import types_of
-from singerkit_shell.errors import BadDataError, NotAuthorisedError, SingerkitError
+from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, SingerkitError
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.words import counted
 from singerkit_state.shards import is_of
@@ -22,7 +22,7 @@ from tap_files.filecolumns import FILE_COLUMNS
 from tap_files.formats.contract import PIECE_BYTES, BadRow, Piece, Spot, UnreadableFile
 from tap_files.known import Known
 from tap_files.opening import PlainBytes
-from tap_files.packed.packing import archive_of
+from tap_files.packed.packing import archive_kind, archive_of
 from tap_files.places.contract import FileChanged, FileGone, Found, Place
 from tap_files.ready import Readiness
 from tap_files.rotation import Trails
@@ -118,6 +118,7 @@ class FileStream(BlockStream):
         if self.bad_rows is not None:
             self.bad_rows.check_selected()
         self._rows = Rows(self.name, self._settings, self._columns, self._names, self._grow)
+        self._has_read = bool(start.position)
         ready = Readiness(self._settings, self._place)
         remembered = Trails if self._settings.follows_rotation else Known
         memory = remembered(
@@ -150,10 +151,26 @@ class FileStream(BlockStream):
             if self._is_of_shard(self._settings.address.shown + found.name):
                 yield found
         if not self._count:
+            self._check_one_file()
             self.tap.sync_run.warn(
                 self,
                 f"No file of stream `{self.name}` is there: nothing in its folder has a name like `{self._settings.pattern.text}`"
                 f"{'' if self._settings.start_date is None else ', and was modified since `start_date`'}.",
+            )
+
+    def _check_one_file(self) -> None:
+        """See that the one file that `path` names is there, or was when it was read.
+
+        Raises:
+            ConfigurationError: it is not, and no run has read it.
+        """
+        pattern = self._settings.pattern
+        may_lack = self._has_read or self._settings.follows_rotation or archive_kind(pattern.text) is not None
+        if may_lack or not pattern.is_one_file:
+            return
+        if self._place.look(pattern.text) is None:
+            raise ConfigurationError(
+                f"The file {self._settings.address.shown}{pattern.text} of stream `{self.name}` is not there; nothing was read. Correct `path`, or name it with a wildcard, if it may come later."
             )
 
     def _removals(self, memory: Known | Trails, unread: Collection[str]) -> Iterator[Page]:

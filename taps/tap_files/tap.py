@@ -103,6 +103,8 @@ class TapFiles(SingerkitTap):
             except SingerkitError as error:
                 unreadable = error
         columns.learn(dict.fromkeys(settings.pattern.partitions))
+        if unreadable is not None or listed == []:  # nobody knows yet what they hold
+            columns.learn({name: None for name in settings.primary_keys if name not in FILE_COLUMNS})
         stream = FileStream(self, settings, place, columns, listed)
         stream.unreadable = unreadable
         return stream

@@ -48,6 +48,16 @@ class Pipe:
         return sorted(tuple(row[name] for name in columns) for row in found)
 
 
+def test_a_folder_that_is_empty_at_first_is_loaded_by_its_key_later(tmp_path: Path) -> None:
+    pipe = Pipe(tmp_path, primary_keys=["id"])
+    pipe.run()
+    pipe.write("a.csv", "id,x\n1,a\n")
+    pipe.run()
+    pipe.write("b.csv", "id,x\n1,b\n2,c\n")
+    pipe.run()
+    assert pipe.rows("id", "x") == [(1, "b"), (2, "c")]
+
+
 @pytest.mark.parametrize("columns", [["_file", "_row"], ["_file"]], ids=["with a key", "without"])
 def test_each_row_is_loaded_once_whatever_becomes_of_its_file(tmp_path: Path, columns: list[str]) -> None:
     pipe = Pipe(tmp_path, file_columns=columns, on_removed="delete")

@@ -69,6 +69,22 @@ def test_a_declared_key_is_never_null_and_of_rows_with_one_the_newest_file_comes
         folder.sync(primary_keys=["nr"])
 
 
+def test_a_key_waits_for_the_first_file(folder: Folder):
+    first = folder.sync(primary_keys=["id"])
+    assert first.rows() == []
+    folder.write("in/a.csv", "id\n1\n")
+    assert folder.sync(first.state, primary_keys=["id"]).properties()["id"] == {"type": "integer"}
+
+
+def test_the_one_file_that_a_path_names_has_to_be_there_until_it_was_read(folder: Folder):
+    with pytest.raises(ConfigurationError, match=r"The file in/a\.csv of stream `t` is not there"):
+        folder.sync(path="in/a.csv")
+    file = folder.write("in/a.csv", "id\n1\n")
+    state = folder.sync(path="in/a.csv").state
+    file.unlink()
+    assert folder.sync(state, path="in/a.csv").rows() == []
+
+
 def test_streams_that_cannot_be_read_do_not_hold_back_the_others(folder: Folder):
     folder.write("in/a.csv", "id\n1\n")
     config = folder.settings()
