@@ -36,6 +36,8 @@ class JsonReader:
         self._walker = JsonWalker(self._source.read, "the file", self._names, start.byte)
         self._documents = 0
         self._context: str | None = start.context
+        self._behind = start.byte, 0
+        """Byte and ends of lines behind the last records that came: what is looked through behind them is no place to go on at."""
 
     def pieces(self) -> Iterator[Piece]:
         """See `formats.contract.Reader.pieces`."""
@@ -44,6 +46,7 @@ class JsonReader:
         try:
             for items in self._items():
                 held.append(items)
+                self._behind = self._walker.place, self._walker.lines
                 size += len(items.text)
                 if size > PIECE_BYTES // 4 or len(held) == _DOCUMENTS:
                     yield self._piece(held)
@@ -107,8 +110,8 @@ class JsonReader:
         self._rows += len(rows)
         behind = None
         if self._context is not None and self._source.has_places:
-            lines = self._start.line + self._walker.lines
-            behind = Spot(self._walker.place, lines, self._rows, self._context)
+            place, lines = self._behind
+            behind = Spot(place, self._start.line + lines, self._rows, self._context)
         if all(memoryview(row)[0] == 0x7B for row in rows):
             return Piece(len(rows), range(first, first + len(rows)), None, rows, None, behind)
         records, numbers, bad = self._sifted(held, first)

@@ -279,3 +279,27 @@ def test_a_field_of_the_name_of_a_part_of_the_path_is_refused_and_no_other(folde
             BadDataError, match=r"^Expected no column `dt`, which says where a row comes from"
         ):
             folder.sync(second.state)
+
+
+def test_a_document_that_is_damaged_behind_its_array_is_so_in_each_run(folder: Folder) -> None:
+    folder.stream = {"path": "in/*.json", "json": {"records": "$.d[*]"}}
+    for text, problem in (
+        ('{"d": [{"a": 1}], "d": [{"a": 2}]}', r"`d` twice"),
+        ('{"d": [{"a": 1}], {"a": 2}}', r"an object without a name"),
+        ('{"d": [{"a": 1}]', r"no `,` where there has to be one"),
+    ):
+        folder.write("in/a.json", text)
+        state = None
+        for rows in (1, 0, 0):
+            with pytest.raises(BadDataError, match=problem):
+                folder.sync(state)
+            assert len(folder.result().rows()) == rows
+            state = folder.result().state
+
+
+def test_a_document_behind_another_one_comes_when_the_file_grows(folder: Folder) -> None:
+    folder.stream = {"path": "in/*.json", "json": {"records": "$[*]"}}
+    folder.write("in/a.json", '[{"a": 1}]\n')
+    first = folder.sync()
+    folder.append("in/a.json", '[{"a": 2}]\n')
+    assert [*first.column("a"), *folder.sync(first.state).column("a")] == [1, 2]
