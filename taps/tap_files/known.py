@@ -156,7 +156,7 @@ class Known(Memory):
         file = self._shown + found.name
         entry = self._open.get(file)
         if entry is not None and entry.version == _version(found) and entry.byte is not None:
-            return Turn(found, file, self._spot(entry), self._settings.is_whole)
+            return Turn(found, file, self._spot(entry), self._settings.is_whole, was_read=True)
         entry = entry or self._done.get(file)
         if entry is None:
             self.unsure += self._floor is not None and not self._replaces
@@ -165,13 +165,13 @@ class Known(Memory):
             entry.version, entry.appeared = _version(found), found.appeared
             return None
         if self._may_go_on(found, entry, was_cut=file in self._open):
-            return Turn(found, file, self._spot(entry), self._settings.is_whole)
+            return Turn(found, file, self._spot(entry), self._settings.is_whole, was_read=True)
         if self._settings.on_changed == "fail":
             return Turn(found, file, problem=self._has_changed(file, entry))
-        return self._anew(found, file, replaces=self._replaces)
+        return self._anew(found, file, replaces=self._replaces, was_read=True)
 
-    def _anew(self, found: Found, file: str, *, replaces: bool) -> Turn:
-        return Turn(found, file, is_whole=self._settings.is_whole, replaces=replaces)
+    def _anew(self, found: Found, file: str, *, replaces: bool, was_read: bool = False) -> Turn:
+        return Turn(found, file, is_whole=self._settings.is_whole, replaces=replaces, was_read=was_read)
 
     again = _turn
 

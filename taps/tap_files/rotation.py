@@ -253,7 +253,7 @@ class Trails(Memory):
         is_ended = self._is_packed(found) or (was_unchanged and was_rotated)
         if was_unchanged and (trail.stage == _ENDED or (trail.stage == _READ and not is_ended)):
             return None
-        return Turn(found, trail.file, self._spot(trail), is_ended or self._settings.is_whole)
+        return Turn(found, trail.file, self._spot(trail), is_ended or self._settings.is_whole, was_read=True)
 
     def _first_turn(self, found: Found) -> Turn:
         file = self._shown + found.name

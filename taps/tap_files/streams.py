@@ -28,6 +28,7 @@ from tap_files.ready import Readiness
 from tap_files.rotation import Trails
 from tap_files.rows import BadValues, Rows
 from tap_files.settings.stream import StreamSettings
+from tap_files.telling import Seen
 from tap_files.turns import Memory, Turn
 from tap_files.typing.columns import Columns
 
@@ -126,6 +127,7 @@ class FileStream(BlockStream):
         )
         failures = FailedFiles(self)
         for turn in memory.turns(self._files(ready)):
+            self._seen.take(turn)
             try:
                 yield from self._pages_of(memory, turn)
             except (BadDataError, NotAuthorisedError) as error:
@@ -145,10 +147,11 @@ class FileStream(BlockStream):
 
     def _files(self, ready: Readiness) -> Iterator[Found]:
         listed, self._listed = self._listed, None
-        self._count = 0
+        self._count, self._seen = 0, Seen()
         for found in ready.files(self._settings.pattern.files(self._place) if listed is None else listed):
             self._count += 1
             if self._is_of_shard(self._settings.address.shown + found.name):
+                self._seen.count += 1
                 yield found
         if not self._count:
             self._check_one_file()
@@ -204,10 +207,7 @@ class FileStream(BlockStream):
                 f"The log {file} of stream `{self.name}` was rotated, and the file that it was is not there any more: lines that were written to it after the run before are missing. "
                 "Let `path` name rotated files, too (`app.log*`), and have runs more often than they are removed.",
             )
-        if ready.waiting:
-            self.logger.info(
-                "Left to a later run, since they may not be complete yet: %s.", counted(ready.waiting, "file")
-            )
+        self.logger.info("%s", self._seen.sentence(self.name, ready.waiting))
         if memory.forgotten:
             self.logger.info(
                 "The state of stream `%s` keeps the names of %s, and %s fell off: a file that comes later with an older time than theirs is taken for one of them.",

@@ -27,7 +27,7 @@ class Turn:
     """A file to read.
 
     ``file``: what `_file` of its rows says. ``start``: where to begin. ``is_whole``: its end is the end of it for good. ``replaces``: rows of it may
-    be in the target that are not of this version, and are to go before these come.
+    be in the target that are not of this version, and are to go before these come. ``was_read``: a run knows of it already.
     """
 
     found: Found
@@ -35,6 +35,7 @@ class Turn:
     start: Spot = _BEGINNING
     is_whole: bool = True
     replaces: bool = False
+    was_read: bool = False
     problem: SingerkitError | None = None
     """Why it is not to be read, though it is there and no run has read it so."""
 

@@ -261,3 +261,23 @@ def test_no_row_goes_while_a_file_could_not_be_listed(folder: Folder, monkeypatc
     with pytest.raises(NotAuthorisedError, match="in/y"):
         folder.sync(state)
     assert folder.result().of_type("REPLACE") == []
+
+
+def test_a_run_says_what_became_of_the_files(folder: Folder, caplog):
+    caplog.set_level("INFO")
+    for name in "abcd":
+        folder.write(f"in/{name}.csv", "id\n1\n2\n")
+    state = folder.sync().state
+    assert "Looked at 4 files of stream `t`: 4 new." in caplog.text
+    caplog.clear()
+    folder.write("in/a.csv", "id\n1\n3\n4\n")
+    folder.append("in/b.csv", "3\n")
+    folder.write("in/new.csv", "id\n1\n")
+    state = folder.sync(state).state
+    assert (
+        "5 files of stream `t`: 1 new, 1 grown or gone on with, 1 changed and read anew (in/a.csv), 2 with nothing new."
+        in caplog.text
+    )
+    caplog.clear()
+    folder.sync(state)
+    assert "Looked at 5 files of stream `t`: 5 with nothing new." in caplog.text

@@ -1,0 +1,56 @@
+"""What a run says of the files of a stream: how many it looked at, and what was new of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from singerkit_shell.words import counted
+from tap_files.formats.contract import Spot
+from tap_files.turns import Turn
+
+__all__ = ["Seen"]
+
+_NAMED = 5
+"""Files that changed and are named."""
+
+
+class Seen:
+    """The files of one stream in one run."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """Files that were listed, of this shard."""
+        self._new = self._grown = self._refused = 0
+        self._changed: list[str] = []
+
+    def take(self, turn: Turn) -> None:
+        """Note a file that is read, or that would be if it could be."""
+        if turn.problem is not None:
+            self._refused += 1
+        elif not turn.was_read:
+            self._new += 1
+        elif turn.start == Spot():
+            self._changed.append(turn.file)
+        else:
+            self._grown += 1
+
+    def sentence(self, stream: str, waiting: int) -> str:
+        """Return it for people; ``waiting``: files that are left to a later run."""
+        said = ", ".join(self._parts(waiting))
+        return f"Looked at {counted(self.count, 'file')} of stream `{stream}`{f': {said}' if said else ''}."
+
+    def _parts(self, waiting: int) -> Iterator[str]:
+        if self._new:
+            yield f"{self._new:,} new"
+        if self._grown:
+            yield f"{self._grown:,} grown or gone on with"
+        if self._changed:
+            more = ", ..." if len(self._changed) > _NAMED else ""
+            yield f"{len(self._changed):,} changed and read anew ({', '.join(self._changed[:_NAMED])}{more})"
+        if self._refused:
+            yield f"{self._refused:,} not read"
+        if waiting:
+            yield f"{waiting:,} left to a later run, since they may not be complete yet"
+        taken = self._new + self._grown + len(self._changed) + self._refused + waiting
+        if self.count > taken:
+            yield f"{self.count - taken:,} with nothing new"
