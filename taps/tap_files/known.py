@@ -2,14 +2,14 @@
 
 It stands in the state as the position of the stream (`singerkit_tap.position`)::
 
-    {"done": {"in/a.csv": ["k3Jd0aPq", 1764280000000000, 918, 48213, "w0D...", 48213, 919, 0, "Zk0...", "pQ2..."]},
-     "open": {"in/b.csv": ["x8Hq02Lm", 1764280100000000, 5000, 620121, "", 131072, 5001, 0, "a9B...", "7Jk..."]},
-     "contexts": [["id", "name"]],
+    {"done": {"in/a.csv": ["k3Jd0aPq", 1764280000000000, 918, 48213, "w0D...", 48213, 919, 0, "Zk0...", "pQ2...", 0]},
+     "open": {"in/b.csv": ["x8Hq02Lm", 1764280100000000, 5000, 620121, "", 131072, 5001, 0, "a9B...", "7Jk...", 0]},
+     "contexts": [["id", "name"]], "cuts": ["Hy3kW0xq"],
      "floor": 1764100000000000, "at_floor": ["b0Qx71aa"]}
 
 Of each file: a digest of its version, when anything of it changed last (microseconds), the rows that were sent of it, its size, a digest of
 all its bytes ("": it was not read at once from its beginning to its end), then where it can be gone on with (byte, line, the number of what its reader needs besides), and digests of its beginning and of what is
-before that place. ``open``: of which a part was sent; it cannot be gone on with where the byte is null.
+before that place; last the number of a digest of the settings that say where its rows and columns are. ``open``: of which a part was sent; it cannot be gone on with where the byte is null.
 
 At most so many names are kept (`remembered_files`). The oldest fall off, and ``floor`` is when the newest of those changed last;
 ``at_floor`` are digests of the names of those that changed just then. A file from below the floor is one that was read. One from above that
@@ -48,12 +48,15 @@ class Entry(msgspec.Struct, array_like=True):
     context: int = -1
     head: str = ""
     tail: str = ""
+    cut: int = -1
+    """-1: nobody has noted it."""
 
 
 class _Position(msgspec.Struct, omit_defaults=True):
     done: dict[str, Entry] = {}
     open: dict[str, Entry] = {}
     contexts: list[Any] = []
+    cuts: list[str] = []
     floor: int | None = None
     at_floor: list[str] = []
 
@@ -96,6 +99,7 @@ class Known(Memory):
         self._context_values = kept.contexts
         for number, context in enumerate(kept.contexts):
             self._contexts.setdefault(msgspec.json.encode(context), number)
+        self._cuts, self._cut = kept.cuts, digest(settings.cut)
         self._floor, self._at_floor = kept.floor, {*kept.at_floor}
         self._size = sum(_ENTRY_BYTES + len(name) for name in (*self._done, *self._open))
         self._listed_known: set[str] = set()
@@ -155,6 +159,8 @@ class Known(Memory):
         """Return how to read a file; None: all of it was read, and only its times have changed since."""
         file = self._shown + found.name
         entry = self._open.get(file)
+        if entry is not None and not self._is_cut_alike(entry):
+            return self._changed(found, file, entry)
         if entry is not None and entry.version == _version(found) and entry.byte is not None:
             return Turn(found, file, self._spot(entry), self._settings.is_whole, was_read=True)
         entry = entry or self._done.get(file)
@@ -164,8 +170,15 @@ class Known(Memory):
         if self._is_the_same(found, entry):
             entry.version, entry.appeared = _version(found), found.appeared
             return None
-        if self._may_go_on(found, entry, was_cut=file in self._open):
+        if self._is_cut_alike(entry) and self._may_go_on(found, entry, was_cut=file in self._open):
             return Turn(found, file, self._spot(entry), self._settings.is_whole, was_read=True)
+        return self._changed(found, file, entry)
+
+    def _is_cut_alike(self, entry: Entry) -> bool:
+        """Tell whether the settings of this run find the rows and columns of a file where those did by which it was read."""
+        return entry.cut not in range(len(self._cuts)) or self._cuts[entry.cut] == self._cut
+
+    def _changed(self, found: Found, file: str, entry: Entry) -> Turn:
         if self._settings.on_changed == "fail":
             return Turn(found, file, problem=self._has_changed(file, entry))
         return self._anew(found, file, replaces=self._replaces, was_read=True)
@@ -185,6 +198,11 @@ class Known(Memory):
             if "_file" in self._settings.file_columns
             else "`replace`, which needs `_file` among `file_columns`, and a stream that was started over with it"
         )
+        if not self._is_cut_alike(entry):
+            return BadDataError(
+                f"The file {file} of stream `{self._settings.name}` was begun ({entry.rows:,} rows) with other settings of its format, which find its rows and columns elsewhere: what was loaded of it is safe, and nothing "
+                f"more was read. Take the former settings back, or set `on_changed` ({replace}; `append`: its rows come again, beside those that stay)."
+            )
         return BadDataError(
             f"The file {file} of stream `{self._settings.name}` was read before ({entry.rows:,} rows) and has changed since, otherwise than by growing at its "
             "end: what was loaded of it is safe, and nothing of the new version was read. Give files that change another name, or set "
@@ -249,11 +267,18 @@ class Known(Memory):
         if turn.file not in entries:
             self._size += _ENTRY_BYTES + len(turn.file)
         self._listed_known.add(turn.file)
-        entry = Entry(_version(turn.found), turn.found.appeared, rows, turn.found.size)
+        entry = Entry(
+            _version(turn.found), turn.found.appeared, rows, turn.found.size, cut=self._cut_number()
+        )
         if spot is not None:
             entry.byte, entry.line, entry.rows = spot.byte, spot.line, spot.row
             entry.context, (entry.head, entry.tail) = self._context(spot.context), ends or ("", "")
         entries[turn.file] = entry
+
+    def _cut_number(self) -> int:
+        if self._cut not in self._cuts:
+            self._cuts.append(self._cut)
+        return self._cuts.index(self._cut)
 
     def _context(self, context: Any) -> int:
         if context is None:
@@ -274,7 +299,9 @@ class Known(Memory):
         """See `Memory.position`."""
         self._let_fall()
         self._leave_contexts()
-        said = _Position(self._done, self._open, self._context_values, self._floor, sorted(self._at_floor))
+        said = _Position(
+            self._done, self._open, self._context_values, self._cuts, self._floor, sorted(self._at_floor)
+        )
         found: Mapping[str, Any] = msgspec.to_builtins(said)
         return found
 

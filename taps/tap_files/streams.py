@@ -21,7 +21,7 @@ from tap_files.failures import FailedFiles
 from tap_files.filecolumns import FILE_COLUMNS
 from tap_files.formats.contract import PIECE_BYTES, BadRow, Piece, Spot, UnreadableFile
 from tap_files.known import Known
-from tap_files.opening import PlainBytes
+from tap_files.opening import PlainBytes, digest
 from tap_files.packed.packing import archive_kind, archive_of
 from tap_files.places.contract import FileChanged, FileGone, Found, Place
 from tap_files.ready import Readiness
@@ -60,7 +60,8 @@ class FileStream(BlockStream):
     goes_on_by_position = True
     is_divided_by_key = False
     advice: ClassVar[Advice] = Advice(
-        leaves_out="the config or the catalog leaves {it} out, or no file has {it} any more"
+        leaves_out="the config or the catalog leaves {it} out, or no file has {it} any more",
+        places={"asks": "its settings of `format` or `compression` are others"},
     )
 
     def __init__(
@@ -104,6 +105,10 @@ class FileStream(BlockStream):
     def property_metadata(self) -> dict[str, dict[str, Any]]:
         """What takes rows of a file away names them by `_file`."""
         return {"_file": {"inclusion": "automatic"}} if "_file" in self._settings.file_columns else {}
+
+    def asks_of(self) -> Mapping[str, Any]:
+        """Return how the files are read, as a digest."""
+        return {"asks": digest(self._settings.meant)}
 
     def with_catalog(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Return the schema of a catalog with the columns that were found since it was made."""

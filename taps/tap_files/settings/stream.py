@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from singerkit_catalog.schema import properties_of
 from singerkit_state.instants import NoInstantError, check_calendar
 from tap_files.filecolumns import FILE_COLUMNS
@@ -20,6 +22,12 @@ __all__ = ["STREAM", "StreamSettings", "stream_problems", "stream_settings"]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DEFAULT_COLUMNS = ("_file", "_row")
+_OF_VALUES = {"encoding", "nulls", "decimal_comma", "thousands", "trim", "infinity", "errors"} | {
+    "short_rows",
+    "long_rows",
+    "max_row_bytes",
+}
+"""Settings of formats that say what a text means, or what becomes of a row that is none: all others say where rows and columns are."""
 
 STREAM: dict[str, Any] = {
     "type": "object",
@@ -178,6 +186,10 @@ class StreamSettings:
     compression: str
     members: str
     limits: Limits
+    cut: bytes
+    """What decides where rows and columns of a file are."""
+    meant: bytes
+    """What decides that, and what the texts mean."""
 
     @property
     def own_columns(self) -> tuple[str, ...]:
@@ -192,6 +204,7 @@ def stream_settings(said: Mapping[str, Any]) -> StreamSettings:
     assert form is not None  # noqa: S101  stream_problems has looked
     columns = tuple(said.get("file_columns", DEFAULT_COLUMNS))
     own = DEFAULT_COLUMNS if {*DEFAULT_COLUMNS} <= {*columns} else ()
+    section = _without_defaults(form, said)
     return StreamSettings(
         name=said["name"],
         address=address,
@@ -215,7 +228,25 @@ def stream_settings(said: Mapping[str, Any]) -> StreamSettings:
         compression=said.get("compression", "auto"),
         members=said.get("members", "*"),
         limits=limits_of(said),
+        cut=_written(form, said, {key: section[key] for key in section.keys() - _OF_VALUES}),
+        meant=_written(form, said, section),
     )
+
+
+def _without_defaults(form: Format, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the section of the format, less what would hold anyway, so that saying it changes nothing."""
+    section = said.get(form.name, {})
+    props = form.section.get("properties", {})
+    defaults = {key: prop["default"] for key, prop in props.items() if "default" in prop}
+    if form.name == "csv":  # whose other defaults depend on the path, and on each other
+        defaults["delimiter"] = form.settings_of({}, said["path"]).delimiter
+        if "names" not in section:
+            defaults["header"] = "first"
+    return {key: value for key, value in section.items() if key not in defaults or value != defaults[key]}
+
+
+def _written(form: Format, said: Mapping[str, Any], section: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode([form.name, section, said.get("compression", "auto")], order="deterministic")
 
 
 def _follows_rotation(said: Mapping[str, Any], form: Format) -> bool:

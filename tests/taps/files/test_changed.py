@@ -281,3 +281,101 @@ def test_a_run_says_what_became_of_the_files(folder: Folder, caplog):
     caplog.clear()
     folder.sync(state)
     assert "Looked at 5 files of stream `t`: 5 with nothing new." in caplog.text
+
+
+CUT_OTHERWISE = pytest.mark.parametrize(
+    ("before", "now", "whole"),
+    [
+        ({}, {"csv": {"delimiter": ";"}}, [("1,a", None), ("2,b", None)]),
+        ({}, {"csv": {"header": "first", "names": ["v", "id"]}}, [("a", "1"), ("b", "2")]),
+        ({"csv": {"header": "none"}}, {}, [("1", "a"), ("2", "b")]),
+        (
+            {},
+            {
+                "format": "fixed_width",
+                "fixed_width": {"columns": [{"name": "id", "width": 1}], "long_rows": "cut"},
+            },
+            [("i", None), ("1", None), ("2", None)],
+        ),
+    ],
+    ids=["delimiter", "names", "header", "format"],
+)
+
+
+@CUT_OTHERWISE
+def test_a_file_that_grows_is_read_again_where_settings_find_its_columns_elsewhere(
+    folder: Folder, before, now, whole
+):
+    schema = {"properties": {name: {"type": ["null", "string"]} for name in ("id", "v", "id,v")}}
+    header = "id,v\n"
+    folder.write("in/a.csv", header + "1,a\n")
+    first = folder.sync(schema=schema, **before)
+    folder.append("in/a.csv", "2,b\n")
+    second = folder.sync(first.state, schema=schema, **now)
+    rows = loaded(first.rows(), second.messages)
+    assert [(row.get("id") or row.get("id,v"), row.get("v")) for row in rows] == whole
+    folder.append("in/a.csv", "3,c\n")
+    third = folder.sync(second.state, schema=schema, **now)
+    assert (len(third.rows()), third.of_type("REPLACE")) == (1, [])
+
+
+@pytest.mark.parametrize("on_changed", ["replace", "append", "fail"])
+def test_a_file_that_was_begun_is_not_gone_on_with_by_settings_that_find_its_columns_elsewhere(
+    folder: Folder, monkeypatch, on_changed
+):
+    monkeypatch.setattr("tap_files.formats.textreader.BLOCK_BYTES", 8)
+    folder.write("in/a.csv", "id,v\n1,a\n2,b\n3\n")
+    with pytest.raises(BadDataError, match="Expected 2 fields"):
+        folder.sync(on_changed=on_changed)
+    first = folder.result()
+    assert first.column("id") == [1, 2]
+    now = {"csv": {"header": "first", "names": ["v", "id"], "short_rows": "pad"}, "on_changed": on_changed}
+    if on_changed == "fail":
+        with pytest.raises(BadDataError, match=r"was begun \(2 rows\) with other settings of its format"):
+            folder.sync(first.state, **now)
+        assert folder.result().rows() == []
+        return
+    second = folder.sync(first.state, **now)
+    assert second.column("v") == ["1", "2", "3"]
+    assert len(second.of_type("REPLACE")) == (on_changed == "replace")
+
+
+def test_files_that_were_read_stay_where_settings_are_others_and_the_run_says_so_once(folder: Folder, caplog):
+    told = "`t` is read otherwise than by the run before: its settings of `format` or `compression` are others. It goes on all the same, so what this would"
+    folder.write("in/a.csv", "id,v\n1,a\n")
+    first = folder.sync()
+    same = folder.sync(first.state, csv={"delimiter": ",", "header": "first"})
+    assert (same.rows(), told in caplog.text) == ([], False)
+    second = folder.sync(same.state, csv={"delimiter": ";"})
+    assert (second.rows(), caplog.text.count(told)) == ([], 1)
+    folder.sync(second.state, csv={"delimiter": ";"})
+    assert caplog.text.count(told) == 1
+
+
+@pytest.mark.parametrize("on_changed", ["replace", "fail"])
+def test_what_mends_a_bad_row_has_the_rest_of_its_file_come(folder: Folder, monkeypatch, on_changed):
+    monkeypatch.setattr("tap_files.formats.textreader.BLOCK_BYTES", 8)
+    folder.write("in/a.csv", "id,v\n1,a\n2,b\n3\n")
+    with pytest.raises(BadDataError, match="Expected 2 fields"):
+        folder.sync(on_changed=on_changed)
+    second = folder.sync(folder.result().state, on_changed=on_changed, csv={"short_rows": "pad"})
+    assert (second.column("id"), second.of_type("REPLACE")) == ([3], [])
+
+
+def test_what_texts_mean_may_change_in_the_middle_of_a_file(folder: Folder, caplog):
+    folder.write("in/a.csv", "id,v\n1,a\n")
+    first = folder.sync()
+    folder.append("in/a.csv", "2,-\n")
+    second = folder.sync(first.state, csv={"nulls": ["-"]})
+    assert [(row["id"], row["v"]) for row in second.rows()] == [(2, None)]
+    assert (second.of_type("REPLACE"), "are others" in caplog.text) == ([], True)
+
+
+def test_a_state_that_does_not_say_how_files_were_cut_is_gone_on_with(folder: Folder):
+    folder.write("in/a.csv", "id\n1\n")
+    state = folder.sync().state
+    position = state["bookmarks"]["t"]["_singerkit_position"]
+    del position["cuts"]
+    position["done"] = {name: entry[:-1] for name, entry in position["done"].items()}
+    folder.append("in/a.csv", "2\n")
+    assert folder.sync(state).column("id") == [2]
