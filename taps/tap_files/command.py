@@ -30,7 +30,9 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("path", required=False)
+@click.argument(
+    "path", required=False, nargs=-1, metavar="[PATH]", callback=lambda _ctx, _param, given: _only_one(given)
+)
 @click.option(
     "-c",
     "--config",
@@ -66,6 +68,15 @@ def preview(
     if form is not None:
         raise UsageError("`--format` goes with a PATH; in a config it stands with the stream.")
     _preview(config, names, rows)
+
+
+def _only_one(paths: tuple[str, ...]) -> str | None:
+    if len(paths) > 1:
+        raise UsageError(
+            f"Expected one PATH, got {len(paths)} ({paths[0]}, {paths[1]}{', ...' if len(paths) > 2 else ''}): the shell has filled in the wildcards; "
+            "put the path in quotes, like 'in/*.csv'. Nothing was read."
+        )
+    return paths[0] if paths else None
 
 
 def _checked(config: dict[str, Any]) -> Mapping[str, Any]:
@@ -131,7 +142,7 @@ def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -
         there = [found for found in files if found.size != 0]
         if not there:
             raise ConfigurationError(
-                f"No file that holds something has a name like {path}; nothing was read. Correct the path."
+                f"No file that holds something has a name like {path}; nothing was read. {_way_to_files(path)}"
             )
         config, doubts = proposed(
             config, there[-1].name, start_of(place, there[-1], START_BYTES), is_told=is_told
@@ -141,6 +152,12 @@ def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -
     look.doubts[:0] = doubts
     print_look(look, err=True)
     click.echo(redactor.mask(json.dumps(config, indent=2, ensure_ascii=False)))
+
+
+def _way_to_files(path: str) -> str:
+    if any(mark in path for mark in "*?[{"):
+        return "Correct the path."
+    return f"Correct the path; if it is a folder, say which of its files are meant: '{path}/*.csv'."
 
 
 COMMANDS = frozenset(command.commands)

@@ -19,7 +19,15 @@ from singerkit_wire.encode import Record
 from tap_files.badrows import BadRows, TooManyBadRows
 from tap_files.failures import FailedFiles
 from tap_files.filecolumns import FILE_COLUMNS
-from tap_files.formats.contract import PIECE_BYTES, BadRow, Piece, Spot, UnreadableFile
+from tap_files.formats.contract import (
+    PIECE_BYTES,
+    BadRow,
+    BadRowFound,
+    OtherSettings,
+    Piece,
+    Spot,
+    UnreadableFile,
+)
 from tap_files.known import Known
 from tap_files.opening import PlainBytes, digest
 from tap_files.packed.packing import archive_kind, archive_of
@@ -178,7 +186,7 @@ class FileStream(BlockStream):
             return
         if self._place.look(pattern.text) is None:
             raise ConfigurationError(
-                f"The file {self._settings.address.shown}{pattern.text} of stream `{self.name}` is not there; nothing was read. Correct `path`, or name it with a wildcard, if it may come later."
+                f"The file {self._settings.address.shown}{pattern.text} of stream `{self.name}` is not there, or is none; nothing was read. Correct `path` (of a folder it names the files: `in/*.csv`), or name it with a wildcard, if it may come later."
             )
 
     def _removals(self, memory: Known | Trails, unread: Collection[str]) -> Iterator[Page]:
@@ -317,7 +325,7 @@ class FileStream(BlockStream):
             if self.bad_rows is not None:
                 self.bad_rows.take(turn.file, sorted(bad, key=lambda one: one.row))
             return records
-        raise UnreadableFile(_placed(min(bad, key=lambda one: one.row)))
+        raise BadRowFound(_placed(min(bad, key=lambda one: one.row)))
 
     def _is_due(self, memory: Memory) -> bool:
         if self._since_safe < max(_LEAST_BYTES, _STATE_SHARE * memory.size):
@@ -329,8 +337,26 @@ class FileStream(BlockStream):
         if not isinstance(error, UnreadableFile):
             return error
         return BadDataError(
-            f"{str(error).removesuffix('.')}, of the file {turn.file} of stream `{self.name}`; what comes before it is safe. Mend the file, or move it away, then run again."
+            f"{str(error).removesuffix('.')}, of the file {turn.file} of stream `{self.name}`; what comes before it is safe. {self._way_on(error)}"
         )
+
+    def _way_on(self, error: UnreadableFile) -> str:
+        """Return what to do about a file that cannot be read on."""
+        others = (
+            ""
+            if self._settings.on_error == "continue"
+            else " (`on_error` `continue` has the other files read)"
+        )
+        if isinstance(error, OtherSettings):
+            return f"Correct the setting, or the file if the setting is right{others}, then run again."
+        if not isinstance(error, BadRowFound):
+            return f"Mend the file, or move it away{others}, then run again."
+        widths = (
+            ", or allow it by `short_rows` or `long_rows` in `csv`"
+            if self._settings.format.name == "csv" and " fields, got " in str(error)
+            else ""
+        )
+        return f"Mend the row, or the setting if that is what is wrong; or set `on_bad_row` to `set_aside`, which has bad rows go to a stream of their own{widths}{others}; then run again."
 
     def _grow(self) -> Sequence[str]:
         """Go on with the columns as they are known now: a SCHEMA before the next row."""
@@ -358,7 +384,7 @@ def _without(piece: Piece, numbers: Collection[int]) -> Piece:
 
 
 def _placed(bad: BadRow) -> str:
-    line = "" if bad.line is None else f" (line {bad.line})"
+    line = "" if bad.line is None or f"in line {bad.line}" in bad.reason else f" (line {bad.line})"
     return f"{bad.reason.removesuffix('.')}, record {bad.row}{line}"
 
 

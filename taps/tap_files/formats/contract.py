@@ -19,7 +19,17 @@ from singerkit_shell.errors import BadDataError
 from singerkit_wire.encode import Record
 from singerkit_wire.readyrows import ReadyRows
 
-__all__ = ["PIECE_BYTES", "BadRow", "Bytes", "Piece", "Reader", "Spot", "UnreadableFile"]
+__all__ = [
+    "PIECE_BYTES",
+    "BadRow",
+    "BadRowFound",
+    "Bytes",
+    "OtherSettings",
+    "Piece",
+    "Reader",
+    "Spot",
+    "UnreadableFile",
+]
 
 PIECE_BYTES = 1 << 20
 """About so much content makes a piece."""
@@ -27,6 +37,14 @@ PIECE_BYTES = 1 << 20
 
 class UnreadableFile(BadDataError):
     """A file, or what is left of it, cannot be read: the sentence names line and byte; the file is named by who opened it."""
+
+
+class OtherSettings(UnreadableFile):
+    """A file is read as it is not: the sentence names the setting that says so."""
+
+
+class BadRowFound(UnreadableFile):
+    """A record is none, and bad ones are not set aside."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from singerkit_shell.secrets import redactor
-from tap_files.formats.contract import Bytes, Spot, UnreadableFile
+from tap_files.formats.contract import Bytes, OtherSettings, Spot
 from tap_files.formats.csvplain import columns_of
 from tap_files.formats.csvrows import CUT, CsvRows, csv_reader
 from tap_files.formats.textreader import Columns, TextReader
@@ -122,12 +122,12 @@ class CsvReader(TextReader):
         named = self._settings.names
         if not self._settings.has_header:
             if list(named) == values:
-                raise UnreadableFile(
+                raise OtherSettings(
                     'Expected a row, got the names of the columns; say that there is a header with `"header": "first"` in `csv`'
                 )
             return named or [f"column_{number}" for number in range(1, len(values) + 1)]
         if named and len(named) != len(values):
-            raise UnreadableFile(
+            raise OtherSettings(
                 f"Expected {len(named)} names in the header, as `csv.names` has, got {len(values)}"
             )
         if not named:
@@ -138,19 +138,19 @@ class CsvReader(TextReader):
         way = 'name the columns yourself (`"names": [...], "header": "first"` in `csv`)'
         for number, name in enumerate(names, 1):
             if not name.strip():
-                raise UnreadableFile(
+                raise OtherSettings(
                     f"Expected a name for each column in the header, got none for column {number}; {way}"
                 )
             if "\0" in name:
-                raise UnreadableFile(
+                raise OtherSettings(
                     f"Expected a name for column {number} in the header, got one with NUL; if the file is in UTF-16, say so in `csv.encoding`"
                 )
             if name in names[: number - 1]:
-                raise UnreadableFile(f"Two columns of the header have the name {_shown([name])}; {way}")
+                raise OtherSettings(f"Two columns of the header have the name {_shown([name])}; {way}")
         others = [char for char in _OTHER_DELIMITERS if len(names) == 1 and char in names[0]]
         if others and not self._settings.is_delimiter_said:
             fits, shown = (mark.replace("\t", "\\t") for mark in (others[0], self._settings.delimiter))
-            raise UnreadableFile(
+            raise OtherSettings(
                 f'Expected `{shown}` between the names in the header, got one name with `{fits}` in it; set `"delimiter": "{fits}"` in `csv`'
             )
 

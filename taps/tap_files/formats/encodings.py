@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from singerkit_shell.errors import BadDataError
-from tap_files.formats.contract import UnreadableFile
+from tap_files.formats.contract import OtherSettings
 
 __all__ = ["Coding", "NotDecoded", "codec_named", "coding_behind", "coding_of"]
 
@@ -172,13 +172,13 @@ def coding_of(said: str | None, start: bytes, setting: str) -> tuple[Coding, int
     for bom, by_bom in _BOMS:
         if start.startswith(bom):
             if said is not None and codec not in (by_bom, by_bom[:6]):
-                raise UnreadableFile(
+                raise OtherSettings(
                     f"Expected `{codec}`, got the BOM of `{by_bom}` in line 1 (byte 0); take `{setting}` out, or say what the file is in"
                 )
             doubled = start[len(bom) :].startswith(bom)  # a file with one, behind one of whoever wrote it
             return Coding(by_bom), len(bom) * (1 + doubled)
     if codec in ("utf-16", "utf-32"):
-        raise UnreadableFile(
+        raise OtherSettings(
             f"Expected a BOM in line 1 (byte 0), which tells the order of bytes in `{codec}`, got none; say `{codec}-le` or `{codec}-be` in "
             f"`{setting}`"
         )

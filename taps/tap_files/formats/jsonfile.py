@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError
 from singerkit_wire.jsonwalk import Items, JsonWalker
-from tap_files.formats.contract import PIECE_BYTES, BadRow, Bytes, Piece, Spot, UnreadableFile
+from tap_files.formats.contract import PIECE_BYTES, BadRow, Bytes, OtherSettings, Piece, Spot, UnreadableFile
 from tap_files.formats.encodings import coding_of
 from tap_files.formats.jsonlines import object_fault
 from tap_files.formats.wholelines import SHOWN
@@ -76,7 +76,7 @@ class JsonReader:
             yield from self._wanted(walker.next_document())
             if self._names not in walker.arrays:
                 place = "".join(f".{name}" for name in self._names)
-                raise UnreadableFile(
+                raise OtherSettings(
                     f"Expected an array of records, or one record, at `${place}` of each JSON document, got none in document {self._documents}; say "
                     "where they are in `json.records`"
                 )
@@ -89,7 +89,7 @@ class JsonReader:
             if items.names != self._names:
                 continue
             if items.is_object and len(items.text) > _LARGEST:
-                raise UnreadableFile(
+                raise OtherSettings(
                     f"Expected a record of at most {_LARGEST} bytes, got a JSON document of {len(items.text)}; say where in it the records are in "
                     "`json.records`"
                 )

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from tap_files.formats.blocks import BLOCK_BYTES, Blocks, opened
-from tap_files.formats.contract import BadRow, Bytes, Piece, Spot, UnreadableFile
+from tap_files.formats.contract import BadRow, Bytes, OtherSettings, Piece, Spot, UnreadableFile
 from tap_files.formats.encodings import NotDecoded, coding_behind, coding_of
 from tap_files.formats.meanings import Meanings, Unclear
 from tap_files.formats.textrows import Row, RowSettings, RowsOfText, long_line
@@ -71,7 +71,7 @@ class TextReader:
     def _look_at_former(self, names: Sequence[str]) -> None:
         """Refuse other names of columns than the beginning of the file was read with."""
         if self._said_names and list(self._said_names) != list(names):
-            raise UnreadableFile(
+            raise OtherSettings(
                 f"Expected the names of columns with which the beginning of the file was read, got others in `{self._section}`; take them back, or "
                 "start the stream over"
             )
@@ -230,7 +230,7 @@ class TextReader:
             row = next(iter(rows), None)
             if row is not None and row.reason:
                 self._suggest(row, block)
-                raise UnreadableFile(row.reason)
+                raise (OtherSettings if row.has_bad_bytes else UnreadableFile)(row.reason)
             if row is not None or self._blocks.is_all(size):
                 return rows, row
             if size > self._text.max_row_bytes:

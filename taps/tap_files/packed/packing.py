@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from singerkit_shell.errors import ConfigurationError
-from tap_files.formats.contract import UnreadableFile
+from tap_files.formats.contract import OtherSettings
 
 __all__ = [
     "PACKINGS",
@@ -98,12 +98,12 @@ def check_start(packing: str, start: bytes) -> None:
         found = next((kind for kind, magic in _SURE_STARTS.items() if start.startswith(magic)), None)
         if found is not None:
             how = "give it the ending .zip" if found == "zip" else f"set `compression` to `{found}`"
-            raise UnreadableFile(
+            raise OtherSettings(
                 f"Expected text, got {found} by the first bytes, which the name does not say; {how}, or mend the name"
             )
         return
     is_so = start.startswith(_STARTS[packing]) or (packing == "zstd" and start[1:4] == _SKIPPABLE_FRAME)
     if not is_so:
-        raise UnreadableFile(
+        raise OtherSettings(
             f"Expected {packing} by the name or `compression`, got other bytes at the beginning; set `compression` to what it is, or `none`"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 
@@ -43,7 +44,7 @@ class LocalPlace(Place):
     def _no_folder(self, folder: str) -> ConfigurationError:
         return ConfigurationError(
             f"The folder {self._path(folder)} is not there (or is none); nothing was read. Correct `path`, or make the folder: an empty one "
-            "is no error."
+            f"is no error.{_hint(folder)}"
         )
 
     def _below(self, folder: str, prefix: str, above: set[tuple[int, int]], *, deep: bool) -> Iterator[Found]:
@@ -213,3 +214,13 @@ def _failure(error: OSError, path: str) -> Exception:
     return RetryableError(
         f"{path} cannot be read ({error.strerror}); what was confirmed by the target is safe, {_AGAIN}"
     )
+
+
+def _hint(folder: str) -> str:
+    """Return what a path seems to be meant for."""
+    url = re.match(r"([a-z][a-z0-9+.-]+):/(?=[^/])", folder)
+    if url is not None:
+        return f" A URL has two slashes: `{url[1]}://`."
+    if folder.startswith("~") or "$" in folder:
+        return " Neither `~` nor variables are filled in here: write the path out."
+    return ""

@@ -274,7 +274,12 @@ def stream_problems(said: Mapping[str, Any], place: str) -> Iterator[str]:
         return
     form = _format(said)
     if form is None:
-        yield f"Expected the key `{place}.format`, since the ending of `{place}.path` tells none; one of {', '.join(FORMATS)}"
+        folder = (
+            f"; if the path is a folder, name the files in it, like `{said['path']}/*.csv`"
+            if pattern.is_one_file and "." not in pattern.text.rpartition("/")[2]
+            else ""
+        )
+        yield f"Expected the key `{place}.format`, since the ending of `{place}.path` tells none; one of {', '.join(FORMATS)}{folder}"
         return
     for other in FORMATS:
         if other in said and other != form.name:

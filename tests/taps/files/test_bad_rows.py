@@ -65,7 +65,7 @@ def test_a_file_that_is_mended_takes_its_bad_rows_away(folder: Folder):
 
 def test_unless_it_is_said_the_first_one_ends_its_file(folder: Folder):
     folder.write("in/a.csv", CONTENT)
-    with pytest.raises(BadDataError, match=r"record 2 \(line 3\), of the file in/a\.csv"):
+    with pytest.raises(BadDataError, match=r"got 1 in line 3, record 2, of the file in/a\.csv"):
         folder.sync()
 
 
@@ -87,3 +87,40 @@ def test_they_are_never_left_out_by_a_selection(folder: Folder):
         folder.sync(**ASIDE)
     with pytest.raises(ConfigurationError, match="has no effect without"):
         folder.sync(bad_row_limit=5)
+
+
+@pytest.mark.parametrize(
+    ("content", "changes", "said", "unsaid"),
+    [
+        (
+            "id,name\n1,a\n2\n",
+            {},
+            r"got 1 in line 3, record 2, of the file in/a\.csv .*`on_bad_row` to `set_aside`.*`short_rows` or `long_rows` in `csv`.*`on_error` `continue`",
+            "Mend the file",
+        ),
+        (
+            "id\nx\n",
+            {"schema": {"properties": {"id": {"type": "integer"}}}, "on_error": "continue"},
+            r"or set `on_bad_row` to `set_aside`",
+            "short_rows",
+        ),
+        (
+            "id;name\n1;a\n",
+            {},
+            r'set `"delimiter": ";"` in `csv`.*Correct the setting, or the file if the setting is right',
+            "Mend the file",
+        ),
+        (
+            "n\xe4me\n1\n".encode("latin-1"),
+            {},
+            r"`csv\.encoding`.*Correct the setting, or the file",
+            "Mend the file",
+        ),
+    ],
+    ids=["short", "value", "delimiter", "encoding"],
+)
+def test_what_is_said_of_a_fault_names_the_settings_that_help(folder: Folder, content, changes, said, unsaid):
+    folder.write("in/a.csv", content)
+    with pytest.raises(BadDataError, match=said) as raised:
+        folder.sync(**changes)
+    assert unsaid not in str(raised.value)

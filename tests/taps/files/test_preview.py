@@ -81,7 +81,12 @@ def test_a_config_is_looked_at_stream_by_stream(folder: Folder, preview: Any) ->
     [
         ([], 64, "Expected either a PATH or `--config FILE`"),
         (["in/*.csv"], 78, "No file that holds something has a name like in/*.csv"),
+        (["in/a.csv", "in/b.csv"], 64, "put the path in quotes"),
+        (["in"], 78, "which of its files are meant: 'in/*.csv'"),
+        (["in/"], 64, "got a folder: say which files of it, like `in/*.csv`"),
         (["gone/*.csv"], 78, "gone is not there"),
+        (["s3:/bucket/*.csv"], 78, "A URL has two slashes: `s3://`."),
+        (["~/*.csv"], 78, "Neither `~` nor variables are filled in"),
         (["in/../x.csv"], 64, "without `.` and `..` parts"),
         (["in/*.csv", "--stream", "x"], 64, "has no effect beside a PATH"),
     ],

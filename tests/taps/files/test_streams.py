@@ -94,3 +94,9 @@ def test_streams_that_cannot_be_read_do_not_hold_back_the_others(folder: Folder)
     with pytest.raises(ConfigurationError, match=r"gone is not there.*Not read as a whole: stream `gone`"):
         folder.sync()
     assert folder.result().column("id") == [1]
+
+
+@pytest.mark.parametrize("changes", [{}, {"format": "csv"}])
+def test_a_folder_as_a_path_is_told_which_files_to_name(folder: Folder, changes):
+    with pytest.raises(ConfigurationError, match=r"in/\*\.csv"):
+        folder.sync(path="in", **changes)
