@@ -508,7 +508,11 @@ class Load:
         stream = self._given(replace(stream, said=bytes(part.line)))
         self._unnesting.see_columns(stream)
         if self._mark is not None and self._abilities.appends(stream.name):
-            tells_changes = bool(declaration.bookmark_properties) or DELETED_AT in stream.column_names
+            tells_changes = (
+                bool(declaration.bookmark_properties)
+                or declaration.goes_on is True
+                or DELETED_AT in stream.column_names
+            )
             self._repeats.declare(stream, is_incremental=tells_changes)
         self._unit.has_tables = True
         self._declared[stream.name] = declaration.fingerprint

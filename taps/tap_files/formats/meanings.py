@@ -82,7 +82,7 @@ class _Numbers:
 
     def __init__(self, mark: str, has_comma: bool) -> None:
         self._mark, self._point = mark, "," if has_comma else "."
-        groups = rf"[0-9]{{1,3}}(?:{re.escape(mark)}[0-9]{{3}})+|" if mark else ""
+        groups = rf"[1-9][0-9]{{0,2}}(?:{re.escape(mark)}[0-9]{{3}})+|" if mark else ""
         self._number = re.compile(rf"[+-]?(?:{groups}[0-9]+)(?:{re.escape(self._point)}[0-9]+)?")
 
     def plain(self, text: str) -> str:

@@ -85,7 +85,13 @@ def values(rows: list[tuple[Any, ...]]) -> list[Any]:
                 ("8", "1,2,3"),
             ],
         ),
-        (b"id,a\n1,\"1,234.5\"\n2,\"1,23\"\n", {"thousands": {"a": ","}}, [("1", "1234.5"), ("2", "1,23")]),
+        (b"id,a\n1,\"1,234.5\"\n2,\"1,23\"\n3,\"0,123\"\n4,-000.5\n", {"thousands": {"a": ","}}, [("1", "1234.5"), ("2", "1,23"), ("3", "0,123"), ("4", "-000.5")]),
+        (
+            b"id;a\n1;0.123\n2;-000.500\n3;-1.500\n",
+            {"delimiter": ";", "decimal_comma": ["a"], "thousands": {"a": "."}},
+            ["Expected a number with a comma before its decimals in field 2, got one with a point, which may mean decimals or thousands: say so in "
+                "`csv.thousands`, or take the column out of `csv.decimal_comma`"] * 2 + [("3", "-1500")],
+        ),
         (
             b"id,a\n1,\xfcx\n2,y\n",
             {},

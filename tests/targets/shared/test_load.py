@@ -1570,6 +1570,12 @@ def test_a_stream_that_is_sent_whole_and_appended_is_told_in_its_first_run(caplo
     assert caplog.text == ""
 
 
+def test_of_a_stream_that_goes_on_by_its_position_it_is_not_told_that_all_rows_come_again(caplog):
+    goes_on = SCHEMA(keys=["n"]) | {"goes_on": True}
+    Run(MARKED(None), goes_on, RECORD(1), MARKED(1, complete=True), loader=Memory(appends=True))
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize("keys", [[], ["n"]])
 def test_of_taps_by_others_and_of_streams_without_a_key_nothing_is_told(keys: list[str], caplog):
     mark = [] if keys else [MARKED(None)]
