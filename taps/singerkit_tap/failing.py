@@ -111,7 +111,7 @@ class Failures:
             self._streams[stream.name] = 0
         if before is None or not is_partition:
             stream.logger.error(
-                "%s could not be read, and the others are: %s",
+                "%s could not be read (the run goes on with any others): %s",
                 f"A part of stream `{stream.name}`" if is_partition else f"Stream `{stream.name}`",
                 error,
             )

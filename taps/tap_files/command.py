@@ -123,13 +123,14 @@ class _Failed(SingerkitError):
 
 
 def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -> None:
+    from singerkit_tap.changes import listed as listed_names
     from tap_files.config import streams_of
     from tap_files.formats.table import format_of_name
     from tap_files.packed.placing import unpacking
     from tap_files.places.addresses import address_of, opened_place
     from tap_files.preview.looking import listed, look_at
     from tap_files.preview.printing import print_look
-    from tap_files.preview.proposing import START_BYTES, config_of_path, proposed
+    from tap_files.preview.proposing import START_BYTES, config_of_path, ending_of_members, proposed
     from tap_files.samples import start_of
 
     config = config_of_path(path, form, storage)
@@ -144,11 +145,23 @@ def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -
             raise ConfigurationError(
                 f"No file that holds something has a name like {path}; nothing was read. {_way_to_files(path)}"
             )
+        ending = ending_of_members(path, [found.name for found in there])
+        if ending is not None:
+            files, left = (
+                [one for one in files if one.name.endswith(ending) is is_one] for is_one in (True, False)
+            )
+            there = [found for found in there if found.name.endswith(ending)]
+            config = {**config, "streams": [{**stream, "members": f"*{ending}"}]}
+            is_told = True
         config, doubts = proposed(
             config, there[-1].name, start_of(place, there[-1], START_BYTES), is_told=is_told
         )
         [settings] = streams_of(config)
         look = look_at(settings, place, files, rows, are_more=are_more)
+    if ending is not None and left:
+        doubts.append(
+            f"`members` leaves out what has another ending: {listed_names([one.name for one in left])}."
+        )
     look.doubts[:0] = doubts
     print_look(look, err=True)
     click.echo(redactor.mask(json.dumps(config, indent=2, ensure_ascii=False)))

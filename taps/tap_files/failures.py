@@ -33,7 +33,7 @@ class FailedFiles:
             self.archives.add(turn.file)
         if len(self._files) <= _TOLD:
             self._stream.logger.error(
-                "The file %s could not be read, and the others are: %s", turn.file, error
+                "The file %s could not be read (the run goes on with any others): %s", turn.file, error
             )
 
     def raise_any(self) -> None:

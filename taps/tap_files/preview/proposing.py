@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from pathlib import PurePosixPath
 from typing import Any
 
 from singerkit_shell.errors import UsageError
 from singerkit_shell.validate import config_problems
 from tap_files.config import CONFIG_SCHEMA, config_conflicts
 from tap_files.formats.table import FORMATS, format_of_name
+from tap_files.packed.packing import archive_kind, archive_of, inner_name
 from tap_files.preview.dialects import dialect_of, text_of
 
-__all__ = ["START_BYTES", "config_of_path", "format_of_content", "proposed"]
+__all__ = ["START_BYTES", "config_of_path", "ending_of_members", "format_of_content", "proposed"]
 
 START_BYTES = 1 << 18
 """Bytes of a file that are looked at."""
@@ -50,6 +53,19 @@ def _name_of(path: str) -> str:
     return "rows"
 
 
+def ending_of_members(path: str, names: Sequence[str]) -> str | None:
+    """Return the ending that most members of archives have whose format it tells (`.csv`, `.csv.gz`); None: none has one, or ``path`` names no archives."""
+    if archive_kind(path) is None:
+        return None
+    members = [
+        name for name in names if archive_of(name) != name and format_of_name(inner_name(name)) is not None
+    ]
+    endings = Counter(
+        PurePosixPath(inner_name(name)).suffix + name[len(inner_name(name)) :] for name in members
+    )
+    return endings.most_common(1)[0][0] if endings else None
+
+
 def format_of_content(start: bytes) -> str:
     """Return the format that the first bytes of a file look like; text that looks like no other is taken for CSV."""
     for magic, name in _MAGICS:
@@ -71,9 +87,10 @@ def proposed(
     if not is_told:
         stream = {**stream, "format": format_of_content(start)}
         doubts.append(f"The ending of {name} tells no format: its content looks like `{stream['format']}`.")
-    known = format_of_name(stream["path"])
+    path = stream.get("members", stream["path"])
+    known = format_of_name(inner_name(path))
     if stream.get("format", known.name if known is not None else "") == "csv":
-        section, more = _dialect(stream["path"], start)
+        section, more = _dialect(path, start)
         stream = {**stream, **({"csv": section} if section else {})}
         doubts += more
     return {**config, "streams": [stream]}, doubts

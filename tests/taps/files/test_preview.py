@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -198,3 +200,19 @@ def test_packed_files_are_looked_into(folder: Folder, preview: Any) -> None:
     code, out, err = preview("in/*.csv.gz")
     assert (code, json.loads(out)["streams"][0]["csv"]) == (0, {"delimiter": ";"})
     assert err.splitlines()[5].split() == ["1", "2"]
+
+
+def test_of_an_archive_the_members_are_named_that_can_be_read(folder: Folder, preview: Any) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.csv", "id;x\n1;2\n")
+        archive.writestr("more/b.csv", "id;x\n3;4\n")
+        archive.writestr("README.txt", "no table\n")
+    folder.write("in/t.zip", packed.getvalue())
+    code, out, err = preview("in/*.zip")
+    assert code == 0
+    assert json.loads(out)["streams"] == [
+        {"name": "in", "path": "in/*.zip", "members": "*.csv", "csv": {"delimiter": ";"}}
+    ]
+    assert "leaves out what has another ending: `in/t.zip!README.txt`." in err
+    assert rows_by(folder, out) == [{"id": 1, "x": 2}, {"id": 3, "x": 4}]
