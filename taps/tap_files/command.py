@@ -133,7 +133,7 @@ def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -
     from tap_files.preview.proposing import START_BYTES, config_of_path, ending_of_members, proposed
     from tap_files.samples import start_of
 
-    config = config_of_path(path, form, storage)
+    config = config_of_path(path, form)
     [stream] = config["streams"]
     is_told = form is not None or format_of_name(path) is not None
     [first] = streams_of(config if is_told else {**config, "streams": [{**stream, "format": "csv"}]})
@@ -164,6 +164,8 @@ def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -
         )
     look.doubts[:0] = doubts
     print_look(look, err=True)
+    if storage:
+        click.echo("`storage` stays where it is: run with both configs, `--config` twice.", err=True)
     click.echo(redactor.mask(json.dumps(config, indent=2, ensure_ascii=False)))
 
 

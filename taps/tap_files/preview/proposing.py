@@ -25,8 +25,8 @@ _MAGICS = ((b"PAR1", "parquet"), (b"Obj\x01", "avro"), (b"PK\x03\x04", "xlsx"), 
 _WILD = re.compile(r"[*?\[{].*", re.DOTALL)
 
 
-def config_of_path(path: str, form: str | None, storage: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config that reads ``path`` alone; ``storage``: the section of a config that is there already.
+def config_of_path(path: str, form: str | None) -> dict[str, Any]:
+    """Return a config that reads ``path`` alone.
 
     Raises:
         UsageError: it is no path that a config could have.
@@ -34,7 +34,7 @@ def config_of_path(path: str, form: str | None, storage: Mapping[str, Any]) -> d
     stream: dict[str, Any] = {"name": _name_of(path), "path": path}
     if form is not None:
         stream["format"] = form
-    config = {"streams": [stream], **({"storage": dict(storage)} if storage else {})}
+    config: dict[str, Any] = {"streams": [stream]}
     tried = {**config, "streams": [{"format": "csv", **stream}]} if format_of_name(path) is None else config
     tried = deepcopy(tried)  # defaults are put into it
     problems = config_problems(tried, CONFIG_SCHEMA) or config_conflicts(tried)

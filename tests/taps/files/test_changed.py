@@ -379,3 +379,20 @@ def test_a_state_that_does_not_say_how_files_were_cut_is_gone_on_with(folder: Fo
     position["done"] = {name: entry[:-1] for name, entry in position["done"].items()}
     folder.append("in/a.csv", "2\n")
     assert folder.sync(state).column("id") == [2]
+
+
+@pytest.mark.parametrize(
+    ("keys", "is_told"), [(["id"], True), (["_file", "id"], False), (None, False), ([], False)]
+)
+def test_where_files_may_share_keys_a_run_that_takes_rows_away_says_so(
+    folder: Folder, caplog: pytest.LogCaptureFixture, keys: list[str] | None, is_told: bool
+):
+    """A row of an older file, whose place one of a newer file took, is in no table when that one goes."""
+    folder.stream = {"primary_keys": keys, "schema": {"properties": {"id": {"type": "integer"}}}}
+    folder.write("in/a.csv", "id\n1\n2\n", modified=1)
+    folder.write("in/b.csv", "id\n2\n3\n", modified=2)
+    first = folder.sync()
+    assert "goes over files" not in caplog.text
+    folder.write("in/b.csv", "id\n3\n")
+    folder.sync(first.state)
+    assert ("goes over files" in caplog.text) == is_told

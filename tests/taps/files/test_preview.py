@@ -216,3 +216,14 @@ def test_of_an_archive_the_members_are_named_that_can_be_read(folder: Folder, pr
     ]
     assert "leaves out what has another ending: `in/t.zip!README.txt`." in err
     assert rows_by(folder, out) == [{"id": 1, "x": 2}, {"id": 3, "x": 4}]
+
+
+def test_the_config_to_copy_has_no_storage_since_its_secrets_stand_elsewhere(
+    folder: Folder, preview: Any
+) -> None:
+    folder.write("in/a.csv", "id\n1\n")
+    storage = {"sftp": {"password": canary("preview beside storage")}}
+    config = folder.file("config.json", {"streams": [{"name": "a", "path": "in/*.csv"}], "storage": storage})
+    code, out, err = preview("in/*.csv", "--config", config)
+    assert (code, [*json.loads(out)]) == (0, ["streams"])
+    assert "run with both configs, `--config` twice" in err
