@@ -50,7 +50,7 @@ class Replacing:
         if why is not None:
             raise ConfigurationError(
                 f"The tap asks for rows of stream `{stream}` to be replaced (REPLACE), and the stream is loaded with {why}, or have the tap send "
-                "such rows beside the former ones; nothing was taken away, and what was committed is safe."
+                "such rows beside the former ones (tap-files: `on_changed` `append`, and no `on_removed` `delete`); nothing was taken away, and what was committed is safe."
             )
 
     def _takes_marks(self, table: StreamTable) -> bool:

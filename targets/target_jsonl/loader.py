@@ -326,7 +326,7 @@ class JsonlLoader:
         """Refuse it: the rows that were to go would stand beside those that take their place, in a file that looks well."""
         raise ConfigurationError(
             f"The tap asks for rows of stream `{stream.name}` to be replaced (REPLACE), and target-jsonl only appends to files; nothing of that was "
-            "written, and what was committed is safe: have the tap send such rows beside the former ones, or load into a database."
+            "written, and what was committed is safe: have the tap send such rows beside the former ones (tap-files: `on_changed` `append`, and no `on_removed` `delete`), or load into a database."
         )
 
     def mark_safe(self, point: SafePoint) -> None:

@@ -82,7 +82,7 @@ STREAM: dict[str, Any] = {
             "enum": ["replace", "append", "fail"],
             "secret": False,
             "description": "What becomes of a file that was read and has changed since, other than by growing at its end: its rows `replace` those that were "
-            "loaded of it, in one commit (needs `_file` among `file_columns`, and a target that knows REPLACE, as ours do); `append` sends them beside those; `fail` ends the run (65). Default: "
+            "loaded of it, in one commit (needs `_file` among `file_columns`, and a target that takes rows away, as target-postgres and target-duckdb do); `append` sends them beside those, where no key lets the target put them in their place (`_file` and `_row` do); `fail` ends the run (65). Default: "
             "`replace` where `_file` is there, else `fail`.",
         },
         "on_removed": {

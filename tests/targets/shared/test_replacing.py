@@ -247,6 +247,7 @@ def test_a_file_that_rows_are_appended_to_takes_none_away(tmp_path: Path) -> Non
         78
     )
     assert "target-jsonl only appends to files" in outcome.last_words
+    assert "tap-files: `on_changed` `append`" in outcome.last_words
 
 
 ORDERS = SCHEMA("o", {**FILES, "tags": {"type": ["array", "null"], "items": TEXT}}, ["_file", "_row"])
