@@ -126,6 +126,7 @@ def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -
     from singerkit_tap.changes import listed as listed_names
     from tap_files.config import streams_of
     from tap_files.formats.table import format_of_name
+    from tap_files.packed.packing import inner_name
     from tap_files.packed.placing import unpacking
     from tap_files.places.addresses import address_of, opened_place
     from tap_files.preview.looking import listed, look_at
@@ -135,7 +136,7 @@ def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -
 
     config = config_of_path(path, form)
     [stream] = config["streams"]
-    is_told = form is not None or format_of_name(path) is not None
+    is_told = form is not None or format_of_name(inner_name(path)) is not None
     [first] = streams_of(config if is_told else {**config, "streams": [{**stream, "format": "csv"}]})
     place, members = unpacking(first, opened_place(address_of(path), storage))
     with closing(members):
@@ -167,6 +168,8 @@ def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -
     if storage:
         click.echo("`storage` stays where it is: run with both configs, `--config` twice.", err=True)
     click.echo(redactor.mask(json.dumps(config, indent=2, ensure_ascii=False)))
+    if look.code:
+        raise _Failed(look.code)
 
 
 def _way_to_files(path: str) -> str:

@@ -146,7 +146,7 @@ class Inflated:
             if not self._left:
                 raise UnreadableFile(
                     f"Expected {self._packing} up to its end, got an end in the middle (byte {self._taken} of the packed file); it was cut, or is not "
-                    "written to its end yet"
+                    "written to its end yet (`minimum_age` and `done_marker` have such files wait)"
                 )
             data, self._left = self._left, b""
         try:

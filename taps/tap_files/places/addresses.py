@@ -49,7 +49,9 @@ def address_of(path: str) -> Address:
 def _check_parts(pattern: str) -> None:
     parts = pattern.split("/")
     if ".." in parts or "." in parts:
-        raise ValueError("Expected a path without `.` and `..` parts, since it names the files in the state")
+        raise ValueError(
+            "Expected a path without `.` and `..` parts, since it names the files in the state; write the absolute path"
+        )
     if len(parts) > 1 and parts[-1] == "" and "" not in parts[:-1]:
         raise ValueError(
             f"Expected a path that names files, got a folder: say which files of it, like `{pattern}*.csv`"

@@ -222,5 +222,5 @@ def _hint(folder: str) -> str:
     if url is not None:
         return f" A URL has two slashes: `{url[1]}://`."
     if folder.startswith("~") or "$" in folder:
-        return " Neither `~` nor variables are filled in here: write the path out."
+        return " Neither `~` nor `$NAME` is filled in: write the path out, or `${NAME}` in a config."
     return ""

@@ -35,12 +35,24 @@ def config_of_path(path: str, form: str | None) -> dict[str, Any]:
     if form is not None:
         stream["format"] = form
     config: dict[str, Any] = {"streams": [stream]}
-    tried = {**config, "streams": [{"format": "csv", **stream}]} if format_of_name(path) is None else config
+    tried = (
+        {**config, "streams": [{"format": "csv", **stream}]}
+        if format_of_name(inner_name(path)) is None
+        else config
+    )
     tried = deepcopy(tried)  # defaults are put into it
     problems = config_problems(tried, CONFIG_SCHEMA) or config_conflicts(tried)
     if problems:
-        raise UsageError(f"{problems[0]}; nothing was read.")
+        raise UsageError(_worded(problems[0]))
     return config
+
+
+def _worded(problem: str) -> str:
+    """Return what is wrong with a path, without the places of a config that nobody has written yet."""
+    said = f"{problem.removesuffix(' at `streams[0].path`').replace('`streams[0].', '`')}; nothing was read."
+    if not problem.startswith("Expected the key"):
+        return said
+    return f"{said} That is not guessed: write a config that says it, and look at it with `tap-files preview --config FILE`."
 
 
 def _name_of(path: str) -> str:

@@ -88,8 +88,13 @@ def test_a_config_is_looked_at_stream_by_stream(folder: Folder, preview: Any) ->
         (["in/"], 64, "got a folder: say which files of it, like `in/*.csv`"),
         (["gone/*.csv"], 78, "gone is not there"),
         (["s3:/bucket/*.csv"], 78, "A URL has two slashes: `s3://`."),
-        (["~/*.csv"], 78, "Neither `~` nor variables are filled in"),
-        (["in/../x.csv"], 64, "without `.` and `..` parts"),
+        (["~/*.csv"], 78, "Neither `~` nor `$NAME` is filled in"),
+        (["in/../x.csv"], 64, "in the state; write the absolute path; nothing was read."),
+        (
+            ["in/app.log"],
+            64,
+            "Expected the key `log`, which the format `log` needs; nothing was read. That is not guessed",
+        ),
         (["in/*.csv", "--stream", "x"], 64, "has no effect beside a PATH"),
     ],
 )
@@ -107,7 +112,7 @@ def test_a_file_that_a_run_would_end_at_is_named_and_the_others_are_shown(
     folder.write("in/a.csv", "id,id\n1,2\n", modified=1)
     folder.write("in/b.csv", "id,x\n1,2\n", modified=2)
     code, out, err = preview("in/*.csv")
-    assert code == 0, "a config is printed all the same"
+    assert (code, bool(out)) == (65, True), "a config is printed all the same"
     assert "  ! in/a.csv: Two columns of the header have the name" in err
     assert json.loads(out)["streams"][0]["name"] == "in"
 
@@ -227,3 +232,18 @@ def test_the_config_to_copy_has_no_storage_since_its_secrets_stand_elsewhere(
     code, out, err = preview("in/*.csv", "--config", config)
     assert (code, [*json.loads(out)]) == (0, ["streams"])
     assert "run with both configs, `--config` twice" in err
+
+
+def test_a_config_that_no_run_could_read_by_is_not_taken_for_good(folder: Folder, preview: Any) -> None:
+    folder.write("in/t.xls", "x")
+    code, out, err = preview("in/t.xls")
+    assert code == 65
+    assert json.loads(out)["streams"][0]["path"] == "in/t.xls"
+    assert "CRITICAL tap-files: Not every stream can be read" in err
+
+
+def test_a_packed_name_tells_its_format(folder: Folder, preview: Any) -> None:
+    folder.write("in/a.csv.gz", gzip.compress(b"id,x\n1,2\n"))
+    code, out, err = preview("in/*.csv.gz")
+    assert (code, json.loads(out)["streams"]) == (0, [{"name": "in", "path": "in/*.csv.gz"}])
+    assert "tells no format" not in err
