@@ -70,7 +70,10 @@ class FileStream(BlockStream):
     is_divided_by_key = False
     advice: ClassVar[Advice] = Advice(
         leaves_out="the config or the catalog leaves {it} out, or no file has {it} any more",
-        places={"asks": "its settings of `format` or `compression` are others"},
+        places={
+            "where": "its `path` begins otherwise, so that a file which was read comes again under another name (start it over to have its rows once)",
+            "asks": "its settings of `format` or `compression` are others",
+        },
     )
 
     def __init__(
@@ -116,8 +119,12 @@ class FileStream(BlockStream):
         return {"_file": {"inclusion": "automatic"}} if "_file" in self._settings.file_columns else {}
 
     def asks_of(self) -> Mapping[str, Any]:
-        """Return how the files are read, as a digest."""
-        return {"asks": digest(self._settings.meant)}
+        """Return what names of files begin with, and how they are read, as digests."""
+        address = self._settings.address
+        return {
+            "where": digest(f"{address.root} {address.shown}".encode()),
+            "asks": digest(self._settings.meant),
+        }
 
     def with_catalog(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Return the schema of a catalog with the columns that were found since it was made."""

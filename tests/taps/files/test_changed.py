@@ -396,3 +396,18 @@ def test_where_files_may_share_keys_a_run_that_takes_rows_away_says_so(
     folder.write("in/b.csv", "id\n3\n")
     folder.sync(first.state)
     assert ("goes over files" in caplog.text) == is_told
+
+
+def test_a_path_that_is_written_otherwise_is_told_of_since_its_files_come_again(
+    folder: Folder, caplog: pytest.LogCaptureFixture
+):
+    folder.write("in/a.csv", "id\n1\n")
+    first = folder.sync()
+    folder.sync(first.state, path="in/[a-c].csv")
+    assert "begins otherwise" not in caplog.text
+    second = folder.sync(first.state, path=f"{folder.path}/in/*.csv")
+    assert second.column("id") == [1]
+    assert (
+        "its `path` begins otherwise, so that a file which was read comes again under another name"
+        in caplog.text
+    )
