@@ -32,10 +32,14 @@ class Sample:
 
 
 def learn_columns(columns: Columns, settings: StreamSettings, place: Place, listed: Sequence[Found]) -> None:
-    """Learn the columns of the first piece of some files; what cannot be read is left to the read, which says so."""
+    """Learn the columns of the first piece of some files, and those that all paths make; what cannot be read is left to the read, which says so."""
     for sample in first_pieces(settings, place, listed):
         with contextlib.suppress(BadDataError):
             learn(columns, sample)
+    for found in listed if settings.pattern.partitions else ():
+        with contextlib.suppress(UnicodeDecodeError):
+            said = settings.pattern.values(found.name)
+            columns.look({name: [value] for name, value in said.items()})
 
 
 def learn(columns: Columns, sample: Sample) -> None:

@@ -101,7 +101,9 @@ def test_a_file_that_was_cut_is_refused_wherever_that_was(packing):
     for end in range(7, len(data)):
         if end == end_of_first:
             continue  # whole, for all that anybody can tell
-        with pytest.raises(UnreadableFile, match=r"end in the middle.*`minimum_age` and `done_marker`|other bytes"):
+        with pytest.raises(
+            UnreadableFile, match=r"end in the middle.*`minimum_age` and `done_marker`|other bytes"
+        ):
             unpacked(data[:end], packing)
 
 

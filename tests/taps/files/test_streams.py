@@ -100,3 +100,12 @@ def test_streams_that_cannot_be_read_do_not_hold_back_the_others(folder: Folder)
 def test_a_folder_as_a_path_is_told_which_files_to_name(folder: Folder, changes):
     with pytest.raises(ConfigurationError, match=r"in/\*\.csv"):
         folder.sync(path="in", **changes)
+
+
+def test_the_first_schema_says_what_parts_of_the_paths_are(folder: Folder):
+    for day in ("2026-01-01", "__HIVE_DEFAULT_PARTITION__", "2026-01-02"):
+        folder.write(f"in/dt={day}/n=7/a.csv", "id\n1\n")
+    schemas = [one for one in folder.sync(path="in/dt=*/n=*/*.csv").messages if one["type"] == "SCHEMA"]
+    assert len(schemas) == 1
+    properties = schemas[0]["schema"]["properties"]
+    assert [properties[name]["type"] for name in ("dt", "n")] == [["null", "string"], ["null", "integer"]]
