@@ -388,6 +388,44 @@ TABLES: dict[str, Case] = {
         (78,),
     ),
 }
+
+
+def stored(path: str, kind: str, **said: Any) -> Case:
+    """A run of tap-files that finds no file of ``path``, as the place does not know the secret or is not there."""
+    storage = {kind: said, "retries": {"tries": 1, "total": 1}}
+    stream = {"name": "rows", "path": path, "format": "csv"}
+    return lambda place: place.run("tap-files", {"streams": [stream], "storage": storage}), (69, 77, 78)
+
+
+_S3 = {"endpoint": f"http://{NOWHERE}", "region": "here"}
+_GCS = {"endpoint": f"http://{NOWHERE}"}
+_AZURE = {"endpoint": f"http://{NOWHERE}/one", "account": "one"}
+_HTTP = {"base_url": f"http://{NOWHERE}"}
+_OVER_SSH = f"sftp://ann@{NOWHERE}/in/*.csv"
+_WEB = f"http://{NOWHERE}/rows.csv"
+FILES: dict[str, Case] = {
+    f"storage.{kind}.{key}": stored(path, kind, **{**more, key: canary(f"{kind} {key}")})
+    for path, kind, key, more in (
+        ("s3://shop/*.csv", "s3", "access_key_id", {**_S3, "secret_access_key": "no secret"}),
+        ("s3://shop/*.csv", "s3", "secret_access_key", {**_S3, "access_key_id": "no key"}),
+        (
+            "s3://shop/*.csv",
+            "s3",
+            "session_token",
+            {**_S3, "access_key_id": "no key", "secret_access_key": "no secret"},
+        ),
+        ("gs://shop/*.csv", "gcs", "service_account_key", _GCS),
+        ("gs://shop/*.csv", "gcs", "access_token", _GCS),
+        ("az://shop/*.csv", "azure", "account_key", _AZURE),
+        ("az://shop/*.csv", "azure", "sas_token", _AZURE),
+        ("az://shop/*.csv", "azure", "client_secret", {**_AZURE, "tenant_id": "t", "client_id": "c"}),
+        (_OVER_SSH, "sftp", "password", {}),
+        (_OVER_SSH, "sftp", "private_key", {}),
+        (_OVER_SSH, "sftp", "private_key_password", {"private_key": "no key"}),
+        (_WEB, "http", "password", {**_HTTP, "username": "ann"}),
+        (_WEB, "http", "token", _HTTP),
+    )
+} | {"storage.http.headers": stored(_WEB, "http", **_HTTP, headers={"X-Key": canary("http headers")})}
 STATE: dict[str, Case] = {
     "the password of a location": (
         lambda place: run(
@@ -404,6 +442,7 @@ CASES = {
     f"{name}: {case}": run_of
     for name, cases in {
         "tap-rest": TAP,
+        "tap-files": FILES,
         "tap-postgres": TABLES,
         "target-postgres": TARGET,
         "singerkit-state": STATE,
@@ -458,7 +497,10 @@ SCRIPTS = [
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_m20_every_secret_of_a_config_is_planted(name: str) -> None:
-    places = {"tap-rest: streams[].incremental.token"}  # where an answer has one
+    names = {
+        f"tap-files: storage.{kind}.credentials" for kind in ("s3", "gcs", "azure")
+    }  # words of which one is said
+    places = {"tap-rest: streams[].incremental.token", *names}  # where an answer has one
     missing = {f"{name}: {key}" for key in secret_keys(about(name))} - set(CASES) - places
     assert not missing, "plant them in CASES"
 

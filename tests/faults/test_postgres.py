@@ -208,6 +208,9 @@ def test_d02_rows_after_the_last_state_do_not_come_back_with_a_commit_that_was_l
         assert proxy.lost.is_set()
     assert "written again" in outcome.stderr
     check(database, 30)
+    wait_until(
+        lambda: not sessions(database), "the end of the session behind the proxy, which holds the lock"
+    )
     complete(database, LAST)
 
 
