@@ -13,9 +13,10 @@ from singerkit_shell.arguments import Commands
 from singerkit_shell.command import merged_config
 from singerkit_shell.errors import ConfigurationError, SingerkitError, UsageError
 from singerkit_shell.exits import run_commands
+from singerkit_shell.previews import NotAllReadable, check_streams
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
-from singerkit_shell.validate import CONFIG_PATHS, nearest
+from singerkit_shell.validate import CONFIG_PATHS
 from tap_files.formats.table import FORMATS
 
 __all__ = ["COMMANDS", "main"]
@@ -92,10 +93,7 @@ def _preview(config: Mapping[str, Any], names: tuple[str, ...], rows: int) -> No
     from tap_files.preview.printing import print_look
 
     streams = {one.name: one for one in streams_of(config)}
-    for name in names:
-        if name not in streams:
-            near = nearest(name, sorted(streams))
-            raise UsageError(f"There is no stream `{name}`{f'; did you mean `{near}`?' if near else '.'}")
+    check_streams(names, streams)
     code = 0
     for name, settings in streams.items():
         if names and name not in names:
@@ -111,15 +109,7 @@ def _preview(config: Mapping[str, Any], names: tuple[str, ...], rows: int) -> No
         print_look(look, err=False)
         code = code or look.code
     if code:
-        raise _Failed(code)
-
-
-class _Failed(SingerkitError):
-    """A stream would have ended a run; its sentence has been printed where it belongs."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__("Not every stream can be read as the config stands: see what is said above.")
-        self.exit_code = code
+        raise NotAllReadable(code)
 
 
 def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -> None:
@@ -169,7 +159,7 @@ def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -
         click.echo("`storage` stays where it is: run with both configs, `--config` twice.", err=True)
     click.echo(redactor.mask(json.dumps(config, indent=2, ensure_ascii=False)))
     if look.code:
-        raise _Failed(look.code)
+        raise NotAllReadable(look.code)
 
 
 def _way_to_files(path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections import deque
+from contextlib import closing
 from hashlib import blake2b
 from tempfile import NamedTemporaryFile
 from typing import IO
@@ -12,7 +13,7 @@ from tap_files.formats.contract import PIECE_BYTES
 from tap_files.places.contract import Content, FileChanged, Found, Place
 from tap_files.turns import END_BYTES, Ends, Turn
 
-__all__ = ["PlainBytes", "digest", "ends_of", "is_compared", "whole_of"]
+__all__ = ["PlainBytes", "digest", "ends_of", "is_compared", "read_up_to", "whole_of"]
 
 _WHOLE = 12
 COMPARED_BYTES = 64 << 20
@@ -59,15 +60,17 @@ def _shown(digest: bytes) -> str:
     return urlsafe_b64encode(digest).decode()
 
 
+def read_up_to(content: Content, size: int) -> bytes:
+    """Return the next ``size`` bytes of a content; fewer where it ends before."""
+    data = b""
+    while len(data) < size and (more := content.read(size - len(data))):
+        data += more
+    return data
+
+
 def _read(place: Place, found: Found, offset: int, size: int) -> bytes:
-    content = place.open(found, offset)
-    try:
-        data = b""
-        while len(data) < size and (more := content.read(size - len(data))):
-            data += more
-        return data
-    finally:
-        content.close()
+    with closing(place.open(found, offset)) as content:
+        return read_up_to(content, size)
 
 
 class PlainBytes:

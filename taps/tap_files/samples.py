@@ -9,7 +9,7 @@ from typing import Any
 
 from singerkit_shell.errors import BadDataError
 from tap_files.formats.contract import Piece, Spot
-from tap_files.opening import PlainBytes
+from tap_files.opening import PlainBytes, read_up_to
 from tap_files.places.contract import Found, Place
 from tap_files.settings.stream import StreamSettings
 from tap_files.turns import Turn
@@ -77,14 +77,8 @@ def _sample(settings: StreamSettings, place: Place, found: Found) -> Sample:
 
 def start_of(place: Place, found: Found, size: int) -> bytes:
     """Return the first bytes of a file, unpacked."""
-    content = PlainBytes(place, Turn(found, found.name))
-    try:
-        data = b""
-        while len(data) < size and (more := content.read(size - len(data))):
-            data += more
-        return data
-    finally:
-        content.close()
+    with contextlib.closing(PlainBytes(place, Turn(found, found.name))) as content:
+        return read_up_to(content, size)
 
 
 def spread(listed: Sequence[Found]) -> Iterator[Found]:

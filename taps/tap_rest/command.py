@@ -11,8 +11,9 @@ import click
 
 from singerkit_shell.arguments import Commands
 from singerkit_shell.command import merged_config
-from singerkit_shell.errors import SingerkitError, UsageError
+from singerkit_shell.errors import UsageError
 from singerkit_shell.exits import run_commands
+from singerkit_shell.previews import NotAllReadable, check_streams
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import CONFIG_PATHS, nearest
@@ -77,10 +78,7 @@ def _preview(paths: tuple[str, ...], names: tuple[str, ...], rows: int) -> None:
     click.get_current_context().meta[CONFIG_PATHS] = list(paths)
     tap = _tap_of(merged_config(*paths).config)
     streams = {one.name: one for one in tap.unread_streams().values() if isinstance(one, RestStream)}
-    for name in names:
-        if name not in streams:
-            near = nearest(name, sorted(streams))
-            raise UsageError(f"There is no stream `{name}`{f'; did you mean `{near}`?' if near else '.'}")
+    check_streams(names, streams)
     code = 0
     for name, stream in streams.items():
         if name in names or (not names and stream.settings.selected):
@@ -89,15 +87,7 @@ def _preview(paths: tuple[str, ...], names: tuple[str, ...], rows: int) -> None:
             code = code or look.code
     tap.client.close()
     if code:
-        raise _Failed(code)
-
-
-class _Failed(SingerkitError):
-    """A stream would have ended a run; its sentence has been printed where it belongs."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__("Not every stream can be read as the config stands: see what is said above.")
-        self.exit_code = code
+        raise NotAllReadable(code)
 
 
 def _draft(url: str, headers: dict[str, str], records: str | None, rows: int) -> None:

@@ -8,6 +8,7 @@ from typing import IO
 
 from singerkit_shell.errors import CannotWriteError
 from tap_files.formats.contract import UnreadableFile
+from tap_files.opening import read_up_to
 from tap_files.packed.inflating import Inflated
 from tap_files.packed.limits import Limits
 from tap_files.packed.packing import START, check_start, packing_of
@@ -79,9 +80,7 @@ class _Held:
 
 
 def _text(content: Content) -> Content:
-    held = b""
-    while len(held) < START and (part := content.read(START - len(held))):
-        held += part
+    held = read_up_to(content, START)
     check_start("none", held)
     return _Held(held, content)
 
