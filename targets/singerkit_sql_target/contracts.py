@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from singerkit_sql_target.patterns import EVERY, ByPattern, known_words
+from singerkit_catalog.patterns import EVERY, ByPattern, known_words
 from singerkit_wire.stream import Stream
 
 __all__ = ["CONTRACTS", "SETTING", "Contract", "Contracts", "contracts_of", "without"]

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
+from singerkit_catalog.patterns import NAME, ByPattern
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.methods import Method
-from singerkit_sql_target.patterns import NAME, ByPattern
 from singerkit_wire.batch import Batch
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import DELETED_AT, Stream

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from singerkit_sql_target.patterns import EVERY, ByPattern, known_words, word_problems
+from singerkit_catalog.patterns import EVERY, ByPattern, known_words, word_problems
 
 __all__ = ["METHODS", "WHOLE", "Method", "Methods", "method_problems", "methods_of"]
 

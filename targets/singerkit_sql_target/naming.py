@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from singerkit_catalog.patterns import NAME, most_exact, said_by_pattern, unmatched
 from singerkit_shell.errors import ConfigurationError
-from singerkit_sql_target.patterns import NAME, most_exact, said_by_pattern, unmatched
 
 __all__ = ["SETTINGS", "Naming", "lower_ascii", "naming_of", "naming_problems", "refuse_renamed", "snake"]
 

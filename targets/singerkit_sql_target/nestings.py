@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from singerkit_catalog.patterns import EVERY, ByPattern, said_by_pattern
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import nearest
 from singerkit_sql_target.methods import Method, Methods
 from singerkit_sql_target.newest import NewestBy
-from singerkit_sql_target.patterns import EVERY, ByPattern, said_by_pattern
 from singerkit_target.unnesting import TakingApart
 
 __all__ = ["SETTING", "Nestings", "nesting_problems", "nestings_of", "way_of"]

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from singerkit_catalog.patterns import NAME, ByPattern
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.words import counted
 from singerkit_sql_target.methods import Method
-from singerkit_sql_target.patterns import NAME, ByPattern
 from singerkit_target.outcomes import Outcome
 from singerkit_wire.kinds import Kind
 from singerkit_wire.stream import DELETED_AT, VERSION, Stream

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from singerkit_catalog.patterns import NAME, most_exact, unmatched
 from singerkit_shell.errors import BadDataError, ConfigurationError
-from singerkit_sql_target.patterns import NAME, most_exact, unmatched
 from singerkit_wire.stream import Stream
 
 __all__ = ["SCOPES", "Scope", "Scopes", "scope_problems", "scopes_of"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from singerkit_catalog.patterns import NAME, known_words, most_exact, unmatched, word_problems
 from singerkit_sql_target import contracts, keying, naming, nestings, newest
 from singerkit_sql_target.contracts import Contracts, contracts_of
 from singerkit_sql_target.keying import ROW_HASH, Keying, keying_of
@@ -13,7 +14,6 @@ from singerkit_sql_target.methods import Method, Methods, method_problems, metho
 from singerkit_sql_target.naming import Naming, naming_of, naming_problems
 from singerkit_sql_target.nestings import Nestings, nesting_problems, nestings_of
 from singerkit_sql_target.newest import NewestBy
-from singerkit_sql_target.patterns import NAME, known_words, most_exact, unmatched, word_problems
 from singerkit_sql_target.scopes import SCOPES, Scope, Scopes, scope_problems, scopes_of
 from singerkit_wire.conflicts import Conflicts, OnConflict
 from singerkit_wire.stream import Stream

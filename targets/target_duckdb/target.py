@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from singerkit_catalog.patterns import NAME
 from singerkit_shell.command import start
 from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_target import settings
 from singerkit_sql_target.dialect import Words
-from singerkit_sql_target.patterns import NAME
 from singerkit_sql_target.target import SqlTarget
 from singerkit_target.byhand import Wish
 from singerkit_target.contract import Loader

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from singerkit_sql_target.patterns import NAME
+from singerkit_catalog.patterns import NAME
 
 __all__ = ["SETTING", "Division", "Each", "Way", "divisions_of"]
 

@@ -13,11 +13,11 @@ import psycopg2
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
+from singerkit_catalog.patterns import most_exact, unmatched
 from singerkit_postgres.connect import Connection
 from singerkit_postgres.errors import first_line, kind_of
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.signals import stop_flag
-from singerkit_sql_target.patterns import most_exact, unmatched
 from target_postgres.names import identifier
 from target_postgres.tables import Table
 from target_postgres.upkeep import Index, Making, Upkeep

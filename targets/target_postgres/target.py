@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
+from singerkit_catalog.patterns import NAME
 from singerkit_postgres import ssh
 from singerkit_postgres.settings import CONNECTION
 from singerkit_shell.command import start
 from singerkit_shell.errors import SingerkitError
 from singerkit_sql_target import settings
 from singerkit_sql_target.dialect import Words
-from singerkit_sql_target.patterns import NAME
 from singerkit_sql_target.target import SqlTarget
 from singerkit_state.postgres.url import name_problem
 from singerkit_target.abilities import Abilities

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from singerkit_catalog.patterns import EVERY, NAME, most_exact
 from singerkit_shell.errors import ConfigurationError
-from singerkit_sql_target.patterns import EVERY, NAME, most_exact
 from singerkit_wire.stream import Stream
 from target_postgres import dividing
 from target_postgres.dividing import Division

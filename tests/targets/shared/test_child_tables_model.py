@@ -22,11 +22,11 @@ from conftest import run_sql
 from psycopg2.sql import SQL, Identifier
 from targets.postgres.test_foreign_key_model import LOG, Cursor, Killed
 
+from singerkit_catalog.patterns import EVERY
 from singerkit_shell.errors import SingerkitError
 from singerkit_shell.signals import StopFlag
 from singerkit_sql_target.loader import SqlLoader
 from singerkit_sql_target.methods import Method, Methods
-from singerkit_sql_target.patterns import EVERY
 from singerkit_sql_target.settings import Settings
 from singerkit_state.lineage import WaysOut
 from singerkit_target.contract import Loader
