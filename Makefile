@@ -10,7 +10,7 @@ help: ## show these verbs
 
 $(READY): requirements-dev.txt pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || { echo "make: '$(PYTHON) -m venv' failed; install Python 3.11 or newer with venv (Debian: apt-get install python3-venv), or name one: make PYTHON=python3.12" >&2; exit 1; }
-	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt -e '.[arrow,auth,avro,duckdb,embedded,excel,jmespath,zstd]' && touch $(READY)
+	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt -e '.[arrow,auth,avro,clean,duckdb,embedded,excel,jmespath,zstd]' && touch $(READY)
 
 env: $(READY) ## create the environment in .venv
 

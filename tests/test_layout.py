@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SHELVES = ("shell", "wire", "catalog", "state", "taps", "targets", "tools")
+SHELVES = ("shell", "wire", "catalog", "state", "taps", "targets", "mappers", "tools")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SHIPPED = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 SCRIPTS = PROJECT["project"]["scripts"]
@@ -32,25 +32,21 @@ LIBRARIES = {
     "singerkit_catalog": {"singerkit_shell"},
     "singerkit_state": {"singerkit_shell", "singerkit_catalog", "singerkit_postgres"},
     "singerkit_wire": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
-    "singerkit_check": {"singerkit_shell", "singerkit_catalog", "singerkit_state"},
+    "singerkit_check": SHARED | {"singerkit_quality"},
     "singerkit_embedded": {"singerkit_shell"},
+    "singerkit_map": SHARED,
+    "singerkit_quality": SHARED,
     "singerkit_run": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_signals"},
     "singerkit_signals": {"singerkit_shell", "singerkit_state"},
     "singerkit_history": {"singerkit_shell", "singerkit_state", "singerkit_run"},
     "singerkit_report": {"singerkit_shell", "singerkit_state", "singerkit_run", "singerkit_history"},
     "singerkit_init": {"singerkit_shell", "singerkit_embedded"},
     "singerkit_dbt": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_run"},
-    "singerkit_cli": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_run"},
+    "singerkit_cli": SHARED | {"singerkit_run", "singerkit_quality"},
     "singerkit_tap": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_wire"},
     "singerkit_sql_tap": SHARED | {"singerkit_tap"},
-    "singerkit_target": {"singerkit_shell", "singerkit_catalog", "singerkit_state", "singerkit_wire"},
-    "singerkit_sql_target": {
-        "singerkit_shell",
-        "singerkit_catalog",
-        "singerkit_state",
-        "singerkit_wire",
-        "singerkit_target",
-    },
+    "singerkit_target": SHARED | {"singerkit_map", "singerkit_quality"},
+    "singerkit_sql_target": SHARED | {"singerkit_target", "singerkit_quality"},
 }
 
 SERVERS = {"singerkit_embedded"}
@@ -117,7 +113,12 @@ def test_tests_stand_in_the_folders_of_the_shelves():
     tests = ROOT / "tests"
     folders = {path.parent.relative_to(tests).parts for path in tests.rglob("test_*.py")} - {()}
     assert {parts[0] for parts in folders} <= BESIDE | set(SHELVES)
-    for shelf, kind in (("taps", "tap_"), ("targets", "target_"), ("tools", "singerkit_")):
+    for shelf, kind in (
+        ("taps", "tap_"),
+        ("targets", "target_"),
+        ("mappers", "singerkit_"),
+        ("tools", "singerkit_"),
+    ):
         named = {name.removeprefix(kind) for name, path in packages().items() if path.parent.name == shelf}
         within = {parts[1:2] for parts in folders if parts[0] == shelf}
         assert within <= {("shared",), *((name,) for name in named)}

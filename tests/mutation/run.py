@@ -35,7 +35,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-SHELVES = ("shell", "wire", "catalog", "state", "taps", "targets", "tools")
+SHELVES = ("shell", "wire", "catalog", "state", "taps", "targets", "mappers", "tools")
 COPIED = (*SHELVES, "tests", "examples", "docs")
 RESULTS = HERE / "results.json"
 PAGE = ROOT / "docs" / "mutation.md"

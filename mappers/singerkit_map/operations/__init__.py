@@ -1,0 +1,1 @@
+"""The operations, a module each; `table.py` has their names."""

@@ -1,0 +1,1 @@
+"""Rules that a unit is held against before it is committed; see docs/architecture.md."""
