@@ -1,0 +1,91 @@
+"""A block of records of one stream in columns: JSON texts as they came, of which an operation decodes only what it works on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from singerkit_shell.errors import BadDataError
+
+__all__ = ["HIDDEN", "NULL", "Bad", "Block", "Column", "Place", "texts_of"]
+
+Column: TypeAlias = Sequence[Any]
+"""A `msgspec.Raw` for each record, or `UNSET` where it leaves the field out."""
+
+NULL = Raw(b"null")
+HIDDEN = Raw(b'"***"')
+"""What is shown where an operation that protects could not run."""
+
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True)
+class Bad:
+    """What is wrong with a record: the field, the reason without any value, and the operation."""
+
+    path: str
+    reason: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where operations are at work: the stream as it came, and what becomes of bad values (`fail`, `quarantine`, `null`)."""
+
+    stream: str
+    on_error: str = "fail"
+    nulled: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """How many values were made null, by stream, operation and field."""
+
+
+@dataclass
+class Block:
+    """Records in columns; all columns and ``lines`` have one item a record.
+
+    ``lines`` are the numbers of the lines of the input, ``bad`` the records that are set aside at the end, by their index.
+    """
+
+    place: Place
+    columns: dict[str, Column]
+    lines: Sequence[int]
+    bad: dict[int, Bad] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def take(self, rows: Sequence[int]) -> None:
+        """Keep these records, in this order; one that stands there twice becomes two."""
+        self.columns = {name: [column[row] for row in rows] for name, column in self.columns.items()}
+        if self.bad:
+            self.bad = {new: self.bad[old] for new, old in enumerate(rows) if old in self.bad}
+        self.lines = [self.lines[row] for row in rows]
+
+    def refuse(self, row: int, bad: Bad) -> None:
+        """Set a record aside at the end of all operations, of several problems for the first.
+
+        Raises:
+            BadDataError: bad values end the run.
+        """
+        if self.place.on_error != "quarantine":
+            raise BadDataError(self.sentence(row, bad))
+        self.bad.setdefault(row, bad)
+
+    def sentence(self, row: int, bad: Bad) -> str:
+        """Say what is wrong with a record: reason, place, line, operation."""
+        reason = bad.reason[:1].upper() + bad.reason[1:]
+        return (
+            f"{reason} at {self.place.stream}.$.{bad.path} (line {self.lines[row]}), where `{bad.place}` is at work; what was committed is safe: "
+            "mend the operation or the data, or set `on_error` of the map to `quarantine` or `null`, then run again."
+        )
+
+
+def texts_of(column: Column) -> list[bytes | None]:
+    """Return the JSON texts of a column, None where a field is left out."""
+    if UNSET not in column:
+        return _encoder.encode_lines(column).split(b"\n")[:-1]  # type: ignore[return-value]
+    return [None if value is UNSET else bytes(value) for value in column]

@@ -1,0 +1,227 @@
+"""Functions of values at work on a block: each is called once for each distinct text of a column, never for what is missing or null."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from singerkit_map.block import HIDDEN, NULL, Bad, Block, Column, texts_of
+from singerkit_map.jsontexts import text_of, texts, values
+from singerkit_map.paths import BadValue, Path, change_at, value_at
+from singerkit_shell.errors import BadDataError
+
+__all__ = ["is_kind", "spread", "work_on"]
+
+_MISSING = object()
+_KINDS: Mapping[type, str] = {str: "string", bool: "boolean", int: "integer", list: "array", dict: "object"}
+_WORDS = {
+    "string": "a text",
+    "boolean": "a boolean",
+    "integer": "an integer",
+    "number": "a number",
+    "array": "a list",
+    "object": "an object",
+}
+
+
+class Work(Protocol):
+    """What `work_on` needs to know of an operation: `singerkit_map.contract.OfValue`."""
+
+    @property
+    def place(self) -> str: ...
+    @property
+    def value(self) -> Callable[[Any], Any]: ...
+    @property
+    def takes(self) -> Collection[str]: ...
+    @property
+    def protects(self) -> bool: ...
+    @property
+    def into(self) -> str | None: ...
+    @property
+    def null(self) -> Any: ...
+    @property
+    def missing(self) -> Any: ...
+
+
+class Parting(Protocol):
+    """What `spread` needs to know of an operation: `singerkit_map.contract.OfParts`."""
+
+    @property
+    def place(self) -> str: ...
+    @property
+    def value(self) -> Callable[[Any], tuple[Any, ...]]: ...
+    @property
+    def takes(self) -> Collection[str]: ...
+    @property
+    def protects(self) -> bool: ...
+    @property
+    def parts(self) -> Mapping[str, Any]: ...
+
+
+def is_kind(value: Any, takes: Collection[str]) -> bool:
+    """Tell whether a value, not null, is of one of these JSON types."""
+    kind = _KINDS.get(type(value), "number")
+    return kind in takes or (kind == "integer" and "number" in takes)
+
+
+def _check_kind(value: Any, takes: Collection[str]) -> None:
+    if not is_kind(value, takes):
+        expected = " or ".join(_WORDS[kind] for kind in sorted(takes))
+        raise BadValue(f"expected {expected}, got {_WORDS[_KINDS.get(type(value), 'number')]}")
+
+
+def work_on(block: Block, path: Path, work: Work, never_null: Collection[str] = ()) -> None:
+    """Put what an operation makes of a field in its place, or with ``into`` beside it."""
+    column = block.columns[path.top]
+    keys = texts_of(column)
+    one = _inside(block, path, work) if path.is_nested else _of_top(work)
+    made, failed = _made_of(keys, one)
+    if not path.is_nested:
+        made[None] = UNSET if work.missing is ... else _raw(work.missing)
+        made[b"null"] = NULL if work.null is ... else _raw(work.null)
+    into = path.top if path.is_nested or work.into is None else work.into
+    if failed:
+        _deal_with(block, path, work, keys, failed, never_null)
+        block.columns[into] = _with_failed(
+            block, block.columns[path.top], work, [made.get(key) for key in keys]
+        )
+    else:
+        block.columns[into] = [made[key] for key in keys]
+
+
+def _with_failed(block: Block, given: Column, work: Work, made: Sequence[Any]) -> list[Any]:
+    """Return a column of what was made; where nothing was, null where that is wanted, and else what is left of the value to be shown."""
+    if block.place.on_error == "null":
+        return [NULL if new is None else new for new in made]
+    in_place = work.into is None or work.protects
+    return [
+        new if new is not None else old if in_place else NULL for old, new in zip(given, made, strict=True)
+    ]
+
+
+def _of_top(work: Work) -> Callable[[Any], Any]:
+    value_of, takes = work.value, work.takes
+
+    def one(value: Any) -> Any:
+        _check_kind(value, takes)
+        return value_of(value)
+
+    return one
+
+
+def _inside(block: Block, path: Path, work: Work) -> Callable[[Any], Any]:
+    """Return what makes of a whole field the one with what is inside it changed."""
+    one, into = _of_top(work), work.into
+    makes_null = block.place.on_error == "null"
+
+    def change(within: dict[str, Any], name: str) -> None:
+        target = into or name
+        value = within.get(name, _MISSING)
+        if value is _MISSING or value is None:
+            put = work.missing if value is _MISSING else work.null
+            if put is not ...:
+                within[target] = put
+            elif value is None:
+                within[target] = None
+            return
+        try:
+            within[target] = one(value)
+        except BadValue:
+            if not makes_null:
+                raise
+            within[target] = None
+            block.place.nulled[block.place.stream, work.place, str(path)] += 1
+
+    return lambda value: change_at(value, path.steps, change)
+
+
+def _made_of(
+    keys: Sequence[bytes | None], one: Callable[[Any], Any]
+) -> tuple[dict[bytes | None, Any], dict[bytes | None, str]]:
+    """Return what becomes of each distinct text, and why nothing becomes of some; null and what is missing stay."""
+    distinct = dict.fromkeys(keys)
+    distinct.pop(None, None)
+    distinct.pop(b"null", None)
+    given = list(distinct)
+    found = values(given)  # type: ignore[arg-type]
+    made: dict[bytes | None, Any] = {None: UNSET, b"null": NULL}
+    failed: dict[bytes | None, str] = {}
+    try:
+        results = [one(value) for value in found]
+        written = texts(results)
+    except BadValue:
+        results, written = [], []
+        for text, value in zip(given, found, strict=True):
+            try:
+                results.append(one(value))
+                written.append(text_of(results[-1]))
+            except BadValue as bad:
+                failed[text] = str(bad)
+                del results[len(written) :]
+                results.append(value)
+                written.append(b"null")
+    for text, value, result, new in zip(given, found, results, written, strict=True):
+        if text not in failed:
+            made[text] = Raw(text if result is value else new)  # type: ignore[arg-type]
+    return made, failed
+
+
+def _raw(value: Any) -> Raw:
+    return Raw(text_of(value))
+
+
+def _deal_with(
+    block: Block,
+    path: Path,
+    work: Work | Parting,
+    keys: Sequence[bytes | None],
+    failed: Mapping[bytes | None, str],
+    never_null: Collection[str] = (),
+) -> None:
+    """See to the records whose value is bad: what they hold is not shown where the operation was to hide it."""
+    place = block.place
+    column = list(block.columns[path.top])
+    for row, key in enumerate(keys):
+        if key not in failed:
+            continue
+        bad = Bad(str(path), failed[key], work.place)
+        if place.on_error == "null":
+            if path.top in never_null:
+                raise BadDataError(block.sentence(row, bad))
+            place.nulled[place.stream, work.place, str(path)] += 1
+            continue
+        block.refuse(row, bad)
+        if work.protects:
+            column[row] = HIDDEN
+    block.columns[path.top] = column
+
+
+def spread(block: Block, path: Path, work: Parting) -> None:
+    """Put the parts that an operation makes of a field in fields of their own."""
+    keys = texts_of(block.columns[path.top])
+    count = len(work.parts)
+
+    def one(value: Any) -> list[Any]:
+        inner = value_at(value, path.steps, _MISSING)
+        if inner is _MISSING or inner is None:
+            return [inner is None, *[None] * count]
+        _check_kind(inner, work.takes)
+        return [True, *work.value(inner)]
+
+    made, failed = _made_of(keys, one)
+    rows: dict[bytes | None, list[Any]] = {None: [UNSET] * count, b"null": [NULL] * count}
+    for key, raw in made.items():
+        if key not in rows and key not in failed:
+            is_there, *parts = _raws.decode(raw)
+            rows[key] = parts if bytes(is_there) == b"true" else [UNSET] * count
+    rows |= {key: [HIDDEN if work.protects else NULL] * count for key in failed}
+    for number, name in enumerate(work.parts):
+        block.columns[name] = [rows[key][number] for key in keys]
+    if failed:
+        _deal_with(block, path, work, keys, failed)
+
+
+_raws = msgspec.json.Decoder(list[Raw])
