@@ -22,6 +22,7 @@ from singerkit_shell.typed import take_as_typed
 
 __all__ = [
     "CONFIG_PATHS",
+    "MAP_CONVERTED",
     "check_no_input",
     "config_folder",
     "config_place",
@@ -49,12 +50,16 @@ _NOT_DONE: Mapping[str, str] = {
     "flattening_max_depth": "records would stay nested",
     "flattening_max_key_length": "records would stay nested",
     "flattening_separator": "records would stay nested",
+    "transformations": "no field would be hashed, masked or emptied",
     "batch_config": "records would come one by one",
     "batch_size_rows": "`commit_rows` says when a target commits",
     "process_activate_version_messages": "ACTIVATE_VERSION is always followed",
     "record_metadata": "a target says `add_record_metadata`",
 }
 """Settings of other Singer plugins that have no effect here: what accepting them would hide."""
+_OF_MAPS = ("stream_map", "faker_", "flattening_", "transformations")
+MAP_CONVERTED = "`singerkit-map convert FILE` makes of the config that has it a map of ours, for `singerkit-map` in the pipe and for `map` of a target"
+"""The way out for settings that say what `singerkit-map` does."""
 
 
 def config_folder() -> str:
@@ -296,8 +301,8 @@ def _of_others(key: str, refused: Mapping[str, str]) -> str | None:
 def _not_done(key: str) -> str | None:
     if key not in _NOT_DONE:
         return None
-    out = " (to leave fields out, use `select` of the tap)" if "map" in key or key == "faker_config" else ""
-    return f"`{key}` has no effect here and is refused: {_NOT_DONE[key]}{out}; remove it"
+    out = f"{MAP_CONVERTED}; then remove it here" if key.startswith(_OF_MAPS) else "remove it"
+    return f"`{key}` has no effect here and is refused: {_NOT_DONE[key]}; {out}"
 
 
 def _unknown(place: str, key: str, known: Sequence[str], what: str, elsewhere: str | None = None) -> str:

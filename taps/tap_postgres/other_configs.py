@@ -7,6 +7,7 @@ from typing import Any
 
 from singerkit_postgres.meltano import ADDRESS, take_address
 from singerkit_shell.takenover import TakenOver
+from singerkit_shell.validate import MAP_CONVERTED
 from singerkit_sql_tap.otherconfigs import Other
 
 __all__ = ["OTHERS"]
@@ -70,10 +71,10 @@ _REFUSED_OF_MELTANO: Mapping[str, str] = {
     "json_as_object": "JSON of any kind comes as it stands, and a SCHEMA that says `object` alone would be wrong for lists; remove it",
     "stream_options": "rows are not left out here; make a view with that WHERE, grant it, and name it in `tables`",
     "max_record_count": "rows would be left out for good; remove it",
-    "stream_maps": "no stream or field is renamed or changed here; to leave fields out use `select`; remove it",
-    "stream_map_config": "there are no stream maps here; remove it",
-    "faker_config": "there are no stream maps here; remove it",
-    "flattening_enabled": "objects stay objects here; the target flattens (target-postgres: `nested`); remove it",
+    "stream_maps": f"no stream or field is renamed or changed by a tap; {MAP_CONVERTED}; then remove it here",
+    "stream_map_config": f"there are no stream maps here; {MAP_CONVERTED}; then remove it here",
+    "faker_config": f"there are no stream maps here; {MAP_CONVERTED}; then remove it here",
+    "flattening_enabled": f"objects stay objects here; the target flattens (target-postgres: `nested`), or {MAP_CONVERTED}; then remove it here",
     "batch_config": "records go through the pipe, not through files; remove it",
     "use_singer_decimal": "numbers come as numbers, with every digit; remove it",
 }

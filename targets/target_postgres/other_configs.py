@@ -7,6 +7,7 @@ from typing import Any
 
 from singerkit_postgres.meltano import ADDRESS, take_address
 from singerkit_shell.takenover import TakenOver
+from singerkit_shell.validate import MAP_CONVERTED
 from singerkit_state.postgres.url import LONGEST_NAME
 
 __all__ = ["PIPELINEWISE", "THEIRS", "has_theirs", "taken_over"]
@@ -132,8 +133,7 @@ def _refuse_maps(made: TakenOver, theirs: Mapping[str, Any]) -> None:
     for name in ("stream_maps", "stream_map_config", "faker_config"):
         if theirs.get(name):
             made.problems.append(
-                f"`{name}` is not done here: no stream or field would be left out, renamed or changed (to leave fields out, use "
-                "`select` of the tap); remove it"
+                f"`{name}` is not done here: no stream or field would be left out, renamed or changed; {MAP_CONVERTED}; then remove it here"
             )
 
 

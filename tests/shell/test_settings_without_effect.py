@@ -22,6 +22,7 @@ SDK_SETTINGS = {
     "flattening_max_depth": 1,
     "flattening_max_key_length": 10,
     "flattening_separator": "_",
+    "transformations": [{"tap_stream_name": "rows", "field_id": "email", "type": "HASH"}],
     "batch_config": {"encoding": {"format": "jsonl"}},
     "batch_size_rows": 10,
 }
@@ -56,6 +57,7 @@ def test_settings_of_the_sdk_that_do_nothing_here(executable: str, tmp_path: Pat
         assert api.asked == []
     for name in SDK_SETTINGS:
         assert f"`{name}` has no effect here and is refused" in words
+    assert words.count("`singerkit-map convert FILE`") == len(SDK_SETTINGS) - 2  # not of those about batches
     about = run([str(Path(sys.executable).with_name(executable)), "--about", "--format=json"]).expect(0)
     settings = json.loads(about.stdout)["settings"]["properties"]
     assert not set(SDK_SETTINGS) & set(settings)

@@ -198,8 +198,9 @@ def test_defaults_are_filled_in():
         ({"headers": {"X-Any": "1"}, "hdr": 1}, "There is no setting `hdr`; did you mean `headers`?"),
         (
             {"stream_maps": {"a": {"b": "__NULL__"}}},
-            "`stream_maps` has no effect here and is refused: no stream or field would be left out, renamed or "
-            "changed (to leave fields out, use `select` of the tap); remove it",
+            "`stream_maps` has no effect here and is refused: no stream or field would be left out, renamed or changed; "
+            "`singerkit-map convert FILE` makes of the config that has it a map of ours, for `singerkit-map` in the pipe and for `map` of "
+            "a target; then remove it here",
         ),
     ],
 )

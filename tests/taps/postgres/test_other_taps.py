@@ -119,6 +119,7 @@ def test_what_means_the_same_is_taken(given: dict[str, Any], ours: dict[str, Any
         ({"stream_options": {"a": {"custom_where_clauses": ["x"]}}}, "make a view with that WHERE"),
         ({"max_record_count": 5}, "rows would be left out for good"),
         ({"filter_schemas": [], "stream_maps": {"a": {}}}, "`stream_maps`: no stream or field is renamed"),
+        ({"filter_schemas": [], "stream_maps": {"a": {}}}, "`singerkit-map convert FILE` makes"),
         (
             {"filter_schemas": [], "default_replication_method": "INCREMENTAL"},
             "write `replication_key` for each stream",

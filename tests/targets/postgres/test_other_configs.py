@@ -150,6 +150,7 @@ def test_a_url_of_sqlalchemy_is_a_dsn_and_says_all(caplog: pytest.LogCaptureFixt
         ({"dialect+driver": "mysql+x"}, "Expected `postgresql` and a driver"),
         ({"interpret_content_encoding": True}, "`interpret_content_encoding` is not done for `base16`"),
         ({"use_copy": True, "stream_maps": {"a": {}}}, "`stream_maps` is not done here"),
+        ({"use_copy": True, "stream_maps": {"a": {}}}, "`singerkit-map convert FILE` makes"),
         ({"use_copy": True, "flattening_enabled": True}, "`flattening_enabled` needs `flattening_max_depth`"),
         ({"use_copy": True, "ssh_tunnel": {"enable": True}}, "Expected the key `ssh_tunnel.host`"),
         ({"use_copy": True, "add_record_metadata": False}, "`activate_version` needs `add_record_metadata`"),
