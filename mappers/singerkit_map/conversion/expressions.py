@@ -12,7 +12,7 @@ from singerkit_map.conversion.hashes import Hashing
 
 __all__ = ["Around", "Value", "literal", "path_of", "value_of"]
 
-_CASTS = {"int": "integer", "float": "number", "str": "string", "bool": "boolean"}
+_CASTS = {"int": "integer", "float": "number", "str": "text", "bool": "boolean"}
 _CASES: Mapping[str, Operation] = {
     "lower": {"case": "lower"},
     "upper": {"case": "upper"},

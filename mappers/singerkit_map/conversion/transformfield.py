@@ -91,7 +91,17 @@ def _operations(kind: str, field: str, place: str, hashing: Hashing, made: Conve
             made.note(hashing.note(place, "sha256"))
             return [hashed]
     if kind.startswith("MASK-STRING-SKIP-ENDS") and ends is not None:
-        return [{"op": "mask", "field": field, "keep_first": ends, "keep_last": ends}]
+        if ends == 0:
+            made.note(
+                f"`{place}.type`: `{kind}` put the whole value behind its stars there; here nothing of it is shown"
+            )
+            return [{"op": "mask", "field": field}]
+        made.note(
+            "`MASK-STRING-SKIP-ENDS`: a value too short for its ends is `***`, and not a star for each character, which tells its length"
+        )
+        return [
+            {"op": "mask", "field": field, "keep_first": ends, "keep_last": ends, "shortest": 2 * ends + 1}
+        ]
     if kind.startswith("HASH-SKIP-FIRST") and ends is not None:
         raise CannotSay(
             f"shows the first {ends} characters beside a hash without a key of the others, which makes it the easier to turn back: `copy` "

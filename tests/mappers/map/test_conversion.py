@@ -36,7 +36,7 @@ EXPRESSIONS: list[tuple[str, list[dict[str, Any]]]] = [
     ("__stream_name__", [{"op": "constant", "field": "out", "value": "users"}]),
     ("int(self)", [{"op": "cast", "field": "out", "to": "integer"}]),
     ("float(out) if out is not None else None", [{"op": "cast", "field": "out", "to": "number"}]),
-    ("None if out is None else str(out)", [{"op": "cast", "field": "out", "to": "string"}]),
+    ("None if out is None else str(out)", [{"op": "cast", "field": "out", "to": "text"}]),
     ("out if out is not None else 'x'", [{"op": "default", "field": "out", "value": "x"}]),
     ("self.lower()", [{"op": "normalise", "field": "out", "case": "lower"}]),
     (
@@ -53,7 +53,7 @@ EXPRESSIONS: list[tuple[str, list[dict[str, Any]]]] = [
         "sha256(config['where'] + str(id))",
         [
             {"op": "copy", "from": "id", "to": "out"},
-            {"op": "cast", "field": "out", "to": "string"},
+            {"op": "cast", "field": "out", "to": "text"},
             {"op": "hmac", "field": "out", "key": KEY},
         ],
     ),
@@ -185,8 +185,15 @@ TRANSFORMED: list[tuple[dict[str, Any], list[dict[str, Any]] | str]] = [
     ({"type": "MASK-NUMBER"}, [{"op": "constant", "field": "f", "value": 0}]),
     ({"type": "MASK-HIDDEN"}, [{"op": "constant", "field": "f", "value": "hidden"}]),
     ({"type": "MASK-DATE"}, [{"op": "truncate", "field": "f", "to": "year"}]),
-    ({"type": "MASK-STRING-SKIP-ENDS-3"}, [{"op": "mask", "field": "f", "keep_first": 3, "keep_last": 3}]),
-    ({"type": "MASK-STRING-SKIP-ENDS-12"}, [{"op": "mask", "field": "f", "keep_first": 2, "keep_last": 2}]),
+    (
+        {"type": "MASK-STRING-SKIP-ENDS-3"},
+        [{"op": "mask", "field": "f", "keep_first": 3, "keep_last": 3, "shortest": 7}],
+    ),
+    (
+        {"type": "MASK-STRING-SKIP-ENDS-12"},
+        [{"op": "mask", "field": "f", "keep_first": 2, "keep_last": 2, "shortest": 5}],
+    ),
+    ({"type": "MASK-STRING-SKIP-ENDS-0"}, [{"op": "mask", "field": "f"}]),
     ({"type": "HASH"}, [{"op": "hmac", "field": "f", "key": KEY}]),
     (
         {"type": "MASK-HIDDEN", "field_paths": ["a/b", "c"]},
