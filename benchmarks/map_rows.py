@@ -54,7 +54,7 @@ _SDK_FIVE = {
     },
     "stream_map_config": {"key": KEY},
 }
-_PIPELINEWISE = ("pipelinewise-transform-field==2.3.0", "setuptools<81")
+_PIPELINEWISE = ("pipelinewise-transform-field==2.3.0", "setuptools==80.9.0")
 _PIPELINEWISE_FIVE = {
     "transformations": [
         {"tap_stream_name": "orders", "field_id": field, "type": kind}
