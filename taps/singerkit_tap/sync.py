@@ -490,7 +490,7 @@ class SyncRun:
     ) -> tuple[list[Record], list[Record]]:
         """Write the records of a page that are new; return those that its children are read for, and others that may have changed."""
         if page.replaces is not None and member.is_wanted:
-            self._replace(member, page.replaces)
+            self._replace(family, member, page.replaces)
         constants = {**(context or {}), **(page.constants or {})} if context or page.constants else None
         kept: list[Record] = []
         unsettled: list[Record] = []
@@ -529,8 +529,11 @@ class SyncRun:
                     unsettled.extend(records[number] for number in read.unsettled)
         return kept, unsettled
 
-    def _replace(self, member: Member, where: Mapping[str, Any]) -> None:
-        """Write a REPLACE message, before the records that take the place of what goes."""
+    def _replace(self, family: Family, member: Member, where: Mapping[str, Any]) -> None:
+        """Write a REPLACE message, before the records that take the place of what goes.
+
+        What was read before it is committed by a STATE of its own: it does not hang on whether all of these come.
+        """
         stream = member.stream
         is_child = stream.parent is not None and not stream.goes_on_by_position
         if stream.bookmark_key is not None or is_child:
@@ -544,6 +547,8 @@ class SyncRun:
                 "nothing of them was sent: select it in the catalog, then run again."
             )
         stop_flag.raise_if_set(_SAFE)
+        if family.since_state and family.may_write_state():
+            self.write_state()
         self._output.replace(stream.name, where)
         member.is_replacing = True
 

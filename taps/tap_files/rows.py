@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from singerkit_wire.columnlines import rows_of_columns
 from singerkit_wire.encode import Record
 from tap_files.filecolumns import of_file
-from tap_files.formats.contract import BadRow, Piece, Reader, UnreadableFile
+from tap_files.formats.contract import BadRow, BadRowFound, Piece, Reader, UnreadableFile
 from tap_files.settings.stream import StreamSettings
 from tap_files.turns import Turn
 from tap_files.typing.columns import Columns, NoValue
@@ -84,6 +85,21 @@ class Rows:
                 "Expected a path whose percent signs stand for UTF-8, got other bytes"
             ) from None
 
+    def sifted(self, piece: Piece) -> tuple[Sequence[Record], Sequence[BadRow]]:
+        """Return the good rows of a piece, and those that are to be set aside, by their numbers.
+
+        Raises:
+            BadRowFound: one is bad, and none is set aside.
+        """
+        bad = list(piece.bad)
+        while not bad or self._settings.sets_aside:
+            try:
+                return self.of_piece(piece), sorted(bad, key=_number)
+            except BadValues as error:
+                bad += error.rows
+                piece = _without(piece, {*error.numbers})
+        raise BadRowFound(_placed(min(bad, key=_number)))
+
     def of_piece(self, piece: Piece) -> Sequence[Record]:
         """Return the rows of a piece.
 
@@ -155,6 +171,27 @@ class Rows:
     def _own(self) -> Sequence[str]:
         """The columns that are ours, and no file's."""
         return [name for name in self._settings.own_columns if name in self._sent]
+
+
+def _number(bad: BadRow) -> int:
+    return bad.row
+
+
+def _placed(bad: BadRow) -> str:
+    line = "" if bad.line is None or f"in line {bad.line}" in bad.reason else f" (line {bad.line})"
+    return f"{bad.reason.removesuffix('.')}, record {bad.row}{line}"
+
+
+def _without(piece: Piece, numbers: Collection[int]) -> Piece:
+    """Return a piece of columns less some of its rows."""
+    kept = [number for number in range(piece.count) if number not in numbers]
+    return dataclasses.replace(
+        piece,
+        count=len(kept),
+        numbers=[piece.numbers[number] for number in kept],
+        columns={name: [column[number] for number in kept] for name, column in (piece.columns or {}).items()},
+        lines=None if piece.lines is None else [piece.lines[number] for number in kept],
+    )
 
 
 def _joined(head: bytes, record: bytes) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -18,11 +17,11 @@ from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.stream import BlockStream, Owner
 from singerkit_wire.encode import Record
 from tap_files.badrows import BadRows, TooManyBadRows
+from tap_files.beforehand import look_through
 from tap_files.failures import FailedFiles
 from tap_files.filecolumns import FILE_COLUMNS
 from tap_files.formats.contract import (
     PIECE_BYTES,
-    BadRow,
     BadRowFound,
     OtherSettings,
     Piece,
@@ -35,7 +34,7 @@ from tap_files.packed.packing import archive_kind, archive_of
 from tap_files.places.contract import FileChanged, FileGone, Found, Place
 from tap_files.ready import Readiness
 from tap_files.rotation import Trails
-from tap_files.rows import BadValues, Rows
+from tap_files.rows import Rows
 from tap_files.settings.stream import StreamSettings
 from tap_files.telling import Seen
 from tap_files.turns import Memory, Turn
@@ -285,6 +284,12 @@ class FileStream(BlockStream):
         spot: Spot | None = turn.start
         rows = turn.start.row
         if turn.replaces:
+            if not self._is_torn:
+                self._look_through(turn)
+                if self._since_safe:
+                    yield self._safe_page(memory)
+            if stop_flag:
+                return
             self._is_torn = True
             yield self._replacing(turn.file)
         content = PlainBytes(self._place, turn)
@@ -292,6 +297,9 @@ class FileStream(BlockStream):
             reader = self._settings.format.reader(self._settings.format_settings, content, turn.start)
             self._rows.begin_file(reader, turn)
             for piece in reader.pieces():
+                is_bare = piece.behind is None and self._settings.on_changed != "replace"
+                if is_bare and not self._is_torn:
+                    self._look_through(turn)
                 page = Page(self._good_rows(piece, turn), is_safe=False)
                 before, spot = spot, piece.behind
                 rows += piece.count
@@ -299,20 +307,40 @@ class FileStream(BlockStream):
                 if spot is not None and not turn.replaces and self._is_due(memory):
                     memory.reached(turn, spot, rows, content.ends(spot.byte))
                     page.is_safe, page.position = True, memory.position()
-                self._is_torn = turn.replaces or (spot is None and self._settings.on_changed != "replace")
+                self._is_torn = turn.replaces or is_bare
                 yield page
                 if stop_flag:
                     return
             memory.done(turn, spot, rows, None if spot is None else content.ends(spot.byte), content.whole)
             self._is_torn = False
             if self._is_due(memory) or turn.replaces:
-                yield Page((), position=memory.position())
+                yield self._safe_page(memory)
         except BadDataError as error:
             if rows > turn.start.row and not turn.replaces:
                 memory.reached(turn, spot, rows, None if spot is None else content.ends(spot.byte))
             raise self._in_file(error, turn) from None
         finally:
             content.close()
+
+    def _safe_page(self, memory: Memory) -> Page:
+        self._since_safe = 0
+        return Page((), position=memory.position())
+
+    def _look_through(self, turn: Turn) -> None:
+        """See that a file can be read to its end before rows are sent that no STATE covers until then: one that cannot is left as the target has it.
+
+        Where the first bad file ends the run in any case, the target drops such rows, and nothing is looked through.
+
+        Raises:
+            BadDataError: it cannot.
+        """
+        if self._settings.on_error != "continue":
+            return
+        rows = Rows(self.name, self._settings, self._columns.copy(), self._names, lambda: self._names)
+        try:
+            look_through(self._settings, self._place, rows, turn)
+        except BadDataError as error:
+            raise self._in_file(error, turn, "what was loaded of it stays as it was") from None
 
     def _replacing(self, file: str) -> Page:
         """Return what has the rows of a file go, those that were set aside, too."""
@@ -335,18 +363,10 @@ class FileStream(BlockStream):
 
     def _good_rows(self, piece: Piece, turn: Turn) -> Sequence[Record]:
         """Return the rows of a piece that are good; the others end the file, or are set aside."""
-        bad = list(piece.bad)
-        while not bad or self.bad_rows is not None:
-            try:
-                records = self._rows.of_piece(piece)
-            except BadValues as error:
-                bad += error.rows
-                piece = _without(piece, {*error.numbers})
-                continue
-            if self.bad_rows is not None:
-                self.bad_rows.take(turn.file, sorted(bad, key=lambda one: one.row))
-            return records
-        raise BadRowFound(_placed(min(bad, key=lambda one: one.row)))
+        records, bad = self._rows.sifted(piece)
+        if self.bad_rows is not None:
+            self.bad_rows.take(turn.file, bad)
+        return records
 
     def _is_due(self, memory: Memory) -> bool:
         if self._since_safe < max(_LEAST_BYTES, _STATE_SHARE * memory.size):
@@ -354,11 +374,13 @@ class FileStream(BlockStream):
         self._since_safe = 0
         return True
 
-    def _in_file(self, error: BadDataError, turn: Turn) -> BadDataError:
+    def _in_file(
+        self, error: BadDataError, turn: Turn, safe: str = "what comes before it is safe"
+    ) -> BadDataError:
         if not isinstance(error, UnreadableFile):
             return error
         return BadDataError(
-            f"{str(error).removesuffix('.')}, of the file {turn.file} of stream `{self.name}`; what comes before it is safe. {self._way_on(error)}"
+            f"{str(error).removesuffix('.')}, of the file {turn.file} of stream `{self.name}`; {safe}. {self._way_on(error)}"
         )
 
     def _way_on(self, error: UnreadableFile) -> str:
@@ -390,23 +412,6 @@ class FileStream(BlockStream):
         """The columns that are sent, in their order."""
         properties = self.effective_schema.get("properties", {})
         return [name for name in properties if self.mask["properties", name]]
-
-
-def _without(piece: Piece, numbers: Collection[int]) -> Piece:
-    """Return a piece of columns less some of its rows."""
-    kept = [number for number in range(piece.count) if number not in numbers]
-    return dataclasses.replace(
-        piece,
-        count=len(kept),
-        numbers=[piece.numbers[number] for number in kept],
-        columns={name: [column[number] for number in kept] for name, column in (piece.columns or {}).items()},
-        lines=None if piece.lines is None else [piece.lines[number] for number in kept],
-    )
-
-
-def _placed(bad: BadRow) -> str:
-    line = "" if bad.line is None or f"in line {bad.line}" in bad.reason else f" (line {bad.line})"
-    return f"{bad.reason.removesuffix('.')}, record {bad.row}{line}"
 
 
 def _bytes_of(before: Spot | None, behind: Spot | None, found: Found) -> int:

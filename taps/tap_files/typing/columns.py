@@ -7,6 +7,7 @@ where something else does; rows from there on are sent so.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from singerkit_catalog.inference import SchemaInference, merge_schemas
@@ -48,6 +49,12 @@ class Columns:
         self._found = {name: prop for name, prop in found.items() if name not in declared}
         self._fits: Callable[[Sequence[Any]], bool] | None = None
         self._converters = {name: _declared_converter(stream, name, prop) for name, prop in declared.items()}
+
+    def copy(self) -> Columns:
+        """Return columns that learn without these."""
+        other = copy(self)
+        other._found = dict(self._found)
+        return other
 
     @property
     def properties(self) -> dict[str, Any]:

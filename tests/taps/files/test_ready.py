@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from typing import Any
+
 import pytest
-from taps.files.conftest import Folder
+from taps.files.conftest import Folder, cuts, loaded
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.walltime import wall_time
@@ -69,3 +73,71 @@ def test_one_bad_file_does_not_hold_back_the_others(folder: Folder):
     folder.write("in/a.csv", "id\n1\n", modified=5_000_000)
     folder.write("in/c.csv", "id\n3\n", modified=6_000_000)
     assert folder.sync(first.state).column("id") == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("settings", "bad"),
+    [
+        ({}, b"id\n8\n9\n\xff\n"),
+        ({"schema": {"properties": {"id": {"type": "integer"}}}}, b"id\n8\n9\nx\n"),
+        ({"path": "in/*.csv.gz"}, gzip.compress(b"id\n8\n9\n")[:-9]),
+        ({"on_bad_row": "set_aside", "csv": {"max_row_bytes": 1 << 16}}, b"id,id\n1,2\n"),
+    ],
+    ids=["bytes", "type", "cut", "header"],
+)
+def test_a_changed_file_that_is_bad_is_left_as_it_was_and_the_others_are_read(
+    folder: Folder, monkeypatch, settings: dict[str, Any], bad: bytes
+):
+    monkeypatch.setattr("tap_files.formats.textreader.BLOCK_BYTES", 4)
+    folder.stream |= {"on_error": "continue", **settings}
+    ending = folder.stream.get("path", "in/*.csv").removeprefix("in/*")
+
+    def put(name: str, text: str, modified: int) -> None:
+        data = text.encode()
+        folder.write(f"in/{name}{ending}", gzip.compress(data) if "gz" in ending else data, modified=modified)
+
+    for number, name in enumerate("abc"):
+        put(name, f"id\n{number}\n", modified=number + 1)
+    first = folder.sync()
+    put("a", "id\n10\n", modified=11)
+    folder.write(f"in/b{ending}", bad, modified=12)
+    put("c", "id\n12\n", modified=13)
+    put("d", "id\n13\n", modified=14)
+    with pytest.raises(BadDataError, match=r"in/b\.csv.*what was loaded of it stays as it was.*1 file \("):
+        folder.sync(first.state, state_every=1)
+    second = folder.result()
+    table = loaded(first.rows(), second.messages)
+    assert sorted(row["id"] for row in table) == [1, 10, 12, 13]
+    put("b", "id\n11\n", modified=15)
+    third = folder.sync(second.state)
+    assert sorted(row["id"] for row in loaded(table, third.messages)) == [10, 11, 12, 13]
+
+
+def test_what_was_read_before_a_changed_file_that_is_bad_is_safe(folder: Folder):
+    folder.write("in/a.csv", "id\n1\n", modified=1)
+    state = folder.sync().state
+    folder.write("in/b.csv", "id\n2\n", modified=2)
+    folder.write("in/a.csv", b"id\n\xff\n", modified=3)
+    with pytest.raises(BadDataError, match=r"in/a\.csv"):
+        folder.sync(state)
+    second = folder.result()
+    *_, (committed, _) = cuts(second.messages)
+    assert loaded([], committed) == second.rows()
+    assert folder.sync(second.state, on_changed="append", on_bad_row="set_aside").column("id") == []
+
+
+def test_a_file_without_places_to_go_on_at_does_not_hold_back_the_others(folder: Folder):
+    """Of JSON arrays one behind the other nothing is safe before the last one has ended."""
+    folder.stream |= {"path": "in/*.json", "on_changed": "append", "on_error": "continue"}
+    many = json.dumps([{"id": number, "text": "x" * 1000} for number in range(1500)])
+    folder.write("in/a.json", f"{many}\n{many}\n[", modified=1)
+    folder.write("in/b.json", '[{"id": -1}]', modified=2)
+    with pytest.raises(BadDataError, match=r"in/a\.json.*1 file \("):
+        folder.sync()
+    first = folder.result()
+    *_, (committed, _) = cuts(first.messages)
+    assert loaded([], committed) == first.rows()
+    assert first.column("id") == [*range(first.column("id").index(-1)), -1]
+    folder.write("in/a.json", f"{many}\n{many}\n", modified=1)
+    second = folder.sync(first.state)
+    assert sorted(first.column("id") + second.column("id")) == sorted([-1, *range(1500), *range(1500)])
