@@ -171,7 +171,8 @@ class Known(Memory):
             entry.version, entry.appeared = _version(found), found.appeared
             return None
         if self._is_cut_alike(entry) and self._may_go_on(found, entry, was_cut=file in self._open):
-            return Turn(found, file, self._spot(entry), self._settings.is_whole, was_read=True)
+            start = self._spot(entry)
+            return Turn(found, file, start, self._settings.is_whole, was_read=start != Spot())
         return self._changed(found, file, entry)
 
     def _is_cut_alike(self, entry: Entry) -> bool:

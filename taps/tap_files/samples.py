@@ -67,12 +67,10 @@ def first_pieces(settings: StreamSettings, place: Place, listed: Sequence[Found]
 
 
 def _sample(settings: StreamSettings, place: Place, found: Found) -> Sample:
-    content = PlainBytes(place, Turn(found, found.name))
-    try:
+    turn = Turn(found, found.name, is_whole=settings.is_whole)
+    with contextlib.closing(PlainBytes(place, turn)) as content:
         reader = settings.format.reader(settings.format_settings, content, Spot())
         return Sample(found, reader.fields, next(reader.pieces(), None))
-    finally:
-        content.close()
 
 
 def start_of(place: Place, found: Found, size: int) -> bytes:

@@ -21,6 +21,7 @@ _PIECE = 256 * 1024
 """Packed bytes that are read at once."""
 _XZ_MEMORY = 128 * 1024 * 1024
 """Bytes that an xz file may ask for: `xz -9` makes such as want 65 MB."""
+_CUT = "it was cut, or is not written to its end yet (`minimum_age` and `done_marker` have such files wait)"
 
 
 class _Inflater(Protocol):
@@ -121,9 +122,13 @@ class Inflated:
                 self._fill(START)
             self._left = self._left.lstrip(b"\0")
             self._fill(START)
-        if not self._left:
+        if not self._left and self._has_begun:
             self._has_ended = True
             return False
+        if not self._left:
+            raise UnreadableFile(
+                f"Expected {self._packing}, got a file of 0 bytes, which is none, also where nothing was packed; {_CUT}"
+            )
         try:
             check_start(self._packing, self._left)
         except UnreadableFile:
@@ -145,8 +150,7 @@ class Inflated:
                 self._fill(1)
             if not self._left:
                 raise UnreadableFile(
-                    f"Expected {self._packing} up to its end, got an end in the middle (byte {self._taken} of the packed file); it was cut, or is not "
-                    "written to its end yet (`minimum_age` and `done_marker` have such files wait)"
+                    f"Expected {self._packing} up to its end, got an end in the middle (byte {self._taken} of the packed file); {_CUT}"
                 )
             data, self._left = self._left, b""
         try:

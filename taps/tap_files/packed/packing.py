@@ -89,7 +89,7 @@ def archive_of(name: str) -> str:
 
 
 def check_start(packing: str, start: bytes) -> None:
-    """Hold the first bytes of a file against how it should be packed; an empty file is packed in no way.
+    """Hold the first bytes of a file against how it should be packed.
 
     Raises:
         UnreadableFile: it is packed otherwise.

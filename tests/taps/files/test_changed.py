@@ -411,3 +411,31 @@ def test_a_path_that_is_written_otherwise_is_told_of_since_its_files_come_again(
         "its `path` begins otherwise, so that a file which was read comes again under another name"
         in caplog.text
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "rest", "settings"),
+    [
+        ("id,na", "me\n1,a\n", {}),
+        ('id,"na\nm', 'e"\n1,a\n', {}),
+        ("\ufeffid,name\n1", "2,a\n", {}),
+        ('{"id": 1}\n{"id": "x', '", "more": 1}\n', {"path": "in/*.jsonl"}),
+    ],
+    ids=["header", "header of two lines", "row", "json"],
+)
+def test_of_a_file_that_grows_no_line_is_taken_for_whole_that_has_no_end_yet(
+    folder: Folder, caplog: pytest.LogCaptureFixture, written: str, rest: str, settings: dict[str, str]
+):
+    """Neither by the look at its beginning, which makes the first SCHEMA, nor by the read."""
+    caplog.set_level("INFO")
+    name = f"in/a.{settings.get('path', 'csv').rpartition('.')[2]}"
+    folder.write(name, written)
+    first = folder.sync(grows=True, **settings)
+    folder.append(name, rest)
+    second = folder.sync(first.state, grows=True, **settings)
+    folder.write(name, written + rest)
+    whole = folder.sync(grows=True, **settings)
+    rows = [{"more": None, **row} for row in first.rows() + second.rows()]
+    assert rows == [{"more": None, **row} for row in whole.rows()]
+    assert {*first.properties(), *second.properties()} == {*whole.properties()}
+    assert "changed and read anew" not in caplog.text

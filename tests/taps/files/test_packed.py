@@ -91,7 +91,9 @@ def test_all_members_of_a_file_are_read(packing):
     assert unpacked(data, packing) == TEXT
     padding = bytes(512 + (-len(data)) % 4)
     assert unpacked(data + padding, packing, size=1000) == TEXT, "zeros behind the end are padding"
-    assert unpacked(b"", packing) == b"", "an empty file has no rows, however it should be packed"
+    assert unpacked(pack(b""), packing) == b""
+    with pytest.raises(UnreadableFile, match=f"Expected {packing}, got a file of 0 bytes.*minimum_age"):
+        unpacked(b"", packing)
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
