@@ -53,6 +53,8 @@ class Failures:
         self._first: SingerkitError | None = None
         self._final: SingerkitError | None = None
         self._unavailable = 0
+        self._has_read = False
+        """Whether a stream was read to its end, or at least in part."""
         self._streams: dict[str, int] = {}
         """The streams that were not read, or not as a whole, with the number of partitions that failed; 0: it was the stream."""
         self._given_up: set[str] = set()
@@ -88,6 +90,7 @@ class Failures:
     def note_read(self) -> None:
         """Note that a stream was read to its end."""
         self._unavailable = 0
+        self._has_read = True
 
     def note(
         self,
@@ -128,8 +131,14 @@ class Failures:
         """Raise the first error, with the names of all that is missing; nothing where there is none."""
         if self._first is None:
             return
+        bookmarks = "its bookmark stays" if len(self._streams) == 1 else "their bookmarks stay"
+        safe = (
+            f"all else was read, and {bookmarks}"
+            if self._has_read or any(self._streams.values())
+            else bookmarks
+        )
         self._first.args = (
-            f"{ended(str(self._first))} Not read as a whole: {', '.join(self._named())}; all else was read, and their bookmarks stay.",
+            f"{ended(str(self._first))} Not read as a whole: {', '.join(self._named())}; {safe}.",
         )
         raise self._first
 

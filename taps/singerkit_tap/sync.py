@@ -128,6 +128,7 @@ class SyncRun:
             if log is not None:
                 stop_flag.raise_if_set(_SAFE)
                 log.run()
+                self._failures.note_read()
             stop_flag.raise_if_set(_SAFE)
             if not self._failures.are_any:
                 self.write_state(is_complete=True)

@@ -36,12 +36,13 @@ class FailedFiles:
                 "The file %s could not be read (the run goes on with any others): %s", turn.file, error
             )
 
-    def raise_any(self) -> None:
-        """Raise the first error, with the names of the files; nothing where there is none."""
+    def raise_any(self, count: int) -> None:
+        """Raise the first error, with the names of the files; nothing where there is none. ``count``: files that the run looked at."""
         if self._first is None:
             return
+        others = "the others were, and " if count > len(self._files) else ""
         self._first.args = (
-            f"{ended(str(self._first))} Not read to their end: {counted(len(self._files), 'file')} ({listed(self._files)}); the others were, and "
-            "what came of these before the fault is safe.",
+            f"{ended(str(self._first))} Not read to the end: {counted(len(self._files), 'file')} ({listed(self._files)}); {others}what "
+            "was loaded of them is safe.",
         )
         raise self._first

@@ -140,12 +140,25 @@ class FileStream(BlockStream):
             self.bad_rows.check_selected()
         self._rows = Rows(self.name, self._settings, self._columns, self._names, self._grow)
         self._has_read = bool(start.position)
+        self._count, self._seen = 0, Seen()
         ready = Readiness(self._settings, self._place)
         remembered = Trails if self._settings.follows_rotation else Known
         memory = remembered(
             start.position, self._place, self._settings, ready.is_ready, self.way_to_start_over
         )
         failures = FailedFiles(self)
+        try:
+            yield from self._pages_of_files(memory, ready, failures)
+        except SingerkitError:
+            self._tell(memory, ready, is_cut_off=True)
+            raise
+        if not stop_flag:
+            self._tell(memory, ready)
+            failures.raise_any(self._seen.count)
+
+    def _pages_of_files(
+        self, memory: Known | Trails, ready: Readiness, failures: FailedFiles
+    ) -> Iterator[Page]:
         for turn in memory.turns(self._files(ready)):
             self._seen.take(turn)
             try:
@@ -162,12 +175,9 @@ class FileStream(BlockStream):
                 return
         yield from self._removals(memory, failures.archives)
         yield Page((), position=memory.position())
-        self._tell(memory, ready)
-        failures.raise_any()
 
     def _files(self, ready: Readiness) -> Iterator[Found]:
         listed, self._listed = self._listed, None
-        self._count, self._seen = 0, Seen()
         for found in ready.files(self._settings.pattern.files(self._place) if listed is None else listed):
             self._count += 1
             if self._is_of_shard(self._settings.address.shown + found.name):
@@ -216,8 +226,8 @@ class FileStream(BlockStream):
             "The rows of %s that are not there any more go from the target.", counted(len(gone), "file")
         )
 
-    def _tell(self, memory: Known | Trails, ready: Readiness) -> None:
-        """Say what a run left and set aside, and what nobody knows any more."""
+    def _tell(self, memory: Known | Trails, ready: Readiness, *, is_cut_off: bool = False) -> None:
+        """Say what a run left and set aside, and what nobody knows any more. ``is_cut_off``: it ends with an error."""
         aside = None if self.bad_rows is None else self.bad_rows.summary()
         if aside is not None:
             self.tap.sync_run.warn(self, aside)
@@ -227,7 +237,7 @@ class FileStream(BlockStream):
                 f"The log {file} of stream `{self.name}` was rotated, and the file that it was is not there any more: lines that were written to it after the run before are missing. "
                 "Let `path` name rotated files, too (`app.log*`), and have runs more often than they are removed.",
             )
-        self.logger.info("%s", self._seen.sentence(self.name, ready.waiting))
+        self.logger.info("%s", self._seen.sentence(self.name, ready.waiting, is_cut_off))
         if memory.forgotten:
             self.logger.info(
                 "The state of stream `%s` keeps the names of %s, and %s fell off: a file that comes later with an older time than theirs is taken for one of them.",
@@ -292,7 +302,7 @@ class FileStream(BlockStream):
                 return
             self._is_torn = True
             yield self._replacing(turn.file)
-        content = PlainBytes(self._place, turn)
+        content = self._opened(turn)
         try:
             reader = self._settings.format.reader(self._settings.format_settings, content, turn.start)
             self._rows.begin_file(reader, turn)
@@ -321,6 +331,12 @@ class FileStream(BlockStream):
             raise self._in_file(error, turn) from None
         finally:
             content.close()
+
+    def _opened(self, turn: Turn) -> PlainBytes:
+        try:
+            return PlainBytes(self._place, turn)
+        except BadDataError as error:
+            raise self._in_file(error, turn) from None
 
     def _safe_page(self, memory: Memory) -> Page:
         self._since_safe = 0
@@ -394,12 +410,13 @@ class FileStream(BlockStream):
             return f"Correct the setting, or the file if the setting is right{others}, then run again."
         if not isinstance(error, BadRowFound):
             return f"Mend the file, or move it away{others}, then run again."
-        widths = (
-            ", or allow it by `short_rows` or `long_rows` in `csv`"
-            if self._settings.format.name == "csv" and " fields, got " in str(error)
-            else ""
-        )
-        return f"Mend the row, or the setting if that is what is wrong; or set `on_bad_row` to `set_aside`, which has bad rows go to a stream of their own{widths}{others}; then run again."
+        form, said = self._settings.format.name, str(error)
+        allowed = ""
+        if form == "csv" and " fields, got " in said:
+            allowed = ", or allow it by `short_rows` or `long_rows` in `csv`"
+        if form == "xlsx" and "Expected a value in cell" in said:
+            allowed = ", or have it sent as null by `errors` in `xlsx`"
+        return f"Mend the row, or the setting if that is what is wrong; or set `on_bad_row` to `set_aside`, which has bad rows go to a stream of their own{allowed}{others}; then run again."
 
     def _grow(self) -> Sequence[str]:
         """Go on with the columns as they are known now: a SCHEMA before the next row."""

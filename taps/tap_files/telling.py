@@ -34,12 +34,12 @@ class Seen:
         else:
             self._grown += 1
 
-    def sentence(self, stream: str, waiting: int) -> str:
-        """Return it for people; ``waiting``: files that are left to a later run."""
-        said = ", ".join(self._parts(waiting))
+    def sentence(self, stream: str, waiting: int, is_cut_off: bool = False) -> str:
+        """Return it for people; ``waiting``: files that are left to a later run; ``is_cut_off``: the run ended before all were."""
+        said = ", ".join(self._parts(waiting, is_cut_off))
         return f"Looked at {counted(self.count, 'file')} of stream `{stream}`{f': {said}' if said else ''}."
 
-    def _parts(self, waiting: int) -> Iterator[str]:
+    def _parts(self, waiting: int, is_cut_off: bool) -> Iterator[str]:
         if self._new:
             yield f"{self._new:,} new"
         if self._grown:
@@ -53,4 +53,5 @@ class Seen:
             yield f"{waiting:,} left to a later run, since they may not be complete yet"
         taken = self._new + self._grown + len(self._changed) + self._refused + waiting
         if self.count > taken:
-            yield f"{self.count - taken:,} with nothing new"
+            rest = "not come to, or with nothing new" if is_cut_off else "with nothing new"
+            yield f"{self.count - taken:,} {rest}"

@@ -15,7 +15,7 @@ from typing import Any
 from singerkit_shell.extras import imported
 from tap_files.formats.avroblocks import Container
 from tap_files.formats.avrotypes import OddNumber, type_of
-from tap_files.formats.contract import PIECE_BYTES, Bytes, Piece, Reader, Spot, UnreadableFile
+from tap_files.formats.contract import PIECE_BYTES, Bytes, OtherSettings, Piece, Reader, Spot, UnreadableFile
 from tap_files.settings.avro import AvroSettings
 
 __all__ = ["VALUE", "reader_of"]
@@ -95,7 +95,7 @@ class _Avro:
             make = self._type.convert
             return values if make is None else [make(value) for value in values]
         except OddNumber:
-            raise UnreadableFile(
+            raise OtherSettings(
                 f'Expected numbers that JSON has in {where}, got one that is NaN or infinite: set `"infinity": "null"` in `avro`.'
             ) from None
         except (

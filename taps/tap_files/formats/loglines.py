@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from tap_files.formats.contract import BadRow, Bytes, Piece, Spot, UnreadableFile
+from tap_files.formats.contract import BadRow, Bytes, OtherSettings, Piece, Spot
 from tap_files.formats.logfmt import logfmt_pairs
 from tap_files.formats.patience import TooSlowError, patience
 from tap_files.formats.wholelines import SHOWN, Block, WholeLines
@@ -260,7 +260,7 @@ class SeveralLines:
             with patience(_BLOCK_SECONDS):
                 return [self._begins(text) is not None for text in texts]
         except TooSlowError:
-            raise UnreadableFile(
+            raise OtherSettings(
                 f"Expected `log.row_start` to take less than {_BLOCK_SECONDS} seconds for {len(texts)} lines, got such as take longer; mend the "
                 "expression: no repetition in a repetition"
             ) from None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from singerkit_shell.secrets import redactor
-from tap_files.formats.contract import UnreadableFile
+from tap_files.formats.contract import OtherSettings
 
 __all__ = ["Meanings", "Unclear"]
 
@@ -41,7 +41,7 @@ class Meanings:
             for name in getattr(settings, key):
                 if name not in names:
                     shown = redactor.mask_foreign(", ".join(f"`{one[:40]}`" for one in names[:_SHOWN]))
-                    raise UnreadableFile(
+                    raise OtherSettings(
                         f"Expected the column `{name}`, which `{section}.{key}` names, got {shown}{', ...' * (len(names) > _SHOWN)} in the header"
                     )
                 mark = settings.thousands.get(name, "")

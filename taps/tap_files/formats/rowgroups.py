@@ -15,7 +15,7 @@ from singerkit_shell.errors import BadDataError
 from singerkit_wire.columnjson import lines_of, tokens_of
 from singerkit_wire.readyrows import ReadyRows
 from tap_files.formats.arrowtypes import schema_of_fields
-from tap_files.formats.contract import PIECE_BYTES, Piece, Spot, UnreadableFile
+from tap_files.formats.contract import PIECE_BYTES, OtherSettings, Piece, Spot, UnreadableFile
 from tap_files.formats.oldmoments import OldMoments
 from tap_files.settings.parquet import ParquetSettings
 
@@ -161,7 +161,7 @@ class _told:
         if isinstance(error, UnreadableFile):
             return
         if isinstance(error, BadDataError):
-            raise UnreadableFile(f"Expected values of JSON in {self._where}: {error}.") from None
+            raise OtherSettings(f"Expected values of JSON in {self._where}: {error}.") from None
         if isinstance(error, pa.ArrowException | OSError):
             raise UnreadableFile(_sentence(str(error).splitlines()[0], error, self._where)) from None
 

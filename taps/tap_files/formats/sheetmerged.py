@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tap_files.formats.contract import UnreadableFile
+from tap_files.formats.contract import OtherSettings
 from tap_files.formats.sheetxml import Row
 from tap_files.settings.xlsx import Area, column_number
 
@@ -26,7 +26,7 @@ def areas_by_row(merged: Sequence[str], area: Area) -> dict[int, list[tuple[int,
         right, bottom = min(right, area.right), min(bottom, area.bottom)
         cells += max(right - left + 1, 0) * max(bottom - top + 1, 0)
         if cells > _MOST_CELLS:
-            raise UnreadableFile(
+            raise OtherSettings(
                 f"Expected at most {_MOST_CELLS} cells in merged areas to be filled, got more; leave `xlsx.fill_merged` out, or read less by `xlsx.range`."
             )
         found.setdefault(top, []).append((left, top, right, bottom))

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from xml.parsers import expat
 
-from tap_files.formats.contract import UnreadableFile
+from tap_files.formats.contract import OtherSettings, UnreadableFile
 from tap_files.formats.sheetplain import Unusual, plain_rows
 from tap_files.formats.sheetvalues import Broken, Date, Look, Moment, dated, looks_of, number
 from tap_files.settings.xlsx import MOST_COLUMNS, MOST_ROWS, column_letters, column_number
@@ -128,7 +128,7 @@ class Book:
         targets = self._relations(_relations_of(self._workbook), None)
         name = targets.get(self._sheets[sheet].relation, "")
         if name.lower() not in self._names or "worksheets" not in name.lower():
-            raise UnreadableFile(
+            raise OtherSettings(
                 f"Expected cells in sheet `{self._sheets[sheet].name}`, got a sheet without any (a chart, or one that lies elsewhere); name "
                 "another in `sheet`."
             )
@@ -199,7 +199,7 @@ class Book:
     def _part_of(self, targets: dict[str, str], usual: str) -> str:
         name = next(iter(targets.values()), usual)
         if name.lower() not in self._names:
-            raise UnreadableFile(
+            raise OtherSettings(
                 "Expected an .xlsx, got a zip without a workbook; name what its files are in `format`, and which of them in `members`."
             )
         return name

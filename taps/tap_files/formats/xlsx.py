@@ -10,7 +10,16 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tap_files.formats.contract import PIECE_BYTES, BadRow, Bytes, Piece, Reader, Spot, UnreadableFile
+from tap_files.formats.contract import (
+    PIECE_BYTES,
+    BadRow,
+    Bytes,
+    OtherSettings,
+    Piece,
+    Reader,
+    Spot,
+    UnreadableFile,
+)
 from tap_files.formats.sheetcolumns import ColumnKinds
 from tap_files.formats.sheetmerged import Filling, areas_by_row
 from tap_files.formats.sheetvalues import Broken
@@ -112,7 +121,7 @@ class _Sheet:
         if unnamed is not None:
             letters = column_letters(left + unnamed)
             known = f"the header in row {self._header_row}" if self._header_row else "`names`"
-            raise UnreadableFile(
+            raise OtherSettings(
                 f"Expected a name for each column that has values, got none for column {letters} of sheet `{self._sheet_name}` in {known}; give all "
                 "names in `xlsx.names`, or leave the column out with `xlsx.range`."
             )
@@ -229,7 +238,7 @@ def _number_of(sheet: str | int, sheets: Sequence[str]) -> int:
         return sheet - 1
     there = ", ".join(f"`{name}`" for name in sheets[:20])
     shown = f"`{sheet}`" if isinstance(sheet, str) else f"number {sheet}"
-    raise UnreadableFile(
+    raise OtherSettings(
         f"Expected sheet {shown} in the workbook, got {len(sheets)} others: {there}; name one of them in `xlsx.sheet`."
     )
 
@@ -243,7 +252,7 @@ def _names(values: Sequence[Any], row: int, area: Area) -> dict[int, str]:
             continue
         if name in places:
             first, second = (column_letters(area.left + one) for one in (places[name], place))
-            raise UnreadableFile(
+            raise OtherSettings(
                 f"Expected different names for the columns in row {row}, got `{name}` in both {first} and {second}; give names in `xlsx.names`, or "
                 "leave one out with `xlsx.range`."
             )

@@ -244,8 +244,6 @@ def _on_this_machine(place: Place, found: Found, packing: str, limits: Limits) -
     content = place.open(found, 0)
     try:
         return on_disk(content if packing == "none" else Inflated(content, packing, limits), limits)
-    except UnreadableFile as error:
-        raise UnreadableFile(f"{error} ({found.name})") from None
     finally:
         content.close()
 
@@ -279,10 +277,7 @@ def _check(found: Found, members: list[_Member], limits: Limits) -> None:
         raise UnreadableFile(
             f"Expected each name once in {shown}, got `{doubled[0][:100]}` twice; nothing of it was read: pack it again"
         )
-    try:
-        limits.check(found.size or 0, sum(member.size for member in members))
-    except UnreadableFile as error:
-        raise UnreadableFile(f"{error} ({shown})") from None
+    limits.check(found.size or 0, sum(member.size for member in members))
 
 
 def _microseconds(moment: tuple[int, ...]) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tap_files.formats.contract import UnreadableFile
+from tap_files.formats.contract import OtherSettings
 
 __all__ = ["Limits"]
 
@@ -24,14 +24,14 @@ class Limits:
         """Hold what came out so far against what went in.
 
         Raises:
-            UnreadableFile: it is too much.
+            OtherSettings: it is too much.
         """
         if unpacked > self.most:
-            raise UnreadableFile(
+            raise OtherSettings(
                 f"Expected no more than {self.most} bytes when it is unpacked, got more; raise `unpacked_limit` if that is right"
             )
         if unpacked > self.harmless and unpacked > self.ratio * packed:
-            raise UnreadableFile(
+            raise OtherSettings(
                 f"Expected no more than {self.ratio} times the packed bytes when it is unpacked, as a file that is made to fill disks has, got more "
                 f"({unpacked} of {packed}); raise `unpacked_ratio` if that is right"
             )

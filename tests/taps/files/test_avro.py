@@ -16,7 +16,7 @@ from taps.files.ondisk import OnDisk
 
 from singerkit_wire.typedrows import RowMaker
 from tap_files.formats.avro import reader_of
-from tap_files.formats.contract import Piece, Spot, UnreadableFile
+from tap_files.formats.contract import OtherSettings, Piece, Spot, UnreadableFile
 from tap_files.settings.avro import AvroSettings, avro_settings
 
 START = Spot()
@@ -232,7 +232,7 @@ def test_numbers_that_json_does_not_have_end_the_run_or_are_null(
 ) -> None:
     path = tmp_path / "a.avro"
     path.write_bytes(_file({"type": "array", "items": ["null", "double"]}, [[float("nan"), 1.5, None]]))
-    with pytest.raises(UnreadableFile, match=r"in the block at byte \d+ .*NaN or infinite"):
+    with pytest.raises(OtherSettings, match=r"in the block at byte \d+ .*NaN or infinite"):
         _pieces(path)
     assert _lines(_pieces(path, infinity="null")) == ['{"x":[null,1.5,null]}']
     assert "1 numbers that are NaN" in caplog.text

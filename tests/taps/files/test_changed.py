@@ -281,6 +281,13 @@ def test_a_run_says_what_became_of_the_files(folder: Folder, caplog):
     caplog.clear()
     folder.sync(state)
     assert "Looked at 5 files of stream `t`: 5 with nothing new." in caplog.text
+    for name in ("e", "f"):
+        folder.write(f"in/{name}.csv", b"\xff\n")
+    for on_error, left in (("fail", "1 new, 6 not come to, or"), ("continue", "2 new, 5")):
+        caplog.clear()
+        with pytest.raises(BadDataError):
+            folder.sync(state, on_error=on_error)
+        assert f"Looked at 7 files of stream `t`: {left} with nothing new." in caplog.text
 
 
 CUT_OTHERWISE = pytest.mark.parametrize(

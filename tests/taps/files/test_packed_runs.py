@@ -81,9 +81,7 @@ def test_a_broken_archive_holds_no_other_file_back_and_takes_no_rows_with_it(fol
     whole = (folder.path / "in/a.zip").read_bytes()
     folder.write("in/a.zip", whole[:-20])
     zipped(folder, "in/b.zip", {"3.csv": "id\n3\n"})
-    with pytest.raises(
-        BadDataError, match=r"Expected a whole zip in in/a\.zip.*Not read to their end: 1 file"
-    ):
+    with pytest.raises(BadDataError, match=r"Expected a whole zip in in/a\.zip.*Not read to the end: 1 file"):
         folder.sync(run.state, **settings)
     broken = folder.result()
     assert [row["id"] for row in broken.rows()] == [3]

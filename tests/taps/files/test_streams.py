@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from taps.files.conftest import Folder
 
-from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.errors import ConfigurationError, SingerkitError
 from tap_files.places.local import LocalPlace
 
 
@@ -83,6 +83,18 @@ def test_the_one_file_that_a_path_names_has_to_be_there_until_it_was_read(folder
     state = folder.sync(path="in/a.csv").state
     file.unlink()
     assert folder.sync(state, path="in/a.csv").rows() == []
+
+
+@pytest.mark.parametrize(("name", "others"), [("gone/*.csv", False), ("in/*.csv", True)])
+def test_nothing_else_is_said_to_be_read_where_nothing_else_was_there(
+    folder: Folder, name: str, others: bool
+):
+    folder.write("in/a.csv", b"\xff\n")
+    folder.write("in/b.csv", "id\n1\n")
+    with pytest.raises(SingerkitError) as raised:
+        folder.sync(path=name, on_error="continue")
+    assert ("the others were" in str(raised.value)) == others
+    assert "all else was read" not in str(raised.value)
 
 
 def test_streams_that_cannot_be_read_do_not_hold_back_the_others(folder: Folder):

@@ -21,7 +21,7 @@ from taps.files.ondisk import OnDisk
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_wire.typedrows import RowMaker
 from tap_files.formats import xlsx as module
-from tap_files.formats.contract import PIECE_BYTES, Piece, Reader, Spot, UnreadableFile
+from tap_files.formats.contract import PIECE_BYTES, OtherSettings, Piece, Reader, Spot, UnreadableFile
 from tap_files.formats.sheetplain import _PLAIN, Unusual
 from tap_files.formats.sheetvalues import Look, look_of
 from tap_files.formats.sheetxml import Row, _SheetParser
@@ -277,10 +277,10 @@ def test_sheets_ranges_and_names(tmp_path: Path) -> None:
     assert _read(path, sheet=2, range="$b$4:c5", names=["id", "name"]) == both
     assert _read(path, sheet=2, range="C3") == ['{"name":"x"}', '{"name":"y"}', '{"name":3}']
     with pytest.raises(
-        UnreadableFile, match="Expected sheet `b` in the workbook, got 2 others: `Sheet`, `Über & all`"
+        OtherSettings, match="Expected sheet `b` in the workbook, got 2 others: `Sheet`, `Über & all`"
     ):
         _reader(path, sheet="b")
-    with pytest.raises(UnreadableFile, match="Expected sheet number 3"):
+    with pytest.raises(OtherSettings, match="Expected sheet number 3"):
         _reader(path, sheet=3)
 
 

@@ -36,7 +36,7 @@ def test_a_stream_that_fails_does_not_keep_others_from_being_read(
     assert (run.code, run.ids("a"), run.ids("b"), run.ids("c")) == (77, [1], [], [1])
     assert "b answered 403" in run.sentence
     assert run.sentence.endswith(
-        "Not read as a whole: stream `b`; all else was read, and their bookmarks stay."
+        "Not read as a whole: stream `b`; all else was read, and its bookmark stays."
     )
     assert not run.is_complete
     assert run.state["bookmarks"].keys() >= {"a", "c"}
