@@ -28,7 +28,7 @@ SETTINGS: Mapping[str, Any] = {
     },
 }
 
-_NUMBER = re.compile(r"\s*([+-]?)0*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?)\s*", re.ASCII)
+_NUMBER = re.compile(r"\s*+([+-]?)([0-9]++)((?:\.[0-9]++)?(?:[eE][+-]?[0-9]{1,4})?)\s*+", re.ASCII)
 _BOOLEANS = {"true": True, "t": True, "yes": True, "y": True, "1": True, "on": True}
 _BOOLEANS |= {"false": False, "f": False, "no": False, "n": False, "0": False, "off": False}
 _TYPES = {"text": "string", "integer": "integer", "number": "number", "boolean": "boolean"}
@@ -67,9 +67,9 @@ def _as_number(value: Any) -> Any:
     found = _NUMBER.fullmatch(value)
     if found is None or len(value) > _MOST_DIGITS:
         raise BadValue("expected the text of a number")
-    sign, digits = found.groups()
-    text = ("-" if sign == "-" else "") + digits
-    return int(text) if digits.isdigit() else ExactNumber(text)
+    sign, whole, rest = found.groups()
+    text = ("-" if sign == "-" else "") + (whole.lstrip("0") or "0") + rest
+    return ExactNumber(text) if rest else int(text)
 
 
 def _as_integer(value: Any) -> int:

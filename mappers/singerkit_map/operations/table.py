@@ -7,7 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from singerkit_map.contract import Operation
-from singerkit_map.operations import cast
+from singerkit_map.operations import (
+    cast,
+    country,
+    date,
+    default,
+    fixtext,
+    hmacs,
+    jsontext,
+    labels,
+    mask,
+    normalise,
+    parseurl,
+    phone,
+    redact,
+    timezone,
+    truncate,
+)
 
 __all__ = ["OPERATIONS", "Row"]
 
@@ -22,4 +38,18 @@ class Row:
 
 OPERATIONS: Mapping[str, Row] = {
     "cast": Row(cast.SETTINGS, cast.made),
+    "country": Row(country.SETTINGS, country.made),
+    "date": Row(date.SETTINGS, date.made),
+    "default": Row(default.SETTINGS, default.made),
+    "fix_text": Row(fixtext.SETTINGS, fixtext.made),
+    "hmac": Row(hmacs.SETTINGS, hmacs.made),
+    "json": Row(jsontext.SETTINGS, jsontext.made),
+    "labels": Row(labels.SETTINGS, labels.made),
+    "mask": Row(mask.SETTINGS, mask.made),
+    "normalise": Row(normalise.SETTINGS, normalise.made),
+    "parse_url": Row(parseurl.SETTINGS, parseurl.made),
+    "phone": Row(phone.SETTINGS, phone.made),
+    "redact": Row(redact.SETTINGS, redact.made),
+    "timezone": Row(timezone.SETTINGS, timezone.made),
+    "truncate": Row(truncate.SETTINGS, truncate.made),
 }

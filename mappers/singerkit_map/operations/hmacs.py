@@ -1,0 +1,34 @@
+"""`hmac`: a value as a text by which it is known again, and from which nobody without the key gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from singerkit_map.contract import OfValue
+from singerkit_map.operations.words import ON_VALUE
+from singerkit_map.values.canonical import SCALARS, canonical_text
+from singerkit_map.values.fieldschemas import text_field
+from singerkit_map.values.keys import KEY, KEY_ID, Key
+
+__all__ = ["SETTINGS", "made"]
+
+SETTINGS: Mapping[str, Any] = {
+    "description": (
+        "HMAC-SHA256 with a key, as 64 hexadecimal digits: equal values stay equal, on every machine, and rows can still be joined by them. Numbers count by "
+        "their value (1, 1.0 and 1e0 are `1`), booleans are `true` and `false`, text is taken as it is: put `normalise` before it where spellings differ."
+    ),
+    "properties": {**ON_VALUE, "key": KEY, "key_id": KEY_ID},
+    "required": ["field", "key"],
+}
+
+
+def made(said: Mapping[str, Any], place: str) -> OfValue:
+    key = Key(said["key"], said.get("key_id"), f"{place}.key")
+
+    def value(seen: object) -> str:
+        return key.named(key.digest(canonical_text(seen)).hex())
+
+    return OfValue(
+        place, said["field"], value, text_field, said.get("as"), takes=SCALARS, protects=True, keeps_keys=True
+    )

@@ -1,0 +1,1 @@
+"""What operations do to one value: pure functions, each tried with its edges."""
