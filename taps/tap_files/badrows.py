@@ -30,6 +30,7 @@ _PROPERTIES: dict[str, Any] = {
     "reason": {"type": "string"},
     "text": {"type": ["null", "string"]},
 }
+_VERSION: dict[str, Any] = {"_etag": {"type": "string"}}
 
 
 class TooManyBadRows(BadDataError):
@@ -42,13 +43,13 @@ class BadRows(BlockStream):
     goes_on_by_position = True
     reads_parent_records = False
 
-    def __init__(self, tap: Owner, files: BlockStream, limit: int) -> None:
-        """``files``: the stream whose rows they would be; ``limit``: how many one run may set aside."""
+    def __init__(self, tap: Owner, files: BlockStream, limit: int, *, keeps_versions: bool) -> None:
+        """``files``: the stream whose rows they would be; ``limit``: how many one run may set aside; ``keeps_versions``: those of all versions of a file stay."""
         super().__init__(
             tap,
             files.name + ENDING,
-            {"type": "object", "properties": _PROPERTIES},
-            key_properties=("_file", "_row"),
+            {"type": "object", "properties": _PROPERTIES | (_VERSION if keeps_versions else {})},
+            key_properties=("_file", "_row", *(_VERSION if keeps_versions else ())),
             parent=files,
             is_key_unique=True,
         )
@@ -77,8 +78,8 @@ class BadRows(BlockStream):
                 f"Stream `{self._files.name}` sets bad rows aside, and `{self.name}`, where they go, is not selected, so that they would be lost; nothing was read. Select it, or leave `on_bad_row` out."
             )
 
-    def take(self, file: str, rows: Sequence[BadRow]) -> None:
-        """Take rows of a file, to be sent behind the page in hand.
+    def take(self, file: str, version: str, rows: Sequence[BadRow]) -> None:
+        """Take rows of a version of a file, to be sent behind the page in hand.
 
         Raises:
             TooManyBadRows: there are more than may be set aside.
@@ -91,9 +92,9 @@ class BadRows(BlockStream):
                 f"More than {counted(self._limit, 'bad row')} came of stream `{self._files.name}` in this run (`bad_row_limit`), the last ones in {file}; what comes before them is safe. The first: {self._first}"
             )
         self._count += len(rows)
-        names = [*_PROPERTIES]
-        values = [(file, one.row, one.line, one.byte, one.reason, one.text) for one in rows]
-        sent = [name for name in names if self.mask["properties", name]]
+        names = [*_PROPERTIES, *_VERSION]
+        values = [(file, one.row, one.line, one.byte, one.reason, one.text, version) for one in rows]
+        sent = [name for name in names if name in self.schema["properties"] and self.mask["properties", name]]
         picked = [
             tuple(value for name, value in zip(names, row, strict=True) if name in sent) for row in values
         ]

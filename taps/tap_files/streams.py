@@ -93,12 +93,16 @@ class FileStream(BlockStream):
             accepts_duplicate_keys=True,
             is_key_unique={"_file", "_row"} <= {*settings.primary_keys},
         )
-        self.bad_rows = BadRows(tap, self, settings.bad_row_limit) if settings.sets_aside else None
+        self.bad_rows = self._bad_rows(tap) if settings.sets_aside else None
         """Where bad rows go; None: the first one ends its file."""
         self._is_torn = False
         """Whether rows were sent, or taken away, of the file in hand that nothing in a state would say."""
         self._since_safe = 0
         """Bytes of files that were read since the last page at which a STATE may be written."""
+
+    def _bad_rows(self, tap: Owner) -> BadRows:
+        keeps_versions = self._settings.on_changed == "append"
+        return BadRows(tap, self, self._settings.bad_row_limit, keeps_versions=keeps_versions)
 
     @property
     def divider(self) -> BlockStream | None:
@@ -381,7 +385,7 @@ class FileStream(BlockStream):
         """Return the rows of a piece that are good; the others end the file, or are set aside."""
         records, bad = self._rows.sifted(piece)
         if self.bad_rows is not None:
-            self.bad_rows.take(turn.file, bad)
+            self.bad_rows.take(turn.file, turn.found.version, bad)
         return records
 
     def _is_due(self, memory: Memory) -> bool:

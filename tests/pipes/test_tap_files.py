@@ -73,11 +73,13 @@ def test_each_row_is_loaded_once_whatever_becomes_of_its_file(tmp_path: Path, co
         assert pipe.rows("id", "zip") == [(1, "8000"), (2, "8001"), (3, "9"), (5, "007")]
 
 
-def test_versions_of_a_file_stay_beside_each_other_where_the_key_tells_them_apart(tmp_path: Path) -> None:
-    columns = ["_file", "_row", "_modified"]
-    pipe = Pipe(tmp_path, file_columns=columns, primary_keys=columns, on_changed="append")
-    pipe.write("a.csv", "id,x\n1,a\n2,b\n")
+def test_versions_of_a_file_stay_beside_each_other_and_their_bad_rows_do(tmp_path: Path) -> None:
+    """By the default key, which has the version in it."""
+    pipe = Pipe(tmp_path, on_changed="append", on_bad_row="set_aside")
+    pipe.write("a.csv", "id,x\n1,a\n2,b\n3\n")
     pipe.run()
-    pipe.write("a.csv", "id,x\n9,short\n")
+    pipe.write("a.csv", "id,x\n9,short\n3\n4\n")
     pipe.run()
     assert pipe.rows("id", "x") == [(1, "a"), (2, "b"), (9, "short")]
+    aside = read_duckdb(tmp_path / "rows.duckdb", "t__bad_rows")
+    assert sorted(row["_row"] for row in aside) == [2, 3, 3]

@@ -66,23 +66,22 @@ STREAM: dict[str, Any] = {
             "items": {"type": "string"},
             "secret": False,
             "description": "The columns whose values tell rows apart, of all files; of rows with one key the one of the newest file stays. Default: "
-            "`_file` and `_row`, where both are among `file_columns`; else none.",
+            "`_file` and `_row`, where both are among `file_columns`, and with `on_changed` `append` `_etag`; else none.",
         },
         "file_columns": {
             "type": "array",
             "items": {"type": "string", "enum": [*FILE_COLUMNS]},
             "uniqueItems": True,
-            "default": [*DEFAULT_COLUMNS],
             "secret": False,
             "description": "The columns that say where a row comes from: the path of its file, the number of the record in it (from 1), the line on "
-            "which it begins, when the file was modified, its version.",
+            "which it begins, when the file was modified, its version. Default: `_file` and `_row`, with `on_changed` `append` `_etag`, too.",
         },
         "on_changed": {
             "type": "string",
             "enum": ["replace", "append", "fail"],
             "secret": False,
             "description": "What becomes of a file that was read and has changed since, other than by growing at its end: its rows `replace` those that were "
-            "loaded of it, in one commit (needs `_file` among `file_columns`, and a target that takes rows away, as target-postgres and target-duckdb do); `append` sends them beside those, where no key lets the target put them in their place (`_file` and `_row` do); `fail` ends the run (65). Default: "
+            "loaded of it, in one commit (needs `_file` among `file_columns`, and a target that takes rows away, as target-postgres and target-duckdb do); `append` sends them beside those, told apart by `_etag`; `fail` ends the run (65). Default: "
             "`replace` where `_file` is there, else `fail`.",
         },
         "on_removed": {
@@ -202,8 +201,7 @@ def stream_settings(said: Mapping[str, Any]) -> StreamSettings:
     address = address_of(said["path"])
     form = _format(said)
     assert form is not None  # noqa: S101  stream_problems has looked
-    columns = tuple(said.get("file_columns", DEFAULT_COLUMNS))
-    own = DEFAULT_COLUMNS if {*DEFAULT_COLUMNS} <= {*columns} else ()
+    columns = _file_columns(said)
     section = _without_defaults(form, said)
     return StreamSettings(
         name=said["name"],
@@ -212,7 +210,7 @@ def stream_settings(said: Mapping[str, Any]) -> StreamSettings:
         format=form,
         format_settings=form.settings_of(said.get(form.name, {}), said["path"]),
         schema=properties_of(said.get("schema", {})),
-        primary_keys=tuple(said.get("primary_keys", own)),
+        primary_keys=_primary_keys(said),
         file_columns=columns,
         on_changed=said.get("on_changed", "replace" if "_file" in columns else "fail"),
         on_removed=said.get("on_removed", "keep"),
@@ -231,6 +229,20 @@ def stream_settings(said: Mapping[str, Any]) -> StreamSettings:
         cut=_written(form, said, {key: section[key] for key in section.keys() - _OF_VALUES}),
         meant=_written(form, said, section),
     )
+
+
+def _file_columns(said: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(said.get("file_columns", _default_columns(said)))
+
+
+def _primary_keys(said: Mapping[str, Any]) -> tuple[str, ...]:
+    columns = _default_columns(said)
+    return tuple(said.get("primary_keys", columns if {*columns} <= {*_file_columns(said)} else ()))
+
+
+def _default_columns(said: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the columns that tell a row from all others; where versions of a file stand side by side, the version is one."""
+    return (*DEFAULT_COLUMNS, "_etag") if said.get("on_changed") == "append" else DEFAULT_COLUMNS
 
 
 def _without_defaults(form: Format, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -293,11 +305,17 @@ def stream_problems(said: Mapping[str, Any], place: str) -> Iterator[str]:
         yield f"Expected the key `{place}.{form.name}`, which the format `{form.name}` needs"
     if form.name in said:
         yield from form.problems(said[form.name], f"{place}.{form.name}")
-    columns = said.get("file_columns", DEFAULT_COLUMNS)
+    columns = _file_columns(said)
     if "_file" not in columns:
         for setting, word in (("on_changed", "replace"), ("on_removed", "delete")):
             if said.get(setting) == word:
                 yield f"`{place}.{setting}` `{word}` needs `_file` among `{place}.file_columns`, by which the target finds the rows of a file"
+    keys = {*_primary_keys(said)}
+    if said.get("on_changed") == "append" and keys & {"_row", "_line"} and not keys & {"_etag", "_modified"}:
+        yield (
+            f"`{place}.on_changed` `append` keeps each version of a file, and `{place}.primary_keys` tells none from another, so that rows of both would stand mixed in the target; "
+            f"add `_etag` to `{place}.primary_keys` and `{place}.file_columns`, or leave both out"
+        )
     if "bad_row_limit" in said and said.get("on_bad_row") != "set_aside":
         yield f"`{place}.bad_row_limit` has no effect without `{place}.on_bad_row` `set_aside`"
     if "start_date" in said:

@@ -446,3 +446,27 @@ def test_of_a_file_that_grows_no_line_is_taken_for_whole_that_has_no_end_yet(
     assert rows == [{"more": None, **row} for row in whole.rows()]
     assert {*first.properties(), *second.properties()} == {*whole.properties()}
     assert "changed and read anew" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "keys"),
+    [
+        ({}, ["_file", "_row", "_etag"]),
+        ({"primary_keys": ["id"]}, ["id"]),
+        ({"primary_keys": []}, None),
+        ({"file_columns": ["_file", "_row"]}, None),
+        ({"primary_keys": ["_file", "_row"]}, "refused"),
+        ({"file_columns": ["_file", "_line"], "primary_keys": ["_file", "_line"]}, "refused"),
+    ],
+)
+def test_versions_that_stay_beside_each_other_never_share_keys(
+    folder: Folder, settings: dict[str, list[str]], keys: list[str] | str | None
+):
+    folder.stream = {"on_changed": "append", **settings}
+    folder.write("in/a.csv", "id\n1\n")
+    if keys == "refused":
+        with pytest.raises(ConfigurationError, match=r"`append` keeps each version.*add `_etag` to"):
+            folder.sync()
+        return
+    [schema] = folder.sync().of_type("SCHEMA")
+    assert schema.get("key_properties") == (keys or [])
