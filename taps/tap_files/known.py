@@ -19,6 +19,7 @@ is not known is new, or an old one that has changed: so its rows are replaced, o
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import accumulate
 from math import inf
 from typing import Any
@@ -81,7 +82,7 @@ class Known(Memory):
         """Take up what the state says; ``ready``: whether a file may be read in this run.
 
         Raises:
-            ConfigurationError: the position is none of ours.
+            ConfigurationError: the position is none of ours, or names files as `path` does not any more.
         """
         self._place, self._settings, self._ready = place, settings, ready
         self._shown = settings.address.shown
@@ -95,6 +96,7 @@ class Known(Memory):
                 f"this stream, or read all files again: run {way_to_start_over}."
             ) from None
         self._done, self._open = kept.done, kept.open
+        self._check_writing(way_to_start_over)
         self._contexts: dict[bytes, int] = {}
         self._context_values = kept.contexts
         for number, context in enumerate(kept.contexts):
@@ -111,6 +113,20 @@ class Known(Memory):
         """Names that fell off in this run."""
         self.unsure = 0
         """Files of which nobody knows whether they are new, or old ones that have changed."""
+        self.moved: dict[str, str] = {}
+        """Files that this run has read and none before, and that have the very bytes of one that is gone; with the name of that one."""
+
+    def _check_writing(self, way_to_start_over: str) -> None:
+        """Refuse a path that is absolute where the state has relative names, or the other way: all files would come again beside themselves."""
+        is_absolute = self._shown == "/"
+        other = next((one for one in (*self._done, *self._open) if one.startswith("/") != is_absolute), None)
+        is_here = "://" not in self._settings.address.root
+        if other is None or not is_here or self._settings.on_removed == "delete":
+            return
+        raise ConfigurationError(
+            f"The state names files of stream `{self._settings.name}` like `{other}`, and its `path` is {'absolute' if is_absolute else 'relative'} now, so that each would come again under another name, beside the rows that "
+            f"it has; nothing was read. Write `path` as it was; or set `on_removed` to `delete`, which takes the former rows away; or read all files again into an empty table: run {way_to_start_over}."
+        )
 
     # What is to be read
 
@@ -238,6 +254,12 @@ class Known(Memory):
         """Return the files that are known, and were not listed by `turns`."""
         return [file for file in (*self._done, *self._open) if file not in self._listed_known]
 
+    @cached_property
+    def _gone(self) -> Mapping[str, str]:
+        """The files that were read and are not there any more, by the digest of all their bytes. To be asked for when all files are listed."""
+        known = {file: self._done[file] for file in self.missing() if file in self._done}
+        return {entry.whole: file for file, entry in known.items() if entry.rows and entry.whole}
+
     def forget(self, file: str) -> None:
         """Know a file no more: its rows are gone."""
         for entries in (self._done, self._open):
@@ -259,6 +281,8 @@ class Known(Memory):
         """See `Memory.done`."""
         if self._open.pop(turn.file, None) is not None:
             self._size -= _ENTRY_BYTES + len(turn.file)
+        if whole in self._gone and not turn.was_read:
+            self.moved[turn.file] = self._gone[whole]
         self._note(self._done, turn, spot, rows, ends)
         self._done[turn.file].whole = whole
 

@@ -74,6 +74,7 @@ class Trails(Memory):
 
     forgotten = unsure = 0
     has_forgotten = False
+    moved: Mapping[str, str] = {}
 
     def __init__(
         self,

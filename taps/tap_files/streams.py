@@ -36,7 +36,7 @@ from tap_files.ready import Readiness
 from tap_files.rotation import Trails
 from tap_files.rows import Rows
 from tap_files.settings.stream import StreamSettings
-from tap_files.telling import Seen
+from tap_files.telling import Seen, moved_sentence
 from tap_files.turns import Memory, Turn
 from tap_files.typing.columns import Columns
 
@@ -235,6 +235,8 @@ class FileStream(BlockStream):
         aside = None if self.bad_rows is None else self.bad_rows.summary()
         if aside is not None:
             self.tap.sync_run.warn(self, aside)
+        if memory.moved and self._settings.on_removed == "keep":
+            self.tap.sync_run.warn(self, moved_sentence(self.name, memory.moved))
         for file in memory.lost:
             self.tap.sync_run.warn(
                 self,

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from singerkit_shell.words import counted
 from tap_files.formats.contract import Spot
 from tap_files.turns import Turn
 
-__all__ = ["Seen"]
+__all__ = ["Seen", "moved_sentence"]
 
 _NAMED = 5
-"""Files that changed and are named."""
+"""Files that changed, or were moved, and are named."""
+
+
+def moved_sentence(stream: str, moved: Mapping[str, str]) -> str:
+    """Return what is told of new files that have the bytes of ones that are gone, ``moved``: with the names of those."""
+    shown = ", ".join(f"{file} those of {former}" for file, former in islice(moved.items(), _NAMED))
+    return (
+        f"{counted(len(moved), 'new file')} of stream `{stream}` {'has' if len(moved) == 1 else 'have'} the very bytes of files that were read and are gone ({shown}{', ...' * (len(moved) > _NAMED)}), as if they were moved or renamed: "
+        "their rows are in the target under both names then. Set `on_removed` to `delete`, which takes those of files that are gone from it."
+    )
 
 
 class Seen:

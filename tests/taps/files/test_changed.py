@@ -405,19 +405,42 @@ def test_where_files_may_share_keys_a_run_that_takes_rows_away_says_so(
     assert ("goes over files" in caplog.text) == is_told
 
 
-def test_a_path_that_is_written_otherwise_is_told_of_since_its_files_come_again(
+def test_a_path_that_is_written_otherwise_is_refused_since_its_files_would_come_again(
     folder: Folder, caplog: pytest.LogCaptureFixture
 ):
     folder.write("in/a.csv", "id\n1\n")
     first = folder.sync()
-    folder.sync(first.state, path="in/[a-c].csv")
+    for alike in ("in/[a-c].csv", "./in/*.csv", "file://in/*.csv"):
+        assert folder.sync(first.state, path=alike).rows() == []
     assert "begins otherwise" not in caplog.text
-    second = folder.sync(first.state, path=f"{folder.path}/in/*.csv")
-    assert second.column("id") == [1]
-    assert (
-        "its `path` begins otherwise, so that a file which was read comes again under another name"
-        in caplog.text
-    )
+    absolute = f"{folder.path}/in/*.csv"
+    with pytest.raises(
+        ConfigurationError, match=r"like `in/a\.csv`, and its `path` is absolute now.*as it was"
+    ):
+        folder.sync(first.state, path=absolute)
+    assert folder.result().rows() == []
+    second = folder.sync(first.state, path=absolute, on_removed="delete")
+    assert [row["_file"] for row in loaded(first.rows(), second.messages)] == [f"{folder.path}/in/a.csv"]
+    with pytest.raises(ConfigurationError, match=r"its `path` is relative now"):
+        folder.sync(second.state)
+
+
+@pytest.mark.parametrize("now", ["in/b.csv", "other/a.csv"])
+def test_a_file_that_was_moved_is_told_of_since_its_rows_are_there_twice(
+    folder: Folder, caplog: pytest.LogCaptureFixture, now: str
+):
+    file = folder.write("in/a.csv", "id\n1\n")
+    first = folder.sync(path="{in,other}/*.csv")
+    (folder.path / "other").mkdir()
+    file.rename(folder.path / now)
+    second = folder.sync(first.state, path="{in,other}/*.csv")
+    assert f"{now} those of in/a.csv" in caplog.text
+    table = loaded(first.rows(), second.messages)
+    assert len(table) == 2
+    caplog.clear()
+    third = folder.sync(second.state, path="{in,other}/*.csv", on_removed="delete")
+    assert [row["_file"] for row in loaded(table, third.messages)] == [now]
+    assert "those of in/a.csv" not in caplog.text
 
 
 @pytest.mark.parametrize(
