@@ -54,13 +54,19 @@ class Block:
     columns: dict[str, Column]
     lines: Sequence[int]
     bad: dict[int, Bad] = field(default_factory=dict)
+    envelope: dict[str, Column] = field(default_factory=dict)
+    """What stands beside the records (`time_extracted`, `version`), in columns too."""
+    beside: dict[str, list[bytes]] = field(default_factory=dict)
+    """Records of other streams, that an operation has made and that go before these, as JSON."""
 
     def __len__(self) -> int:
         return len(self.lines)
 
     def take(self, rows: Sequence[int]) -> None:
         """Keep these records, in this order; one that stands there twice becomes two."""
-        self.columns = {name: [column[row] for row in rows] for name, column in self.columns.items()}
+        for columns in (self.columns, self.envelope):
+            for name, column in columns.items():
+                columns[name] = [column[row] for row in rows]
         if self.bad:
             self.bad = {new: self.bad[old] for new, old in enumerate(rows) if old in self.bad}
         self.lines = [self.lines[row] for row in rows]
@@ -75,12 +81,22 @@ class Block:
             raise BadDataError(self.sentence(row, bad))
         self.bad.setdefault(row, bad)
 
+    def nulled(self, row: int, bad: Bad) -> bool:
+        """Tell whether null counts in the place of a bad value, and count it; else its record is set aside, as `refuse` has it."""
+        if self.place.on_error != "null":
+            self.refuse(row, bad)
+            return False
+        self.place.nulled[self.place.stream, bad.place, bad.path] += 1
+        return True
+
     def sentence(self, row: int, bad: Bad) -> str:
         """Say what is wrong with a record: reason, place, line, operation."""
         reason = bad.reason[:1].upper() + bad.reason[1:]
+        ways = "`quarantine`" if self.place.on_error == "null" else "`quarantine` or `null`"
+        path = f"$.{bad.path}" if bad.path else "$"
         return (
-            f"{reason} at {self.place.stream}.$.{bad.path} (line {self.lines[row]}), where `{bad.place}` is at work; what was committed is safe: "
-            "mend the operation or the data, or set `on_error` of the map to `quarantine` or `null`, then run again."
+            f"{reason} at {self.place.stream}.{path} (line {self.lines[row]}), where `{bad.place}` is at work; what was committed is safe: "
+            f"mend the operation or the data, or set `on_error` of the map to {ways}, then run again."
         )
 
 

@@ -16,7 +16,7 @@ Three kinds of nothing: a field that a record leaves out stays out, null stays n
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from singerkit_map.block import Block
@@ -48,7 +48,7 @@ class Operation(Protocol):
         """
         ...
 
-    def apply(self, block: Block, before: Shape) -> None:
+    def apply(self, block: Block, before: Shape, /) -> None:
         """Do it to a block of records, whose shape was ``before``.
 
         Raises:
@@ -94,9 +94,9 @@ class OfValue:
                 f"`{self.field}` is in the key of the stream, and this operation may make one key of two"
             )
         changed = with_schema_at(shape.fields, path, self.schema_of, self.into)
-        return replace(shape, fields=changed)
+        return shape.with_fields(changed, None if self.keeps_keys or self.into is not None else path.top)
 
-    def apply(self, block: Block, before: Shape) -> None:
+    def apply(self, block: Block, before: Shape, /) -> None:
         work_on(block, path_of(self.field, before.fields), self, before.keys)
 
 
@@ -124,7 +124,7 @@ class OfParts:
         check_kind(schema_at(shape.fields, path), self.takes, self.field)
         for name in self.parts:
             shape.check_free(Path(name), "into")
-        return replace(shape, fields={**shape.fields, **self.parts})
+        return shape.with_fields({**shape.fields, **self.parts})
 
-    def apply(self, block: Block, before: Shape) -> None:
+    def apply(self, block: Block, before: Shape, /) -> None:
         spread(block, path_of(self.field, before.fields), self)

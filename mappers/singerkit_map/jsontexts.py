@@ -33,7 +33,18 @@ def values(texts: Sequence[bytes]) -> list[Any]:
     try:
         return _decoder.decode(b"[" + b",".join(texts) + b"]")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return [loads(text) for text in texts]
+        return [_loaded(text) for text in texts]
+
+
+def _loaded(text: bytes) -> Any:
+    try:
+        return loads(text)
+    except (ValueError, RecursionError):
+        return _Unreadable()
+
+
+class _Unreadable:
+    """What is no JSON in UTF-8, or nested too deeply: of no type that an operation takes."""
 
 
 def loads(text: bytes) -> Any:

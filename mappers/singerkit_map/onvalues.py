@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -13,7 +13,7 @@ from singerkit_map.jsontexts import text_of, texts, values
 from singerkit_map.paths import BadValue, Path, change_at, value_at
 from singerkit_shell.errors import BadDataError
 
-__all__ = ["is_kind", "spread", "work_on"]
+__all__ = ["change_inside", "is_kind", "spread", "work_on"]
 
 _MISSING = object()
 _KINDS: Mapping[type, str] = {str: "string", bool: "boolean", int: "integer", list: "array", dict: "object"}
@@ -27,17 +27,20 @@ _WORDS = {
 }
 
 
-class Work(Protocol):
-    """What `work_on` needs to know of an operation: `singerkit_map.contract.OfValue`."""
-
+class _Told(Protocol):
     @property
     def place(self) -> str: ...
+    @property
+    def protects(self) -> bool: ...
+
+
+class Work(_Told, Protocol):
+    """What `work_on` needs to know of an operation: `singerkit_map.contract.OfValue`."""
+
     @property
     def value(self) -> Callable[[Any], Any]: ...
     @property
     def takes(self) -> Collection[str]: ...
-    @property
-    def protects(self) -> bool: ...
     @property
     def into(self) -> str | None: ...
     @property
@@ -46,17 +49,13 @@ class Work(Protocol):
     def missing(self) -> Any: ...
 
 
-class Parting(Protocol):
+class Parting(_Told, Protocol):
     """What `spread` needs to know of an operation: `singerkit_map.contract.OfParts`."""
 
-    @property
-    def place(self) -> str: ...
     @property
     def value(self) -> Callable[[Any], tuple[Any, ...]]: ...
     @property
     def takes(self) -> Collection[str]: ...
-    @property
-    def protects(self) -> bool: ...
     @property
     def parts(self) -> Mapping[str, Any]: ...
 
@@ -176,7 +175,7 @@ def _raw(value: Any) -> Raw:
 def _deal_with(
     block: Block,
     path: Path,
-    work: Work | Parting,
+    work: _Told,
     keys: Sequence[bytes | None],
     failed: Mapping[bytes | None, str],
     never_null: Collection[str] = (),
@@ -197,6 +196,31 @@ def _deal_with(
         if work.protects:
             column[row] = HIDDEN
     block.columns[path.top] = column
+
+
+def change_inside(
+    block: Block,
+    path: Path,
+    change: Callable[[dict[str, Any], str], None],
+    place: str,
+    *,
+    hides: bool = False,
+) -> None:
+    """Call ``change`` with each object that a nested path leads to and its last name; ``hides``: what cannot be changed is not shown."""
+    keys = texts_of(block.columns[path.top])
+    made, failed = _made_of(keys, lambda value: change_at(value, path.steps, change))
+    if failed:
+        _deal_with(block, path, _Change(place, hides), keys, failed)
+    is_null = block.place.on_error == "null"
+    block.columns[path.top] = [
+        made[key] if key not in failed else NULL if is_null else left
+        for key, left in zip(keys, block.columns[path.top], strict=True)
+    ]
+
+
+class _Change(NamedTuple):
+    place: str
+    protects: bool
 
 
 def spread(block: Block, path: Path, work: Parting) -> None:

@@ -116,6 +116,32 @@ def with_schema_at(
     return {**fields, path.top: _changed(fields[path.top], path.steps, str(path), change, beside)}
 
 
+def without_schema_at(fields: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return ``fields`` without what a nested path leads to.
+
+    Raises:
+        Impossible: there is no such field.
+    """
+    *steps, last = path.steps
+    if last is ELEMENTS:
+        raise Impossible(f"`{path}` leads to the elements of a list, which have no name", "")
+    if not steps:
+        return {**fields, path.top: _without(fields[path.top], last)}
+    return with_schema_at(fields, Path(path.top, tuple(steps)), lambda schema: _without(schema, last))
+
+
+def _without(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
+    made = dict(schema)
+    if isinstance(inner := schema.get("properties"), Mapping):
+        made["properties"] = {one: said for one, said in inner.items() if one != name}
+    if isinstance(required := schema.get("required"), list):
+        made["required"] = [one for one in required if one != name]
+    for keyword in _BRANCHES:
+        if isinstance(branches := schema.get(keyword), list):
+            made[keyword] = [_without(one, name) if isinstance(one, Mapping) else one for one in branches]
+    return made
+
+
 def _changed(
     schema: Any,
     steps: tuple[str | None, ...],

@@ -33,8 +33,12 @@ class Shape:
     """The replication key as the SCHEMA message has it."""
     required: frozenset[str] = frozenset()
     inferred: tuple[str, ...] = ()
-    adds_rows: bool = False
-    """A record may have become several, or none: what is told by values of its fields is not told of its rows."""
+    origins: Mapping[str, str] | None = None
+    """The fields that came so, wherever they have been moved, each with its name then; None: all, as they are."""
+    merged: frozenset[str] = frozenset()
+    """The fields of which two values may have become one, so that rows are no longer found by them as they were sent."""
+    is_opaque: bool = False
+    """Nobody knows which values a field may have come from (`python`)."""
 
     def check_free(self, path: Path, setting: str = "as") -> None:
         """See that no field is at ``path``.
@@ -61,7 +65,14 @@ class Shape:
             bookmarks=of(self.bookmarks),
             required=frozenset(of(self.required)),
             inferred=of(self.inferred),
+            origins={names.get(name, name): origin for name, origin in self.came_as.items()},
+            merged=frozenset(of(self.merged)),
         )
+
+    @property
+    def came_as(self) -> Mapping[str, str]:
+        """The fields that came so, each with its name then."""
+        return {name: name for name in self.fields} if self.origins is None else self.origins
 
     def only(self, kept: Collection[str], setting: str) -> Shape:
         """Return the shape with these fields alone.
@@ -85,7 +96,13 @@ class Shape:
             bookmarks=of(self.bookmarks),
             required=frozenset(of(self.required)),
             inferred=of(self.inferred),
+            origins={name: origin for name, origin in self.came_as.items() if name in kept},
         )
+
+    def with_fields(self, fields: Mapping[str, Any], merged: str | None = None) -> Shape:
+        """Return the shape with these fields; ``merged``: one of which two values may become one."""
+        more = frozenset() if merged is None else frozenset({merged})
+        return replace(self, fields=fields, origins=self.came_as, merged=self.merged | more)
 
 
 def check_kind(schema: Mapping[str, Any], takes: Collection[str], field: str) -> None:

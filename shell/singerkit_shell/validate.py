@@ -133,9 +133,12 @@ def config_problems(
 
 
 def schema_problems(
-    config: dict[str, Any], schema: Mapping[str, Any], refused: Mapping[str, str] | None = None
+    config: dict[str, Any],
+    schema: Mapping[str, Any],
+    refused: Mapping[str, str] | None = None,
+    at: Sequence[str | int] = (),
 ) -> list[str]:
-    """Return a sentence for each problem; make of texts from elsewhere what they are."""
+    """Return a sentence for each problem; make of texts from elsewhere what they are. ``at``: where ``config`` stands in the whole of one."""
     wrong = take_as_typed(config, schema)
     if wrong:
         return wrong
@@ -147,7 +150,9 @@ def schema_problems(
         ),
         key=lambda error: error.json_path,
     )
-    return [*unknown_keys(config, schema, refused), *(sentence(error) for error in found)]
+    for error in found:
+        error.path.extendleft(reversed(at))
+    return [*unknown_keys(config, schema, refused, at), *(sentence(error) for error in found)]
 
 
 def sentence(error: Any) -> str:
@@ -261,7 +266,10 @@ def check_no_input(path: str, option: str) -> None:
 
 
 def unknown_keys(
-    config: Mapping[str, Any], schema: Mapping[str, Any], refused: Mapping[str, str] | None = None
+    config: Mapping[str, Any],
+    schema: Mapping[str, Any],
+    refused: Mapping[str, str] | None = None,
+    at: Sequence[str | int] = (),
 ) -> list[str]:
     """Return a sentence for each key, at any depth, that no setting has, with the setting that may be meant.
 
@@ -271,7 +279,7 @@ def unknown_keys(
         (_of_others(key, refused or {}) if not path else None)
         or _not_done(key)
         or _unknown(_place([*path, key]), key, known, "setting", _elsewhere(key, path, schema))
-        for path, key, known in _strange(config, schema, ())
+        for path, key, known in _strange(config, schema, tuple(at))
     ]
 
 

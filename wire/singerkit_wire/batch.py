@@ -8,13 +8,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from singerkit_wire.kinds import Column
-from singerkit_wire.messages import Run
+from singerkit_wire.messages import Message, Run
 from singerkit_wire.values import values_of
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Batch", "Reject", "WireRow"]
+__all__ = ["Batch", "Letters", "Reject", "WireRow"]
 
 WireRow = tuple[Any, ...]
 """A row as the decoder left it: JSON text here, values there; see `Batch.wire_rows`."""
@@ -101,3 +101,9 @@ class Reject:
     path: str
     reason: str
     record: bytes
+
+
+class Letters(Message, frozen=True, gc=False):
+    """Records that were set aside before they came to a target, among the messages of their stream; no line of the wire is such a message."""
+
+    rejects: tuple[Reject, ...] = ()

@@ -9,18 +9,29 @@ from typing import Any
 from singerkit_map.contract import Operation
 from singerkit_map.operations import (
     cast,
+    constant,
+    copies,
     country,
     date,
+    dedupe,
     default,
+    drop,
+    explode,
+    filters,
     fixtext,
+    flatten,
     hmacs,
     jsontext,
+    keep,
     labels,
     mask,
     normalise,
     parseurl,
     phone,
+    python,
     redact,
+    rename,
+    streams,
     timezone,
     truncate,
 )
@@ -37,6 +48,11 @@ class Row:
 
 
 OPERATIONS: Mapping[str, Row] = {
+    "rename": Row(rename.SETTINGS, rename.made),
+    "drop": Row(drop.SETTINGS, drop.made),
+    "keep": Row(keep.SETTINGS, keep.made),
+    "copy": Row(copies.SETTINGS, copies.made),
+    "constant": Row(constant.SETTINGS, constant.made),
     "cast": Row(cast.SETTINGS, cast.made),
     "country": Row(country.SETTINGS, country.made),
     "date": Row(date.SETTINGS, date.made),
@@ -52,4 +68,11 @@ OPERATIONS: Mapping[str, Row] = {
     "redact": Row(redact.SETTINGS, redact.made),
     "timezone": Row(timezone.SETTINGS, timezone.made),
     "truncate": Row(truncate.SETTINGS, truncate.made),
+    "filter": Row(filters.SETTINGS, filters.made),
+    "explode": Row(explode.SETTINGS, explode.made),
+    "flatten": Row(flatten.SETTINGS, flatten.made),
+    "dedupe": Row(dedupe.SETTINGS, dedupe.made),
+    "rename_stream": Row(streams.RENAME_SETTINGS, streams.renamed),
+    "drop_stream": Row(streams.DROP_SETTINGS, streams.dropped),
+    "python": Row(python.SETTINGS, python.made),
 }

@@ -1,0 +1,3 @@
+from singerkit_map.command import main
+
+main()

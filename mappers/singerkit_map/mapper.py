@@ -1,0 +1,182 @@
+"""A map at work on the parts of the wire, in the pipe and in a target alike: messages and runs of records in, messages and runs out."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from singerkit_map.block import Place
+from singerkit_map.plan import Plan, plan_of, replace_line
+from singerkit_map.reading import MapConfig
+from singerkit_shell.configtext import RepeatedKeyError, without_repeats
+from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_state.value import MARK_KEY, decode, encode, is_empty, without_mark
+from singerkit_wire.declarations import read_declaration
+from singerkit_wire.messages import Message, Run
+
+__all__ = ["IN_PIPE", "IN_TARGET", "Mapper"]
+
+IN_PIPE, IN_TARGET = "map", "target_map"
+"""What a STATE calls the map that its rows went through, in the mark."""
+
+
+class Mapper:
+    """One run of a map. ``name``: `IN_PIPE` or `IN_TARGET`."""
+
+    def __init__(self, config: MapConfig, log: logging.Logger, name: str) -> None:
+        self._config, self._log, self._name = config, log, name
+        self._plans: dict[str, Plan | None] = {}
+        self._seen: dict[str, str] = {}
+        """The streams that come, by those that go on."""
+        self._nulled: Counter[tuple[str, str, str]] = Counter()
+
+    # --- parts ---------------------------------------------------------------------------------------------
+
+    def parts(self, parts: Iterable[Run | Message]) -> Iterator[Run | Message]:
+        """Yield what becomes of the parts of the wire, records that are set aside (`Letters`) among them.
+
+        Raises:
+            ConfigurationError: an operation cannot be done to a stream.
+            BadDataError: a record is bad.
+        """
+        for part in parts:
+            if isinstance(part, Run):
+                yield from self.run(part)
+            elif part.type == "STATE":
+                yield self._state(part)
+            elif part.stream is not None:
+                yield from self._message(part, part.stream)
+            else:
+                yield part
+
+    def works_on(self, stream: str | None) -> bool:
+        """Tell whether anything is done to the records of a stream."""
+        return stream is not None and self._plan(stream, "BATCH", 0) is not None
+
+    def run(self, run: Run) -> Iterator[Run | Message]:
+        """Yield what becomes of a run of records; of one of a stream without operations, itself."""
+        plan = self._plan(run.stream, "RECORD", run.first_line)
+        if plan is None:
+            yield run
+        elif not plan.is_dropped:
+            yield from plan.run(run)
+
+    def _plan(self, stream: str, kind: str, line: int) -> Plan | None:
+        if stream not in self._plans and self._config.of(stream):
+            raise BadDataError(
+                f"Expected a SCHEMA before the first {kind} of stream `{stream}`, got the {kind} at line {line}; what was committed is safe: fix the tap, "
+                "then run again."
+            )
+        return self._plans.get(stream)
+
+    def _message(self, message: Message, stream: str) -> Iterator[Message]:
+        if message.type == "SCHEMA":
+            yield from self._schema(message, stream)
+            return
+        plan = self._plan(stream, message.type, message.number)
+        if plan is None:
+            yield message
+        elif plan.is_dropped:
+            return
+        elif message.type == "REPLACE":
+            yield plan.replacement(message)
+        elif plan.shape.stream == stream or message.type == "BATCH":
+            yield message
+        else:
+            yield replace_line(
+                message,
+                plan.shape.stream,
+                {**decode(str(message.line, "utf-8")), "stream": plan.shape.stream},
+            )
+        if plan is not None and message.type == "ACTIVATE_VERSION":
+            plan.forget()
+
+    def _schema(self, message: Message, stream: str) -> Iterator[Message]:
+        operations = self._config.of(stream)
+        if not operations:
+            self._plans[stream] = None
+            self._own(stream, stream)
+            yield message
+            return
+        declaration = read_declaration(message)
+        plan = self._plans.get(stream)
+        if plan is None or plan.fingerprint != declaration.fingerprint:
+            place = Place(stream, self._config.on_error, self._nulled)
+            plan = self._plans[stream] = plan_of(message, declaration, operations, place)
+        if not plan.is_dropped:
+            self._own(stream, plan.shape.stream)
+            yield plan.schema(message, self._log)
+            yield from self._beside(plan, message)
+
+    def _beside(self, plan: Plan, message: Message) -> Iterator[Message]:
+        for name, (schema, keys) in plan.streams_beside().items():
+            self._own(plan.shape.stream, name)
+            said = {"type": "SCHEMA", "stream": name, "schema": schema, "key_properties": list(keys)}
+            yield Message("SCHEMA", name, encode(said).encode(), message.number)
+
+    def _own(self, stream: str, name: str) -> None:
+        """See that no two streams go on under one name."""
+        other = self._seen.setdefault(name, stream)
+        if other != stream:
+            raise ConfigurationError(
+                f"The streams `{other}` and `{stream}` would both be called `{name}` behind the map (`{self._config.at or 'streams'}`); no row of the second was "
+                "read: give one another name, then run again."
+            )
+
+    # --- the state -----------------------------------------------------------------------------------------
+
+    def _state(self, message: Message) -> Message:
+        """Return a STATE that says which map its rows went through; what is no state is for the target to judge."""
+        try:
+            said = decode(str(message.line, "utf-8"), without_repeats)
+            value = said.get("value")
+        except (RepeatedKeyError, ValueError):
+            return message
+        if not isinstance(value, dict) or is_empty(value):
+            return message
+        mark = value.get(MARK_KEY)
+        mark = {**(mark if isinstance(mark, dict) else {}), self._name: self._config.fingerprint}
+        said["value"] = {**without_mark(value), MARK_KEY: mark}
+        return Message("STATE", message.stream, encode(said).encode(), message.number)
+
+    def check_state(self, stored: Any) -> None:
+        """See whether the rows of a stored state went through this map.
+
+        Raises:
+            ConfigurationError: they did not, and `on_map_change` is `fail`.
+        """
+        if is_empty(stored) or not isinstance(stored, dict):
+            return
+        mark = stored.get(MARK_KEY)
+        before = mark.get(self._name) if isinstance(mark, dict) else None
+        if before == self._config.fingerprint:
+            return
+        through = "another map" if before else "no map"
+        sentence = f"The rows of the stored state went through {through}, and those of this run go through the one of this config: what was stored stays as it is"
+        if self._config.fails_if_changed:
+            raise ConfigurationError(
+                f"{sentence}; nothing was written, since `on_map_change` is `fail`: load those streams anew from the beginning, or set it to `warn` for one run."
+            )
+        self._log.warning(
+            "%s; load streams anew from the beginning where all rows are to be alike.", sentence
+        )
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    def unmet(self) -> list[str]:
+        """Return what is to be warned of at the end of a complete run."""
+        place = f"{self._config.at}.streams".removeprefix(".")
+        missed = [
+            f"`{pattern}` at `{place}` matched no stream of this run: is the name right?"
+            for pattern in self._config.unmatched(list(self._plans))
+        ]
+        return [*missed, *self.nulls()]
+
+    def nulls(self) -> list[str]:
+        """Return what is to be told of values that were made null."""
+        return [
+            f"Stream `{stream}`: {count} bad value{'s' if count > 1 else ''} of `{path}` became null (`{place}`, `on_error`)."
+            for (stream, place, path), count in sorted(self._nulled.items())
+        ]

@@ -1,0 +1,214 @@
+"""RECORD lines of one stream to a block, and back. Hardly any record is looked at by itself: those alone that msgspec does not read, or that have more than is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from singerkit_map.block import Block, Column, Place
+from singerkit_map.jsontexts import loads, text_of
+from singerkit_shell.errors import BadDataError
+from singerkit_wire.messages import Run
+from singerkit_wire.typedrows import is_plain_name
+
+__all__ = ["RecordReader", "lines_of", "record_texts"]
+
+_AT_ONCE = ("time_extracted", "version")
+_OF_MESSAGE = frozenset({"type", "stream", "record"})
+_MOST_KNOWN = 2000  # names beyond the SCHEMA that are read at once from then on
+_encoder = msgspec.json.Encoder()
+_members = msgspec.json.Decoder(dict[str, Raw])
+
+
+class RecordReader:
+    """Reads the RECORD lines of one stream, of which the SCHEMA names ``fields``; what else records hold is learned on the way."""
+
+    def __init__(self, fields: Sequence[str]) -> None:
+        self._fields = list(fields)
+        self._beside = list(_AT_ONCE)
+        self._most = len(fields) + _MOST_KNOWN
+        self._compile()
+
+    def _compile(self) -> None:
+        self._decoder: msgspec.json.Decoder[Any] | None = None
+        if all(map(is_plain_name, [*self._fields, *self._beside])):
+            record = _struct(tuple(self._fields))
+            self._decoder = msgspec.json.Decoder(_struct(tuple(self._beside), record))
+
+    def block(self, run: Run, place: Place) -> Block:
+        """Return the records of a run in columns: those that the SCHEMA names, in that order, then others.
+
+        Raises:
+            BadDataError: a line is no RECORD message with an object in it.
+        """
+        found = self._at_once(run)
+        if found is None or len(found) != run.lines:
+            records, beside = self._one_by_one(run)
+        else:
+            records = [msgspec.structs.astuple(line.record) for line in found]
+            beside = [msgspec.structs.astuple(line)[3:] for line in found]
+        lines = run.numbers or range(run.first_line, run.first_line + run.lines)
+        envelope = _columns(self._beside, beside)
+        return Block(
+            place,
+            _columns(self._fields, records),
+            lines,
+            envelope={name: column for name, column in envelope.items() if not _is_nothing(column)},
+        )
+
+    def _at_once(self, run: Run) -> list[Any] | None:
+        try:
+            return None if self._decoder is None else self._decoder.decode_lines(run.data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+
+    def _one_by_one(self, run: Run) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        records: list[tuple[Any, ...]] = []
+        beside: list[tuple[Any, ...]] = []
+        knew = len(self._fields), len(self._beside)
+        for number, text in enumerate(run.data.split(b"\n")[:-1]):
+            try:
+                if self._decoder is None:
+                    raise msgspec.DecodeError
+                line = self._decoder.decode(text)
+                records.append(msgspec.structs.astuple(line.record))
+                beside.append(msgspec.structs.astuple(line)[3:])
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                record, others = self._exactly(text, run.line_number(number), run.stream)
+                records.append(record)
+                beside.append(others)
+        if knew != (len(self._fields), len(self._beside)):
+            records, beside = _filled(records, len(self._fields)), _filled(beside, len(self._beside))
+            self._compile()
+        return records, beside
+
+    def _exactly(self, text: bytes, number: int, stream: str) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        try:
+            message, record = _members_of(text)
+            if record is None:
+                raise _no_record(number, stream, "Expected an object in `record`")
+            self._learn(record, self._fields, number, stream)
+            self._learn([name for name in message if name not in _OF_MESSAGE], self._beside, number, stream)
+            return _in_order(record, self._fields), _in_order(message, self._beside)
+        except KeyError:
+            raise _no_record(number, stream, "Expected `record`, which is missing") from None
+        except UnicodeDecodeError:
+            raise _no_record(number, stream, "Expected UTF-8, got other bytes") from None
+        except ValueError:
+            raise _no_record(number, stream, "Expected one JSON object, got other text") from None
+        except RecursionError:
+            raise _no_record(number, stream, "Expected less nesting") from None
+
+    def _learn(self, names: Iterable[str], known: list[str], number: int, stream: str) -> None:
+        new = [name for name in names if name not in known]
+        if len(known) + len(new) > self._most:
+            raise _no_record(
+                number,
+                stream,
+                f"Expected at most {_MOST_KNOWN} fields that the SCHEMA does not name, got more",
+            )
+        known += new
+
+
+def _no_record(number: int, stream: str, what: str) -> BadDataError:
+    return BadDataError(
+        f"{what} in the RECORD of stream `{stream}` at line {number}; what was committed is safe: fix the tap, then run again."
+    )
+
+
+@lru_cache(maxsize=256)
+def _struct(names: tuple[str, ...], record: Any = None) -> Any:
+    """Return a type with these fields, each a JSON text or left out; with ``record``, that of a message which holds one."""
+    fields: list[Any] = [(f"f{number}", Raw | UnsetType, UNSET) for number in range(len(names))]
+    renamed = {f"f{number}": name for number, name in enumerate(names)}
+    if record is not None:
+        fields = [("type", Raw), ("stream", Raw), ("record", record), *fields]
+        renamed |= {name: name for name in _OF_MESSAGE}
+    return msgspec.defstruct("Fields", fields, rename=renamed, forbid_unknown_fields=True, gc=False)
+
+
+def _members_of(text: bytes) -> tuple[dict[str, Raw], dict[str, Raw] | None]:
+    """Return what a message holds, and its record, None where that is no object, as JSON texts.
+
+    Raises:
+        KeyError: it holds no record.
+        ValueError, RecursionError: it is no JSON.
+    """
+    try:
+        message = _members.decode(text)
+        return message, _members.decode(message["record"])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        values = loads(text)
+        record = values["record"]
+        texts = {name: Raw(text_of(value)) for name, value in values.items() if name != "record"}
+        return texts, _texts_of(record) if isinstance(record, dict) else None
+
+
+def _texts_of(record: dict[str, Any]) -> dict[str, Raw]:
+    return {name: Raw(text_of(value)) for name, value in record.items()}
+
+
+def _in_order(members: dict[str, Raw], names: Sequence[str]) -> tuple[Any, ...]:
+    return tuple([members.get(name, UNSET) for name in names])
+
+
+def _filled(rows: list[tuple[Any, ...]], width: int) -> list[tuple[Any, ...]]:
+    return [row if len(row) == width else (*row, *(UNSET,) * (width - len(row))) for row in rows]
+
+
+def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, Column]:
+    return (
+        dict(zip(names, zip(*rows, strict=True), strict=True))
+        if rows and names
+        else {name: () for name in names}
+    )
+
+
+def _is_nothing(column: Column) -> bool:
+    return all(value is UNSET for value in column)
+
+
+def record_texts(block: Block) -> list[bytes]:
+    """Return each record as JSON."""
+    columns = block.columns
+    if not columns:
+        return [b"{}"] * len(block)
+    rows = _rows(columns)
+    return _encoder.encode_lines(rows).split(b"\n")[:-1]
+
+
+def _rows(columns: Mapping[str, Column]) -> list[Any]:
+    """Return what is encoded as objects without the fields that are left out."""
+    if all(map(is_plain_name, columns)):
+        return list(map(_struct(tuple(columns)), *columns.values()))
+    return [
+        {name: value for name, value in zip(columns, row, strict=True) if value is not UNSET}
+        for row in zip(*columns.values(), strict=True)
+    ]
+
+
+def lines_of(block: Block, stream: str) -> bytes:
+    """Return the records as RECORD lines of a stream, each ended by a newline."""
+    if not len(block):
+        return b""
+    head = b'{"type":"RECORD","stream":%s,"record":' % _encoder.encode(stream)
+    texts = record_texts(block)
+    ends = list(_ends(block))
+    if len(ends) == 1:
+        tail = ends[0] + b"}\n"
+        return head + (tail + head).join(texts) + tail
+    return b"".join([head + text + end + b"}\n" for text, end in zip(texts, ends, strict=True)])
+
+
+def _ends(block: Block) -> Iterator[bytes]:
+    """Yield what stands behind each record, or once what stands behind all."""
+    if not block.envelope:
+        yield b""
+        return
+    texts = _encoder.encode_lines(_rows(block.envelope)).split(b"\n")[:-1]
+    ends = [b"" if text == b"{}" else b"," + text[1:-1] for text in texts]
+    yield from ends[:1] if len(set(ends)) == 1 else ends

@@ -1,0 +1,66 @@
+"""What a config says of a map, as JSON Schema; what each operation says is in its own module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from singerkit_map.operations.table import OPERATIONS
+
+__all__ = ["DEFAULTS", "MAP", "MAP_SETTINGS", "operation_schema"]
+
+MAP_SETTINGS: Mapping[str, Any] = {
+    "streams": {
+        "type": "object",
+        "description": "What is done to the records of each stream, by its name or a glob (`*` stands for any letters), of which the most exact one "
+        "counts: a list of operations, one after the other.",
+        "additionalProperties": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["op"],
+                "properties": {
+                    "op": {
+                        "type": "string",
+                        "secret": False,
+                        "description": "The name of the operation, which says what stands beside it.",
+                    }
+                },
+                "additionalProperties": True,
+            },
+        },
+    },
+    "on_error": {
+        "type": "string",
+        "enum": ["fail", "quarantine", "null"],
+        "default": "fail",
+        "description": "What becomes of a value that an operation cannot work on: the run ends, its record is set aside with the reason, or null "
+        "takes its place (in keys never) and the end of the run says how many.",
+    },
+    "on_map_change": {
+        "type": "string",
+        "enum": ["warn", "fail"],
+        "default": "warn",
+        "description": "What to do where the state says that its rows went through another map than this one, or through none: rows that are there "
+        "stay as they are.",
+    },
+}
+
+MAP: Mapping[str, Any] = {
+    "type": "object",
+    "description": "Named operations on the records before they are stored (docs/singerkit-map.md): the same as in the config of `singerkit-map`.",
+    "required": ["streams"],
+    "properties": MAP_SETTINGS,
+}
+
+DEFAULTS = {name: said["default"] for name, said in MAP_SETTINGS.items() if "default" in said}
+
+
+def operation_schema(op: str) -> dict[str, Any]:
+    """Return the JSON Schema of what a config says of an operation."""
+    settings = OPERATIONS[op].settings
+    return {
+        "type": "object",
+        "required": ["op", *settings.get("required", ())],
+        "properties": {"op": {"type": "string", "secret": False}, **settings["properties"]},
+    }

@@ -1,0 +1,270 @@
+"""A map at work on the parts of the wire: order, exact texts, what is unknown, versions, what is replaced, the state."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from mappers.map.mapping import Mapped, mapped, record_line, schema_line
+
+from singerkit_map.mapper import IN_PIPE, Mapper
+from singerkit_map.reading import read_map
+from singerkit_shell.errors import BadDataError, ConfigurationError
+
+FIELDS = {"id": {"type": "integer"}, "mail": {"type": ["string", "null"]}, "n": {"type": ["number", "null"]}}
+RENAME = {"op": "rename", "from": "mail", "to": "email"}
+CAST = {"op": "cast", "field": "mail", "to": "integer"}
+
+
+def test_a_stream_without_operations_goes_on_byte_by_byte():
+    data = schema_line("t", FIELDS) + b' {"type": "RECORD",  "record":{"b\\/":1.10, "a":NaN}, "stream":"t"}\n'
+    data += b'{"type":"ACTIVATE_VERSION","stream":"t","version":1}\n{"type":"LOG","text":1}\n'
+    assert Mapped({"streams": {"s": [RENAME]}}, data).text == data
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b'{"id": 1, "mail":"\\u00e9\\/\\ud83d\\ude00", "n": 1.10}', b'{"id":1,"n":1E400}', b'{"id":1,"n":NaN}', b'{"mail":"\\ud800","id":-0}',
+        b'{"id":123456789012345678901234567890,"odd \\" name":[1.0, {"x":NaN}]}', b'{"id":1,"mail":null}', b"{}",
+    ],
+)  # fmt: skip
+def test_what_no_operation_works_on_keeps_its_text(record):
+    data = (
+        schema_line("s", FIELDS)
+        + b'{"type":"RECORD","stream":"s","record":%b,"time_extracted":"2020","version":1,"odd":1.0}\n'
+        % record
+    )
+    made = Mapped({"streams": {"s": [{"op": "constant", "field": "c", "value": 1}]}}, data)
+    line = made.text.splitlines()[1]
+    for text in (
+        b"\\u00e9\\/\\ud83d\\ude00",
+        b"1.10",
+        b"1E400",
+        b"NaN",
+        b"\\ud800",
+        b"123456789012345678901234567890",
+        b"1.0",
+        b"-0",
+    ):
+        assert (text in record) == (text in line[: line.rindex(b"},")])
+    assert line.endswith(b',"time_extracted":"2020","version":1,"odd":1.0}')
+    assert made.records[0]["c"] == 1
+
+
+def test_records_and_messages_stay_in_their_order():
+    data = schema_line("s", FIELDS, ["id"])
+    state = b'{"type":"STATE","value":{"bookmarks":{"s":{"id":%d}}}}\n'
+    for number in range(6):
+        data += record_line("s", {"id": number, "mail": "m"}) + (state % number if number % 2 else b"")
+    kinds = ["RECORD", "RECORD", "STATE"] * 3
+    for lines in (1, 2, 100):
+        made = Mapped({"streams": {"s": [RENAME]}}, data, lines)
+        assert [message["type"] for message in made.messages] == ["SCHEMA", *kinds]
+        assert [record["id"] for record in made.records] == list(range(6))
+
+
+def test_the_state_goes_on_for_records_that_are_filtered_and_says_which_map_they_went_through():
+    state = {"bookmarks": {"s": {"id": 1}}, "_singerkit": {"run": "r", "pipeline": "p", "complete": True}}
+    data = (
+        schema_line("s", FIELDS)
+        + record_line("s", {"id": 1})
+        + json.dumps({"type": "STATE", "value": state}).encode()
+    )
+    never = {"op": "filter", "field": "mail", "is": "equal", "value": "x"}
+    made = Mapped({"streams": {"s": [never]}}, data + b"\n")
+    assert [message["type"] for message in made.messages] == ["SCHEMA", "STATE"]
+    value = made.messages[1]["value"]
+    assert value["_singerkit"].pop("map") == read_map({"streams": {"s": [never]}}).fingerprint
+    assert value == state
+
+
+def test_a_state_of_others_says_so_too_and_an_empty_one_stays_empty():
+    for text, says in (
+        ('{"bookmarks":{"s":{"at":1.50}}}', True),
+        ("{}", False),
+        ('{"bookmarks":{}}', False),
+        ("null", False),
+        ("[1]", False),
+    ):
+        made = Mapped({"streams": {"s": [RENAME]}}, b'{"type":"STATE","value":%b}\n' % text.encode())
+        assert (b"_singerkit" in made.text) == says
+        assert text[:-1].encode() in made.text
+
+
+def test_maps_that_do_the_same_have_one_fingerprint_and_others_another():
+    def fingerprint(*operations, **more):
+        return read_map({"streams": {"s": list(operations)}, **more}).fingerprint
+
+    same = {"to": "email", "from": "mail", "op": "rename"}
+    assert fingerprint(RENAME) == fingerprint(same) == fingerprint(RENAME, on_map_change="fail")
+    assert (
+        len(
+            {
+                fingerprint(RENAME),
+                fingerprint(CAST),
+                fingerprint(RENAME, CAST),
+                fingerprint(CAST, RENAME),
+                fingerprint(RENAME, on_error="null"),
+            }
+        )
+        == 5
+    )
+
+
+@pytest.mark.parametrize(
+    ("stored", "through"),
+    [({}, None), ({"bookmarks": {"s": 1}}, "no map"), ("other", "another map"), ("same", None)],
+)
+def test_a_map_that_has_changed_is_told_of_or_refused(caplog, stored, through):
+    said = {"streams": {"s": [RENAME]}}
+    if isinstance(stored, str):
+        name = read_map(said).fingerprint if stored == "same" else "0123"
+        stored = {"bookmarks": {"s": 1}, "_singerkit": {"map": name}}
+    mapper = Mapper(read_map(said), __import__("logging").getLogger("m"), IN_PIPE)
+    mapper.check_state(stored)
+    assert ("went through" in caplog.text) == (through is not None)
+    if through is not None:
+        with pytest.raises(ConfigurationError, match=through):
+            Mapper(
+                read_map(said | {"on_map_change": "fail"}), __import__("logging").getLogger("m"), IN_PIPE
+            ).check_state(stored)
+
+
+def test_unknown_fields_go_on_and_one_that_the_map_makes_is_bad():
+    records = [
+        {"id": 1, "mail": "a"},
+        {"id": 2, "mail": "b", "new": [1]},
+        {"id": 3, "email": "x"},
+        {"new": 2, "more": 3},
+    ]
+    with pytest.raises(BadDataError, match=r"at s\.\$\.email \(line 4\)"):
+        mapped([RENAME], FIELDS, records)
+    made = mapped([RENAME], FIELDS, records, on_error="quarantine")
+    assert made.records == [
+        {"id": 1, "email": "a"},
+        {"id": 2, "email": "b", "new": [1]},
+        {"new": 2, "more": 3},
+    ]
+    assert [letter.line for letter in made.letters] == [4]
+
+
+def test_what_is_set_aside_holds_nothing_that_was_dropped():
+    records = [{"id": 1, "mail": "secret-1", "n": 1}, {"id": 2, "mail": "12", "n": 2}]
+    operations = [CAST, {"op": "rename", "from": "n", "to": "m"}, {"op": "drop", "fields": ["mail"]}]
+    made = mapped(operations, FIELDS, records, on_error="quarantine")
+    (letter,) = made.letters
+    assert json.loads(letter.record)["record"] == {"id": 1, "m": 1}
+    assert (letter.path, letter.line) == ("$.mail", 2)
+    assert made.records == [{"id": 2, "m": 2}]
+
+
+def test_two_operations_are_as_two_maps_in_a_row():
+    operations = [
+        RENAME,
+        {"op": "cast", "field": "n", "to": "text"},
+        {"op": "copy", "from": "n", "to": "m"},
+        {"op": "rename_stream", "to": "{stream}_x"},
+    ]
+    data = schema_line("s", FIELDS, ["id"]) + b"".join(
+        record_line("s", {"id": i, "mail": "x", "n": i / 4}) for i in range(5)
+    )
+    once = Mapped({"streams": {"s": operations}}, data).text
+    twice = Mapped(
+        {"streams": {"s*": operations[2:]}}, Mapped({"streams": {"s": operations[:2]}}, data).text
+    ).text
+    assert once == twice
+
+
+def test_renamed_streams_take_their_versions_with_them():
+    data = (
+        schema_line("s", FIELDS)
+        + record_line("s", {"id": 1}, version=3)
+        + b'{"type":"ACTIVATE_VERSION","stream":"s","version":3}\n'
+    )
+    made = Mapped({"streams": {"*": [{"op": "rename_stream", "to": "raw_{stream}"}]}}, data)
+    assert {message["stream"] for message in made.messages} == {"raw_s"}
+    assert [message.get("version") for message in made.messages] == [None, 3, 3]
+
+
+def test_two_streams_never_become_one():
+    data = schema_line("s", FIELDS) + schema_line("t", FIELDS)
+    with pytest.raises(ConfigurationError, match="would both be called `t`"):
+        Mapped({"streams": {"s": [{"op": "rename_stream", "to": "t"}]}}, data)
+
+
+REPLACE = b'{"type":"REPLACE","stream":"s","where":%b}\n'
+
+
+def test_rows_that_are_replaced_are_found_by_what_they_became():
+    operations = [
+        RENAME,
+        {"op": "cast", "field": "n", "to": "text"},
+        {"op": "filter", "field": "id", "is": "less", "value": 0},
+    ]
+    data = schema_line("s", FIELDS) + REPLACE % b'{"mail":"a","n":null}'
+    with pytest.raises(ConfigurationError, match="which drops or changes it"):
+        Mapped({"streams": {"s": [*operations, {"op": "drop", "fields": ["n"]}]}}, data)
+    assert Mapped({"streams": {"s": operations}}, data).messages[1]["where"] == {"email": "a", "n": None}
+    with pytest.raises(ConfigurationError, match="which drops or changes it"):
+        Mapped({"streams": {"s": [CAST]}}, data)  # `12` and `012` would be one
+
+
+def test_records_that_come_again_for_those_that_were_replaced_are_no_doubles():
+    double = record_line("s", {"id": 1, "mail": "a"})
+    data = schema_line("s", FIELDS) + double + double + REPLACE % b'{"mail":"a"}' + double
+    made = Mapped({"streams": {"s": [{"op": "dedupe", "key": ["id"]}]}}, data)
+    assert [message["type"] for message in made.messages] == ["SCHEMA", "RECORD", "REPLACE", "RECORD"]
+
+
+def test_of_several_globs_the_most_exact_one_counts():
+    streams = {"*": [{"op": "drop", "fields": ["n"]}], "s*": [RENAME], "s1": []}
+    data = b"".join(
+        schema_line(name, FIELDS) + record_line(name, {"id": 1, "mail": "m", "n": 1})
+        for name in ("s1", "s2", "t")
+    )
+    assert Mapped({"streams": streams}, data).records == [
+        {"id": 1, "mail": "m", "n": 1},
+        {"id": 1, "email": "m", "n": 1},
+        {"id": 1, "mail": "m"},
+    ]
+
+
+def test_a_glob_that_met_no_stream_is_told_of_and_so_are_values_that_became_null():
+    made = mapped([CAST], FIELDS, [{"id": 1, "mail": "x"}, {"id": 2, "mail": "x"}], on_error="null")
+    assert made.records == [{"id": 1, "mail": None}, {"id": 2, "mail": None}]
+    assert made.mapper.unmet() == [
+        "Stream `s`: 2 bad values of `mail` became null (`map.streams.s[0]`, `on_error`)."
+    ]
+    other = Mapped({"streams": {"users": [RENAME]}}, schema_line("s", FIELDS))
+    assert "`users` at `map.streams` matched no stream" in other.mapper.unmet()[0]
+
+
+@pytest.mark.parametrize("record", [b"null", b"[1]", b'"x"'])
+def test_a_record_that_is_none_ends_the_run_with_its_line(record):
+    with pytest.raises(
+        BadDataError, match="Expected an object in `record` in the RECORD of stream `s` at line 2"
+    ):
+        Mapped(
+            {"streams": {"s": [RENAME]}},
+            schema_line("s", FIELDS) + b'{"type":"RECORD","stream":"s","record":%b}\n' % record,
+        )
+
+
+def test_a_record_before_its_schema_is_told_of_where_operations_need_it():
+    with pytest.raises(BadDataError, match="Expected a SCHEMA before the first RECORD of stream `s`"):
+        Mapped({"streams": {"s": [RENAME]}}, record_line("s", {"id": 1}))
+    Mapped({"streams": {"s": [RENAME]}}, record_line("t", {"id": 1}))
+
+
+def test_a_schema_that_changes_on_the_way_is_mapped_anew():
+    more = FIELDS | {"city": {"type": "string"}}
+    data = (
+        schema_line("s", FIELDS)
+        + record_line("s", {"id": 1, "mail": "a"})
+        + schema_line("s", more)
+        + record_line("s", {"id": 2, "mail": "b", "city": "c"})
+    )
+    made = Mapped({"streams": {"s": [RENAME]}}, data)
+    assert made.records == [{"id": 1, "email": "a"}, {"id": 2, "email": "b", "city": "c"}]
+    assert "city" in made.messages[2]["schema"]["properties"]

@@ -1,0 +1,229 @@
+"""The operations that work on the shape of records: what they make of SCHEMA and records, and what they refuse before a record is read."""
+
+from __future__ import annotations
+
+import pytest
+from mappers.map.mapping import mapped
+
+from singerkit_shell.errors import BadDataError, ConfigurationError
+
+TEXT = {"type": "string"}
+FIELDS = {
+    "id": {"type": "integer"},
+    "mail": {"type": ["string", "null"]},
+    "at": {"type": ["string", "null"], "format": "date-time"},
+    "n": {"type": ["number", "string", "null"]},
+    "a": {
+        "type": ["object", "null"],
+        "properties": {"city": TEXT, "geo": {"type": "object", "properties": {"x": {"type": "number"}}}},
+    },
+    "l": {
+        "type": ["array", "null"],
+        "items": {"type": "object", "properties": {"sku": TEXT, "q": {"type": "integer"}}},
+    },
+}
+ROW = {"id": 1, "mail": "m", "a": {"city": "c", "geo": {"x": 1}}, "l": [{"sku": "s", "q": 1}, {"q": 2}]}
+
+
+def without(record, *names):
+    return {name: value for name, value in record.items() if name not in names}
+
+
+def op(name, **said):
+    return {"op": name, **said}
+
+
+CASES = [
+    (op("rename", **{"from": "mail", "to": "email"}), ROW, [{"id": 1, "email": "m", "a": ROW["a"], "l": ROW["l"]}]),
+    (op("rename", **{"from": "l[].sku", "to": "code"}), ROW, [ROW | {"l": [{"code": "s", "q": 1}, {"q": 2}]}]),
+    (op("rename", **{"from": "mail", "to": "email"}), {"id": 1}, [{"id": 1}]),
+    (op("drop", fields=["mail", "a.geo.x", "l[].q"]), ROW, [{"id": 1, "a": {"city": "c", "geo": {}}, "l": [{"sku": "s"}, {}]}]),
+    (op("drop", fields=["ssn", "mail"], if_there=True), ROW | {"ssn": "1"}, [without(ROW, "mail")]),
+    (op("keep", fields=["id", "a"]), ROW | {"more": 1}, [{"id": 1, "a": ROW["a"]}]),
+    (op("copy", **{"from": "a.city", "to": "city"}), ROW, [ROW | {"city": "c"}]),
+    (op("copy", **{"from": "a.city", "to": "city"}), {"id": 1, "a": None}, [{"id": 1, "a": None, "city": None}]),
+    (op("copy", **{"from": "a.city", "to": "city"}), {"id": 1, "a": {}}, [{"id": 1, "a": {}}]),
+    (op("copy", **{"from": "mail", "to": "m2"}), {"id": 1}, [{"id": 1}]),
+    (op("constant", field="source", value="shop"), {"id": 1}, [{"id": 1, "source": "shop"}]),
+    (op("flatten", field="a"), ROW, [{"id": 1, "mail": "m", "a__city": "c", "a__geo": {"x": 1}, "l": ROW["l"]}]),
+    (op("flatten", depth=2, separator="."), ROW, [{"id": 1, "mail": "m", "a.city": "c", "a.geo.x": 1, "l": ROW["l"]}]),
+    (op("flatten"), {"id": 1, "a": None}, [{"id": 1, "a__city": None, "a__geo": None}]),
+    (op("flatten"), {"id": 1}, [{"id": 1}]),
+    (op("flatten"), {"id": 1, "a": {"new": 1}}, [{"id": 1, "a__new": 1}]),
+    (op("explode", field="l", position="no"), ROW, [without(ROW, "l") | {"l": one, "no": no} for no, one in enumerate(ROW["l"])]),
+    (op("explode", field="l", position="no", **{"as": "item"}), {"id": 1, "l": []}, []),
+    (op("explode", field="l", position="no", empty="keep"), {"id": 1}, [{"id": 1, "l": None, "no": 0}]),
+    (op("drop_stream"), ROW, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("operation", "record", "after"), CASES)
+def test_what_an_operation_makes_of_a_record(operation, record, after):
+    made = mapped([operation], FIELDS, [record], ["id"])
+    assert made.records == after
+    if after:
+        named = made.schema["schema"]["properties"]
+        unknown = {"more", "a__new"}
+        assert {name for one in after for name in one} - unknown <= named.keys()
+
+
+IMPOSSIBLE = [
+    (op("rename", **{"from": "mial", "to": "x"}), "did you mean `mail`?, at `map.streams.s[0].from`"),
+    (op("rename", **{"from": "mail", "to": "id"}), "There is a field `id` already, at `map.streams.s[0].to`"),
+    (op("drop", fields=["id"]), "`id` is in the key of the stream"),
+    (op("drop", fields=["ssn"]), "no field `ssn`, at `map.streams.s[0].fields`"),
+    (op("keep", fields=["mail"]), "`id` is in the key of the stream"),
+    (op("keep", fields=["a.city", "id"]), "`a.city` is no field at the top"),
+    (op("copy", **{"from": "l[].sku", "to": "x"}), "`l[].sku` is in a list"),
+    (op("constant", field="mail", value=1), "There is a field `mail` already"),
+    (op("cast", field="a", to="integer"), "Expected a boolean or an integer or a number or text in `a`, the SCHEMA has an object there"),
+    (op("cast", field="id", to="number"), "may make one key of two"),
+    (op("filter", field="l[].sku", **{"is": "null"}), "is in a list"),
+    (op("flatten", field="mail"), "Expected an object in `mail`"),
+    (op("flatten", field="nothing"), "no field `nothing`"),
+    (op("explode", field="l"), "name a `position`"),
+    (op("explode", field="a", position="p"), "Expected a list in `a`"),
+    (op("dedupe", key=["nope"]), "no field `nope`, at `map.streams.s[0].key`"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("operation", "sentence"), IMPOSSIBLE)
+def test_what_cannot_be_is_told_before_a_record_is_read(operation, sentence):
+    with pytest.raises(ConfigurationError) as told:
+        mapped([operation], FIELDS, [], ["id"])
+    assert sentence in str(told.value)
+    assert "of stream `s` (SCHEMA at line 1)" in str(told.value)
+
+
+WRONG = [
+    (op("renam", **{"from": "a"}), "There is no operation `renam` at `map.streams.s[0].op`; did you mean `rename`?"),
+    (op("rename", frm="a", to="b"), "`map.streams.s[0].frm`"),
+    (op("drop", fields="mail"), "Expected `array`, got `\"mail\"` at `map.streams.s[0].fields`"),
+    (op("filter", field="n", **{"is": "in"}, value=1), "Expected a list at `value` beside `in`"),
+    (op("filter", field="n", **{"is": "less"}), "Expected one value at `value`"),
+    (op("filter", field="n", **{"is": "null"}, value=1), "Expected no `value` beside `null`"),
+    (op("rename_stream", to="x_{schema}"), "Expected no braces"),
+    (op("python", function="no_such_module:f"), "cannot be imported"),
+    (op("python", function="json:no_such"), "has no function `no_such`"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("operation", "sentence"), WRONG)
+def test_a_config_that_is_wrong_is_refused(operation, sentence):
+    with pytest.raises(ConfigurationError) as told:
+        mapped([operation], FIELDS, [], ["id"])
+    assert sentence in str(told.value)
+
+
+def test_keys_bookmarks_and_required_follow_a_field():
+    from mappers.map.mapping import Mapped, schema_line
+
+    line = schema_line("s", FIELDS, ["id"], bookmark_properties=["at"], inferred=["mail"])
+    line = line.replace(
+        b'"type": "object", "properties"', b'"required": ["id"], "type": "object", "properties"', 1
+    )
+    operations = [op("rename", **{"from": one, "to": f"new_{one}"}) for one in ("id", "at", "mail")]
+    schema = Mapped({"streams": {"s": operations}}, line).schema
+    assert (schema["key_properties"], schema["bookmark_properties"]) == (["new_id"], ["new_at"])
+    assert (schema["inferred"], schema["schema"]["required"]) == (["new_mail"], ["new_id"])
+
+
+def test_the_place_in_a_list_becomes_a_part_of_the_key():
+    made = mapped([op("explode", field="l", position="no")], FIELDS, [], ["id"])
+    assert made.schema["key_properties"] == ["id", "no"]
+
+
+NUMBERS = [1, 2.5, None, "x", 3]
+FILTERS = [
+    ("n", "equal", 1, [1]), ("n", "not_equal", 1, [2.5, None, "x", 3]), ("n", "in", [1, "x"], [1, "x"]), ("n", "not_in", [1, "x"], [2.5, None, 3]),
+    ("n", "null", ..., [None]), ("n", "not_null", ..., [1, 2.5, "x", 3]), ("n", "equal", True, []), ("n", "equal", 2.5, [2.5]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "how", "value", "stay"), FILTERS)
+def test_filters(field, how, value, stay):
+    said = {"field": field, "is": how} | ({} if value is ... else {"value": value})
+    made = mapped([op("filter", **said)], FIELDS, [{"id": i, "n": n} for i, n in enumerate(NUMBERS)], ["id"])
+    assert [record["n"] for record in made.records] == stay
+
+
+@pytest.mark.parametrize(
+    ("how", "value", "stay"),
+    [
+        ("at_least", "2024-01-01T00:00:00Z", ["2024-01-01T01:00:00+01:00", "2024-01-01T00:00:00"]),
+        ("less", "2024-01-01T00:00:00Z", ["2024-01-01T00:30:00+01:00"]),
+        ("equal", "2024-01-01T00:00:00Z", ["2024-01-01T01:00:00+01:00", "2024-01-01T00:00:00"]),
+        ("starts_with", "2024-01-01T00:3", ["2024-01-01T00:30:00+01:00"]),
+    ],
+)
+def test_points_in_time_compare_as_such(how, value, stay):
+    times = ["2024-01-01T01:00:00+01:00", "2024-01-01T00:30:00+01:00", "2024-01-01T00:00:00", None]
+    made = mapped(
+        [op("filter", field="at", **{"is": how}, value=value)], FIELDS, [{"id": 1, "at": at} for at in times]
+    )
+    assert [record["at"] for record in made.records] == stay
+
+
+def test_what_cannot_be_compared_is_a_bad_value_and_what_is_in_no_order_is_left_out():
+    records = [{"id": 1, "n": 5}, {"id": 2, "n": "x"}, {"id": 3}]
+    filters = [op("filter", field="n", **{"is": "greater"}, value=3)]
+    with pytest.raises(BadDataError, match=r"Expected a number to compare at s\.\$\.n \(line 3\)"):
+        mapped(filters, FIELDS, records)
+    assert [one["id"] for one in mapped(filters, FIELDS, records, on_error="null").records] == [1]
+    aside = mapped(filters, FIELDS, records, on_error="quarantine")
+    assert ([one["id"] for one in aside.records], [one.line for one in aside.letters]) == ([1], [3])
+
+
+def test_a_record_of_a_deleted_row_is_never_filtered():
+    fields = FIELDS | {"_sdc_deleted_at": {"type": ["string", "null"]}}
+    records = [{"id": 1, "_sdc_deleted_at": "2024-01-01"}, {"id": 2, "_sdc_deleted_at": None}, {"id": 3}]
+    made = mapped([op("filter", field="mail", **{"is": "equal"}, value="m")], fields, records, ["id"])
+    assert [one["id"] for one in made.records] == [1]
+
+
+@pytest.mark.parametrize(("order_by", "stay"), [(None, ["a", "c", "f"]), ("at", ["a", "b", "c", "f"])])
+def test_of_doubled_records_those_stay_that_are_newer(order_by, stay):
+    rows = [
+        (1, "2024-01-01", "a"),
+        (1, "2024-01-02", "b"),
+        (2, None, "c"),
+        (1, "2024-01-01", "d"),
+        (1.0, "2024-01-02", "e"),
+        ("1", None, "f"),
+        (2, None, "g"),
+    ]
+    fields = FIELDS | {"id": {}}
+    records = [{"id": id_, "at": at, "mail": mail} for id_, at, mail in rows]
+    said = {"key": ["id"]} | ({} if order_by is None else {"order_by": order_by})
+    from mappers.map.mapping import Mapped, record_line, schema_line
+
+    data = schema_line("s", fields) + b"".join(record_line("s", one) for one in records)
+    for chunk in (1, 100):
+        made = Mapped({"streams": {"s": [op("dedupe", **said)]}}, data, chunk)
+        assert [one["mail"] for one in made.records] == stay
+
+
+def test_a_function_of_a_module_is_the_way_out(monkeypatch):
+    import types
+
+    module = types.ModuleType("clean_rows")
+
+    def clean(record):
+        if record["id"] == 2:
+            return None
+        if record["id"] == 3:
+            raise KeyError("secret")
+        return {**record, "twice": record.get("n", 0) * 2}
+
+    module.clean = clean
+    monkeypatch.setitem(__import__("sys").modules, "clean_rows", module)
+    said = op("python", function="clean_rows:clean", fields={"twice": {"type": "number"}})
+    made = mapped(
+        [said], FIELDS, [{"id": 1, "n": 1.10}, {"id": 2}, {"id": 3}, {"id": 4}], on_error="quarantine"
+    )
+    assert made.text.splitlines()[1].endswith(b'"record":{"id":1,"n":1.1,"twice":2.2}}')
+    assert [one["id"] for one in made.records] == [1, 4]
+    assert made.schema["schema"]["properties"]["twice"] == {"type": "number"}
+    (letter,) = made.letters
+    assert "KeyError" in letter.reason
+    assert "secret" not in letter.reason
