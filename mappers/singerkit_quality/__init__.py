@@ -1,1 +1,1 @@
-"""Rules that a unit is held against before it is committed; see docs/architecture.md."""
+"""Rules that rows are held against before they are committed: the setting `checks`, and one judge for all places in which they are judged."""

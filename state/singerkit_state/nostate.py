@@ -22,7 +22,7 @@ _CONFIG_KEYS_OF_OURS = """
     destination_path end_of_input on_invalid on_unstorable quarantine_limit missing_fields rows_gone validate_records
     add_record_metadata commit_rows commit_bytes commit_seconds max_line_bytes activate_version analyze_rows column_names grant_select
     key_properties newest_by on_type_conflict passfile post_sql pre_sql replace_by schema_contract schema_name ssh_tunnel sslpassword statement_timeout_seconds table_name
-    tablespace unlogged nested partition_by run_history_days
+    tablespace unlogged nested partition_by run_history_days checks
 """
 _CONFIG_KEYS_OF_OTHERS = "password api_key api_url access_token refresh_token client_secret private_key"
 CONFIG_KEYS = frozenset([*_CONFIG_KEYS_OF_OURS.split(), *_CONFIG_KEYS_OF_OTHERS.split()])

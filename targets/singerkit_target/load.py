@@ -17,6 +17,8 @@ from typing import IO, Any, TypeVar
 
 import msgspec
 
+from singerkit_quality.judge import Judge, Verdict
+from singerkit_quality.rules import On
 from singerkit_shell.configtext import RepeatedKeyError, without_repeats
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag
@@ -100,10 +102,10 @@ class _VersionMessage(msgspec.Struct):
 class _Rows:
     """The rows of a run, and the records to set aside, in the kinds in which the stream was given when they were decoded.
 
-    ``moved`` counts the values, by field, that stand in a variant.
+    ``moved`` counts the values, by field, that stand in a variant; ``verdict``: what the rules of quality have made of the rows.
     """
 
-    batches: Sequence[Batch]
+    verdict: Verdict
     rejects: Sequence[Reject]
     stream: Stream
     moved: Counter[str]
@@ -163,7 +165,9 @@ class Load:
         unnesting: Unnesting | None = None,
         notes: RunNotes | None = None,
         unmet: Callable[[], Sequence[str]] = tuple,
+        judge: Judge | None = None,
     ) -> None:
+        self._judge = judge
         self._notes = notes or RunNotes.none()
         self._unmet = unmet
         self._ways = ways
@@ -258,7 +262,7 @@ class Load:
                 self._finish()
             finally:  # whatever has happened meanwhile, the commit comes first
                 self._end_commit()
-            for sentence in self._unmet():
+            for sentence in [*self._unmet(), *(self._judge.unmet() if self._judge else ())]:
                 self._log.warning("%s", sentence)
         except BadDataError as error:
             self._keep_safe_part()
@@ -502,6 +506,8 @@ class Load:
             max_columns=self._loader.domain.columns,
             key=self._abilities.keys(declaration.stream),
         )
+        if self._judge is not None:
+            self._judge.declare(stream)
         overwrites, replaces = self._overwrites.of(stream.name), self._overwrites.replaces(stream.name)
         self._divided.check_load(stream.name, self._abilities, overwrites=overwrites, replaces=replaces)
         self._overwrites.declare(stream.name, marks_its_end=self._marks_its_end)
@@ -523,6 +529,7 @@ class Load:
                 missing=self._missing(stream.name),
                 domain=self._loader.domain,
                 reads_texts=self._abilities.reads_texts,
+                sets_aside=self._judge is not None and self._judge.sets_aside(stream.name),
             ),
             lambda one: self._or_give_way(partial(self._loader.declare, one)),
             self._log,
@@ -678,12 +685,14 @@ class Load:
                 f"{run.first_line}."
             )
         batches, rejects = decoder.decode(run)
-        return _Rows(batches, rejects, decoder.stream, decoder.moved)
+        verdict = Verdict(batches) if self._judge is None else self._judge.judge(decoder.stream, batches)
+        return _Rows(verdict, [*rejects, *verdict.rejects], decoder.stream, decoder.moved)
 
     def _write(self, run: Run, rows: _Rows) -> None:
         stream, rejects = rows.stream, list(rows.rejects)
-        for batch in rows.batches:
+        for batch in rows.verdict.batches:
             rejects += self._write_what_fits(stream, batch)
+        self._note_verdict(rows.verdict)
         self.summary.received[run.stream] += run.lines - run.ends - len(rejects)
         if rows.moved:
             self._tell_moved(stream, rows.moved, run)
@@ -697,6 +706,12 @@ class Load:
         self._rows_after_state = True
         self._versions.see_records(run.stream)
         self._overwrites.see_rows(run.stream)
+
+    def _note_verdict(self, verdict: Verdict) -> None:
+        self.summary.judge(verdict.judged, verdict.broken)
+        for broken in verdict.examples:
+            if broken.rule.on is On.WARN:
+                self._unit_log.warn_once(f"rule {broken.stream} {broken.rule.place}", broken.warning())
 
     def _tell_moved(self, stream: Stream, moved: Mapping[str, int], run: Run) -> None:
         beside = {column.variant_of: column.name for column in stream.columns}

@@ -20,6 +20,9 @@ from singer_sdk.exceptions import MissingKeyPropertiesError, RecordsWithoutSchem
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.singerlib.encoding.base import GenericSingerReader
 
+from singerkit_quality.judge import Judge
+from singerkit_quality.rules import problems_of, rules_of
+from singerkit_quality.settings import CHECKS
 from singerkit_shell.command import adopt as adopted_by_shell
 from singerkit_shell.errors import BadDataError, ConfigurationError, UsageError
 from singerkit_shell.memory import calm_collector
@@ -121,6 +124,7 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "description": "Check records against the whole JSON Schema. Without it only the types are checked, and null "
         "is accepted everywhere but in keys.",
     },
+    "checks": CHECKS,
     "add_record_metadata": {
         "type": "boolean",
         "default": False,
@@ -227,6 +231,7 @@ class SingerkitTarget(Target):
         self.given_keys = frozenset(self._config)
         problems = config_problems(self._config, schema, self.refused_settings)
         problems = problems or self.take_over() or self._commits_without_effect() or self.further_problems()
+        problems = problems or problems_of(self._config.get("checks", {}))
         if problems and raise_errors:
             raise ConfigurationError(
                 ended(f"The config{config_place()} is not valid: {'; '.join(problems)}")
@@ -282,6 +287,11 @@ class SingerkitTarget(Target):
             with_metadata=config["add_record_metadata"],
         )
 
+    def judge(self) -> Judge | None:
+        """What holds rows against the rules of this run's config; None: there are none."""
+        checks = self.config.get("checks")
+        return Judge(rules_of(checks)) if checks else None
+
     def limits(self) -> Limits:
         """When this run's config commits."""
         config = self.config
@@ -329,6 +339,7 @@ class SingerkitTarget(Target):
             unnesting=self.unnesting(),
             notes=self._notes,
             unmet=self.unmet,
+            judge=self.judge(),
         )
         lock = (
             nullcontext()

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from singerkit_quality.judge import Judged
+from singerkit_quality.rules import On
 from singerkit_shell.words import counted
 from singerkit_state.runs import SENTENCES, reason_of
 from singerkit_target.ended import Ended
@@ -30,13 +32,15 @@ class Moved(NamedTuple):
 
 @dataclass(frozen=True)
 class Counts:
-    """How many records of each stream were received and set aside up to some point of the run, and values put beside their columns; the bytes of their lines, and why they were set aside."""
+    """How many records of each stream were received and set aside up to some point of the run, and values put beside their columns; the bytes of their lines, why they were set aside, and how many each rule of quality was held against, and was broken by."""
 
     received: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     moved: Counter[Moved] = field(default_factory=Counter)
     size: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    judged: Counter[Judged] = field(default_factory=Counter)
+    broken: Counter[Judged] = field(default_factory=Counter)
 
 
 @dataclass
@@ -51,6 +55,8 @@ class Summary:
     moved_before: Counter[Moved] = field(default_factory=Counter)
     size: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    judged: Counter[Judged] = field(default_factory=Counter)
+    broken: Counter[Judged] = field(default_factory=Counter)
     done: Counts = field(default_factory=Counts)
     """What is committed, of all of these."""
     commits: int = 0
@@ -65,6 +71,8 @@ class Summary:
             self.moved.copy(),
             self.size.copy(),
             self.reasons.copy(),
+            self.judged.copy(),
+            self.broken.copy(),
         )
 
     def back_to(self, counts: Counts) -> None:
@@ -74,12 +82,19 @@ class Summary:
         self.moved = counts.moved.copy()
         self.size = counts.size.copy()
         self.reasons = counts.reasons.copy()
+        self.judged = counts.judged.copy()
+        self.broken = counts.broken.copy()
 
     def set_aside(self, stream: str, rejects: Sequence[Reject]) -> None:
         """Count records that were refused."""
         self.rejected[stream] += len(rejects)
         for one in rejects:
             self._give_reason(reason_of(one.stream, one.path, one.reason))
+
+    def judge(self, judged: Counter[Judged], broken: Counter[Judged]) -> None:
+        """Count rows that rules of quality were held against, and those that broke them."""
+        self.judged.update(judged)
+        self.broken.update(broken)
 
     def _give_reason(self, reason: str, count: int = 1) -> None:
         self.reasons[reason if reason in self.reasons or len(self.reasons) < SENTENCES else "others"] += count
@@ -145,6 +160,15 @@ class Summary:
                 "stands" if count == 1 else "stand",
                 moved.column,
                 ", unless its record is set aside" if self.rejected_before[moved.stream] else "",
+            )
+        for (name, rule), count in sorted(self.done.broken.items(), key=lambda one: one[0].rule.place):
+            log.warning(
+                "Stream `%s`: %s is broken by %s of %s: %s.",
+                name,
+                rule.called(),
+                f"{count:,}",
+                counted(self.done.judged[Judged(name, rule)], "record"),
+                "set aside" if rule.on is On.QUARANTINE else "loaded all the same (`on: warn`)",
             )
         seconds = self.seconds()
         log.info(

@@ -46,7 +46,8 @@ _SMALLEST_BLOCK = 64  # lines; fewer that take long are judged one by one
 class Judgement:
     """How records are judged; the same for every stream of a run.
 
-    ``domain`` is what the target can hold; ``reads_texts``: it takes rows as values, not as they stand on the wire.
+    ``domain`` is what the target can hold; ``reads_texts``: it takes rows as values, not as they stand on the wire. ``sets_aside``: records may be set
+    aside behind the decoder, so that each of one key counts.
     """
 
     validate: bool = True
@@ -58,6 +59,7 @@ class Judgement:
     domain: Domain = field(default_factory=Domain)
     reads_texts: bool = False
     conflicts: Conflicts = field(default_factory=Conflicts)
+    sets_aside: bool = False
 
 
 class KeyMissing(BadDataError):
@@ -118,7 +120,7 @@ class BlockDecoder:
         allow_extra = bool(self._ignored or stream.left_out)
         self.stream = stream
         # A record that the target refuses, or finds to be older, is left out alone: it must not hold values of another one of its key.
-        sets_aside = judgement.quarantine or judgement.unstorable is Policy.QUARANTINE
+        sets_aside = judgement.sets_aside or judgement.quarantine or judgement.unstorable is Policy.QUARANTINE
         is_seen_singly = stream.order is not None or bool(stream.needed) or sets_aside
         self._in_order = is_seen_singly and bool(stream.key_properties)
         demanded = stream.order if judgement.missing in (Missing.KEEP, Missing.KEEP_WHAT_IS_THERE) else None

@@ -57,6 +57,7 @@ SHARED: dict[str, tuple[Sequence[Any], dict[str, Any], dict[str, Any]]] = {
     "end_of_input": ([*PLAIN, RECORD("s", {"id": 2, "t": "b"})], {}, {"end_of_input": "state"}),
     "missing_fields": (MISSING, {}, {"missing_fields": "null"}),
     "validate_records": (SHORT, {}, {"validate_records": False}),
+    "checks": (PLAIN, {}, {"checks": {"s": [{"rule": "length", "field": "t", "min": 2}]}}),
     "add_record_metadata": (PLAIN, {}, {"add_record_metadata": True}),
     "atomic": (BAD, {}, {"atomic": "run"}),
     "commit_rows": (TWO, {}, {"commit_rows": 1}),

@@ -1,0 +1,116 @@
+"""One column of a batch as rules look at it: first as it stands on the wire, which shows most of it, and only then as values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from functools import cached_property
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from singerkit_wire.kinds import Column, Kind
+from singerkit_wire.values import values_of
+
+__all__ = ["ColumnView"]
+
+_NULL = Raw(b"null")
+_floats = msgspec.json.Decoder(list[float | None])
+_NUMBERS = {Kind.INTEGER, Kind.BIG_INTEGER, Kind.NUMBER}
+_SEEN_FIRST = 1_000
+
+
+class ColumnView:
+    """The values of ``column`` in all rows of a batch; ``kind`` is what the schema of the field says, which the store may keep as another."""
+
+    def __init__(self, column: Column, kind: Kind, on_wire: list[Any]) -> None:
+        self._column, self._kind, self._on_wire = column, kind, on_wire
+
+    def __len__(self) -> int:
+        return len(self._on_wire)
+
+    @cached_property
+    def raw_lines(self) -> bytes | None:
+        """All values as they stood on the wire, a newline before each; None: something else stands there by now."""
+        try:
+            return b"\n" + b"\n".join(self._on_wire)
+        except TypeError:
+            return None
+
+    @cached_property
+    def has_null(self) -> bool:
+        lines = self.raw_lines
+        if lines is None:
+            return None in self._on_wire or any(
+                isinstance(one, Raw) and one == _NULL for one in self._on_wire
+            )
+        return b"\nnull\n" in lines or lines.endswith(b"\nnull")
+
+    def nulls(self) -> Sequence[int]:
+        return [place for place, value in enumerate(self._on_wire) if value is None or value == _NULL]
+
+    @cached_property
+    def is_ascii(self) -> bool:
+        """Whether no character is beyond ASCII, as far as the wire shows it."""
+        lines = self.raw_lines
+        return lines is not None and lines.isascii() and b"\\" not in lines
+
+    def length_ends(self) -> tuple[int, int] | None:
+        """Return numbers of characters that no text is shorter or longer than; None: that does not show on the wire."""
+        lines = self.raw_lines
+        if lines is None or not self._on_wire or self.has_null or not self.is_ascii:
+            return None
+        lengths = list(map(len, self._on_wire))
+        return min(lengths) - 2, max(lengths) - 2
+
+    def float_ends(self) -> tuple[float, float] | None:
+        """Return the least and the greatest number, rounded; None: that does not show on the wire."""
+        if not self._on_wire:
+            return None
+        try:
+            numbers = (
+                self._on_wire
+                if self.raw_lines is None
+                else _floats.decode(b"[%b]" % b",".join(self._on_wire))
+            )
+            if self.has_null:
+                numbers = [number for number in numbers if number is not None]
+            return (float(min(numbers)), float(max(numbers))) if numbers else None
+        except (TypeError, OverflowError, msgspec.MsgspecError):
+            return None
+
+    @cached_property
+    def values(self) -> Sequence[Any]:
+        """None is null; of the kind that the schema says."""
+        values = values_of(self._column, self._on_wire)
+        kinds = {self._column.kind, self._kind}
+        if len(kinds) == 1 or kinds <= _NUMBERS:
+            return values
+        if self._column.kind is Kind.JSON:
+            values = [None if value is None else msgspec.json.decode(value) for value in values]
+        return [_as(self._kind, value) for value in values]
+
+    def distinct(self) -> Collection[Any]:
+        """Return all values, each once where many are the same."""
+        first = self.values[:_SEEN_FIRST]
+        return set(self.values) if len(set(first)) * 2 <= len(first) else self.values
+
+
+def _as(kind: Kind, value: Any) -> Any:
+    """Return a value that the store keeps as another kind as its schema has it; as it is, where that is not to be had."""
+    if value is None or isinstance(value, bool):
+        return value
+    try:
+        match kind:
+            case Kind.INTEGER | Kind.BIG_INTEGER | Kind.NUMBER:
+                return value if isinstance(value, int | Decimal) else Decimal(value)
+            case Kind.DATE:
+                return date.fromisoformat(value) if isinstance(value, str) else value
+            case Kind.DATE_TIME:
+                found = datetime.fromisoformat(value) if isinstance(value, str) else value
+                return found if not isinstance(found, datetime) or found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, InvalidOperation):
+        return value
+    return value

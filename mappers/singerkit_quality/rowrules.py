@@ -1,0 +1,200 @@
+"""What a rule of a row makes of a value, and what shows that a whole column keeps it without a look at each value."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from singerkit_quality.columns import ColumnView
+from singerkit_quality.matching import pattern_of
+from singerkit_quality.rules import Rule
+from singerkit_quality.textrules import SIGNS, TYPES
+from singerkit_wire.kinds import Kind
+
+__all__ = ["CannotJudge", "RowTest", "row_test"]
+
+_NUMBERS = frozenset({Kind.INTEGER, Kind.BIG_INTEGER, Kind.NUMBER})
+_MOST_COUNTED = 16
+"""Accepted values that are counted in the text of a block."""
+
+
+class CannotJudge(ValueError):
+    """A rule is none for a field of this kind; says why, as in `needs a text`."""
+
+
+class RowTest:
+    """A rule of values that are there: ``keeps`` tells of one; ``surely_kept`` tells of a column that all do, where that is cheap to see."""
+
+    def __init__(
+        self,
+        keeps: Callable[[Any], bool],
+        surely_kept: Callable[[ColumnView], bool] = lambda _column: False,
+        *,
+        judges_null: bool = False,
+    ) -> None:
+        self._keeps, self._surely_kept, self._judges_null = keeps, surely_kept, judges_null
+
+    def broken(self, column: ColumnView) -> Sequence[int]:
+        """Return the places in a column whose values break the rule."""
+        if self._judges_null:
+            return column.nulls() if column.has_null else ()
+        if self._surely_kept(column):
+            return ()
+        bad = {value for value in column.distinct() if value is not None and not self._is_kept(value)}
+        return [place for place, value in enumerate(column.values) if value in bad] if bad else ()
+
+    def _is_kept(self, value: Any) -> bool:
+        try:
+            return self._keeps(value)
+        except TypeError:  # not even of the kind that its schema says
+            return False
+
+
+def row_test(rule: Rule, kind: Kind) -> RowTest:
+    """Return what judges a rule on a field whose schema says ``kind``.
+
+    Raises:
+        CannotJudge: it is none for such a field.
+    """
+    return _MAKERS[rule.kind](rule.said, kind)
+
+
+def _not_null(_said: Mapping[str, Any], _kind: Kind) -> RowTest:
+    return RowTest(lambda value: value is not None, judges_null=True)
+
+
+def _range(said: Mapping[str, Any], kind: Kind) -> RowTest:
+    read = _BOUNDS.get(kind)
+    if read is None:
+        raise CannotJudge("needs a number, a date or a date-time")
+    low, high = (read(said[name]) if name in said else None for name in ("min", "max"))
+
+    def keeps(value: Any) -> bool:
+        return (low is None or value >= low) and (high is None or value <= high)
+
+    if kind in _NUMBERS:
+        return RowTest(keeps, lambda column: _is_surely_between(column, low, high))
+    return RowTest(keeps)
+
+
+def _is_surely_between(column: ColumnView, low: Decimal | None, high: Decimal | None) -> bool:
+    """A number that is rounded is strictly between two others only where it is itself."""
+    ends = column.float_ends()
+    if ends is None:
+        return False
+    least, greatest = ends
+    return (low is None or least > _rounded(low)) and (high is None or greatest < _rounded(high))
+
+
+def _rounded(bound: Decimal) -> float:
+    try:
+        return float(bound)
+    except OverflowError:
+        return math.copysign(math.inf, bound)
+
+
+def _number(value: Any) -> Decimal:
+    if isinstance(value, str):
+        raise CannotJudge("has a text for a bound, and needs a number, as its field is one")
+    return Decimal(str(value))
+
+
+def _date(value: Any) -> date:
+    try:
+        return date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise CannotJudge("has a bound that is no date (`2026-11-29`), and its field is one") from None
+
+
+def _moment(value: Any) -> datetime:
+    try:
+        found = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise CannotJudge(
+            "has a bound that is no date-time (`2026-11-29T12:00:00Z`), and its field is one"
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+_BOUNDS: Mapping[Kind, Callable[[Any], Any]] = {
+    **dict.fromkeys(_NUMBERS, _number),
+    Kind.DATE: _date,
+    Kind.DATE_TIME: _moment,
+}
+
+
+def _accepted(said: Mapping[str, Any], kind: Kind) -> RowTest:
+    values = said["values"]
+    texts = all(isinstance(value, str) for value in values)
+    truths = all(isinstance(value, bool) for value in values)
+    numbers = not any(isinstance(value, str | bool) for value in values)
+    if kind is Kind.STRING and texts:
+        return RowTest(frozenset(values).__contains__, _counted(values))
+    if kind in _NUMBERS and numbers:
+        return RowTest(frozenset(map(_number, values)).__contains__)
+    if kind is Kind.BOOLEAN and truths:
+        return RowTest(frozenset(values).__contains__)
+    raise CannotJudge(
+        "needs a text, a number or a boolean, and values that are all of the same kind as the field"
+    )
+
+
+def _counted(values: Sequence[str]) -> Callable[[ColumnView], bool]:
+    if len(values) > _MOST_COUNTED:
+        return lambda _column: False
+    written = [b"\n" + msgspec.json.encode(value) for value in values]
+
+    def are_all(column: ColumnView) -> bool:
+        text = column.raw_lines
+        return text is not None and sum(map(text.count, [*written, b"\nnull"])) == len(column)
+
+    return are_all
+
+
+def _length(said: Mapping[str, Any], kind: Kind) -> RowTest:
+    _need_text(kind)
+    least, most = said.get("min", 0), said.get("max", math.inf)
+
+    def surely(column: ColumnView) -> bool:
+        ends = column.length_ends()
+        return ends is not None and least <= ends[0] and ends[1] <= most
+
+    return RowTest(lambda value: least <= len(value) <= most, surely)
+
+
+def _matches(said: Mapping[str, Any], kind: Kind) -> RowTest:
+    _need_text(kind)
+    return RowTest(pattern_of(said["pattern"]).matches)
+
+
+def _type(said: Mapping[str, Any], kind: Kind) -> RowTest:
+    _need_text(kind)
+    return RowTest(TYPES[said["type"]].matches)
+
+
+def _encoding(_said: Mapping[str, Any], kind: Kind) -> RowTest:
+    _need_text(kind)
+    found = re.compile(SIGNS.in_words_of("re")).search
+    return RowTest(lambda value: found(value) is None, lambda column: column.is_ascii)
+
+
+def _need_text(kind: Kind) -> None:
+    if kind is not Kind.STRING:
+        raise CannotJudge("needs a text")
+
+
+_MAKERS: Mapping[str, Callable[[Mapping[str, Any], Kind], RowTest]] = {
+    "not_null": _not_null,
+    "range": _range,
+    "accepted": _accepted,
+    "matches": _matches,
+    "length": _length,
+    "type": _type,
+    "encoding": _encoding,
+}

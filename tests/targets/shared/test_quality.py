@@ -1,0 +1,228 @@
+"""`checks` in a load: what a broken rule does to the unit that it is in, in PostgreSQL, DuckDB and files."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from conformance.singer import RECORD, SCHEMA, STATE
+from faults import loads
+
+from singerkit_shell.errors import BadDataError, ConfigurationError
+from target_duckdb.target import TargetDuckDB
+from target_jsonl.target import TargetJsonl
+from target_postgres.target import TargetPostgres
+
+INTEGER, TEXT = {"type": ["integer", "null"]}, {"type": ["string", "null"]}
+ORDERS = SCHEMA("orders", {"id": INTEGER, "qty": INTEGER, "note": TEXT}, ["id"])
+
+
+def order(id_: int, qty: Any = 1, note: Any = "") -> dict[str, Any]:
+    return RECORD("orders", {"id": id_, "qty": qty, "note": note})
+
+
+def rule(kind: str, on: str = "fail", **said: Any) -> dict[str, Any]:
+    return {"checks": {"orders": [{"rule": kind, "on": on, **said}]}}
+
+
+AT_MOST_9 = {"field": "qty", "max": 9}
+
+
+@dataclass
+class Place:
+    """Where rows go: ``load`` runs in this process."""
+
+    load: Callable[..., None]
+    query: Callable[[str], list[tuple[Any, ...]]]
+    ids: Callable[[], list[int]]
+    letters: Callable[[], list[tuple[Any, ...]]]
+
+
+@pytest.fixture(params=["postgres", "duckdb"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    file = tmp_path / "a.duckdb"
+    if request.param == "duckdb":
+        kind: Any = TargetDuckDB
+        config: dict[str, Any] = {"database": str(file)}
+    else:
+        kind, config = TargetPostgres, {"dsn": request.getfixturevalue("database")}
+
+    def query(statement: str) -> list[tuple[Any, ...]]:
+        if request.param == "postgres":
+            return loads.query(config["dsn"], statement)
+        with duckdb.connect(str(file)) as connection:
+            return connection.execute(statement).fetchall()
+
+    def load(*messages: Any, **more: Any) -> None:
+        lines = b"".join(json.dumps(one).encode() + b"\n" for one in messages)
+        kind(config={**config, **more})._load(io.BytesIO(lines))
+
+    def letters() -> list[tuple[Any, ...]]:
+        return query("SELECT line, path, reason FROM _singerkit_rejects ORDER BY line")
+
+    return Place(load, query, lambda: [id_ for (id_,) in query("SELECT id FROM orders ORDER BY id")], letters)
+
+
+def test_a_unit_that_breaks_a_rule_leaves_those_before_it_and_the_state_where_it_was(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though all of them came in one piece, which is joined and written at once."""
+    messages = [ORDERS, order(1), order(2), STATE({"a": 1}), order(3, 4711), order(4), STATE({"a": 2})]
+    with pytest.raises(BadDataError) as caught:
+        place.load(*messages, commit_rows=1, **rule("range", **AT_MOST_9))
+    said = str(caught.value)
+    assert "rule `range` of `qty` (`checks.orders[0]`) in stream `orders`" in said
+    assert "key id = 3, line 5" in said
+    assert "what was committed is safe" in said
+    assert "4711" not in said
+    assert "2 rows are committed" in said
+    assert place.ids() == [1, 2]
+    assert capsys.readouterr().out.splitlines() == ['{"a": 1}']
+    with pytest.raises(BadDataError):
+        place.load(*messages, commit_rows=1, **rule("range", **AT_MOST_9))
+    assert place.ids() == [1, 2]
+    place.load(ORDERS, order(3, 9), order(4), STATE({"a": 2}), **rule("range", **AT_MOST_9))
+    assert place.ids() == [1, 2, 3, 4]
+
+
+def test_records_that_are_set_aside_stand_among_the_dead_letters_once(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the STATE behind them, which goes on; a record of the same key that keeps the rule is loaded, whichever came first."""
+    messages = [ORDERS, order(1), order(2, 10), order(2, 8), order(3, 5), order(3, 99), STATE({"a": 1})]
+    config = rule("range", "quarantine", **AT_MOST_9)
+    for _ in range(2):  # a rerun does not double them
+        place.load(*messages, **config)
+        assert place.query("SELECT id, qty FROM orders ORDER BY id") == [(1, 1), (2, 8), (3, 5)]
+        assert [(line, path) for line, path, _ in place.letters()] == [(3, "$.qty"), (6, "$.qty")]
+    assert "rule `range` of `qty`" in place.letters()[0][2]
+    assert "broken by 2 of 5 records: set aside" in caplog.text
+
+
+def test_what_is_set_aside_goes_with_its_unit_and_has_a_limit(place: Place) -> None:
+    config = {"checks": {"orders": [rule("range", "quarantine", **AT_MOST_9)["checks"]["orders"][0]]}}
+    failing = {"rule": "not_null", "field": "note"}
+    both = {"checks": {"orders": [*config["checks"]["orders"], failing]}}
+    with pytest.raises(BadDataError):
+        place.load(
+            ORDERS, order(1, 10), STATE({"a": 1}), order(2, 10), order(3, note=None), STATE({"a": 2}), **both
+        )
+    assert len(place.letters()) == 1
+    with pytest.raises(BadDataError, match="quarantine_limit"):
+        place.load(
+            ORDERS, *(order(n, 10) for n in range(4, 9)), STATE({"a": 2}), quarantine_limit=4, **config
+        )
+    assert len(place.letters()) == 1
+
+
+def test_a_rule_that_only_warns_loads_all_and_counts(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    place.load(
+        ORDERS,
+        order(1, 10),
+        order(2, 11),
+        order(3, None),
+        STATE({"a": 1}),
+        **rule("range", "warn", **AT_MOST_9),
+    )
+    assert place.ids() == [1, 2, 3]
+    assert "broken by 2 of 3 records: loaded all the same" in caplog.text
+    assert "the first at key id = 1, line 2" in caplog.text
+
+
+def test_what_leaves_a_field_out_or_says_that_its_row_is_gone_is_not_judged(place: Place) -> None:
+    """As far as the stored value stays."""
+    own = SCHEMA(
+        "orders", {"id": INTEGER, "qty": INTEGER, "_sdc_deleted_at": {**TEXT, "format": "date-time"}}, ["id"]
+    )
+    gone = RECORD("orders", {"id": 3, "qty": None, "_sdc_deleted_at": "2026-01-01T00:00:00Z"})
+    left_out = RECORD("orders", {"id": 2})
+    place.load(
+        own,
+        RECORD("orders", {"id": 1, "qty": 1}),
+        left_out,
+        gone,
+        STATE({"a": 1}),
+        missing_fields="keep",
+        **rule("not_null", field="qty"),
+    )
+    with pytest.raises(BadDataError, match="key id = 2"):
+        place.load(own, left_out, STATE({"a": 2}), missing_fields="null", **rule("not_null", field="qty"))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            {"rule": "not_null", "field": "noet"},
+            "`noet`, which its SCHEMA does not have (did you mean `note`?)",
+        ),
+        (
+            {"rule": "range", "field": "note", "max": 9},
+            "needs a number, a date or a date-time; `note` of stream `orders` is a text",
+        ),
+        ({"rule": "range", "field": "qty", "max": "9"}, "has a text for a bound"),
+        ({"rule": "accepted", "field": "qty", "values": ["9"]}, "`checks.orders[0]`"),
+        ({"rule": "length", "field": "qty", "max": 9}, "needs a text"),
+        ({"rule": "unique", "fields": ["id", "nope"]}, "`nope`, which its SCHEMA does not have"),
+    ],
+)
+def test_a_rule_that_cannot_be_judged_ends_the_run_before_a_row_is_read(
+    place: Place, said: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        place.load(ORDERS, order(1), STATE({"a": 1}), checks={"orders": [said]})
+    assert told in str(caught.value)
+    assert "no row of the stream was read" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"rule": "not_nul", "field": "note"}, "did you mean `not_null`?"),
+        ({"rule": "not_null", "feild": "note"}, "did you mean `field`?"),
+        (
+            {"rule": "not_null"},
+            "Expected `field`, which rule `not_null` needs, got none at `checks.orders[0]`",
+        ),
+        ({"rule": "not_null", "field": "note", "max": 1}, "`max`, of which rule `not_null` knows nothing"),
+        ({"rule": "range", "field": "qty"}, "Expected `min` or `max`"),
+        ({"rule": "range", "field": "qty", "min": 2, "max": 1}, "one that no value keeps"),
+        ({"rule": "length", "field": "note", "min": 1.5}, "a number of characters"),
+        (
+            {"rule": "matches", "field": "note", "pattern": r"(a)\1"},
+            r"one that has a `\1`, which is not admitted",
+        ),
+        (
+            {"rule": "unique", "fields": ["id"], "on": "quarantine"},
+            "Expected `fail` or `warn`, got `quarantine`",
+        ),
+    ],
+)
+def test_a_rule_that_is_none_is_refused_with_its_place(said: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        TargetJsonl(config={"checks": {"orders": [said]}})
+    assert told in str(caught.value)
+    assert "checks.orders[0]" in str(caught.value)
+
+
+def test_files_are_held_against_the_same_rules(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where dates stay text, a range of dates is one all the same; a stream that did not come is told of."""
+    own = SCHEMA("orders", {"id": INTEGER, "day": {**TEXT, "format": "date"}}, ["id"])
+    days = [
+        RECORD("orders", {"id": n, "day": day}) for n, day in enumerate(["2026-01-01", "2025-12-31", None])
+    ]
+    checks = rule("range", "quarantine", field="day", min="2026-01-01")["checks"] | {"order": []}
+    target = TargetJsonl(config={"destination_path": str(tmp_path), "checks": checks})
+    lines = "".join(json.dumps(one) + "\n" for one in [own, *days, STATE({"a": 1})])
+    with caplog.at_level(logging.INFO):
+        target._load(io.BytesIO(lines.encode()))
+    stored = [json.loads(line)["id"] for line in (tmp_path / "orders.jsonl").read_text().splitlines()]
+    assert stored == [0, 2]
+    assert "No stream of this run is called `order`" in caplog.text
