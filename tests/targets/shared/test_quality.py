@@ -170,7 +170,6 @@ def test_what_leaves_a_field_out_or_says_that_its_row_is_gone_is_not_judged(plac
         ({"rule": "range", "field": "qty", "max": "9"}, "has a text for a bound"),
         ({"rule": "accepted", "field": "qty", "values": ["9"]}, "`checks.orders[0]`"),
         ({"rule": "length", "field": "qty", "max": 9}, "needs a text"),
-        ({"rule": "unique", "fields": ["id", "nope"]}, "`nope`, which its SCHEMA does not have"),
     ],
 )
 def test_a_rule_that_cannot_be_judged_ends_the_run_before_a_row_is_read(
