@@ -11,7 +11,7 @@ from singerkit_map.operations.words import ON_VALUE, extra_of, refused
 from singerkit_map.values.canonical import canonical_text
 from singerkit_map.values.fieldschemas import text_field
 
-__all__ = ["SETTINGS", "made"]
+__all__ = ["SETTINGS", "made", "named"]
 
 _NAMES: Mapping[str, str] = {
     "UK": "GB", "Great Britain": "GB", "EL": "GR", "Russia": "RU", "Brunei": "BN", "Macedonia": "MK", "Swaziland": "SZ", "Cape Verde": "CV", "Ivory Coast": "CI",
@@ -39,12 +39,19 @@ SETTINGS: Mapping[str, Any] = {
         },
     },
     "required": ["field"],
+    "examples": [
+        {
+            "said": {"op": "country", "field": "country", "to": "alpha2", "names": {"Deutschland": "DE"}},
+            "before": {"country": "Deutschland"},
+            "after": {"country": "DE"},
+        }
+    ],
 }
 _ATTRIBUTES = {"alpha2": "alpha_2", "alpha3": "alpha_3", "numeric": "numeric"}
 
 
 def made(said: Mapping[str, Any], place: str) -> OfValue:
-    known = _known(list(extra_of("pycountry", "country", place).countries))
+    known = named(list(extra_of("pycountry", "country", place).countries))
     codes = {country.alpha_2: country for country in known.values()}
     for name, code in said.get("names", {}).items():
         if code not in codes:
@@ -65,7 +72,7 @@ def made(said: Mapping[str, Any], place: str) -> OfValue:
     return OfValue(place, said["field"], value, text_field, said.get("as"), takes={"string", "integer"})
 
 
-def _known(countries: list[Any]) -> dict[str, Any]:
+def named(countries: list[Any]) -> dict[str, Any]:
     """Return countries by all their codes and names; a name that two have is none's."""
     names: dict[str, Any] = {}
     twice: set[str] = set()
@@ -75,7 +82,7 @@ def _known(countries: list[Any]) -> dict[str, Any]:
                 twice.add(name)
             names[name] = country
     by_code = {country.alpha_2: country for country in countries}
-    others = {_plain(name): by_code[code] for name, code in _NAMES.items()}
+    others = {_plain(name): by_code[code] for name, code in _NAMES.items() if code in by_code}
     return {name: country for name, country in {**others, **names}.items() if name not in twice}
 
 

@@ -47,6 +47,13 @@ SETTINGS: Mapping[str, Any] = {
         },
     },
     "required": ["field", "formats"],
+    "examples": [
+        {
+            "said": {"op": "date", "field": "born", "formats": ["%d.%m.%Y", "iso"], "to": "date"},
+            "before": {"born": "05.06.1987"},
+            "after": {"born": "1987-06-05"},
+        }
+    ],
 }
 
 

@@ -25,6 +25,13 @@ SETTINGS: Mapping[str, Any] = {
         },
     },
     "required": ["field", "value"],
+    "examples": [
+        {
+            "said": {"op": "default", "field": "country", "value": "DE"},
+            "before": {"country": None},
+            "after": {"country": "DE"},
+        }
+    ],
 }
 
 

@@ -18,6 +18,13 @@ SETTINGS: Mapping[str, Any] = {
     ),
     "properties": dict(ON_VALUE),
     "required": ["field"],
+    "examples": [
+        {
+            "said": {"op": "fix_text", "field": "city"},
+            "before": {"city": "MÃ¼nchen"},
+            "after": {"city": "München"},
+        }
+    ],
 }
 _ROUNDS = 4
 

@@ -20,6 +20,22 @@ SETTINGS: Mapping[str, Any] = {
     ),
     "properties": {**ON_VALUE, "key": KEY, "key_id": KEY_ID},
     "required": ["field", "key"],
+    "examples": [
+        {
+            "said": {
+                "op": "hmac",
+                "field": "email",
+                "key": {"env": "MAP_KEY"},
+                "key_id": "k1",
+                "as": "email_id",
+            },
+            "before": {"email": "a"},
+            "after": {
+                "email": "a",
+                "email_id": "k1:aa2187723645a252148bbf3aad0e20d4c3a2861235bb65a264967af9d46faec2",
+            },
+        }
+    ],
 }
 
 

@@ -30,6 +30,13 @@ SETTINGS: Mapping[str, Any] = {
         },
     },
     "required": ["field"],
+    "examples": [
+        {
+            "said": {"op": "json", "field": "payload"},
+            "before": {"payload": '{"price": 1.10}'},
+            "after": {"payload": {"price": 1.1}},
+        }
+    ],
 }
 
 

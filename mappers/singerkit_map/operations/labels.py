@@ -37,6 +37,20 @@ SETTINGS: Mapping[str, Any] = {
         "ignore_case": {"type": "boolean", "default": False, "description": "Whether `M` is found as `m`."},
     },
     "required": ["field", "labels"],
+    "examples": [
+        {
+            "said": {
+                "op": "labels",
+                "field": "sex",
+                "labels": {"m": "male", "f": "female"},
+                "unknown": "default",
+                "default": "other",
+                "ignore_case": True,
+            },
+            "before": {"sex": "M"},
+            "after": {"sex": "male"},
+        }
+    ],
 }
 
 

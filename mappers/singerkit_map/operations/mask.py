@@ -50,6 +50,18 @@ SETTINGS: Mapping[str, Any] = {
         },
     },
     "required": ["field"],
+    "examples": [
+        {
+            "said": {"op": "mask", "field": "card", "keep_last": 4},
+            "before": {"card": "4111111111111111"},
+            "after": {"card": "************1111"},
+        },
+        {
+            "said": {"op": "mask", "field": "phone"},
+            "before": {"phone": "+4930901820"},
+            "after": {"phone": "***"},
+        },
+    ],
 }
 
 

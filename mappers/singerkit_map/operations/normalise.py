@@ -33,6 +33,20 @@ SETTINGS: Mapping[str, Any] = {
         "empty": {"enum": ["null"], "description": "`null`: what is empty in the end is null."},
     },
     "required": ["field"],
+    "examples": [
+        {
+            "said": {
+                "op": "normalise",
+                "field": "name",
+                "form": "nfc",
+                "trim": True,
+                "blanks": "one",
+                "case": "lower",
+            },
+            "before": {"name": " Zoé   SMITH\n"},
+            "after": {"name": "zoé smith"},
+        }
+    ],
 }
 
 

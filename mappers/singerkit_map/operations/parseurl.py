@@ -38,6 +38,21 @@ SETTINGS: Mapping[str, Any] = {
         },
     },
     "required": ["field", "into"],
+    "examples": [
+        {
+            "said": {
+                "op": "parse_url",
+                "field": "url",
+                "into": {"host": "host", "query.utm_source": "source"},
+            },
+            "before": {"url": "https://Example.org/a?utm_source=news"},
+            "after": {
+                "url": "https://Example.org/a?utm_source=news",
+                "host": "example.org",
+                "source": "news",
+            },
+        }
+    ],
 }
 
 

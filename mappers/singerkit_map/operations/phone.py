@@ -33,6 +33,13 @@ SETTINGS: Mapping[str, Any] = {
         },
     },
     "required": ["field"],
+    "examples": [
+        {
+            "said": {"op": "phone", "field": "phone", "region": "DE"},
+            "before": {"phone": "(030) 901820"},
+            "after": {"phone": "+4930901820"},
+        }
+    ],
 }
 _LONGEST = 64
 """Characters; the library looks through texts of up to 250, and no phone number has as many."""

@@ -35,6 +35,13 @@ SETTINGS: Mapping[str, Any] = {
         },
     },
     "required": ["field"],
+    "examples": [
+        {
+            "said": {"op": "redact", "field": "note"},
+            "before": {"note": "Ann (ann@example.org, 030/1234567) paid with 4111 1111 1111 1111"},
+            "after": {"note": "Ann ([email], [phone]) paid with [card]"},
+        }
+    ],
 }
 
 

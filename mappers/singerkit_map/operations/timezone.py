@@ -46,6 +46,13 @@ SETTINGS: Mapping[str, Any] = {
         },
     },
     "required": ["field", "assume"],
+    "examples": [
+        {
+            "said": {"op": "timezone", "field": "at", "assume": "Europe/Berlin", "overlap": "later"},
+            "before": {"at": "2024-10-27T02:30:00"},
+            "after": {"at": "2024-10-27T02:30:00+01:00"},
+        }
+    ],
 }
 
 

@@ -31,6 +31,18 @@ SETTINGS: Mapping[str, Any] = {
         "to": {"enum": list(_UNITS), "description": "The smallest part of a date or date-time that is kept."},
     },
     "required": ["field"],
+    "examples": [
+        {
+            "said": {"op": "truncate", "field": "title", "length": 5},
+            "before": {"title": "Zoé Smith"},
+            "after": {"title": "Zoé "},
+        },
+        {
+            "said": {"op": "truncate", "field": "born", "to": "year"},
+            "before": {"born": "1987-06-05"},
+            "after": {"born": "1987-01-01"},
+        },
+    ],
 }
 
 

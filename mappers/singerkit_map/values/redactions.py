@@ -108,20 +108,21 @@ _LENGTHS: Mapping[str, int] = {
     for country in countries.split()
 }
 """Characters of an IBAN by its country, as the registry of ISO 13616 has them."""
-_IBAN_BEGINS = re.compile(r"(?=([A-Za-z]{2})[ ]?[0-9]{2})")
+_IBAN_CHECK_DIGITS = re.compile(r"(?<=[A-Za-z]{2})[0-9]{2}|(?<=[A-Za-z]{2}[ ])[0-9]{2}")
 _BETWEEN = frozenset(" -.\u00a0\u2007\u2009\u202f\u2010\u2011")
 """What stands between groups of digits, one at a time."""
 
 
 def _ibans(text: str) -> Iterator[Span]:
     last = 0
-    for begin in _IBAN_BEGINS.finditer(text):
-        length = _LENGTHS.get(begin[1].upper())
-        if length is None or begin.start() < last:
+    for digits in _IBAN_CHECK_DIGITS.finditer(text):
+        start = digits.start() - 2 - (text[digits.start() - 1] == " ")
+        length = _LENGTHS.get(text[start : start + 2].upper())
+        if length is None or start < last:
             continue
-        end = _iban_end(text, begin.start(), length)
+        end = _iban_end(text, start, length)
         if end is not None:
-            yield begin.start(), end
+            yield start, end
             last = end
 
 
@@ -150,16 +151,21 @@ def _is_iban(text: str) -> bool:
 
 # Runs of digits: cards and phone numbers
 
-_RUN = re.compile(
-    r"(?:[+\uff0b]\(?|\()?+\d++(?:[ \-./()\u00a0\u2007\u2009\u202f\u2010-\u2013\u2212\ufe63\uff0d]{1,3}+\d++)*+"
-)
+_RUN = re.compile(r"\d++(?:[ \-./()\u00a0\u2007\u2009\u202f\u2010-\u2013\u2212\ufe63\uff0d]{1,3}+\d++)*+")
+_SHORTEST_RUN = 7
 _GROUP = re.compile(r"\d++")
+_ENOUGH_DIGITS = re.compile(r"(?:\d\D*+){7}")
+"""Most texts hold fewer, and are not looked through by groups."""
 
 
 def _runs(text: str) -> Iterator[list[Span]]:
     """Yield the groups of digits of each run of them that has no more than three other characters between two."""
+    if not _ENOUGH_DIGITS.search(text):
+        return
     for run in _RUN.finditer(text):
-        yield [group.span() for group in _GROUP.finditer(text, *run.span())]
+        start, end = run.span()
+        if end - start >= _SHORTEST_RUN:
+            yield [group.span() for group in _GROUP.finditer(text, start, end)]
 
 
 def _found_in_runs(text: str, end_of: Callable[[str, list[Span], int], int | None]) -> Iterator[Span]:

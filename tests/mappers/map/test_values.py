@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
 from mappers.map.operating import BAD, made, value
 
+from singerkit_map.operations import country
 from singerkit_map.values.canonical import canonical_text
 from singerkit_wire.jsonexact import ExactNumber
 
@@ -250,3 +252,11 @@ def test_a_url_without_a_scheme_has_the_one_that_is_said() -> None:
     operation = made("parse_url", into={"host": "h", "path": "p"}, scheme="https")
     assert value(operation, "example.org/a?u=http://x") == ("example.org", "/a")
     assert value(operation, "http://example.org") == ("example.org", None)
+
+
+def test_a_name_that_two_countries_have_is_none_s() -> None:
+    countries = [SimpleNamespace(alpha_2=code, alpha_3=f"{code}X", numeric=number, name="Congo") for code, number in (("CD", "180"), ("CG", "178"))]  # fmt: skip
+    known = country.named(countries)
+    assert known["cd"].alpha_2 == "CD"
+    assert known["cgx"].alpha_2 == "CG"
+    assert "congo" not in known

@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from mappers.map.operating import made
+from mappers.map.operating import KEY, made
 
 from singerkit_map.block import Block, Place
 from singerkit_map.contract import Impossible, Shape
+from singerkit_map.operations.table import OPERATIONS
 from singerkit_shell.errors import BadDataError
 
 FIELDS = {
@@ -119,3 +120,22 @@ def test_a_bad_value_is_told_of_without_itself(op: str) -> None:
     assert records(operation, {"f": planted}, on_error="null") == [{"f": None}]
     left = records(operation, {"f": planted}, on_error="quarantine")
     assert left == [{"f": "***" if operation.protects else planted}]
+
+
+EXAMPLES = [(op, one) for op, row in OPERATIONS.items() for one in row.settings.get("examples", ())]
+
+
+@pytest.mark.parametrize(
+    ("op", "example"), EXAMPLES, ids=[f"{op}-{number}" for number, (op, _) in enumerate(EXAMPLES)]
+)
+def test_the_examples_of_the_docs_are_so(op: str, example: dict[str, Any]) -> None:
+    said = {**example["said"], **({"key": KEY} if "key" in example["said"] else {})}
+    assert said.pop("op") == op
+    operation = made(op, **said)
+    fields = {name: {"type": ["string", "null"]} for name in example["before"]}
+    assert set(operation.outcome(Shape("s", fields)).fields) == set(example["after"])
+    assert records(operation, example["before"]) == [example["after"]]
+
+
+def test_each_operation_on_values_has_an_example() -> None:
+    assert {op for op, _ in EXAMPLES} >= {*EVERY, "parse_url", "default"}
