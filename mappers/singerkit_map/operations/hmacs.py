@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from singerkit_map.contract import OfValue
@@ -39,12 +40,27 @@ SETTINGS: Mapping[str, Any] = {
 }
 
 
-def made(said: Mapping[str, Any], place: str) -> OfValue:
+@dataclass(frozen=True)
+class Keyed(OfValue):
+    """An operation whose result depends on a key, which ``fingerprint`` tells from others."""
+
+    fingerprint: str = ""
+
+
+def made(said: Mapping[str, Any], place: str) -> Keyed:
     key = Key(said["key"], said.get("key_id"), f"{place}.key")
 
     def value(seen: object) -> str:
         return key.named(key.digest(canonical_text(seen)).hex())
 
-    return OfValue(
-        place, said["field"], value, text_field, said.get("as"), takes=SCALARS, protects=True, keeps_keys=True
+    return Keyed(
+        place,
+        said["field"],
+        value,
+        text_field,
+        said.get("as"),
+        takes=SCALARS,
+        protects=True,
+        keeps_keys=True,
+        fingerprint=key.fingerprint,
     )

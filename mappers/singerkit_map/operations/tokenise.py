@@ -1,0 +1,121 @@
+"""`tokenise`: a value as a token, and a stream of its own from which those who may can tell the value of a token."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from singerkit_map.block import Block
+from singerkit_map.contract import Impossible, OfValue, Shape
+from singerkit_map.jsontexts import texts
+from singerkit_map.operations.words import ON_VALUE, refused
+from singerkit_map.values.canonical import SCALARS, canonical_text
+from singerkit_map.values.fieldschemas import text_field
+from singerkit_map.values.keys import KEY, KEY_ID, Key
+
+__all__ = ["SETTINGS", "made"]
+
+_APART = "singerkit token:"
+"""Stands before what is hashed: a token and an `hmac` by the same key do not tell that they are of one value."""
+SETTINGS: Mapping[str, Any] = {
+    "description": (
+        "A token in the place of a value: the same one wherever the value stands, in each run, which tells nothing without the key. Beside it a stream of its own has a record for each token with its "
+        "value, so that the target has a table of both: grant it to those who may know. It goes before the rows that use it, in the same unit of commit, and has the token as its key."
+    ),
+    "properties": {
+        **ON_VALUE,
+        "key": KEY,
+        "key_id": KEY_ID,
+        "format": {
+            "enum": ["text", "uuid"],
+            "default": "text",
+            "description": "`text`: `tok_` and 32 hexadecimal digits; `uuid`: a UUID (version 8), for columns that hold those.",
+        },
+        "tokens": {
+            "type": "string",
+            "minLength": 1,
+            "description": "The name of the stream of tokens. Default: that of the stream with `__tokens` behind it.",
+        },
+    },
+    "required": ["field", "key"],
+}
+
+
+def made(said: Mapping[str, Any], place: str) -> Tokenising:
+    if said.get("format") == "uuid" and "key_id" in said:
+        raise refused(
+            "Expected no name of a key with `format: uuid`, where it has no place, got one", place, "key_id"
+        )
+    key = Key(said["key"], said.get("key_id"), f"{place}.key")
+    return Tokenising(said, place, key)
+
+
+class Tokenising:
+    """Works as an `OfValue` does, and puts what it has met beside the block."""
+
+    def __init__(self, said: Mapping[str, Any], place: str, key: Key) -> None:
+        self.place = place
+        self.fingerprint = key.fingerprint
+        self.protects = True
+        self._name: str | None = said.get("tokens")
+        self._met: dict[str, str] = {}
+        token_of = _uuid_of(key) if said.get("format") == "uuid" else _text_of(key)
+        self._shown: dict[str, str] = {"format": "uuid"} if said.get("format") == "uuid" else {}
+
+        def value(seen: object) -> str:
+            text = canonical_text(seen)
+            token = token_of(text)
+            self._met[token] = text
+            return token
+
+        def schema_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+            return {**text_field(schema), **self._shown}
+
+        self.value = value
+        self.schema_of = schema_of
+        self._work = OfValue(
+            place,
+            said["field"],
+            value,
+            schema_of,
+            said.get("as"),
+            takes=SCALARS,
+            protects=True,
+            keeps_keys=True,
+        )
+
+    def outcome(self, shape: Shape) -> Shape:
+        if self._stream(shape) == shape.stream:
+            raise Impossible("the stream of tokens would have the name of the stream itself", "tokens")
+        return self._work.outcome(shape)
+
+    def apply(self, block: Block, before: Shape) -> None:
+        self._met = {}
+        self._work.apply(block, before)
+        records = texts([{"token": token, "value": text} for token, text in self._met.items()])
+        block.beside.setdefault(self._stream(before), []).extend(records)
+
+    def side_streams(self, before: Shape) -> dict[str, tuple[Mapping[str, Any], Sequence[str]]]:
+        """Return the stream of tokens, with its schema and its key."""
+        properties = {"token": {"type": "string", **self._shown}, "value": {"type": "string"}}
+        schema = {"type": "object", "properties": properties, "required": list(properties)}
+        return {self._stream(before): (schema, ("token",))}
+
+    def _stream(self, shape: Shape) -> str:
+        return self._name or f"{shape.stream}__tokens"
+
+
+def _text_of(key: Key) -> Callable[[str], str]:
+    return lambda text: key.named(f"tok_{key.digest(_APART + text).hex()[:32]}")
+
+
+def _uuid_of(key: Key) -> Callable[[str], str]:
+    def token(text: str) -> str:
+        # As UUID(version=8), which Python below 3.14 refuses: four bits say the version, two the variant.
+        number = int.from_bytes(key.digest(_APART + text)[:16], "big")
+        number = number & ~(0xF << 76) | (8 << 76)
+        number = number & ~(0x3 << 62) | (2 << 62)
+        return str(uuid.UUID(int=number))
+
+    return token
