@@ -89,6 +89,10 @@ class OfValue:
         check_kind(schema_at(shape.fields, path), self.takes, self.field)
         if self.into is not None:
             shape.check_free(path.beside(self.into))
+        elif self.protects and path.top in shape.bookmarks:
+            raise Impossible(
+                f"`{self.field}` is the replication key, whose values stand in the STATE as they are, and would not be hidden; read the stream by another one"
+            )
         elif not self.keeps_keys and not path.is_nested and path.top in shape.keys:
             raise Impossible(
                 f"`{self.field}` is in the key of the stream, and this operation may make one key of two"

@@ -105,10 +105,21 @@ class Mapper:
         if plan is None or plan.fingerprint != declaration.fingerprint:
             place = Place(stream, self._config.on_error, self._nulled)
             plan = self._plans[stream] = plan_of(message, declaration, operations, place)
+            self._tell_of_keys(plan, stream)
         if not plan.is_dropped:
             self._own(stream, plan.shape.stream)
             yield plan.schema(message, self._log)
             yield from self._beside(plan, message)
+
+    def _tell_of_keys(self, plan: Plan, stream: str) -> None:
+        for place, key in plan.hidden_keys():
+            self._log.warning(
+                "Stream `%s`: `%s` is hidden in its rows (`%s`), and is in its key: where a load was cut off, the STATE says in the tap's own words "
+                "how far it came, which may be a value of it; keep the state where those values may be.",
+                stream,
+                key,
+                place,
+            )
 
     def _beside(self, plan: Plan, message: Message) -> Iterator[Message]:
         for name, (schema, keys) in plan.streams_beside().items():

@@ -12,7 +12,7 @@ from msgspec import UNSET, Raw
 
 from singerkit_catalog.admitted import types_of
 from singerkit_map.block import Bad, Block, Place
-from singerkit_map.contract import Operation
+from singerkit_map.contract import OfValue, Operation
 from singerkit_map.jsontexts import text_of
 from singerkit_map.paths import Impossible
 from singerkit_map.records import RecordReader, lines_of
@@ -176,6 +176,17 @@ class Plan:
             if (side_streams := getattr(operation, "side_streams", None)) is not None:
                 found |= side_streams(before)
         return found
+
+    def hidden_keys(self) -> list[tuple[str, str]]:
+        """Return the operations that hide a field of the key, each with that field."""
+        return [
+            (operation.place, operation.field)
+            for operation, before in self._steps
+            if isinstance(operation, OfValue)
+            and operation.protects
+            and operation.into is None
+            and operation.field in before.keys
+        ]
 
     def forget(self) -> None:
         """What came before no longer says what is there: rows of it were taken away."""

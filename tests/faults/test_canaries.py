@@ -438,6 +438,34 @@ STATE: dict[str, Case] = {
         (69,),
     ),
 }
+
+
+def mapped(
+    given: Any, environment: Mapping[str, str] | None = None, **more: Any
+) -> Callable[[Place], Outcome]:
+    """A map with a key, and a record behind it that another operation refuses."""
+
+    def start(place: Place) -> Outcome:
+        key = given(place) if callable(given) else given
+        operations = [
+            {"op": "date", "field": "at", "formats": ["epoch"]},
+            {"op": "hmac", "field": "id", "key": key, **more},
+        ]
+        messages = lines(SCHEMA("orders", {"id": {}, "at": {}}), RECORD("orders", {"id": "x", "at": "y"}))
+        return place.run(
+            "singerkit-map", {"streams": {"orders": operations}}, stdin=messages, environment=environment
+        )
+
+    return start
+
+
+MAP: dict[str, Case] = {
+    "a key": (mapped(canary("map key")), (65,)),
+    "a key from the environment": (mapped({"env": "KEY"}, {"KEY": canary("map key, env")}), (65,)),
+    "a key from a file": (mapped(lambda place: with_file(place, canary("map key, file"))), (65,)),
+    "a key that is no text": (mapped([canary("map key, listed")]), (78,)),
+    "a key beside a setting that is none": (mapped(canary("map key, beside"), keep_last=4), (78,)),
+}
 CASES = {
     f"{name}: {case}": run_of
     for name, cases in {
@@ -445,6 +473,7 @@ CASES = {
         "tap-files": FILES,
         "tap-postgres": TABLES,
         "target-postgres": TARGET,
+        "singerkit-map": MAP,
         "singerkit-state": STATE,
     }.items()
     for case, run_of in cases.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,6 +28,8 @@ SETTINGS: Mapping[str, Any] = {
     ],
 }
 _ROUNDS = 4
+MAY_BE_BAD = re.compile("[\x80-\x9f\ufffd\u0152\u0153\u00c2\u00c3]|[^\x00-\x7f]\\s?[^\x00-\x7f]")
+"""What ftfy takes for bad has two letters beyond ASCII side by side, or one of these; a single umlaut in a word has not to be judged."""
 
 
 def made(said: Mapping[str, Any], place: str) -> OfValue:
@@ -45,7 +48,7 @@ def fixer(place: str) -> Callable[[str], str]:
     settings = ftfy.TextFixerConfig(explain=False, replace_lossy_sequences=False)
 
     def fixed(text: str) -> str:
-        if text.isascii() or not is_bad(text):
+        if text.isascii() or not MAY_BE_BAD.search(text) or not is_bad(text):
             return text
         for _ in range(_ROUNDS):
             before, text = text, ftfy.fix_encoding(text, settings)

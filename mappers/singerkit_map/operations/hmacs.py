@@ -12,7 +12,7 @@ from singerkit_map.values.canonical import SCALARS, canonical_text
 from singerkit_map.values.fieldschemas import text_field
 from singerkit_map.values.keys import KEY, KEY_ID, Key
 
-__all__ = ["SETTINGS", "made"]
+__all__ = ["SETTINGS", "Keyed", "made"]
 
 SETTINGS: Mapping[str, Any] = {
     "description": (

@@ -33,6 +33,7 @@ from singerkit_map.operations import (
     rename,
     streams,
     timezone,
+    tokenise,
     truncate,
 )
 
@@ -67,6 +68,7 @@ OPERATIONS: Mapping[str, Row] = {
     "phone": Row(phone.SETTINGS, phone.made),
     "redact": Row(redact.SETTINGS, redact.made),
     "timezone": Row(timezone.SETTINGS, timezone.made),
+    "tokenise": Row(tokenise.SETTINGS, tokenise.made),
     "truncate": Row(truncate.SETTINGS, truncate.made),
     "filter": Row(filters.SETTINGS, filters.made),
     "explode": Row(explode.SETTINGS, explode.made),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from singerkit_map.block import Block
-from singerkit_map.contract import Impossible, OfValue, Shape
+from singerkit_map.contract import Impossible, Shape
 from singerkit_map.jsontexts import texts
+from singerkit_map.operations.hmacs import Keyed
 from singerkit_map.operations.words import ON_VALUE, refused
 from singerkit_map.values.canonical import SCALARS, canonical_text
 from singerkit_map.values.fieldschemas import text_field
@@ -48,62 +50,66 @@ def made(said: Mapping[str, Any], place: str) -> Tokenising:
             "Expected no name of a key with `format: uuid`, where it has no place, got one", place, "key_id"
         )
     key = Key(said["key"], said.get("key_id"), f"{place}.key")
-    return Tokenising(said, place, key)
+    token_of, shown = (
+        (_uuid_of(key), {"format": "uuid"}) if said.get("format") == "uuid" else (_text_of(key), {})
+    )
+    met: dict[str, str] = {}
+
+    def value(seen: object) -> str:
+        text = canonical_text(seen)
+        token = token_of(text)
+        met[token] = text
+        return token
+
+    def schema_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+        return {**text_field(schema), **shown}
+
+    return Tokenising(
+        place,
+        said["field"],
+        value,
+        schema_of,
+        said.get("as"),
+        takes=SCALARS,
+        protects=True,
+        keeps_keys=True,
+        fingerprint=key.fingerprint,
+        tokens=said.get("tokens"),
+        shown=shown,
+        met=met,
+    )
 
 
-class Tokenising:
-    """Works as an `OfValue` does, and puts what it has met beside the block."""
+@dataclass(frozen=True)
+class Tokenising(Keyed):
+    """Puts what it has met beside the block."""
 
-    def __init__(self, said: Mapping[str, Any], place: str, key: Key) -> None:
-        self.place = place
-        self.fingerprint = key.fingerprint
-        self.protects = True
-        self._name: str | None = said.get("tokens")
-        self._met: dict[str, str] = {}
-        token_of = _uuid_of(key) if said.get("format") == "uuid" else _text_of(key)
-        self._shown: dict[str, str] = {"format": "uuid"} if said.get("format") == "uuid" else {}
-
-        def value(seen: object) -> str:
-            text = canonical_text(seen)
-            token = token_of(text)
-            self._met[token] = text
-            return token
-
-        def schema_of(schema: Mapping[str, Any]) -> dict[str, Any]:
-            return {**text_field(schema), **self._shown}
-
-        self.value = value
-        self.schema_of = schema_of
-        self._work = OfValue(
-            place,
-            said["field"],
-            value,
-            schema_of,
-            said.get("as"),
-            takes=SCALARS,
-            protects=True,
-            keeps_keys=True,
-        )
+    tokens: str | None = None
+    """The name of their stream, where the config says it."""
+    shown: Mapping[str, str] = field(default_factory=dict)
+    """What the schema of a token says beside its type."""
+    met: dict[str, str] = field(default_factory=dict)
+    """The values of the block by their tokens."""
 
     def outcome(self, shape: Shape) -> Shape:
         if self._stream(shape) == shape.stream:
             raise Impossible("the stream of tokens would have the name of the stream itself", "tokens")
-        return self._work.outcome(shape)
+        return super().outcome(shape)
 
-    def apply(self, block: Block, before: Shape) -> None:
-        self._met = {}
-        self._work.apply(block, before)
-        records = texts([{"token": token, "value": text} for token, text in self._met.items()])
+    def apply(self, block: Block, before: Shape, /) -> None:
+        self.met.clear()
+        super().apply(block, before)
+        records = texts([{"token": token, "value": text} for token, text in self.met.items()])
         block.beside.setdefault(self._stream(before), []).extend(records)
 
     def side_streams(self, before: Shape) -> dict[str, tuple[Mapping[str, Any], Sequence[str]]]:
         """Return the stream of tokens, with its schema and its key."""
-        properties = {"token": {"type": "string", **self._shown}, "value": {"type": "string"}}
+        properties = {"token": {"type": "string", **self.shown}, "value": {"type": "string"}}
         schema = {"type": "object", "properties": properties, "required": list(properties)}
         return {self._stream(before): (schema, ("token",))}
 
     def _stream(self, shape: Shape) -> str:
-        return self._name or f"{shape.stream}__tokens"
+        return self.tokens or f"{shape.stream}__tokens"
 
 
 def _text_of(key: Key) -> Callable[[str], str]:

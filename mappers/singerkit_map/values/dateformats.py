@@ -149,11 +149,9 @@ class _Pattern:
         self._parts: list[str] = []
         self._expression = re.compile("".join(self._pieces()), re.IGNORECASE)
         self._check()
-
-    @property
-    def format(self) -> DateFormat:
-        says_clock = any(part in self._parts for part in ("%H", "%-H", "%I", "%-I"))
-        return DateFormat(self._name, self._read, says_clock, needs_pivot="%y" in self._parts)
+        has_clock = any(part in self._parts for part in ("%H", "%-H", "%I", "%-I"))
+        self.format = DateFormat(name, self._read, has_clock, needs_pivot="%y" in self._parts)
+        self._says_weekday = "%A" in self._parts or "%a" in self._parts
 
     def _pieces(self) -> list[str]:
         pieces, last = [], 0
@@ -228,7 +226,8 @@ class _Pattern:
             )
         except ValueError:
             raise BadValue(NO_SUCH_TIME) from None
-        _check_weekday(parts, day)
+        if self._says_weekday:
+            _check_weekday(parts, day)
         offset = offset_of(parts["%z"]) if "%z" in parts else None
         return Moment(wall, parts.get("%f", ""), offset, has_clock=self.format.has_clock is True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import math
 import re
 from typing import Any
@@ -49,15 +48,16 @@ class Key:
                 f"Expected a key of at least {_BITS} bits (32 hexadecimal digits, or 22 characters of others), got a weaker one at "
                 f"`{place}`; nothing was read: make one with `openssl rand -hex 32`, and keep it where the results must stay the same."
             )
-        self._bytes = text.encode("utf-8", "surrogatepass")
         self._prefix = f"{key_id}:" if key_id else ""
-        self._started = hmac.new(self._bytes, digestmod=hashlib.sha256)
+        self._inner, self._outer = _halves(text.encode("utf-8", "surrogatepass"))
 
     def digest(self, text: str) -> bytes:
         """Return the HMAC-SHA256 of the UTF-8 of a text."""
-        mac = self._started.copy()
-        mac.update(text.encode("utf-8", "surrogatepass"))
-        return mac.digest()
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text.encode("utf-8", "surrogatepass"))
+        outer.update(inner.digest())
+        found: bytes = outer.digest()
+        return found
 
     def named(self, result: str) -> str:
         """Return a result with the name of the key before it, where it has one."""
@@ -67,6 +67,15 @@ class Key:
     def fingerprint(self) -> str:
         """What tells this key from another, and nothing else about it."""
         return self._prefix + self.digest("singerkit: which key this is").hex()[:8]
+
+
+def _halves(key: bytes) -> tuple[Any, Any]:
+    """Return SHA-256 at work behind the key as RFC 2104 has it, inside and outside: taken once, a digest costs half of what `hmac` takes."""
+    block = hashlib.sha256().block_size
+    padded = (hashlib.sha256(key).digest() if len(key) > block else key).ljust(block, b"\0")
+    return hashlib.sha256(bytes(byte ^ 0x36 for byte in padded)), hashlib.sha256(
+        bytes(byte ^ 0x5C for byte in padded)
+    )
 
 
 def _bits(text: str) -> float:

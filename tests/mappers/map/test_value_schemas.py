@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from ftfy.badness import MOJIBAKE_CATEGORIES, is_bad
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from mappers.map.operating import BAD, KEY, made, value
 
 from singerkit_map.contract import Impossible
+from singerkit_map.operations import fixtext
 from singerkit_map.operations.table import OPERATIONS
+from singerkit_map.values.keys import Key
 from singerkit_map.values.redactions import KINDS, redacted
 from singerkit_map.values.spelling import CASES, FORMS
 from singerkit_shell.errors import ConfigurationError
@@ -208,6 +212,24 @@ def test_what_is_cut_fits_and_is_the_beginning(text: str, length: int) -> None:
     assert text.startswith(found)
     assert len(found) <= length
     assert bool(found) == bool(text)
+
+
+def test_what_is_not_given_to_ftfy_is_what_it_finds_right() -> None:
+    letters = "".join(re.sub(r"(.)-(.)", lambda ends: "".join(map(chr, range(ord(ends[1]), ord(ends[2]) + 1))), one) for one in MOJIBAKE_CATEGORIES.values())  # fmt: skip
+
+    @settings(max_examples=400, deadline=None, database=None)
+    @given(st.text(st.sampled_from(letters + " aZ.,?!$\n°"), max_size=6))
+    def holds(text: str) -> None:
+        assert fixtext.MAY_BE_BAD.search(text) or not is_bad(text)
+
+    holds()
+    assert not fixtext.MAY_BE_BAD.search("Müller, Café, naïve")
+
+
+def test_a_key_hashes_as_hmac_does() -> None:
+    for key in (KEY, KEY * 2, KEY * 2 + "x", "ü" * 9 + "abcdefghijklmnop", "k" * 30 + KEY * 9):
+        found = Key(key, None, "here").digest("Müller")
+        assert found == hmac.digest(key.encode(), "Müller".encode(), "sha256")
 
 
 # Patterns cannot backtrack
