@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import uuid
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
-from mappers.map.operating import made, value
+from conformance.processes import run
+from mappers.map.mapping import Mapped, record_line, schema_line
+from mappers.map.operating import KEY, made, value
 from msgspec import UNSET, Raw
 
 from singerkit_map.block import Block, Place
@@ -100,3 +105,29 @@ def test_the_fingerprint_tells_keys_apart_and_not_what_they_are() -> None:
         assert len(set(found)) == 2
         assert all(re.fullmatch("[0-9a-f]{8}", one) for one in found)
         assert made(op, key=keys[0], key_id="k").fingerprint == f"k:{found[0]}"
+
+
+PAGE = Path(__file__).parents[3] / "docs/singerkit-map/protecting.md"
+
+
+def test_the_table_of_tokens_gives_values_back_as_the_docs_say_and_a_rerun_adds_nothing(
+    tmp_path: Path,
+) -> None:
+    people = [
+        {"id": 1, "email": "ann@x.org"},
+        {"id": 2, "email": "bob@x.org"},
+        {"id": 3, "email": "ann@x.org"},
+    ]
+    data = schema_line("users", {"id": {"type": "integer"}, "email": {"type": "string"}}, ["id"])
+    data += b"".join(record_line("users", one) for one in people)
+    lines = Mapped({"streams": {"users": [{"op": "tokenise", "field": "email", "key": KEY}]}}, data).text
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"database": str(tmp_path / "all.duckdb")}))
+    command = [str(Path(sys.executable).parent / "target-duckdb"), "--config", str(config)]
+    run(command, stdin=lines + b'{"type":"STATE","value":{"n":1}}\n' + lines).expect(0)
+    (select,) = re.findall(r"^SELECT .*;$", PAGE.read_text(), re.MULTILINE)
+    with duckdb.connect(str(tmp_path / "all.duckdb")) as connection:
+        assert sorted(connection.execute(select).fetchall()) == [(one["id"], one["email"]) for one in people]
+        assert connection.execute("SELECT count(*), count(DISTINCT token) FROM users__tokens").fetchall() == [
+            (2, 2)
+        ]
