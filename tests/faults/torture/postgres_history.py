@@ -90,6 +90,9 @@ class History:
         """Keys of rows that came, changed or went since this was cleared."""
         self.unsure: dict[str, float] = {}
         """By table when it was reshaped last: what a run that began before has read of the log since may lack something."""
+        self.slot_dropped = 0
+        """Where in the log somebody had dropped the slot of the tap, the last time."""
+        self._drops_slot = False
         self._away: set[str] = set()
         """Partitions that are tables of their own now."""
 
@@ -111,8 +114,10 @@ class History:
         changes: list[Change] = []
         for at, data in cursor:
             if data.startswith("BEGIN"):
-                changes = []
+                changes, self._drops_slot = [], False
             elif data.startswith("COMMIT"):
+                if self._drops_slot:
+                    self.slot_dropped = max(self.slot_dropped, place(at))
                 # After a crash the slot tells again what it told last.
                 if changes and (not self._ends or place(at) > self._ends[-1]):
                     self._ends.append(place(at))
@@ -163,6 +168,7 @@ class History:
     def _reshaped(self, said: dict[str, Any]) -> Iterator[Change]:
         """Yield what a message says: tables that are ``empty``, rows that have ``gone`` and ``come``, tables that are ``unsure``."""
         self._away = (self._away | {*said.get("detached", ())}) - {*said.get("attached", ())}
+        self._drops_slot |= "slot" in said
         for name in said.get("empty", ()):
             yield Change("empty", name)
         for name, keys in said.get("gone", {}).items():

@@ -284,7 +284,7 @@ class Reshaper:
         if cursor.fetchone() is None:
             return ""
         cursor.execute("SELECT pg_drop_replication_slot(%s)", [PUBLICATION])
-        self._say(cursor, _ALL)
+        self._say(cursor, _ALL, slot="dropped")
         return "slot dropped"
 
 

@@ -374,6 +374,22 @@ def test_a_stream_that_must_not_start_by_itself_goes_on_once_it_is_started_over(
     assert load() == set()
 
 
+def test_a_slot_that_was_dropped_is_made_again_where_all_streams_start_anew_though_no_run_commits_at_first(
+    logged: Shop,
+) -> None:
+    """The new slot stands behind the position of the state that is still there."""
+    logged.execute(*TABLE.split("; "))
+    logged.config["tables"] = ["public.t"]
+    first = logged.sync()
+    logged.execute(f"SELECT pg_drop_replication_slot('{logged.config['log']['slot']}')", *MADE_ANEW)
+    logged.sync(first.state)  # and whoever reads it is killed before it commits
+    logged.execute("INSERT INTO t VALUES ('x', 10, 'ten')", "DELETE FROM t WHERE id = 2")
+    third = logged.sync(first.state)
+    assert sorted(third.column("v")) == ["nine", "ten"]
+    logged.execute("UPDATE t SET v = 'later' WHERE id = 10")
+    assert logged.sync(third.state).column("v") == ["later"]
+
+
 def test_a_partition_that_was_no_part_of_a_published_table_for_a_while_starts_anew(logged: Shop) -> None:
     """It is read by its own name, and told of since it belongs to another one."""
     logged.execute(*PARTED)
