@@ -13,12 +13,12 @@ from collections.abc import Iterator
 
 import pytest
 from faults.torture.exhaustive import SETTINGS, Loop, Result, Stage, loops, run_loop, run_one, sample
-from faults.torture.inject import NoCompilerError, library
 from faults.torture.modes import Mode
+from faults.torture.pipeline import Bench
 
 GIVEN = os.environ.get("SINGERKIT_KILLS", "")
-STEP = 150
-FEW = 900
+STEP = 300
+FEW = 1800
 """Step of the sample with another way to load, a different one with each offset."""
 MODES = (
     "append,keep",
@@ -32,20 +32,9 @@ _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(random.SystemRandom().ra
 OFFSET = int(GIVEN) if GIVEN.isdigit() else zlib.crc32(_RUN.encode()) % STEP
 
 
-def compiles() -> bool:
-    try:
-        library()
-    except NoCompilerError:
-        return False
-    return True
-
-
-pytestmark = pytest.mark.skipif(not compiles(), reason=str(NoCompilerError.__doc__))
-
-
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with Stage() as made:
+def stage(bench: Bench) -> Iterator[Stage]:
+    with Stage(bench=bench) as made:
         yield made
 
 
@@ -59,9 +48,9 @@ def test_nothing_is_lost_or_doubled_whatever_call_fails(stage: Stage, setting: s
 
 
 @pytest.mark.parametrize("setting", ["url.later", "duckdb.later"])
-def test_nothing_is_lost_or_doubled_however_rows_are_loaded(setting: str) -> None:
+def test_nothing_is_lost_or_doubled_however_rows_are_loaded(bench: Bench, setting: str) -> None:
     mode = Mode.named(MODES[OFFSET % len(MODES)])
-    with Stage(mode) as stage:
+    with Stage(mode, bench) as stage:
         result = run_sample(stage, loops([setting]), FEW, OFFSET * 7)
     assert not result.failures, "\n".join([f"SINGERKIT_KILLS={OFFSET}", *result.failures])
     assert result.cases > 0

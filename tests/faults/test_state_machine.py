@@ -15,14 +15,12 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from faults.torture.checker import Checker, Position, Violation
 from faults.torture.exhaustive import await_quiet
-from faults.torture.inject import NoCompilerError, library, rule
+from faults.torture.inject import rule
 from faults.torture.pipeline import PIPELINE, Bench, Outcome, Pipeline
 from faults.torture.source import Source
 from hypothesis import HealthCheck, Phase, settings
@@ -33,23 +31,6 @@ from psycopg2.sql import SQL, Identifier
 from sampling import IS_SAMPLE, tries
 
 TRIES = 6
-
-
-def compiles() -> bool:
-    try:
-        library()
-    except NoCompilerError:
-        return False
-    return True
-
-
-pytestmark = pytest.mark.skipif(not compiles(), reason=str(NoCompilerError.__doc__))
-
-
-@pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
-    with Bench() as made:
-        yield made
 
 
 def test_whatever_happens_in_whatever_order(bench: Bench) -> None:

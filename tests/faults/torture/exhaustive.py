@@ -231,16 +231,16 @@ def emit_later(source: Source) -> None:
 class Stage:
     """What one worker needs: a bench, and copies of each setting to begin a case from. Use as a context manager.
 
-    ``mode``: how the targets are told to load.
+    ``mode``: how the targets are told to load; ``bench``: one that stands already, and goes on to.
     """
 
-    def __init__(self, mode: Mode = UPSERT) -> None:
+    def __init__(self, mode: Mode = UPSERT, bench: Bench | None = None) -> None:
         self.mode = mode
         self._stack = contextlib.ExitStack()
         self._bases: dict[str, tuple[str, Path]] = {}
         self._source: Source | None = None
         try:
-            self.bench = self._stack.enter_context(Bench())
+            self.bench = bench or self._stack.enter_context(Bench())
             # One address for all cases: the tap's schema cache is kept by address.
             self._url = self._stack.enter_context(serving(self._answer))
         except BaseException:

@@ -168,10 +168,10 @@ class Server:
             connection.close()
 
     @contextlib.contextmanager
-    def database(self) -> Iterator[str]:
-        """A fresh database, dropped in the end whoever is still connected to it."""
+    def database(self, template: str = "template0") -> Iterator[str]:
+        """A fresh database, dropped in the end whoever is still connected to it; a copy of ``template``, where nobody is."""
         name = f"case_{uuid.uuid4().hex[:10]}"
-        self.sql(SQL("CREATE DATABASE {} TEMPLATE template0").format(Identifier(name)))
+        self.sql(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(template)))
         try:
             yield name
         finally:

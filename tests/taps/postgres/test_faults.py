@@ -19,7 +19,7 @@ CREATE VIEW cast_fails AS SELECT s::integer FROM t; CREATE MATERIALIZED VIEW unf
 CREATE FUNCTION raises() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'row topsecret is bad' USING ERRCODE = '42501'; END $$;
 CREATE VIEW raising AS SELECT raises();
 CREATE SEQUENCE n; CREATE VIEW writing AS SELECT nextval('n');
-DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'singerkit_nobody') THEN CREATE ROLE singerkit_nobody; END IF; END $$;
+DO $$ BEGIN CREATE ROLE singerkit_nobody; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
 GRANT USAGE ON SCHEMA public TO singerkit_nobody; GRANT SELECT ON hidden TO singerkit_nobody;
 SET default_transaction_read_only = on;
 """

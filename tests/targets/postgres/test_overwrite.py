@@ -41,7 +41,7 @@ CREATE INDEX by_v ON t (v); CREATE UNIQUE INDEX odd ON t (id) WHERE v % 2 = 1;
 COMMENT ON TABLE t IS 'ours'; COMMENT ON COLUMN t.v IS 'value';
 ALTER TABLE t ALTER v SET STATISTICS 500; CREATE STATISTICS both_of ON id, v FROM t;
 CREATE PUBLICATION p FOR TABLE t; ALTER TABLE t SET (fillfactor = 70);
-DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'reader_of_t') THEN CREATE ROLE reader_of_t; END IF; END $$;
+DO $$ BEGIN CREATE ROLE reader_of_t; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
 GRANT SELECT ON t, seen TO reader_of_t; GRANT UPDATE (v) ON t TO reader_of_t; ALTER TABLE t OWNER TO reader_of_t;
 """
 FACTS = """
