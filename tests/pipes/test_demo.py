@@ -35,9 +35,18 @@ from waiting import wait_until
 PROJECT = Path(__file__).parents[2]
 DEMO = PROJECT / "examples" / "demo"
 SCHEMA = "nycflights13"
-FLIGHTS = 20_000
+FLIGHTS, WEATHER = 4_500, 2_500
+"""Rows of the tables that are large: flights a little more than `source.change` needs."""
 WHOLE = os.environ.get("SINGERKIT_KILLS") == "all"
-"""Whether `make demo` moves all of its 336,776 flights, or `FLIGHTS` of them."""
+"""Whether `make demo` moves all of its 336,776 flights and the weather of a year, or so many of them."""
+ROWS = {
+    "airlines": 16,
+    "airports": 1_458,
+    "planes": 3_322,
+    "weather": 26_115 if WHOLE else WEATHER,
+    "flights": 336_776 if WHOLE else FLIGHTS,
+}
+"""What the demo moves."""
 SECONDS = 120
 TIMES = {"time_hour", "modified"}
 
@@ -121,7 +130,7 @@ def end_of(process: subprocess.Popen[bytes]) -> int:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file: Path = tmp_path_factory.mktemp("source") / "nyc.db"
-    source.build(file, flights=FLIGHTS)
+    source.build(file, flights=FLIGHTS, weather=WEATHER)
     return file
 
 
@@ -172,7 +181,7 @@ def assert_equal_tables(pipe: Pipe) -> None:
 
 def test_tables_equal_the_source_and_the_second_run_moves_what_changed(pipe: Pipe) -> None:
     first = pipe.run()
-    assert first == {"airlines": 16, "airports": 1458, "planes": 3322, "weather": 26115, "flights": FLIGHTS}
+    assert first == ROWS | {"weather": WEATHER, "flights": FLIGHTS}
     assert_equal_tables(pipe)
     assert_types_are_those_of_the_source(pipe)
 
@@ -204,10 +213,12 @@ def has_rows(dsn: str, table: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("victim", ["tap", "target"])
 @pytest.mark.parametrize(
-    ("megabytes", "committed"),
-    [pytest.param(1, "airlines", id="in flights"), pytest.param(11, "flights", id="in weather")],
+    ("victim", "megabytes", "committed"),
+    [
+        pytest.param("tap", 1, "airlines", id="tap in flights"),
+        pytest.param("target", 3, "flights", id="target in weather"),
+    ],
 )
 def test_a_kill_in_mid_run_and_a_new_run_give_the_same_tables(
     pipe: Pipe, victim: str, megabytes: int, committed: str
@@ -244,12 +255,8 @@ def test_a_kill_in_mid_run_and_a_new_run_give_the_same_tables(
 
 
 @pytest.fixture
-def copied_project(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """The demo in a folder of its own that PostgreSQL may enter, so that it leaves the checkout alone.
-
-    It has `FLIGHTS` flights unless a parameter says how many.
-    """
-    flights = getattr(request, "param", FLIGHTS)
+def copied_project() -> Iterator[Path]:
+    """The demo with `ROWS` in a folder of its own that PostgreSQL may enter, so that it leaves the checkout alone."""
     folder = Path(tempfile.mkdtemp(prefix="singerkit-demo-"))
     folder.chmod(0o755)
     shutil.copytree(DEMO, folder / "examples" / "demo", ignore=shutil.ignore_patterns("__pycache__"))
@@ -258,7 +265,7 @@ def copied_project(request: pytest.FixtureRequest) -> Iterator[Path]:
         build = 'source.build(FOLDER / "nyc.db")'
         text = demo.read_text("utf-8")
         assert text.count(build) == 1
-        demo.write_text(text.replace(build, f"{build[:-1]}, {flights})"), "utf-8")
+        demo.write_text(text.replace(build, f"{build[:-1]}, flights={FLIGHTS}, weather={WEATHER})"), "utf-8")
     yield folder
     shutil.rmtree(folder)
 
@@ -274,12 +281,11 @@ def test_make_demo_ends_with_its_table_begins_anew_and_leaves_nothing_running(co
     assert done.returncode == 0, done.stderr
     words = [line.split() for line in done.stdout.splitlines()]
     assert ["airlines", "16", "1"] in [line[:2] + line[3:4] for line in words]
-    flights = 336_776 if WHOLE else FLIGHTS
-    assert ["flights", f"{flights:,}", "5"] in [line[:2] + line[3:4] for line in words]
+    assert ["flights", f"{ROWS['flights']:,}", "5"] in [line[:2] + line[3:4] for line in words]
     look = shlex.split(done.stdout.strip().splitlines()[-1])
     query = [*look, "-Atc", f"SELECT count(*) FROM {SCHEMA}.flights"]
     count = subprocess.run(query, capture_output=True, text=True, cwd=copied_project)
-    assert count.stdout == f"{flights + 2}\n", count.stderr
+    assert count.stdout == f"{ROWS['flights'] + 2}\n", count.stderr
     assert processes_of(copied_project) == []
 
     pipes: dict[str, Any] = {"stderr": subprocess.PIPE, "text": True, "start_new_session": True}
@@ -295,25 +301,14 @@ def test_make_demo_ends_with_its_table_begins_anew_and_leaves_nothing_running(co
     assert processes_of(copied_project) == []
 
 
-FEW = 4_096
-"""As many as `source.change` needs."""
-
-
-@pytest.mark.parametrize("copied_project", [FEW], indirect=True)
 def test_make_demo_loads_the_same_into_a_duckdb_file(copied_project: Path) -> None:
     command = [sys.executable, str(copied_project / "examples" / "demo" / "demo.py"), "duckdb"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, cwd=copied_project)
     assert done.returncode == 0, done.stderr
     words = [line.split() for line in done.stdout.splitlines()]
-    flights = 336_776 if WHOLE else FEW
     figures = {line[0]: (line[1], line[3]) for line in words if line and line[0] in source.TABLES}
-    assert figures == {
-        "airlines": ("16", "1"),
-        "airports": ("1,458", "0"),
-        "planes": ("3,322", "1"),
-        "weather": ("26,115", "1"),
-        "flights": (f"{flights:,}", "5"),
-    }
+    changed = {"airlines": 1, "airports": 0, "planes": 1, "weather": 1, "flights": 5}
+    assert figures == {table: (f"{rows:,}", f"{changed[table]}") for table, rows in ROWS.items()}
     for table in source.TABLES:
         columns, rows = stored_in_file(copied_project / ".demo" / "nyc.duckdb", table)
         at_source = expected(copied_project / ".demo" / "nyc.db", table, columns)
