@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from singerkit_wire.columnlines import rows_of_columns
+from singerkit_wire.columnlines import JsonColumn, rows_of_columns
 from singerkit_wire.encode import Record
 from tap_files.filecolumns import of_file
+from tap_files.formats.cells import CellColumns
 from tap_files.formats.contract import BadRow, BadRowFound, Piece, Reader, UnreadableFile
 from tap_files.settings.stream import StreamSettings
 from tap_files.turns import Turn
@@ -111,16 +112,24 @@ class Rows:
     def _of_columns(self, piece: Piece, found: Mapping[str, Column]) -> Sequence[Record]:
         if piece.as_rows is not None:
             return piece.as_rows(
-                {name: None if name in found else self._column(name, {}, piece) for name in self._names}
+                {name: None if name in found else self._beside(name, piece) for name in self._names}
             )
-        columns = {name: values for name, values in found.items() if name in self._sent}
-        texts = {name: values for name, values in columns.items() if name not in self._typed}
+        columns: dict[str, Column | JsonColumn] = {}
+        if isinstance(found, CellColumns):
+            columns |= self._columns.as_json(found, self._sent)
+        columns |= {name: found[name] for name in found if name in self._sent and name not in columns}
+        texts = {
+            name: values
+            for name, values in columns.items()
+            if not isinstance(values, JsonColumn) and name not in self._typed
+        }
         try:
             columns |= self._converted(texts)
         except NoValue as error:
             raise BadValues(self._bad_rows(error, piece, found), error.numbers) from None
         return rows_of_columns(
-            {name: self._column(name, columns, piece) for name in self._names}, piece.count
+            {name: columns[name] if name in columns else self._beside(name, piece) for name in self._names},
+            piece.count,
         )
 
     def _bad_rows(self, error: NoValue, piece: Piece, found: Mapping[str, Column]) -> list[BadRow]:
@@ -139,9 +148,8 @@ class Rows:
             for number, text in zip(error.numbers, texts.splitlines(), strict=True)
         ]
 
-    def _column(self, name: str, columns: Mapping[str, Column], piece: Piece) -> Column | bytes:
-        if name in columns:
-            return columns[name]
+    def _beside(self, name: str, piece: Piece) -> Sequence[int] | bytes:
+        """Return a column that a piece has not: a number a row, or the JSON that all rows have there."""
         if name == "_row":
             return piece.numbers
         if name == "_line" and piece.lines is not None:
@@ -164,7 +172,7 @@ class Rows:
             self._widen()
         if not self._own:
             return records
-        heads = rows_of_columns({name: self._column(name, {}, piece) for name in self._own}, piece.count)
+        heads = rows_of_columns({name: self._beside(name, piece) for name in self._own}, piece.count)
         return list(map(_joined, heads, records))
 
     @property

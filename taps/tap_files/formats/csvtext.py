@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from singerkit_shell.secrets import redactor
 from tap_files.formats.contract import Bytes, OtherSettings, Spot
-from tap_files.formats.csvplain import columns_of
+from tap_files.formats.csvplain import cells_of
 from tap_files.formats.csvrows import CUT, CsvRows, csv_reader
 from tap_files.formats.textreader import Columns, TextReader
 from tap_files.formats.textrows import Row
@@ -41,14 +41,17 @@ class CsvReader(TextReader):
         self._settings = settings
         super().__init__(settings, "csv", content, start)
 
-    def _at_once(self, text: str) -> Columns | None:
+    def _at_once(self, block: bytes) -> Columns | None:
         settings = self._settings
+        data = self._coding.utf8(block)
+        if settings.comment is not None and settings.comment.encode() in data:
+            return None
         if settings.escape is None:
-            ended = text if text.endswith(("\n", "\r")) else text + "\n"
-            columns = columns_of(ended, len(self._names), settings.delimiter, settings.quote)
-            if columns:
-                return Columns(columns, range(len(columns[0])), len(columns[0]))
-        return self._parsed(text)
+            ended = data if data.endswith((b"\n", b"\r")) else data + b"\n"
+            cells = cells_of(ended, len(self._names), settings.delimiter.encode(), settings.quote.encode())
+            if cells is not None:
+                return Columns(cells, range(cells.count), cells.count)
+        return self._parsed(data.decode())
 
     def _parsed(self, text: str) -> Columns | None:
         """Return what csv makes of a text."""

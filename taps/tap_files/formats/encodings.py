@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
 from tap_files.formats.contract import OtherSettings
 
@@ -137,6 +138,20 @@ class Coding:
         except UnicodeDecodeError as error:
             raise NotDecoded(self.codec, error.start) from None
         return text.replace("\x85", "\n") if self._has_nel else text
+
+    def utf8(self, data: bytes) -> bytes:
+        """Return whole lines as UTF-8.
+
+        Raises:
+            NotDecoded: some bytes are none of the encoding.
+        """
+        if self.codec != "utf-8":
+            return self.text(data).encode()
+        try:
+            check_utf8(data)
+        except UnicodeDecodeError as error:
+            raise NotDecoded(self.codec, error.start) from None
+        return data
 
     def shown(self, data: bytes) -> str:
         """Return lines as a person may see them; bytes that are none of the encoding as `\\xff`."""

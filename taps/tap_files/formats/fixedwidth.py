@@ -46,7 +46,10 @@ class FixedWidthReader(TextReader):
     def _begin_rows(self) -> Sequence[str]:
         return self._said_names
 
-    def _at_once(self, text: str) -> Columns | None:
+    def _at_once(self, block: bytes) -> Columns | None:
+        text = self._coding.text(block)
+        if self._settings.comment is not None and self._settings.comment in text:
+            return None
         if self._is_by_bytes and not (text.isascii() and self._coding.unit == 1):
             return None
         if "\r" in text:

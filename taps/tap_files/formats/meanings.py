@@ -35,6 +35,7 @@ class Meanings:
 
     def __init__(self, settings: Settings, names: Sequence[str], section: str) -> None:
         self._nulls, self._section = settings.nulls, section
+        self._nulls_of_bytes = frozenset(word.encode() for word in settings.nulls)
         self._is_by_default = settings.nulls == frozenset([""])
         self._numbers: dict[int, _Numbers] = {}
         for key in ("decimal_comma", "thousands"):
@@ -46,6 +47,13 @@ class Meanings:
                     )
                 mark = settings.thousands.get(name, "")
                 self._numbers[names.index(name)] = _Numbers(mark, name in settings.decimal_comma)
+
+    @property
+    def nulls_alone(self) -> frozenset[bytes] | None:
+        """The fields that are null, in UTF-8, where nothing else is meant by any, and none has a quote; None: see `of`."""
+        if self._numbers or any('"' in word for word in self._nulls):
+            return None
+        return self._nulls_of_bytes
 
     def of(self, columns: Sequence[Column]) -> list[Column]:
         """Return what columns of texts mean.

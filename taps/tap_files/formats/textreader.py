@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from tap_files.formats.blocks import BLOCK_BYTES, Blocks, opened
+from tap_files.formats.cells import CellColumns, Cells
 from tap_files.formats.contract import BadRow, Bytes, OtherSettings, Piece, Spot, UnreadableFile
 from tap_files.formats.encodings import NotDecoded, coding_behind, coding_of
 from tap_files.formats.meanings import Meanings, Unclear
@@ -41,7 +42,7 @@ class TextSettings(RowSettings, Protocol):
 class Columns(NamedTuple):
     """What is read at once: the columns; the line of each row, counted from 0 in its block; how many lines are read, and whether these are all."""
 
-    values: Sequence[Sequence[str]]
+    values: Sequence[Sequence[str]] | Cells
     begins: Sequence[int]
     lines: int
     is_all: bool = True
@@ -93,8 +94,12 @@ class TextReader:
         """Go on behind what stands before the rows, and return the names of the columns; none: no row can come."""
         raise NotImplementedError
 
-    def _at_once(self, text: str) -> Columns | None:
-        """Return the rows of whole lines, where each is right and on a line of its own; None: there are others."""
+    def _at_once(self, block: bytes) -> Columns | None:
+        """Return the rows of whole lines, where each is right; None: there are others.
+
+        Raises:
+            NotDecoded: some bytes are none of the encoding.
+        """
         raise NotImplementedError
 
     def _rows(self, block: bytes, size: int) -> RowsOfText:
@@ -144,18 +149,11 @@ class TextReader:
 
     def _piece_at_once(self, block: bytes) -> Piece | None:
         try:
-            text = self._coding.text(block)
-        except NotDecoded:
+            columns = self._at_once(block) if block else None
+            values = None if columns is None else self._meant(columns.values)
+        except (NotDecoded, Unclear):
             return None
-        comment = self._text.comment
-        if not text or (comment is not None and comment in text):
-            return None
-        columns = self._at_once(text)
-        if columns is None:
-            return None
-        try:
-            values = self._meanings.of(columns.values)
-        except Unclear:
+        if columns is None or values is None:
             return None
         first, line, count = self._row + 1, self._line + 1, len(columns.begins)
         lines = (
@@ -164,6 +162,19 @@ class TextReader:
         self._row += count
         size = len(block) if columns.is_all else sum(map(len, self._coding.lines(block)[: columns.lines]))
         return self._gone_on(size, columns.lines, values, range(first, first + count), lines, ())
+
+    def _meant(self, values: Sequence[Sequence[str]] | Cells) -> Mapping[str, Sequence[str | None]]:
+        """Return what the columns of rows mean, by name.
+
+        Raises:
+            Unclear: see there.
+        """
+        if isinstance(values, Cells):
+            nulls = self._meanings.nulls_alone
+            if nulls is not None:
+                return CellColumns(self._names, values, nulls)
+            values = [values.texts(number) for number in range(values.width)]
+        return dict(zip(self._names, self._meanings.of(values), strict=True))
 
     def _piece_row_by_row(self, block: bytes, size: int) -> Piece:
         rows = self._rows(block, size)
@@ -184,13 +195,14 @@ class TextReader:
             numbers.append(self._row)
             lines.append(self._line + row.begin + 1)
         columns = list(zip(*good, strict=True)) or [()] * len(self._names)
-        return self._gone_on(rows.size, rows.lines, self._meanings.of(columns), numbers, lines, bad)
+        meant = dict(zip(self._names, self._meanings.of(columns), strict=True))
+        return self._gone_on(rows.size, rows.lines, meant, numbers, lines, bad)
 
     def _gone_on(
         self,
         size: int,
         count: int,
-        columns: Sequence[Sequence[str | None]],
+        columns: Mapping[str, Sequence[str | None]],
         numbers: Sequence[int],
         lines: Sequence[int],
         bad: Sequence[BadRow],
@@ -201,7 +213,7 @@ class TextReader:
         return Piece(
             len(numbers),
             numbers,
-            columns=dict(zip(self._names, columns, strict=True)),
+            columns=columns,
             lines=lines,
             behind=Spot(self._blocks.byte, self._line, self._row, self._context),
             bad=bad,
@@ -215,7 +227,7 @@ class TextReader:
         if self._blocks.take_line():
             bad = (BadRow(number, line, byte, long_line(self._text.max_row_bytes, line), shown),)
             self._row, self._line = number, line
-        return self._gone_on(0, 0, [()] * len(self._names), (), (), bad)
+        return self._gone_on(0, 0, dict.fromkeys(self._names, ()), (), (), bad)
 
     def _first_row(self) -> tuple[RowsOfText, Row | None]:
         """Return the first row, which may be a header, and those that it is one of; None: there is none yet.

@@ -7,6 +7,7 @@ where something else does; rows from there on are sent so.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from typing import Any
 
@@ -14,7 +15,10 @@ from singerkit_catalog.inference import SchemaInference, merge_schemas
 from singerkit_catalog.pagefit import checker_of
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state.readas import kind_of
+from singerkit_wire.columnlines import JsonColumn
+from tap_files.formats.cells import CellColumns
 from tap_files.formats.contract import UnreadableFile
+from tap_files.typing.fields import as_json
 from tap_files.typing.texts import CONVERTERS, DECLARED, Column, Misfit, kind_of_texts
 
 __all__ = ["Columns", "NoValue", "OwnName"]
@@ -48,7 +52,7 @@ class Columns:
         self._declared = dict(declared)
         self._found = {name: prop for name, prop in found.items() if name not in declared}
         self._fits: Callable[[Sequence[Any]], bool] | None = None
-        self._converters = {name: _declared_converter(stream, name, prop) for name, prop in declared.items()}
+        self._kinds = {name: _declared_kind(stream, name, prop) for name, prop in declared.items()}
 
     def copy(self) -> Columns:
         """Return columns that learn without these."""
@@ -137,6 +141,20 @@ class Columns:
         said = kind_of(self._found.get(name, {}))
         return said if said in ("", "integer", "number") else "string"
 
+    def as_json(self, columns: CellColumns, sent: Collection[str]) -> dict[str, JsonColumn]:
+        """Return those of the columns as JSON of which no value has to be looked at alone; the others are for `convert`."""
+        made = {}
+        for name in columns:
+            if name in sent:
+                with suppress(Misfit):
+                    made[name] = as_json(
+                        self._kinds.get(name) or self._kind(name),
+                        columns.fields(name),
+                        columns.nulls,
+                        is_escaped=columns.cells.is_escaped,
+                    )
+        return made
+
     def convert(self, columns: Mapping[str, Column]) -> dict[str, Column]:
         """Return the values of columns of texts.
 
@@ -147,7 +165,7 @@ class Columns:
         return {name: self._convert(name, values) for name, values in columns.items()}
 
     def _convert(self, name: str, values: Column) -> Column:
-        declared = self._converters.get(name)
+        declared = DECLARED.get(self._kinds.get(name, ""))
         if declared is None:
             kind = self._kind(name)
             if kind:
@@ -170,11 +188,11 @@ def _takes(converter: Callable[[Column], Column], value: Any) -> bool:
     return True
 
 
-def _declared_converter(stream: str, name: str, prop: Mapping[str, Any]) -> Callable[[Column], Column]:
+def _declared_kind(stream: str, name: str, prop: Mapping[str, Any]) -> str:
     kind = kind_of(prop)
     for known in _likely(kind):
         if known in DECLARED:
-            return DECLARED[known]
+            return known
     raise ConfigurationError(
         f"Expected a type of a text at `schema.properties.{name}` of stream `{stream}` (integer, number, boolean, string), got `{kind or 'none'}`."
     )

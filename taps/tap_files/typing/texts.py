@@ -14,17 +14,14 @@ from typing import Any
 from msgspec import Raw
 
 from singerkit_wire.columnlines import NumberTexts
+from tap_files.typing.joined import are_days, kind_of_numbers, with_moments
 
-__all__ = ["CONVERTERS", "DECLARED", "KINDS", "Column", "Misfit", "kind_of_texts"]
+__all__ = ["CONVERTERS", "DECLARED", "KINDS", "WORDS", "Column", "Misfit", "kind_of_texts"]
 
 Column = Sequence[Any]
-_MOST_DIGITS = 18
-_ZERO_IN_FRONT = re.compile(rb"\n-?0[0-9]")
-_TWO_POINTS = re.compile(rb"\.[0-9]*+\.")
-_ONLY_NUMBERS = b"0123456789.-\n"
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _PLAIN_NUMBER = re.compile(r"([+-]?)0*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
-_WORDS = {
+WORDS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0"), False),
 }
@@ -43,16 +40,25 @@ def _there(values: Column) -> Column:
     return values if all(values) else [value for value in values if value]
 
 
+def _joined(there: Sequence[str]) -> bytes:
+    """Return texts that are neither null nor empty as `typing.joined` looks at them.
+
+    Raises:
+        Misfit: there is a letter among them that no number and no date has.
+    """
+    text = "\n".join([*there, ""])
+    if not text.isascii():
+        raise Misfit
+    return text.encode()
+
+
 def integers(values: Column) -> Column:
     """Return integers as they stand.
 
     Raises:
         Misfit: one is none as JSON has it.
     """
-    data = _as_numbers(_there(values))
-    if b"." in data or b"\n-0" in data:
-        raise Misfit
-    return NumberTexts(values)
+    return _numbers(values, ("integer",))
 
 
 def numbers(values: Column) -> Column:
@@ -61,34 +67,39 @@ def numbers(values: Column) -> Column:
     Raises:
         Misfit: one is none as JSON has it, or has an exponent.
     """
-    _as_numbers(_there(values))
+    return _numbers(values, ("integer", "number"))
+
+
+def _numbers(values: Column, kinds: Sequence[str]) -> Column:
+    there = _there(values)
+    if there and kind_of_numbers(_joined(there), len(there)) not in kinds:
+        raise Misfit
     return NumberTexts(values)
 
 
-def _as_numbers(there: Sequence[Any]) -> bytes:
-    """Return texts, each behind a line end, of which all are numbers; each check looks at all of them at once, in C.
-
-    Raises:
-        Misfit: one is none.
-    """
-    text = "\n".join(["", *there, ""])
-    if not text.isascii() or (there and max(map(len, there)) > _MOST_DIGITS and any(map(_is_long, there))):
+def _days(values: Column) -> Column:
+    there = _there(values)
+    if there and not are_days(_joined(there), len(there)):
         raise Misfit
-    data = text.encode()
-    is_wrong = (
-        data.count(b"\n") != len(there) + 1
-        or data.translate(None, _ONLY_NUMBERS)
-        or _ZERO_IN_FRONT.search(data)
-        or (b"." in data and (b"\n." in data or b".\n" in data or b"-." in data or _TWO_POINTS.search(data)))
-        or (b"-" in data and (data.count(b"-") != data.count(b"\n-") or b"-\n" in data))
-    )
-    if is_wrong:
+    return [value or None for value in values]
+
+
+def _moments(values: Column) -> Column:
+    there = _there(values)
+    if not there:
+        return [None] * len(values)
+    data = with_moments(_joined(there), len(there))
+    if data is None:
         raise Misfit
-    return data
+    found = iter(data.decode().split("\n"))
+    return [next(found) if value else None for value in values]
 
 
-def _is_long(text: str) -> bool:
-    return len(text) > _MOST_DIGITS and sum(map(str.isdigit, text)) > _MOST_DIGITS
+def _booleans(values: Column) -> Column:
+    known = {value: WORDS.get(value.lower()) if value else None for value in {*values}}
+    if None in {found for value, found in known.items() if value}:
+        raise Misfit
+    return [known[value] for value in values]
 
 
 def texts(values: Column) -> Column:
@@ -130,7 +141,7 @@ def _plain(text: str) -> str:
 
 def _declared_boolean(text: str) -> bool:
     try:
-        return _WORDS[text.lower()]
+        return WORDS[text.lower()]
     except KeyError:
         raise ValueError(text) from None
 
@@ -150,7 +161,7 @@ def _declared_moment(text: str) -> str:
 
 
 def _strictly(fast: Callable[[Column], Column], one: Callable[[str], Any]) -> Callable[[Column], Column]:
-    """Return what takes a column at once where it is as JSON has it, and one by one where somebody has declared what it is."""
+    """Return what takes a column at once where it is written as most are, and one by one where somebody has declared what it is."""
     slow = _one_by_one(one)
 
     def converted(values: Column) -> Column:
@@ -175,10 +186,10 @@ CONVERTERS: Mapping[str, Callable[[Column], Column]] = {
 DECLARED: Mapping[str, Callable[[Column], Column]] = {
     "integer": _strictly(integers, _declared_integer),
     "number": _strictly(numbers, _declared_number),
-    "boolean": _one_by_one(_declared_boolean),
+    "boolean": _strictly(_booleans, _declared_boolean),
     "string": texts,
-    "string date": _one_by_one(_declared_date),
-    "string date-time": _one_by_one(_declared_moment),
+    "string date": _strictly(_days, _declared_date),
+    "string date-time": _strictly(_moments, _declared_moment),
 }
 """From the texts of a column of which somebody has said what it is."""
 

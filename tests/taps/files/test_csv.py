@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sampling import tries
 from taps.files.reading_bytes import pieces_of, rows_of
@@ -385,8 +385,8 @@ def test_a_file_is_read_as_it_was_written_and_a_later_run_reads_the_rest(
             assert rows_of(pieces_of(opener(**said), made.data, piece.behind)) == rows_of(pieces[number:])
         growing = grown(made, opener(**said))
         assert rows_of(growing) == rows
-        for replaced in ("columns_of", "both"):
-            monkeypatch.setattr(csvtext, "columns_of", lambda *_: None)
+        for replaced in ("cells_of", "both"):
+            monkeypatch.setattr(csvtext, "cells_of", lambda *_: None)
             if replaced == "both":
                 monkeypatch.setattr(csvtext.CsvReader, "_piece_at_once", lambda *_: None)
             assert rows_of(pieces_of(opener(**said), made.data)) == rows
@@ -414,10 +414,12 @@ def grown(made: Made, open_reader: Any) -> list[Piece]:
             {"escape": "\\"},
             {"footer_lines": 1},
             {"short_rows": "pad"},
+            {"nulls": ['a"', "b"]},
         ]
     ),
     size=st.sampled_from([4, 16, 1 << 20]),
 )
+@example('"a""",b\n', {"nulls": ['a"', "b"]}, 1 << 20)
 def test_whatever_stands_in_a_file_is_read_alike_by_each_way(
     text: str, said: dict[str, Any], size: int
 ) -> None:
@@ -432,7 +434,7 @@ def test_whatever_stands_in_a_file_is_read_alike_by_each_way(
                 rows_of(pieces_of(opener(**said), data, piece.behind)) == rows_of(pieces[number:])
                 or piece.behind is None
             )
-        monkeypatch.setattr(csvtext, "columns_of", lambda *_: None)
+        monkeypatch.setattr(csvtext, "cells_of", lambda *_: None)
         assert rows_of(pieces_of(opener(**said), data)) == rows
         monkeypatch.setattr(csvtext.CsvReader, "_piece_at_once", lambda *_: None)
         assert rows_of(pieces_of(opener(**said), data)) == rows
