@@ -105,6 +105,10 @@ class Known(Memory):
         self._floor, self._at_floor = kept.floor, {*kept.at_floor}
         self._size = sum(_ENTRY_BYTES + len(name) for name in (*self._done, *self._open))
         self._listed_known: set[str] = set()
+        self._newest_read = -inf
+        """When the newest of the files was modified that are listed, and were read by a former run."""
+        self.late: list[str] = []
+        """Files that this run reads though it is behind newer ones."""
         self._bound: float = inf
         """When the oldest file changed last that is still to be read: names from there on may not fall off."""
         self._next: float = inf
@@ -132,7 +136,7 @@ class Known(Memory):
 
     def turns(self, listed: Iterable[Found]) -> Iterator[Turn]:
         """See `Memory.turns`: the oldest first, so that of rows with one key those of the newest file stay."""
-        news = [found for found in listed if not self._is_read(found) and self._is_ready(found)]
+        news = [found for found in listed if not self._was_read(found) and self._is_ready(found)]
         news.sort(key=lambda found: (found.modified or 0, found.name))
         oldest = [*accumulate(map(_time, reversed(news)), min, initial=inf)]
         for left, found in zip(range(len(news), 0, -1), news, strict=True):
@@ -141,9 +145,18 @@ class Known(Memory):
                 turn = self._turn(found)
             except (BadDataError, NotAuthorisedError) as error:  # of the look at its beginning and end
                 turn = Turn(found, self._shown + found.name, problem=error)
-            if turn is not None:
-                yield turn
+            if turn is None:
+                continue
+            if (found.modified or inf) < self._newest_read:
+                self.late.append(turn.file)
+            yield turn
         self._next = inf
+
+    def _was_read(self, found: Found) -> bool:
+        is_read = self._is_read(found)
+        if is_read:
+            self._newest_read = max(self._newest_read, found.modified or -inf)
+        return is_read
 
     def _is_ready(self, found: Found) -> bool:
         is_ready = self._ready(found)

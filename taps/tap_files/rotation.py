@@ -75,6 +75,7 @@ class Trails(Memory):
     forgotten = unsure = 0
     has_forgotten = False
     moved: Mapping[str, str] = {}
+    late: Sequence[str] = ()
 
     def __init__(
         self,

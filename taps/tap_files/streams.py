@@ -12,7 +12,6 @@ from singerkit_shell.signals import stop_flag
 from singerkit_shell.words import counted
 from singerkit_state.shards import is_of
 from singerkit_tap.advice import Advice
-from singerkit_tap.changes import reset_of
 from singerkit_tap.contract import Context, Page, Start
 from singerkit_tap.stream import BlockStream, Owner
 from singerkit_wire.encode import Record
@@ -36,6 +35,7 @@ from tap_files.ready import Readiness
 from tap_files.rotation import Trails
 from tap_files.rows import Rows
 from tap_files.settings.stream import StreamSettings
+from tap_files.sharedkeys import are_shared, late_sentence, shards_sentence, taken_sentence
 from tap_files.telling import Seen, moved_sentence
 from tap_files.turns import Memory, Turn
 from tap_files.typing.columns import Columns
@@ -235,6 +235,11 @@ class FileStream(BlockStream):
         aside = None if self.bad_rows is None else self.bad_rows.summary()
         if aside is not None:
             self.tap.sync_run.warn(self, aside)
+        if are_shared(self.primary_keys, self._settings.pattern):
+            if memory.late:
+                self.tap.sync_run.warn(self, late_sentence(self, memory.late))
+            if self.shard is not None:
+                self.tap.sync_run.warn(self, shards_sentence(self))
         if memory.moved and self._settings.on_removed == "keep":
             self.tap.sync_run.warn(self, moved_sentence(self.name, memory.moved))
         for file in memory.lost:
@@ -368,20 +373,9 @@ class FileStream(BlockStream):
         """Return what has the rows of a file go, those that were set aside, too."""
         if self.bad_rows is not None:
             self.bad_rows.replace(file)
-        self._warn_of_keys()
+        if are_shared(self.primary_keys, self._settings.pattern):
+            self.tap.sync_run.warn(self, taken_sentence(self))
         return Page((), replaces={"_file": file}, is_safe=False)
-
-    def _warn_of_keys(self) -> None:
-        """Say what does not come back: a row of another file whose place one of this file had taken by its key."""
-        keys = self.primary_keys
-        if not keys or "_file" in keys or self._settings.pattern.is_one_file:
-            return
-        shown = ", ".join(f"`{name}`" for name in keys)
-        self.tap.sync_run.warn(
-            self,
-            f"Rows of files of stream `{self.name}` are taken from the target, and its key ({shown}) goes over files: where another file has a row of the same key, that one does not come back by itself. "
-            f"If files share keys, read them all again: run {reset_of(self)}. With `_file` in `primary_keys` nothing is shared.",
-        )
 
     def _good_rows(self, piece: Piece, turn: Turn) -> Sequence[Record]:
         """Return the rows of a piece that are good; the others end the file, or are set aside."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from taps.files.conftest import Folder, cuts, loaded
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError
+from singerkit_state.shards import Shard
 from tap_files import streams
 from tap_files.places import local
 
@@ -401,8 +403,29 @@ def test_where_files_may_share_keys_a_run_that_takes_rows_away_says_so(
     first = folder.sync()
     assert "goes over files" not in caplog.text
     folder.write("in/b.csv", "id\n3\n")
+    second = folder.sync(first.state)
+    assert ("are taken from the target, and its key (`id`) goes over files" in caplog.text) == is_told
+    caplog.clear()
+    folder.write("in/late.csv", "id\n3\n", modified=3)
+    folder.sync(second.state)
+    assert ("(`in/late.csv`), and its key (`id`) goes over files" in caplog.text) == is_told
+    folder.sync(shard=Shard(0, 2))
+    assert ("several shards read them" in caplog.text) == is_told
+
+
+def test_members_of_one_archive_may_share_keys(folder: Folder, caplog: pytest.LogCaptureFixture):
+    folder.stream = {"path": "in/a.zip", "members": "*.csv", "primary_keys": ["id"]}
+
+    def pack(**texts: str) -> None:
+        with zipfile.ZipFile(folder.path / "in/a.zip", "w") as archive:
+            for name, text in texts.items():
+                archive.writestr(f"{name}.csv", text)
+
+    pack(a="id\n1\n", b="id\n1\n2\n")
+    first = folder.sync()
+    pack(a="id\n1\n", b="id\n2\n")
     folder.sync(first.state)
-    assert ("goes over files" in caplog.text) == is_told
+    assert "goes over files" in caplog.text
 
 
 def test_a_path_that_is_written_otherwise_is_refused_since_its_files_would_come_again(

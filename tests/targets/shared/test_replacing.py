@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -331,3 +332,28 @@ def test_a_long_table_without_an_index_is_told(database: str) -> None:
     assert told.count(statement) == 1
     query(database, statement.replace("CONCURRENTLY ", ""))
     assert "CONCURRENTLY" not in load(database, KEYLESS, *again("b"), STATE({"n": 2})).expect(0).stderr
+
+
+STEPS = [("a", (1, 2)), ("a", (2,)), ("b", (1, 3)), ("b", (3,))]
+
+
+def test_of_files_that_share_keys_a_row_goes_with_the_file_that_was_the_last_to_have_it(
+    target: Database,
+) -> None:
+    """In all orders in which they are read again, side by side in one table: two of them in one unit, behind one that was stored."""
+    schema = SCHEMA("o", {"n": INTEGER, "id": INTEGER, "_file": TEXT}, ["n", "id"])
+    orders = list(itertools.product(STEPS[:1], STEPS[2:], STEPS[1:]))
+    table: dict[tuple[int, int], str] = {}
+    came: list[dict[str, Any]] = []
+    for turn in range(3):
+        for number, order in enumerate(orders):
+            name, ids = order[turn]
+            file = f"{number}{name}"
+            table = {key: of for key, of in table.items() if of != file} | {
+                (number, id_): file for id_ in ids
+            }
+            came += [replace(_file=file)] if turn else []
+            came += [RECORD("o", {"n": number, "id": id_, "_file": file}) for id_ in ids]
+        came += [STATE({"turn": turn})] if turn == 0 else []
+    target.run(schema, *came, STATE({"turn": 3})).expect(0)
+    assert dict(((n, id_), of) for n, id_, of in target.query('SELECT n, id, "_file" FROM o')) == table
