@@ -133,8 +133,13 @@ def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -
         files, are_more = listed(first, place)
         there = [found for found in files if found.size != 0]
         if not there:
+            way = (
+                f"It is a folder: say which of its files are meant, in quotes: '{path}/*.csv'."
+                if first.pattern.is_folder(place)
+                else "Correct the path."
+            )
             raise ConfigurationError(
-                f"No file that holds something has a name like {path}; nothing was read. {_way_to_files(path)}"
+                f"No file that holds something has a name like {path}; nothing was read. {way}"
             )
         ending = ending_of_members(path, [found.name for found in there])
         if ending is not None:
@@ -154,18 +159,16 @@ def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -
             f"`members` leaves out what has another ending: {listed_names([one.name for one in left])}."
         )
     look.doubts[:0] = doubts
+    if first.pattern.is_one_file:
+        look.notes.append(
+            "PATH names one file. One with wildcards stands in quotes, or the shell fills in what is there: 'in/*.csv'."
+        )
     print_look(look, err=True)
     if storage:
         click.echo("`storage` stays where it is: run with both configs, `--config` twice.", err=True)
     click.echo(redactor.mask(json.dumps(config, indent=2, ensure_ascii=False)))
     if look.code:
         raise NotAllReadable(look.code)
-
-
-def _way_to_files(path: str) -> str:
-    if any(mark in path for mark in "*?[{"):
-        return "Correct the path."
-    return f"Correct the path; if it is a folder, say which of its files are meant: '{path}/*.csv'."
 
 
 COMMANDS = frozenset(command.commands)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
+from singerkit_shell.errors import ConfigurationError
 from tap_files.packed.packing import archive_of
 from tap_files.places.contract import Found, Place
 
@@ -48,6 +49,16 @@ class Pattern:
         for found in place.files(self.prefix, deep=self.is_deep):
             if self.fits(archive_of(found.name)):
                 yield found
+
+    def is_folder(self, place: Place) -> bool:
+        """Tell whether the one name that it is, is that of a folder."""
+        if not self.is_one_file:
+            return False
+        try:
+            next(iter(place.files(f"{self.text}/", deep=False)), None)
+        except ConfigurationError:
+            return False
+        return True
 
     def fits(self, name: str) -> bool:
         """Tell whether it stands for a name."""

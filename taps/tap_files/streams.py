@@ -202,6 +202,10 @@ class FileStream(BlockStream):
             ConfigurationError: it is not, and no run has read it.
         """
         pattern = self._settings.pattern
+        if pattern.is_folder(self._place):
+            raise ConfigurationError(
+                f"`path` of stream `{self.name}` names a folder, {self._settings.address.shown}{pattern.text}; nothing was read. Name the files in it: `{pattern.text}/*.csv`."
+            )
         may_lack = self._has_read or self._settings.follows_rotation or archive_kind(pattern.text) is not None
         if may_lack or not pattern.is_one_file:
             return

@@ -84,7 +84,12 @@ def test_a_config_is_looked_at_stream_by_stream(folder: Folder, preview: Any) ->
         ([], 64, "Expected either a PATH or `--config FILE`"),
         (["in/*.csv"], 78, "No file that holds something has a name like in/*.csv"),
         (["in/a.csv", "in/b.csv"], 64, "put the path in quotes"),
-        (["in"], 78, "which of its files are meant: 'in/*.csv'"),
+        (
+            ["in"],
+            78,
+            "like in; nothing was read. It is a folder: say which of its files are meant, in quotes: 'in/*.csv'",
+        ),
+        (["gone.csv"], 78, "like gone.csv; nothing was read. Correct the path."),
         (["in/"], 64, "got a folder: say which files of it, like `in/*.csv`"),
         (["gone/*.csv"], 78, "gone is not there"),
         (["s3:/bucket/*.csv"], 78, "A URL has two slashes: `s3://`."),
@@ -198,6 +203,13 @@ def test_doubts_of_columns(values: list[Any], doubt: str | None) -> None:
 
 def test_the_format_of_a_name_that_tells_none() -> None:
     assert format_of_content(b"a,b\n1,2\n") == "csv"
+
+
+def test_one_path_may_be_what_the_shell_has_made_of_wildcards(folder: Folder, preview: Any) -> None:
+    folder.write("in/a.csv", "id\n1\n")
+    told = "stands in quotes, or the shell fills in what is there: 'in/*.csv'"
+    assert told in preview("in/a.csv")[2]
+    assert told not in preview("in/*.csv")[2]
 
 
 def test_packed_files_are_looked_into(folder: Folder, preview: Any) -> None:

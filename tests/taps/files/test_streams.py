@@ -114,6 +114,16 @@ def test_a_folder_as_a_path_is_told_which_files_to_name(folder: Folder, changes)
         folder.sync(path="in", **changes)
 
 
+def test_a_file_that_has_become_a_folder_is_told(folder: Folder):
+    folder.write("in/a.csv", "id\n1\n")
+    state = folder.sync(path="in/a.csv").state
+    (folder.path / "in/a.csv").rename(folder.path / "b.csv")
+    assert folder.sync(state, path="in/a.csv").rows() == []
+    folder.write("in/a.csv/1.csv", "id\n1\n")
+    with pytest.raises(ConfigurationError, match=r"names a folder, in/a\.csv; .* `in/a\.csv/\*\.csv`"):
+        folder.sync(state, path="in/a.csv")
+
+
 def test_the_first_schema_says_what_parts_of_the_paths_are(folder: Folder):
     for day in ("2026-01-01", "__HIVE_DEFAULT_PARTITION__", "2026-01-02"):
         folder.write(f"in/dt={day}/n=7/a.csv", "id\n1\n")
