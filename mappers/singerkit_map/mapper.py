@@ -55,6 +55,11 @@ class Mapper:
         """Tell whether anything is done to the records of a stream."""
         return stream is not None and self._plan(stream, "BATCH", 0) is not None
 
+    def remembers(self, stream: str) -> bool:
+        """Tell whether what becomes of records of a stream depends on those that came before."""
+        plan = self._plans.get(stream)
+        return plan is not None and plan.remembers
+
     def run(self, run: Run) -> Iterator[Run | Message]:
         """Yield what becomes of a run of records; of one of a stream without operations, itself."""
         plan = self._plan(run.stream, "RECORD", run.first_line)

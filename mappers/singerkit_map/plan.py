@@ -188,6 +188,11 @@ class Plan:
             and operation.field in before.keys
         ]
 
+    @property
+    def remembers(self) -> bool:
+        """Whether what becomes of a record depends on those that came before."""
+        return any(hasattr(operation, "forget") for operation, _ in self._steps)
+
     def forget(self) -> None:
         """What came before no longer says what is there: rows of it were taken away."""
         for operation, _ in self._steps:

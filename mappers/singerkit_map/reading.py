@@ -10,12 +10,12 @@ from typing import Any
 from singerkit_catalog.patterns import most_exact, unmatched
 from singerkit_map.contract import Operation
 from singerkit_map.operations.table import OPERATIONS
-from singerkit_map.settings import DEFAULTS, operation_schema
+from singerkit_map.settings import DEFAULTS
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import line_of, nearest, schema_problems
 from singerkit_state.value import encode
 
-__all__ = ["MapConfig", "map_problems", "read_map"]
+__all__ = ["MapConfig", "map_problems", "operation_schema", "read_map"]
 
 
 @dataclass(frozen=True)
@@ -123,3 +123,13 @@ def _place(path: Sequence[str | int]) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def operation_schema(op: str) -> dict[str, Any]:
+    """Return the JSON Schema of what a config says of an operation."""
+    settings = OPERATIONS[op].settings
+    return {
+        "type": "object",
+        "required": ["op", *settings.get("required", ())],
+        "properties": {"op": {"type": "string", "secret": False}, **settings["properties"]},
+    }

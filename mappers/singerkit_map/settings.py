@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from singerkit_map.operations.table import OPERATIONS
-
-__all__ = ["DEFAULTS", "MAP", "MAP_SETTINGS", "operation_schema"]
+__all__ = ["DEFAULTS", "MAP", "MAP_SETTINGS"]
 
 MAP_SETTINGS: Mapping[str, Any] = {
     "streams": {
@@ -54,13 +52,3 @@ MAP: Mapping[str, Any] = {
 }
 
 DEFAULTS = {name: said["default"] for name, said in MAP_SETTINGS.items() if "default" in said}
-
-
-def operation_schema(op: str) -> dict[str, Any]:
-    """Return the JSON Schema of what a config says of an operation."""
-    settings = OPERATIONS[op].settings
-    return {
-        "type": "object",
-        "required": ["op", *settings.get("required", ())],
-        "properties": {"op": {"type": "string", "secret": False}, **settings["properties"]},
-    }

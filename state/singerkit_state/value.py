@@ -57,6 +57,9 @@ class Mark:
     """Of a shard: the streams of which it reads a part, each with the version of its last load where all of that has come."""
     moving: Sequence[str] | None = None
     """Those of them whose rows may be of another shard when they change, which may have a newer version in hand."""
+    map: str | None = None
+    target_map: str | None = None
+    """Which map the rows went through in the pipe, and which in the target."""
 
 
 def read_mark(value: Any) -> Mark | None:
@@ -70,8 +73,11 @@ def read_mark(value: Any) -> Mark | None:
             text if isinstance(text := mark.get(key), str) else None for key in ("resumes", "location")
         )
         divided, moving = _divided(mark.get("divided")), mark.get("moving")
-        names = tuple(map(str, moving)) if isinstance(moving, list) else None
-        return Mark(run, pipeline, complete, resumes, location, divided, names)
+        names = tuple(str(name) for name in moving) if isinstance(moving, list) else None
+        in_pipe, in_target = (
+            text if isinstance(text := mark.get(key), str) else None for key in ("map", "target_map")
+        )
+        return Mark(run, pipeline, complete, resumes, location, divided, names, in_pipe, in_target)
     return None
 
 

@@ -13,6 +13,7 @@ from singerkit_sql_target.fitting import METADATA_KINDS, VALID_FROM, VALID_TO
 from singerkit_sql_target.keying import ROW_HASH
 from singerkit_sql_target.names import Places, identifiers, place_of
 from singerkit_sql_target.settings import Settings
+from singerkit_target.mapping import MapOfTarget
 from singerkit_target.unnesting import Unnesting
 from singerkit_wire.declarations import declared_stream, read_declaration
 from singerkit_wire.messages import Message
@@ -29,7 +30,7 @@ class _Line(msgspec.Struct):
 
 
 def tables_of(
-    lines: Iterable[bytes], settings: Settings, words: Words, unnesting: Unnesting
+    lines: Iterable[bytes], settings: Settings, words: Words, unnesting: Unnesting, mapping: MapOfTarget
 ) -> Iterator[dict[str, Any]]:
     """Yield what there is to say of the table of each stream, of the last SCHEMA message of each; messages of other kinds say nothing here.
 
@@ -38,7 +39,8 @@ def tables_of(
     """
     streams: dict[str, Stream] = {}
     unnesting.keys = settings.keying.fields
-    for message in _schemas(lines):
+    for message in mapping.parts(_schemas(lines)):
+        assert isinstance(message, Message)  # noqa: S101  no records are among them
         for flat in unnesting.messages(message):
             declaration = read_declaration(flat)
             key = settings.keying.fields(declaration.stream)

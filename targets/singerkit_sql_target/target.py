@@ -89,7 +89,7 @@ class SqlTarget(SingerkitTarget):
 
         lines = (line.encode() if isinstance(line, str) else line for line in source)
         settings = settings_of(self.config, self.given_keys, self.owners)
-        for table in list(tables_of(lines, settings, self.words(), self.unnesting())):
+        for table in list(tables_of(lines, settings, self.words(), self.unnesting(), self.mapping())):
             sys.stdout.write(encode({**table, "database": self.database()}) + "\n")
 
     def see_to_letters(self, wish: Wish) -> None:

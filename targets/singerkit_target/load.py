@@ -44,6 +44,7 @@ from singerkit_target.contract import (
 from singerkit_target.divided import Divided, check_set, pipeline_of
 from singerkit_target.held import HeldLog
 from singerkit_target.logversions import LogVersions
+from singerkit_target.mapping import MapOfTarget
 from singerkit_target.missing import missing_of
 from singerkit_target.overwriting import Overwrites
 from singerkit_target.publish import Publisher
@@ -55,7 +56,7 @@ from singerkit_target.units import in_load_order, segments
 from singerkit_target.unnesting import Unnesting
 from singerkit_target.versions import Versions
 from singerkit_target.warned import Warned
-from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.batch import Batch, Letters, Reject
 from singerkit_wire.batches import Missing
 from singerkit_wire.batchfiles import batch_files
 from singerkit_wire.blocks import BlockDecoder, Judgement, MalformedLine
@@ -162,6 +163,7 @@ class Load:
         accepts_gone_rows: bool = False,
         ends_with_state: bool = False,
         ways: Callable[[str], WaysOut] = lambda _pipeline: WaysOut(("TARGET",)),
+        mapping: MapOfTarget | None = None,
         unnesting: Unnesting | None = None,
         notes: RunNotes | None = None,
         unmet: Callable[[], Sequence[str]] = tuple,
@@ -171,6 +173,7 @@ class Load:
         self._notes = notes or RunNotes.none()
         self._unmet = unmet
         self._ways = ways
+        self._mapping = mapping or MapOfTarget(None, log)
         self._unnesting = unnesting or Unnesting(lambda _stream: None, log)
         self._unnesting.missing_is_null = lambda stream: self._missing(stream) is Missing.NULL
         self._unnesting.keys = loader.abilities.keys
@@ -262,7 +265,11 @@ class Load:
                 self._finish()
             finally:  # whatever has happened meanwhile, the commit comes first
                 self._end_commit()
-            for sentence in [*self._unmet(), *(self._judge.unmet() if self._judge else ())]:
+            for sentence in [
+                *self._unmet(),
+                *self._mapping.unmet(),
+                *(self._judge.unmet() if self._judge else ()),
+            ]:
                 self._log.warning("%s", sentence)
         except BadDataError as error:
             self._keep_safe_part()
@@ -335,7 +342,7 @@ class Load:
                 f"The input ended in the middle of a message (line {chunk.first_line}); run the tap again."
             )
         try:
-            parts.extend(self._splitter.split(chunk))
+            parts.extend(self._mapping.parts(self._splitter.split(chunk)))
         except BadDataError as error:
             return parts, error
         return parts, None
@@ -384,6 +391,8 @@ class Load:
                 self._replace(part)
             case "BATCH":
                 self._take_batch(part)
+            case _ if isinstance(part, Letters):
+                self._take_letters(part)
             case _:
                 self._warn_once(
                     f"Unknown message type `{part.type[:40]}` at line {part.number}: skipped.", part.type
@@ -397,8 +406,9 @@ class Load:
                 chunk_bytes=limits.chunk_bytes, max_line_bytes=limits.max_line_bytes, stop=self._stop
             )
             try:
-                for part in self._unnesting.parts(runs):
-                    self._take(part, self._decode(part))
+                for made in self._mapping.runs(runs):
+                    for part in [made] if isinstance(made, Message) else self._unnesting.parts([made]):
+                        self._take(part, self._decode(part))
             except BadDataError as error:
                 raise file.in_it(error) from None
             if self.summary.rejected.total() > set_aside:
@@ -406,6 +416,13 @@ class Load:
                     "Records of the batch file `%s` were set aside: their line numbers are those of that file.",
                     file.name,
                 )
+
+    def _take_letters(self, letters: Letters) -> None:
+        """Set aside what the map has set aside: as of records that are decoded, in the unit that is being written."""
+        stream = self._decoders[letters.rejects[0].stream].stream
+        self._unit.rows += len(letters.rejects)
+        self._rows_after_state = True
+        self._set_aside(stream, letters.rejects)
 
     def _warn_once(self, text: str, about: str) -> None:
         if about not in self._warned:
@@ -435,6 +452,7 @@ class Load:
         if stored is None:
             check_set(pipeline, self._loader.pipelines(with_state=True), self._ways(pipeline))
         self._stored = None if stored is None else decode(stored)
+        self._mapping.check(self._stored, start)
         self._repeats.begin(start, self._stored)
         self._overwrites.begin(start if mark else self._stored)
         self._log_versions.take_state(start if mark else self._stored)

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import IO, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import click
 from singer_sdk import Target
@@ -20,6 +20,7 @@ from singer_sdk.exceptions import MissingKeyPropertiesError, RecordsWithoutSchem
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.singerlib.encoding.base import GenericSingerReader
 
+from singerkit_map.settings import MAP
 from singerkit_quality.judge import Judge
 from singerkit_quality.rules import problems_of, rules_of
 from singerkit_quality.settings import CHECKS
@@ -48,12 +49,16 @@ from singerkit_target.byhand import Wish, by_hand, options
 from singerkit_target.contract import Loader
 from singerkit_target.delivery import Ways, deliveries
 from singerkit_target.load import Limits, Load, SchemaMissing
+from singerkit_target.mapping import MapOfTarget
 from singerkit_target.pastruns import AskedRuns
 from singerkit_target.publish import Publisher
 from singerkit_target.runs import RunNotes
 from singerkit_target.unnesting import Unnesting
 from singerkit_wire.blocks import Judgement, KeyMissing
 from singerkit_wire.unstorable import Policy
+
+if TYPE_CHECKING:
+    from singerkit_map.reading import MapConfig
 
 __all__ = ["COMMON_SETTINGS", "SingerkitTarget"]
 
@@ -160,6 +165,7 @@ COMMON_SETTINGS: Mapping[str, Any] = {
         "default": 90,
         "description": "How long what a run has come to is kept beside the state, for `singerkit history`; 0: this run is not noted there.",
     },
+    "map": MAP,
     "max_line_bytes": {
         **_POSITIVE,
         "default": 64 << 20,
@@ -210,6 +216,7 @@ class SingerkitTarget(Target):
     """Settings of another loader that are not taken, each with what to do instead."""
     always_exact = False  # tests compare both paths
     _reads_environment = False
+    _map: MapConfig | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "setup_mapper": False})
@@ -230,7 +237,8 @@ class SingerkitTarget(Target):
         redactor.add_from_config(self._config)
         self.given_keys = frozenset(self._config)
         problems = config_problems(self._config, schema, self.refused_settings)
-        problems = problems or self.take_over() or self._commits_without_effect() or self.further_problems()
+        problems = problems or self._map_problems() or self.take_over()
+        problems = problems or self._commits_without_effect() or self.further_problems()
         problems = problems or problems_of(self._config.get("checks", {}))
         if problems and raise_errors:
             raise ConfigurationError(
@@ -262,6 +270,24 @@ class SingerkitTarget(Target):
     def take_over(self) -> list[str]:
         """Put our settings in the place of those of another loader; return the problems."""
         return []
+
+    def _map_problems(self) -> list[str]:
+        if "map" not in self._config:
+            return []
+        from singerkit_map.reading import map_problems, read_map
+
+        problems = map_problems(self._config["map"], "map")
+        if not problems:
+            self._map = read_map(self._config["map"])
+        return problems
+
+    def mapping(self) -> MapOfTarget:
+        """What this run's config does to records before they are looked at."""
+        if self._map is None:
+            return MapOfTarget(None, self.logger)
+        from singerkit_map.mapper import IN_TARGET, Mapper
+
+        return MapOfTarget(Mapper(self._map, self.logger, IN_TARGET), self.logger)
 
     def _commits_without_effect(self) -> list[str]:
         names = sorted(_WHEN_TO_COMMIT & self.given_keys) if self.config["atomic"] == "run" else []
@@ -336,6 +362,7 @@ class SingerkitTarget(Target):
             accepts_gone_rows=self.config["rows_gone"] == "accept",
             ends_with_state=self.config["end_of_input"] == "state",
             ways=self.ways_out,
+            mapping=self.mapping(),
             unnesting=self.unnesting(),
             notes=self._notes,
             unmet=self.unmet,

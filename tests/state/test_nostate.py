@@ -27,7 +27,7 @@ CATALOG = {"streams": [{"tap_stream_id": "rows", "stream": "rows", "schema": {},
 STATE = '{"bookmarks":{"rows":{"replication_key_value":1}}}'
 UNCERTAIN = {
     *("pipeline", "select", "start_date", "extra", "embedded"),
-    *("atomic", "comments", "indexes", "names", "role"),
+    *("atomic", "comments", "indexes", "map", "names", "role"),
     *("host", "port", "user", "database", "service"),  # two of them are certain
     *(
         "auth",

@@ -10,6 +10,7 @@ from typing import Any
 from singerkit_map.jsontexts import loads
 from singerkit_map.mapper import IN_PIPE, Mapper
 from singerkit_map.reading import read_map
+from singerkit_shell.errors import BadDataError
 from singerkit_wire.batch import Letters
 from singerkit_wire.lines import Chunk
 from singerkit_wire.messages import Run, Splitter
@@ -28,23 +29,44 @@ def record_line(stream: str, record: Any, **more: Any) -> bytes:
 
 
 class Mapped:
-    """What became of lines: ``text`` of the wire, ``messages`` decoded, ``letters``; ``mapper``: what did it."""
+    """What became of lines: ``text`` of the wire, ``messages`` decoded, ``letters``; ``mapper``: what did it.
 
-    def __init__(self, config: Mapping[str, Any], data: bytes, chunk_lines: int = 1000) -> None:
+    ``keeps_what_came_before``: an error is kept in ``error``, and what came out before it.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        data: bytes,
+        chunk_lines: int = 1000,
+        *,
+        keeps_what_came_before: bool = False,
+    ) -> None:
         self.mapper = Mapper(read_map(config), LOG, IN_PIPE)
         self.letters: list[Any] = []
-        out: list[bytes] = []
+        self.error: BadDataError | None = None
+        self._out: list[bytes] = []
+        try:
+            self._map(data.splitlines(keepends=True), chunk_lines)
+        except BadDataError as error:
+            if not keeps_what_came_before:
+                raise
+            self.error = error
+        self.text = b"".join(self._out)
+
+    def _map(self, lines: list[bytes], chunk_lines: int) -> None:
         splitter = Splitter()
-        lines = data.splitlines(keepends=True)
         for start in range(0, len(lines), chunk_lines):
             some = lines[start : start + chunk_lines]
             for part in self.mapper.parts(splitter.split(Chunk(b"".join(some), len(some), start + 1, 0))):
                 if isinstance(part, Letters):
                     self.letters += part.rejects
                 else:
-                    out.append(part.data if isinstance(part, Run) else part.line + b"\n")
-        self.text = b"".join(out)
-        self.messages = [loads(line) for line in self.text.splitlines()]
+                    self._out.append(part.data if isinstance(part, Run) else part.line + b"\n")
+
+    @property
+    def messages(self) -> list[Any]:
+        return [loads(line) for line in self.text.splitlines()]
 
     @property
     def records(self) -> list[Any]:

@@ -63,6 +63,7 @@ SHARED: dict[str, tuple[Sequence[Any], dict[str, Any], dict[str, Any]]] = {
     "commit_rows": (TWO, {}, {"commit_rows": 1}),
     "commit_bytes": (TWO, {}, {"commit_bytes": 1}),
     "commit_seconds": (TWO, {}, {"commit_seconds": 1e-9}),
+    "map": (PLAIN, {}, {"map": {"streams": {"s": [{"op": "rename", "from": "t", "to": "u"}]}}}),
     "max_line_bytes": (PLAIN, {}, {"max_line_bytes": 60}),
     "destination_path": (PLAIN, {}, {"destination_path": "elsewhere"}),
 }
@@ -94,6 +95,10 @@ CONNECTION: dict[str, Any] = {
 SHARED_SHOWN_ELSEWHERE = {
     "run_history_days": "test_runs_are_kept_for_as_long_as_is_said",
     "rows_gone": "test_a_landing_place_may_be_emptied_after_each_run",
+    "map.streams": "test_a_map_in_a_database_target",
+    "map.streams.*[].op": "test_a_map_in_a_database_target",
+    "map.on_error": "test_a_map_in_a_database_target",
+    "map.on_map_change": "test_a_map_in_a_database_target",
 }
 SHOWN_ELSEWHERE = SHARED_SHOWN_ELSEWHERE | {
     "key_properties": "test_fields_are_the_key_that_the_tap_does_not_say",

@@ -1,0 +1,232 @@
+"""A map in the pipe and the same map in a target: one engine, so one result, whatever comes, in whatever pieces, and where units are lost."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from typing import Any
+
+import pytest
+from conformance.singer import RECORD, SCHEMA, STATE
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mappers.map.mapping import Mapped
+from msgspec import Raw
+from sampling import tries
+from targets.shared.test_databases import Database, target
+from targets.shared.test_load import Limits, Memory, Pieces
+
+from singerkit_map.jsontexts import loads
+from singerkit_map.mapper import IN_TARGET, Mapper
+from singerkit_map.reading import read_map
+from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.signals import StopFlag
+from singerkit_state.value import decode, without_mark
+from singerkit_target.contract import UnitLost
+from singerkit_target.load import Load
+from singerkit_target.mapping import MapOfTarget
+from singerkit_target.publish import Publisher
+from singerkit_wire.blocks import Judgement
+
+__all__ = ["target"]
+
+LOG = logging.getLogger("both")
+LOG.setLevel(logging.CRITICAL)
+TEXT, NUMBER = {"type": ["string", "null"]}, {"type": ["number", "null"]}
+INNER = {"type": ["object", "null"], "properties": {"c": TEXT}}
+FIELDS = {
+    "id": {"type": "integer"},
+    "a": TEXT,
+    "n": NUMBER,
+    "o": INNER,
+    "l": {"type": ["array", "null"], "items": INNER},
+}
+OPERATIONS = [
+    {"op": "rename", "from": "a", "to": "b"}, {"op": "drop", "fields": ["n", "o.c"]}, {"op": "copy", "from": "o.c", "to": "c"},
+    {"op": "cast", "field": "a", "to": "integer"}, {"op": "cast", "field": "n", "to": "text"}, {"op": "cast", "field": "l[].c", "to": "number"},
+    {"op": "filter", "field": "n", "is": "at_least", "value": 1}, {"op": "filter", "field": "a", "is": "not_equal", "value": "x"},
+    {"op": "explode", "field": "l", "position": "p"}, {"op": "flatten", "field": "o"}, {"op": "dedupe", "key": ["id"], "order_by": "n"},
+    {"op": "constant", "field": "k", "value": "K"}, {"op": "keep", "fields": ["id", "a", "n", "o", "l"]}, {"op": "mask", "field": "a"},
+    {"op": "default", "field": "a", "value": "none", "missing": True},
+]  # fmt: skip
+PLACES = ["a", "n", "o", "l"]
+VALUES: Any = {
+    "id": st.integers(0, 3),
+    "a": st.sampled_from([None, "", "x", "7", "07", "\u00e9\U0001f600", "\ud800", 5]),
+    "n": st.sampled_from([None, 0, 1, 1.5, 10**25, -2.25, "x"]),
+    "o": st.sampled_from([None, {}, {"c": "x"}, {"c": None, "d": 1}, "no object"]),
+    "l": st.sampled_from([None, [], [{"c": "1"}, {}], [{"c": "x"}], [None]]),
+    "z": st.just([1]),
+}
+RECORDS = st.fixed_dictionaries(
+    {"id": VALUES["id"]}, optional={name: VALUES[name] for name in [*PLACES, "z"]}
+)
+MESSAGES = st.one_of(
+    st.builds(lambda one: {"type": "RECORD", "stream": "s", "record": one}, RECORDS),
+    st.builds(lambda one: {"type": "RECORD", "stream": "t", "record": one}, RECORDS),
+    st.just("state"),
+)
+
+
+def usable(operations, **said):
+    """Return a map of those operations that can be done one after the other."""
+    found: list[Any] = []
+    schema = json.dumps(SCHEMA("s", FIELDS, ["id"])).encode() + b"\n"
+    for one in operations:
+        try:
+            Mapped({"streams": {"s": [*found, one]}, **said}, schema)
+            found.append(one)
+        except ConfigurationError:
+            continue
+    return {"streams": {"s": found}, **said}
+
+
+class Loaded:
+    """What a load came to: rows, letters, the last state without its mark, how it ended."""
+
+    def __init__(self, data, said=None, chunk=1 << 20, commit_rows=10**9, lost=()):
+        self.loader = Memory()
+        self.loader.troubles["write"] = [UnitLost("lost") if one else None for one in lost]
+        mapping = None if said is None else MapOfTarget(Mapper(read_map(said), LOG, IN_TARGET), LOG)
+        limits = Limits(commit_rows=commit_rows, commit_seconds=10**9, chunk_bytes=chunk)
+        judgement = Judgement(quarantine=True, extra="load")
+        load = Load(
+            self.loader, judgement, limits, Publisher(None, io.StringIO()), StopFlag(), LOG, mapping=mapping
+        )
+        source = Pieces(data)
+        source.size = chunk
+        self.error: Any = None
+        try:
+            load.run(source)
+        except BadDataError as error:
+            self.error = error
+
+    @property
+    def rows(self):
+        return {
+            name: [tuple(map(_text, row)) for row in rows]
+            for name, rows in self.loader.committed.items()
+            if rows
+        }
+
+    @property
+    def letters(self):
+        return [(one.stream, one.path, one.reason, one.record) for one in self.loader.letters]
+
+    @property
+    def state(self):
+        return None if self.loader.state is None else without_mark(decode(self.loader.state))
+
+
+def _text(value):
+    """Values stand on the wire in several ways."""
+    return repr(loads(bytes(value)) if isinstance(value, Raw) else value)
+
+
+@settings(max_examples=tries(30), deadline=None)
+@given(
+    operations=st.lists(st.sampled_from(OPERATIONS), max_size=5, unique_by=str),
+    on_error=st.sampled_from(["fail", "quarantine", "null"]),
+    messages=st.lists(MESSAGES, max_size=20),
+    chunk=st.sampled_from([200, 1 << 20]),
+    commit_rows=st.sampled_from([1, 10**9]),
+    lost=st.lists(st.booleans(), max_size=3),
+)
+def test_the_same_rows_letters_and_state_in_both_places(
+    operations, on_error, messages, chunk, commit_rows, lost
+):
+    said = usable(operations, on_error=on_error)
+    lines = [SCHEMA("s", FIELDS, ["id"]), SCHEMA("t", FIELDS, ["id"])]
+    lines += [STATE({"at": n}) if one == "state" else one for n, one in enumerate(messages)]
+    data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    here = Loaded(data, said, chunk, commit_rows, lost)
+    mapped = Mapped(said, data, 3, keeps_what_came_before=True)
+    there = Loaded(mapped.text, None, chunk, commit_rows)
+    assert (here.error is None) == (mapped.error is None and there.error is None)
+    if here.error is None:
+        assert (here.rows, here.state) == (there.rows, there.state)
+        wanted = [(one.stream, one.path, one.reason, one.record) for one in mapped.letters]
+        assert sorted(here.letters) == sorted([*wanted, *there.letters])
+    elif commit_rows == 1:  # a map in the pipe ends it as a tap that has died
+        assert here.state == there.state or here.state is None
+
+
+PEOPLE = [
+    {"op": "drop", "fields": ["ssn"]},
+    {"op": "rename", "from": "mail", "to": "email"},
+    {"op": "mask", "field": "card", "keep_last": 2},
+    {"op": "cast", "field": "age", "to": "integer"},
+    {"op": "filter", "field": "age", "is": "at_least", "value": 18},
+    {"op": "rename_stream", "to": "people"},
+]
+USERS = SCHEMA(
+    "users", {"id": {"type": "integer"}, "mail": TEXT, "ssn": TEXT, "card": TEXT, "age": TEXT}, ["id"]
+)
+
+
+def user(id_, **more):
+    return RECORD(
+        "users",
+        {"id": id_, "mail": f"m{id_}", "ssn": "SECRET", "card": "4111222233334444", "age": "20", **more},
+    )
+
+
+def test_a_map_in_a_database_target(target: Database) -> None:
+    """Renamed streams have their tables, what is set aside shows nothing that was to be hidden, and the state says which map it was."""
+    said = {"streams": {"users": PEOPLE, "nobody*": []}, "on_error": "quarantine"}
+    done = target.run(
+        USERS, user(1), user(2, age="17"), user(3, age="old"), STATE({"users": 3}), map=said
+    ).expect(0)
+    assert target.query("SELECT id, email, card, age FROM people") == [(1, "m1", "**************44", 20)]
+    ((stream, path, reason, record),) = target.query(
+        "SELECT stream, path, reason, record FROM _singerkit_rejects"
+    )
+    assert (stream, path) == ("people", "$.age")
+    assert "`map.streams.users[3]`" in reason
+    assert "SECRET" not in str(record)
+    assert "4111" not in str(record)
+    assert "`nobody*` at `map.streams` matched no stream of this run" in done.stderr
+    again = target.run(USERS, user(4), STATE({"users": 4}), map=said).expect(0)
+    assert "went through" not in again.stderr
+    other = {"streams": {"users": PEOPLE[1:]}}
+    changed = target.run(USERS, user(5), STATE({"users": 5}), map=other | {"on_map_change": "fail"}).expect(
+        78
+    )
+    assert "went through another map" in changed.stderr
+    assert (
+        "went through another way than those of this run"
+        in target.run(USERS, STATE({"users": 5})).expect(0).stderr
+    )
+    assert target.query("SELECT id FROM people ORDER BY id") == [(1,), (4,)]
+
+
+def test_a_bad_record_leaves_what_was_committed_before_it(target: Database) -> None:
+    said = {"streams": {"users": PEOPLE}}
+    done = target.run(
+        USERS, user(1), STATE({"users": 1}), user(2), user(3, age="old"), STATE({"users": 3}), map=said
+    ).expect(65)
+    assert target.query("SELECT id FROM people") == [(1,)]
+    assert (
+        "Expected the text of a number at users.$.age (line 5), where `map.streams.users[3]` is at work"
+        in done.stderr
+    )
+    assert done.stdout.splitlines()[-1].startswith(b'{"users":1,')
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (
+            {"streams": {"users": [{"op": "rename", "from": "mial", "to": "x"}]}},
+            "did you mean `mail`?, at `map.streams.users[0].from`",
+        ),
+        (
+            {"streams": {"users": [{"op": "rname"}]}},
+            "There is no operation `rname` at `map.streams.users[0].op`",
+        ),
+        ({"stream": {}}, "There is no setting `map.stream`"),
+    ],
+)
+def test_a_map_that_cannot_be_ends_before_a_row_is_read(target: Database, said: Any, sentence: str) -> None:
+    assert sentence in target.run(USERS, user(1), STATE({"users": 1}), map=said).expect(78).stderr
