@@ -62,14 +62,21 @@ class Parting(_Told, Protocol):
 
 def is_kind(value: Any, takes: Collection[str]) -> bool:
     """Tell whether a value, not null, is of one of these JSON types."""
-    kind = _KINDS.get(type(value), "number")
+    return _is_kind(_kind(type(value)), takes)
+
+
+def _kind(of: type) -> str:
+    return _KINDS.get(of, "number")
+
+
+def _is_kind(kind: str, takes: Collection[str]) -> bool:
     return kind in takes or (kind == "integer" and "number" in takes)
 
 
 def _check_kind(value: Any, takes: Collection[str]) -> None:
     if not is_kind(value, takes):
         expected = " or ".join(_WORDS[kind] for kind in sorted(takes))
-        raise BadValue(f"expected {expected}, got {_WORDS[_KINDS.get(type(value), 'number')]}")
+        raise BadValue(f"expected {expected}, got {_WORDS[_kind(type(value))]}")
 
 
 def work_on(block: Block, path: Path, work: Work, never_null: Collection[str] = ()) -> None:
@@ -77,7 +84,7 @@ def work_on(block: Block, path: Path, work: Work, never_null: Collection[str] = 
     column = block.columns[path.top]
     keys = texts_of(column)
     one = _inside(block, path, work) if path.is_nested else _of_top(work)
-    made, failed = _made_of(keys, one)
+    made, failed = _made_of(keys, one, None if path.is_nested else _all_of_top(work, one))
     if not path.is_nested:
         made[None] = UNSET if work.missing is ... else _raw(work.missing)
         made[b"null"] = NULL if work.null is ... else _raw(work.null)
@@ -111,6 +118,17 @@ def _of_top(work: Work) -> Callable[[Any], Any]:
     return one
 
 
+def _all_of_top(work: Work, one: Callable[[Any], Any]) -> Callable[[Sequence[Any]], list[Any]]:
+    """Return what ``one`` makes of many values; their kinds are looked at all at once."""
+    value_of, takes = work.value, work.takes
+
+    def all_of(found: Sequence[Any]) -> list[Any]:
+        fit = all(_is_kind(_kind(kind), takes) for kind in set(map(type, found)))
+        return list(map(value_of if fit else one, found))
+
+    return all_of
+
+
 def _inside(block: Block, path: Path, work: Work) -> Callable[[Any], Any]:
     """Return what makes of a whole field the one with what is inside it changed."""
     one, into = _of_top(work), work.into
@@ -138,34 +156,51 @@ def _inside(block: Block, path: Path, work: Work) -> Callable[[Any], Any]:
 
 
 def _made_of(
-    keys: Sequence[bytes | None], one: Callable[[Any], Any]
+    keys: Sequence[bytes | None],
+    one: Callable[[Any], Any],
+    all_of: Callable[[Sequence[Any]], list[Any]] | None = None,
 ) -> tuple[dict[bytes | None, Any], dict[bytes | None, str]]:
-    """Return what becomes of each distinct text, and why nothing becomes of some; null and what is missing stay."""
+    """Return what becomes of each distinct text, and why nothing becomes of some; null and what is missing stay.
+
+    ``all_of`` makes the same of many values as ``one`` of each.
+    """
     distinct = dict.fromkeys(keys)
     distinct.pop(None, None)
     distinct.pop(b"null", None)
-    given = list(distinct)
-    found = values(given)  # type: ignore[arg-type]
+    given: list[bytes] = list(distinct)  # type: ignore[arg-type]
+    found = values(given)
     made: dict[bytes | None, Any] = {None: UNSET, b"null": NULL}
-    failed: dict[bytes | None, str] = {}
     try:
-        results = [one(value) for value in found]
+        results = all_of(found) if all_of else [one(value) for value in found]
         written = texts(results)
     except BadValue:
-        results, written = [], []
-        for text, value in zip(given, found, strict=True):
-            try:
-                results.append(one(value))
-                written.append(text_of(results[-1]))
-            except BadValue as bad:
-                failed[text] = str(bad)
-                del results[len(written) :]
-                results.append(value)
-                written.append(b"null")
-    for text, value, result, new in zip(given, found, results, written, strict=True):
-        if text not in failed:
-            made[text] = Raw(text if result is value else new)  # type: ignore[arg-type]
-    return made, failed
+        return made, _made_one_by_one(given, found, one, made)
+    made.update(zip(given, _raws_of(given, found, results, written), strict=True))
+    return made, {}
+
+
+def _raws_of(
+    given: Sequence[bytes], found: Sequence[Any], results: Sequence[Any], written: Sequence[bytes]
+) -> list[Raw]:
+    """Return the JSON texts of what was made of values; what is as it was given keeps its text."""
+    return [
+        Raw(text if result is value else new)
+        for text, value, result, new in zip(given, found, results, written, strict=True)
+    ]
+
+
+def _made_one_by_one(
+    given: Sequence[bytes], found: Sequence[Any], one: Callable[[Any], Any], made: dict[bytes | None, Any]
+) -> dict[bytes | None, str]:
+    """Put into ``made`` what becomes of each value; return why nothing becomes of the others."""
+    failed: dict[bytes | None, str] = {}
+    for text, value in zip(given, found, strict=True):
+        try:
+            result = one(value)
+            made[text] = Raw(text if result is value else text_of(result))
+        except BadValue as bad:
+            failed[text] = str(bad)
+    return failed
 
 
 def _raw(value: Any) -> Raw:

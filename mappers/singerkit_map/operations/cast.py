@@ -56,7 +56,9 @@ def made(said: Mapping[str, Any], place: str) -> Operation:
 
 
 def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else text_of(value).decode()
+    if isinstance(value, str):
+        return value
+    return value.text if isinstance(value, ExactNumber) and value.is_finite() else text_of(value).decode()
 
 
 def _as_number(value: Any) -> Any:

@@ -50,8 +50,10 @@ class Keyed(OfValue):
 def made(said: Mapping[str, Any], place: str) -> Keyed:
     key = Key(said["key"], said.get("key_id"), f"{place}.key")
 
+    prefix, digest = key.prefix, key.digest
+
     def value(seen: object) -> str:
-        return key.named(key.digest(canonical_text(seen)).hex())
+        return prefix + digest(seen if type(seen) is str else canonical_text(seen)).hex()
 
     return Keyed(
         place,

@@ -113,7 +113,7 @@ class Tokenising(Keyed):
 
 
 def _text_of(key: Key) -> Callable[[str], str]:
-    return lambda text: key.named(f"tok_{key.digest(_APART + text).hex()[:32]}")
+    return lambda text: f"{key.prefix}tok_{key.digest(_APART + text).hex()[:32]}"
 
 
 def _uuid_of(key: Key) -> Callable[[str], str]:

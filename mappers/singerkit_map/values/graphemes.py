@@ -22,6 +22,8 @@ def cut(text: str, length: int) -> str:
     """
     if len(text) <= length:
         return text
+    if text.isascii() and text[length - 1] != "\r":
+        return text[:length]
     lowest = max(length - _LONGEST, 0)
     for end in range(length, lowest, -1):
         if not _is_inside(text, end):

@@ -35,7 +35,7 @@ _DECIMAL, _HEXADECIMAL = re.compile(r"[0-9]*+"), re.compile(r"[0-9a-f]*+|[0-9A-F
 
 
 class Key:
-    """A key, checked and masked in everything that is printed from now on; ``place`` names it in errors.
+    """A key, checked and masked in everything that is printed from now on; ``place`` names it in errors. ``prefix`` stands before each result.
 
     Raises:
         ConfigurationError: it holds too little.
@@ -48,25 +48,25 @@ class Key:
                 f"Expected a key of at least {_BITS} bits (32 hexadecimal digits, or 22 characters of others), got a weaker one at "
                 f"`{place}`; nothing was read: make one with `openssl rand -hex 32`, and keep it where the results must stay the same."
             )
-        self._prefix = f"{key_id}:" if key_id else ""
+        self.prefix = f"{key_id}:" if key_id else ""
         self._inner, self._outer = _halves(text.encode("utf-8", "surrogatepass"))
 
     def digest(self, text: str) -> bytes:
         """Return the HMAC-SHA256 of the UTF-8 of a text."""
+        try:
+            data = text.encode()
+        except UnicodeEncodeError:
+            data = text.encode("utf-8", "surrogatepass")
         inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(text.encode("utf-8", "surrogatepass"))
+        inner.update(data)
         outer.update(inner.digest())
         found: bytes = outer.digest()
         return found
 
-    def named(self, result: str) -> str:
-        """Return a result with the name of the key before it, where it has one."""
-        return self._prefix + result
-
     @property
     def fingerprint(self) -> str:
         """What tells this key from another, and nothing else about it."""
-        return self._prefix + self.digest("singerkit: which key this is").hex()[:8]
+        return self.prefix + self.digest("singerkit: which key this is").hex()[:8]
 
 
 def _halves(key: bytes) -> tuple[Any, Any]:
