@@ -54,6 +54,11 @@ test-schedulers: $(READY) ## run the examples for Luigi and Glue, and compile th
 	@test -x .envs/schedulers/bin/luigi || { $(PYTHON) -m venv .envs/schedulers && .envs/schedulers/bin/pip install -q --disable-pip-version-check 'luigi>=3.8,<4' 'kfp>=2.17,<2.18' 'moto[secretsmanager,server]>=5,<6'; }
 	$(BIN)/pytest -q -o python_files='on_schedulers.py' tests/docs $(ARGS)
 
+test-maps: $(READY) ## run meltano-map-transformer and pipelinewise-transform-field, and what `singerkit-map convert` makes of their configs
+	@test -x .envs/maps-sdk/bin/meltano-map-transform || { $(PYTHON) -m venv .envs/maps-sdk && .envs/maps-sdk/bin/pip install -q --disable-pip-version-check meltano-map-transform==0.12.3; }
+	@test -x .envs/maps-pipelinewise/bin/transform-field || { $(PYTHON) -m venv .envs/maps-pipelinewise && .envs/maps-pipelinewise/bin/pip install -q --disable-pip-version-check pipelinewise-transform-field==2.3.0 setuptools==80.9.0; }
+	$(BIN)/pytest -q -o python_files='on_rivals.py' tests/mappers/map $(ARGS)
+
 test-report: $(READY) ## draw the report in a headless Chromium and look whether it fits; SCREENSHOTS=1 makes the pictures of docs/report.md
 	@command -v chromium > /dev/null || command -v google-chrome > /dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; }
 	SINGERKIT_SCREENSHOTS=$(SCREENSHOTS) $(BIN)/pytest -q -o python_files='on_*.py' tests/tools/report $(ARGS)
@@ -145,4 +150,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .demo-files .demo-log .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: test-typed-files test-odd-files test-places test-report test-signals test-container test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo demo-files demo-log test test-servers torture exhaustive log-torture shard-torture rivals-torture rival-taps-torture property faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
+.PHONY: test-maps test-typed-files test-odd-files test-places test-report test-signals test-container test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo demo-files demo-log test test-servers torture exhaustive log-torture shard-torture rivals-torture rival-taps-torture property faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean

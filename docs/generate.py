@@ -2,7 +2,7 @@
 
 The executables are those of the distribution's entry points. The page of a tap or target holds the `--help` text, the
 capabilities and a table of every config key, made from `--about --format=json`; the page of any other tool holds its
-`--help` and that of each of its commands. So no page can differ from the code.
+`--help` and that of each of its commands; one page has the operations of a map. So no page can differ from the code.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 DISTRIBUTION = "singerkit"
 REFERENCE = Path(__file__).parent / "reference"
 CONNECTORS = ("tap-", "target-")
+MAPPER = "singerkit-map"
 HELP_COLUMNS = "80"
 SECONDS = 60
 
@@ -49,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         pages = {REFERENCE / f"{name}.md": page(name) for name in executables()}
         pages |= {REFERENCE / f"{name}.md": tool_page(name) for name in tools()}
+        pages[REFERENCE / f"{MAPPER}.md"] = mapper_page()
+        pages[REFERENCE / f"{MAPPER}-operations.md"] = operations_page()
     except GenerateError as error:
         print(f"docs: {error}", file=sys.stderr)
         return 1
@@ -82,7 +85,7 @@ def executables() -> list[str]:
 
 def tools() -> list[str]:
     """Names of its other executables."""
-    return [name for name in scripts() if not name.startswith(CONNECTORS)]
+    return [name for name in scripts() if not name.startswith((*CONNECTORS, MAPPER))]
 
 
 def scripts() -> list[str]:
@@ -92,6 +95,16 @@ def scripts() -> list[str]:
     except importlib.metadata.PackageNotFoundError:
         raise GenerateError(f"{DISTRIBUTION} is not installed here; run: make env") from None
     return sorted(script.name for script in distribution.entry_points if script.group == "console_scripts")
+
+
+def mapper_page() -> str:
+    """Return the page of the mapper: that of a connector, and the commands beside its run."""
+    from singerkit_map.commands import COMMANDS
+
+    lines = [page(MAPPER)]
+    for command in COMMANDS:
+        lines += [f"## {command}", "", "```text", output_of(MAPPER, command, "--help").rstrip(), "```", ""]
+    return "\n".join(lines)
 
 
 def page(name: str) -> str:
@@ -157,6 +170,33 @@ def tool_page(name: str) -> str:
     for title, text in sections:
         lines += [f"## {title}", "", "```text", text, "```", ""]
     return "\n".join(lines)
+
+
+def operations_page() -> str:
+    """Return the page of the operations of a map, made from what each says of its settings."""
+    from singerkit_map.operations.table import OPERATIONS
+
+    lines = [
+        "# The operations of a map",
+        "",
+        "<!-- Written by docs/generate.py from the operations themselves; change it there. -->",
+        "",
+        "What stands in a list of [`streams`](../singerkit-map.md), each with its name as `op`. Examples: the operation, a record before it, and behind it.",
+        "",
+        ", ".join(f"[`{name}`](#{name})" for name in OPERATIONS),
+    ]
+    for name, row in OPERATIONS.items():
+        lines += ["", f"## {name}", "", row.settings["description"], ""]
+        for example in row.settings.get("examples", ()):
+            lines += example_lines(example)
+        lines += table(row.settings) if row.settings["properties"] else ["It has no settings."]
+    return "\n".join([*lines, ""])
+
+
+def example_lines(example: Mapping[str, Any]) -> list[str]:
+    """Return an operation, and a record before and after it, as a block of JSON."""
+    texts = [json.dumps(example[key], ensure_ascii=False) for key in ("said", "before", "after")]
+    return ["```json", *texts, "```", ""]
 
 
 def commands_in(help_text: str) -> list[str]:

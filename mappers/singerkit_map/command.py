@@ -14,7 +14,7 @@ from singer_sdk.mapper_base import InlineMapper
 from singerkit_map.mapper import IN_PIPE, Mapper
 from singerkit_map.pipe import LetterFile, Pipe
 from singerkit_map.reading import map_problems, read_map
-from singerkit_map.settings import MAP_SETTINGS
+from singerkit_map.settings import CONFIG_SCHEMA
 from singerkit_shell.command import adopt, start
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.memory import calm_collector
@@ -31,33 +31,6 @@ from singerkit_shell.words import counted, ended
 from singerkit_wire.output import Output, reader_watched
 
 __all__ = ["SingerkitMap", "main"]
-
-CONFIG_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["streams"],
-    "properties": {
-        **MAP_SETTINGS,
-        "dead_letters": {
-            "type": "string",
-            "minLength": 1,
-            "secret": False,
-            "description": "The file to which records are written that are set aside (`on_error: quarantine`), a line of JSON each, as the operations have left "
-            "them: what was to be hidden is hidden. Lines are added to those that are there; a run that reads a record again adds it again.",
-        },
-        "quarantine_limit": {
-            "type": "integer",
-            "minimum": 1,
-            "default": 1000,
-            "description": "The run fails when more records than this are set aside.",
-        },
-        "max_line_bytes": {
-            "type": "integer",
-            "minimum": 1,
-            "default": 64 << 20,
-            "description": "The longest line that is accepted, in bytes.",
-        },
-    },
-}
 
 
 class SingerkitMap(InlineMapper):
@@ -212,4 +185,10 @@ def _summary(pipe: Pipe) -> list[str]:
 
 def main() -> NoReturn:
     """Run singerkit-map: a command, where it is the first argument, else the mapper, as Singer has it."""
+    if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
+        # Imported here: a run does not need it.
+        from singerkit_map import commands
+
+        if sys.argv[1] in commands.COMMANDS:
+            commands.main(sys.argv[1:])
     start(SingerkitMap)

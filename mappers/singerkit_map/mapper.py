@@ -68,6 +68,10 @@ class Mapper:
         elif not plan.is_dropped:
             yield from plan.run(run)
 
+    def plan(self, stream: str) -> Plan | None:
+        """Return what is done to a stream whose SCHEMA has come; None: nothing."""
+        return self._plans.get(stream)
+
     def _plan(self, stream: str, kind: str, line: int) -> Plan | None:
         if stream not in self._plans and self._config.of(stream):
             raise BadDataError(

@@ -40,7 +40,9 @@ class Plan:
         self.fingerprint = fingerprint
         self.shape = shape
         self.is_dropped = not shape.stream
-        self._steps, self._place = steps, place
+        self.steps = steps
+        """Each operation with the shape of the records before it."""
+        self._place = place
         first = steps[0][1]
         self._reader = RecordReader(list(first.fields))
         self._known = frozenset(first.fields)
@@ -84,7 +86,7 @@ class Plan:
         """
         block = self._reader.block(run, self._place)
         self._check_unknown(block)
-        for operation, before in self._steps:
+        for operation, before in self.steps:
             operation.apply(block, before)
         for stream, records in block.beside.items():
             yield _run_of(stream, records, run)
@@ -109,7 +111,7 @@ class Plan:
             bad = Bad(
                 name,
                 "expected no field of a name that the map makes, and that the SCHEMA does not have",
-                self._steps[0][0].place,
+                self.steps[0][0].place,
             )
             for row, value in enumerate(block.columns.pop(name)):
                 if value is not UNSET:
@@ -155,7 +157,7 @@ class Plan:
                 )
         self.forget()
         block = self._values(where)
-        for operation, before in self._steps:
+        for operation, before in self.steps:
             if not _is_of_rows(operation):
                 operation.apply(block, before)
         said = decode(str(message.line, "utf-8"))
@@ -165,14 +167,14 @@ class Plan:
 
     def _values(self, where: Mapping[str, Any]) -> Block:
         columns: dict[str, Any] = {
-            name: [Raw(text_of(where[name])) if name in where else UNSET] for name in self._steps[0][1].fields
+            name: [Raw(text_of(where[name])) if name in where else UNSET] for name in self.steps[0][1].fields
         }
         return Block(replace(self._place, on_error="fail"), columns, [0])
 
     def streams_beside(self) -> dict[str, tuple[Mapping[str, Any], Sequence[str]]]:
         """Return the streams that operations fill besides, each with its schema and keys."""
         found: dict[str, tuple[Mapping[str, Any], Sequence[str]]] = {}
-        for operation, before in self._steps:
+        for operation, before in self.steps:
             if (side_streams := getattr(operation, "side_streams", None)) is not None:
                 found |= side_streams(before)
         return found
@@ -181,7 +183,7 @@ class Plan:
         """Return the operations that hide a field of the key, each with that field."""
         return [
             (operation.place, operation.field)
-            for operation, before in self._steps
+            for operation, before in self.steps
             if isinstance(operation, OfValue)
             and operation.protects
             and operation.into is None
@@ -191,11 +193,11 @@ class Plan:
     @property
     def remembers(self) -> bool:
         """Whether what becomes of a record depends on those that came before."""
-        return any(hasattr(operation, "forget") for operation, _ in self._steps)
+        return any(hasattr(operation, "forget") for operation, _ in self.steps)
 
     def forget(self) -> None:
         """What came before no longer says what is there: rows of it were taken away."""
-        for operation, _ in self._steps:
+        for operation, _ in self.steps:
             if (forget := getattr(operation, "forget", None)) is not None:
                 forget(self._place.stream)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["DEFAULTS", "MAP", "MAP_SETTINGS"]
+__all__ = ["CONFIG_SCHEMA", "DEFAULTS", "MAP", "MAP_SETTINGS"]
 
 MAP_SETTINGS: Mapping[str, Any] = {
     "streams": {
@@ -52,3 +52,32 @@ MAP: Mapping[str, Any] = {
 }
 
 DEFAULTS = {name: said["default"] for name, said in MAP_SETTINGS.items() if "default" in said}
+
+
+CONFIG_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["streams"],
+    "properties": {
+        **MAP_SETTINGS,
+        "dead_letters": {
+            "type": "string",
+            "minLength": 1,
+            "secret": False,
+            "description": "The file to which records are written that are set aside (`on_error: quarantine`), a line of JSON each, as the operations have left "
+            "them: what was to be hidden is hidden. Lines are added to those that are there; a run that reads a record again adds it again.",
+        },
+        "quarantine_limit": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 1000,
+            "description": "The run fails when more records than this are set aside.",
+        },
+        "max_line_bytes": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 64 << 20,
+            "description": "The longest line that is accepted, in bytes.",
+        },
+    },
+}
+"""The config of `singerkit-map`: a map, and what is said of the pipe."""

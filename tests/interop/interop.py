@@ -7,8 +7,10 @@ the rows that arrived with the rows at the source, value by value. Ends with 1 w
 from __future__ import annotations
 
 import argparse
+import hmac
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -44,6 +46,7 @@ from source import (  # noqa: E402
 PAGE_OF_DOCS = ROOT / "docs" / "interop.md"
 MELTANO = "meltano==4.4.1"
 MELTANO_PROJECT = ROOT / "examples" / "meltano"
+_MAPPED_RUN = ("tap-sqlite", "hide", "target-duckdb")
 Command = list[str | Path]
 
 
@@ -465,6 +468,47 @@ def with_meltano_and_no_server(place: Place) -> Line:
     return Line("meltano run tap-sqlite target-duckdb", _meltano_versions(), shown, result)
 
 
+def with_meltano_and_a_mapper(place: Place) -> Line:
+    """``meltano run`` twice through the mapping of examples/meltano; the mapper is a process between tap and target."""
+    meltano = environment(MELTANO) / "meltano"
+    rows, later = trips(), changed(trips())
+    file, key = place.folder / "interop.db", secrets.token_hex(32)
+    to_sqlite(file, rows)
+    variables = _meltano_variables(place, "") | {
+        "MAP_KEY": key,
+        "TAP_SQLITE_PATH": str(file),
+        "TARGET_DUCKDB_DATABASE": str(_duckdb_file(place)),
+        "TARGET_DUCKDB_DEFAULT_TARGET_SCHEMA": place.schema,
+    }
+
+    def mapped(row: Row) -> Row:
+        hashed = hmac.new(key.encode(), str(row["note"]).encode(), "sha256").hexdigest()
+        note = None if row["note"] is None else hashed
+        kept = {name: value for name, value in row.items() if name not in ("code", "seats")}
+        return {**kept, "trip_code": row["code"], "note": note}
+
+    types = {
+        **{name: kind for name, kind in TRIPS.items() if name not in ("code", "seats")},
+        "trip_code": "text",
+    }
+    stored = partial(_stored_in_duckdb, place, "trips", bin_folder=our_environment)
+    _meltano(meltano, variables, "install")
+    _meltano(meltano, variables, "run", *_MAPPED_RUN)
+    before = stored()
+    to_sqlite(file, later)
+    _meltano(meltano, variables, "run", *_MAPPED_RUN)
+    result = _first_difference(
+        differences([mapped(row) for row in rows], before, types, "id"),
+        _prefixed(
+            "second run: ", differences([mapped(row) for row in _merged(rows, later)], stored(), types, "id")
+        ),
+        "a dropped field is stored" if "seats" in before[0] else "equal",
+    )
+    shown = f"{len(rows):,}, then {len(later)}"
+    note = "a field renamed, one under HMAC, one dropped by `singerkit-map`"
+    return Line(f"meltano run {' '.join(_MAPPED_RUN)}", _meltano_versions(), shown, result, note)
+
+
 def with_a_state_that_is_set(place: Place) -> Line:
     """A state that was set by hand is refused by name and kept, and adopted; a full refresh reads everything again."""
     meltano = environment(MELTANO) / "meltano"
@@ -621,6 +665,7 @@ def _cases() -> list[tuple[str, Callable[[Place], Line]]]:
     meltano = [
         ("meltano run tap-rest target-postgres", with_meltano),
         ("meltano run tap-sqlite target-duckdb", with_meltano_and_no_server),
+        ("meltano run tap-sqlite hide target-duckdb", with_meltano_and_a_mapper),
         ("meltano state set, run --full-refresh", with_a_state_that_is_set),
     ]
     return [*into, *out_of, *meltano]

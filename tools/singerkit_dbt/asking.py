@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from singerkit_dbt.declared import schemas_of, unmarked_logs
+from singerkit_dbt.declared import unmarked_logs
 from singerkit_dbt.tables import Table, table_of
 from singerkit_run.asking import arguments_of
 from singerkit_run.children import run_alone
@@ -20,6 +20,7 @@ from singerkit_run.programs import Found
 from singerkit_shell.configfile import read_json_object
 from singerkit_shell.errors import BadDataError, ConfigurationError, RetryableError, SingerkitError, Stopped
 from singerkit_shell.signals import StopFlag
+from singerkit_wire.catalogued import schemas_of
 
 __all__ = ["Asking", "Loaded"]
 

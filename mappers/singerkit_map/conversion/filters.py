@@ -12,15 +12,16 @@ from singerkit_map.conversion.expressions import Around, literal, parsed, path_o
 __all__ = ["filters_of"]
 
 _COMPARATORS: dict[type[ast.cmpop], str] = {
-    ast.Eq: "equals",
-    ast.NotEq: "not_equals",
-    ast.Gt: "above",
+    ast.Eq: "equal",
+    ast.NotEq: "not_equal",
+    ast.Gt: "greater",
     ast.GtE: "at_least",
-    ast.Lt: "below",
+    ast.Lt: "less",
     ast.LtE: "at_most",
     ast.In: "in",
     ast.NotIn: "not_in",
 }
+_METHODS = {"startswith": "starts_with", "endswith": "ends_with"}
 _TURNED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.Eq,
     ast.NotEq: ast.NotEq,
@@ -65,6 +66,9 @@ def _filter(node: ast.expr, around: Around, notes: list[Note]) -> Operation:
     is_not = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
     if isinstance(node, ast.UnaryOp) and is_not:
         node = node.operand
+    found = None if is_not else _of_texts(node, around)
+    if found is not None:
+        return found
     if not isinstance(node, ast.Compare) or len(node.ops) != 1:
         raise CannotSay(_MORE)
     left, comparator, right = node.left, type(node.ops[0]), node.comparators[0]
@@ -84,17 +88,34 @@ def _filter(node: ast.expr, around: Around, notes: list[Note]) -> Operation:
     return {"op": "filter", "field": field, **_compared(comparator, value[0])}
 
 
+def _of_texts(node: ast.expr, around: Around) -> Operation | None:
+    """``x.startswith('a')``, ``x.endswith('a')``, ``'a' in x``."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr=method, value=inner), args=[one], keywords=[]) if (
+            method in _METHODS
+        ):
+            how = _METHODS[method]
+        case ast.Compare(left=one, ops=[ast.In()], comparators=[inner]):
+            how = "contains"
+        case _:
+            return None
+    field, value = path_of(inner, None), literal(one, around)
+    if field is None or value is None or not isinstance(value[0], str):
+        return None
+    return {"op": "filter", "field": field, "is": how, "value": value[0]}
+
+
 def _compared(comparator: type[ast.cmpop], value: Any) -> Operation:
     if value is None and comparator in (ast.Is, ast.Eq):
-        return {"is_null": True}
+        return {"is": "null"}
     if value is None and comparator in (ast.IsNot, ast.NotEq):
-        return {"is_null": False}
+        return {"is": "not_null"}
     if comparator not in _COMPARATORS or value is None:
         raise CannotSay(_MORE)
     if comparator in (ast.In, ast.NotIn):
-        if not isinstance(value, (list, tuple, set)) or None in value:
+        if not isinstance(value, (list, tuple, set)) or not value or None in value:
             raise CannotSay(_MORE)
         value = sorted(value, key=repr) if isinstance(value, set) else list(value)
     elif not isinstance(value, (str, int, float, bool)):
         raise CannotSay(_MORE)
-    return {_COMPARATORS[comparator]: value}
+    return {"is": _COMPARATORS[comparator], "value": value}

@@ -13,6 +13,8 @@ from singerkit_map.conversion.hashes import Hashing
 
 __all__ = ["take_stream_maps"]
 
+_EACH = "{stream}"
+"""What stands for the name of a stream in `rename_stream`."""
 _REMOVED = (None, "__NULL__")
 _ELSE, _FILTER, _SOURCE, _ALIAS, _KEYS = (
     "__else__",
@@ -82,9 +84,9 @@ class _Stream:
     ) -> None:
         self._place, self._said, self._made = f"stream_maps.{name}", said, made
         stream = None if _is_pattern(name) else name
-        self._around = Around(stream, stream, settings, hashing)
+        self._around = Around(stream, stream or _EACH, settings, hashing)
         self._alias = self._alias_of(said.get(_ALIAS))
-        self._around = Around(stream, self._alias or stream, settings, hashing)
+        self._around = Around(stream, (self._alias or stream) if stream else None, settings, hashing)
         self._is_else_removed = self._else()
 
     def operations(self) -> list[Operation]:
@@ -204,9 +206,13 @@ class _Stream:
         self, field: str, value: Value, values: Mapping[str, Value], removed: Sequence[str]
     ) -> list[Operation]:
         if value.path is None:
-            return [{"op": "constant", "field": field, "value": value.constant}]
+            return [{"op": "constant", "field": field, "value": value.constant, "over": True}]
         made: list[Operation] = []
         if value.path != field:
+            if any(
+                _reads(one, field) for one in values.values()
+            ):  # so it is there, and what reads it stands before
+                made.append({"op": "drop", "fields": [field]})
             is_moved = value.path in removed and sum(one.path == value.path for one in values.values()) == 1
             made.append({"op": "rename" if is_moved else "copy", "from": value.path, "to": field})
         return [*made, *(step(field) for step in value.steps)]
@@ -226,11 +232,11 @@ class _Stream:
 
 def _readers(field: str, left: Mapping[str, Value]) -> list[str]:
     """Return the other fields that are still to be made of this one."""
-    return [
-        name
-        for name, value in left.items()
-        if name != field and value.path is not None and value.path.split(".")[0] == field
-    ]
+    return [name for name, value in left.items() if name != field and _reads(value, field)]
+
+
+def _reads(value: Value, field: str) -> bool:
+    return value.path is not None and value.path.split(".")[0] == field
 
 
 def _joined_text(said: str, around: Around) -> tuple[str] | None:

@@ -79,12 +79,15 @@ def _operations(kind: str, field: str, place: str, hashing: Hashing, made: Conve
         made.note(f"`{place}.type`: of `{kind}` the last digit alone counts there, and so it does here")
     match kind:
         case "SET-NULL":
-            return [{"op": "constant", "field": field, "value": None}]
+            return [{"op": "constant", "field": field, "value": None, "over": True}]
         case "MASK-NUMBER":
-            return [{"op": "constant", "field": field, "value": 0}]
+            return [{"op": "constant", "field": field, "value": 0, "over": True}]
         case "MASK-HIDDEN":
-            return [{"op": "constant", "field": field, "value": "hidden"}]
+            return [{"op": "constant", "field": field, "value": "hidden", "over": True}]
         case "MASK-DATE":
+            made.note(
+                "`MASK-DATE` leaves the time of day there; behind `truncate` it is the beginning of the year"
+            )
             return [{"op": "truncate", "field": field, "to": "year"}]
         case "HASH":
             hashed = hashing.operation(field, "sha256")

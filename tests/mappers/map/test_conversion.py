@@ -29,11 +29,11 @@ EXPRESSIONS: list[tuple[str, list[dict[str, Any]]]] = [
     ("address.city if address else None", [{"op": "copy", "from": "address.city", "to": "out"}]),
     ("self", []),
     ("out", []),
-    ("'a'", [{"op": "constant", "field": "out", "value": "a"}]),
-    ("-1.5", [{"op": "constant", "field": "out", "value": -1.5}]),
-    ("None", [{"op": "constant", "field": "out", "value": None}]),
-    ("config['where']", [{"op": "constant", "field": "out", "value": "prod"}]),
-    ("__stream_name__", [{"op": "constant", "field": "out", "value": "users"}]),
+    ("'a'", [{"op": "constant", "field": "out", "value": "a", "over": True}]),
+    ("-1.5", [{"op": "constant", "field": "out", "value": -1.5, "over": True}]),
+    ("None", [{"op": "constant", "field": "out", "value": None, "over": True}]),
+    ("config['where']", [{"op": "constant", "field": "out", "value": "prod", "over": True}]),
+    ("__stream_name__", [{"op": "constant", "field": "out", "value": "users", "over": True}]),
     ("int(self)", [{"op": "cast", "field": "out", "to": "integer"}]),
     ("float(out) if out is not None else None", [{"op": "cast", "field": "out", "to": "number"}]),
     ("None if out is None else str(out)", [{"op": "cast", "field": "out", "to": "text"}]),
@@ -89,14 +89,20 @@ def test_an_expression_that_they_do_not_say_is_named_with_its_place(expression: 
 @pytest.mark.parametrize(
     ("said", "filters"),
     [
-        ("a == 'x'", [{"field": "a", "equals": "x"}]),
-        ("5 < a", [{"field": "a", "above": 5}]),
-        ("a <= 5 and b['c'] != 1", [{"field": "a", "at_most": 5}, {"field": "b.c", "not_equals": 1}]),
-        ("a in ['x', 'y']", [{"field": "a", "in": ["x", "y"]}]),
-        ("not a in ('x',)", [{"field": "a", "not_in": ["x"]}]),
-        ("a is None", [{"field": "a", "is_null": True}]),
-        ("record['a'] is not None", [{"field": "a", "is_null": False}]),
-        ("a >= config['least']", [{"field": "a", "at_least": 7}]),
+        ("a == 'x'", [{"field": "a", "is": "equal", "value": "x"}]),
+        ("5 < a", [{"field": "a", "is": "greater", "value": 5}]),
+        (
+            "a <= 5 and b['c'] != 1",
+            [{"field": "a", "is": "at_most", "value": 5}, {"field": "b.c", "is": "not_equal", "value": 1}],
+        ),
+        ("a in ['x', 'y']", [{"field": "a", "is": "in", "value": ["x", "y"]}]),
+        ("not a in ('x',)", [{"field": "a", "is": "not_in", "value": ["x"]}]),
+        ("a is None", [{"field": "a", "is": "null"}]),
+        ("record['a'] is not None", [{"field": "a", "is": "not_null"}]),
+        ("a >= config['least']", [{"field": "a", "is": "at_least", "value": 7}]),
+        ("a.startswith('x')", [{"field": "a", "is": "starts_with", "value": "x"}]),
+        ("'x' in a.b", [{"field": "a.b", "is": "contains", "value": "x"}]),
+        ("a in []", None),
         ("a == 'x' or b == 'y'", None),
         ("a == b", None),
         ("a", None),
@@ -133,6 +139,7 @@ def test_streams_are_renamed_and_dropped_and_the_last_that_matches_counts() -> N
         "f1": {"x": None},
         "f*": {"y": None},
         "g": {},
+        "h*": {"__alias__": "__stream_name__ + '_old'"},
         "__else__": None,
     }
     made = converted({"stream_maps": maps}, "map.json")
@@ -144,6 +151,7 @@ def test_streams_are_renamed_and_dropped_and_the_last_that_matches_counts() -> N
         "e": [{"op": "drop_stream"}],
         "f*": [{"op": "drop", "fields": ["y"]}],
         "g": [],
+        "h*": [{"op": "rename_stream", "to": "{stream}_old"}],
         "*": [{"op": "drop_stream"}],
     }
     assert made.notes == [
@@ -181,9 +189,9 @@ def test_flattening_goes_to_the_end_of_every_stream() -> None:
 
 
 TRANSFORMED: list[tuple[dict[str, Any], list[dict[str, Any]] | str]] = [
-    ({"type": "SET-NULL"}, [{"op": "constant", "field": "f", "value": None}]),
-    ({"type": "MASK-NUMBER"}, [{"op": "constant", "field": "f", "value": 0}]),
-    ({"type": "MASK-HIDDEN"}, [{"op": "constant", "field": "f", "value": "hidden"}]),
+    ({"type": "SET-NULL"}, [{"op": "constant", "field": "f", "value": None, "over": True}]),
+    ({"type": "MASK-NUMBER"}, [{"op": "constant", "field": "f", "value": 0, "over": True}]),
+    ({"type": "MASK-HIDDEN"}, [{"op": "constant", "field": "f", "value": "hidden", "over": True}]),
     ({"type": "MASK-DATE"}, [{"op": "truncate", "field": "f", "to": "year"}]),
     (
         {"type": "MASK-STRING-SKIP-ENDS-3"},
@@ -197,7 +205,7 @@ TRANSFORMED: list[tuple[dict[str, Any], list[dict[str, Any]] | str]] = [
     ({"type": "HASH"}, [{"op": "hmac", "field": "f", "key": KEY}]),
     (
         {"type": "MASK-HIDDEN", "field_paths": ["a/b", "c"]},
-        [{"op": "constant", "field": f"f.{path}", "value": "hidden"} for path in ("a.b", "c")],
+        [{"op": "constant", "field": f"f.{path}", "value": "hidden", "over": True} for path in ("a.b", "c")],
     ),
     ({"type": "HASH-SKIP-FIRST-2"}, "`transformations[0]` shows the first 2 characters"),
     ({"type": "HASH", "when": [{"column": "a", "equals": "b"}]}, "`transformations[0].when` makes it depend"),

@@ -21,7 +21,7 @@ from sampling import tries
 from singerkit_cli.command import cli
 from singerkit_dbt import command
 from singerkit_dbt.asking import Asking, Loaded
-from singerkit_dbt.declared import schemas_of, unmarked_logs
+from singerkit_dbt.declared import unmarked_logs
 from singerkit_dbt.folder import difference, write
 from singerkit_dbt.tables import same_places, table_of
 from singerkit_dbt.texts import Freshness, texts_of
@@ -32,6 +32,7 @@ from singerkit_run.programs import Found
 from singerkit_shell.errors import ConfigurationError, SingerkitError
 from singerkit_shell.exits import exit_code_of
 from singerkit_shell.signals import StopFlag
+from singerkit_wire.catalogued import schemas_of
 
 from .projects import BAD, STREAMS, Project
 

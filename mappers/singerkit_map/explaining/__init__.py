@@ -1,0 +1,1 @@
+"""`singerkit-map explain`: what a map makes of each stream, before it is run."""
