@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from singerkit_quality.columns import ColumnView
-from singerkit_quality.rowrules import CannotJudge, RowTest, row_test
+from singerkit_quality.rowrules import NUMBERS, CannotJudge, RowTest, row_test
 from singerkit_quality.rules import On, Rule, Rules
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.validate import nearest
@@ -108,6 +108,8 @@ class Judge:
                 column = columns[str(rule.field)]
                 kind = _kind_of(column)
                 held.append(_Held(rule, kind, _test_of(rule, kind, stream)))
+            else:
+                _check_set_rule(rule, columns, stream)
         self._held[stream.name] = held
         self._of_sets[stream.name] = [rule for rule in rules if not rule.is_of_rows]
 
@@ -266,10 +268,27 @@ def _test_of(rule: Rule, kind: Kind, stream: Stream) -> RowTest:
     try:
         return row_test(rule, kind)
     except CannotJudge as error:
-        raise ConfigurationError(
-            f"Rule `{rule.kind}` at `{rule.place}` {error}; `{rule.field}` of stream `{stream.name}` is {_named(kind)}; no row of the stream was read: "
-            "correct the rule, then run again."
-        ) from None
+        raise _cannot(rule, str(error), kind, stream) from None
+
+
+def _cannot(rule: Rule, why: str, kind: Kind, stream: Stream) -> ConfigurationError:
+    return ConfigurationError(
+        f"Rule `{rule.kind}` at `{rule.place}` {why}; `{rule.field}` of stream `{stream.name}` is {_named(kind)}; no row of the stream was read: "
+        "correct the rule, then run again."
+    )
+
+
+_OF_SETS: Mapping[str, tuple[frozenset[Kind], str]] = {
+    "fresh": (frozenset({Kind.DATE, Kind.DATE_TIME}), "needs a date or a date-time"),
+    "equal_sum": (NUMBERS, "needs a number"),
+    "labels": (frozenset({Kind.STRING, Kind.INTEGER, Kind.BOOLEAN}), "needs a text, an integer or a boolean"),
+}
+
+
+def _check_set_rule(rule: Rule, columns: Mapping[str, Column], stream: Stream) -> None:
+    kinds, needs = _OF_SETS.get(rule.kind, (None, ""))
+    if kinds is not None and (kind := _kind_of(columns[str(rule.field)])) not in kinds:
+        raise _cannot(rule, needs, kind, stream)
 
 
 def _named(kind: Kind) -> str:

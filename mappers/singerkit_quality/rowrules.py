@@ -17,9 +17,9 @@ from singerkit_quality.rules import Rule
 from singerkit_quality.textrules import SIGNS, TYPES
 from singerkit_wire.kinds import Kind
 
-__all__ = ["CannotJudge", "RowTest", "row_test"]
+__all__ = ["NUMBERS", "CannotJudge", "RowTest", "row_test"]
 
-_NUMBERS = frozenset({Kind.INTEGER, Kind.BIG_INTEGER, Kind.NUMBER})
+NUMBERS = frozenset({Kind.INTEGER, Kind.BIG_INTEGER, Kind.NUMBER})
 _MOST_COUNTED = 16
 """Accepted values that are counted in the text of a block."""
 
@@ -78,7 +78,7 @@ def _range(said: Mapping[str, Any], kind: Kind) -> RowTest:
     def keeps(value: Any) -> bool:
         return (low is None or value >= low) and (high is None or value <= high)
 
-    if kind in _NUMBERS:
+    if kind in NUMBERS:
         return RowTest(keeps, lambda column: _is_surely_between(column, low, high))
     return RowTest(keeps)
 
@@ -123,7 +123,7 @@ def _moment(value: Any) -> datetime:
 
 
 _BOUNDS: Mapping[Kind, Callable[[Any], Any]] = {
-    **dict.fromkeys(_NUMBERS, _number),
+    **dict.fromkeys(NUMBERS, _number),
     Kind.DATE: _date,
     Kind.DATE_TIME: _moment,
 }
@@ -136,7 +136,7 @@ def _accepted(said: Mapping[str, Any], kind: Kind) -> RowTest:
     numbers = not any(isinstance(value, str | bool) for value in values)
     if kind is Kind.STRING and texts:
         return RowTest(frozenset(values).__contains__, _counted(values))
-    if kind in _NUMBERS and numbers:
+    if kind in NUMBERS and numbers:
         return RowTest(frozenset(map(_number, values)).__contains__)
     if kind is Kind.BOOLEAN and truths:
         return RowTest(frozenset(values).__contains__)

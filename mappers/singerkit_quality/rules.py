@@ -116,8 +116,6 @@ def _problems(rule: Rule) -> Iterator[tuple[str, str]]:
             pattern_of(rule.said["pattern"])
         except PatternError as error:
             yield f"Expected a pattern that cannot backtrack, got one that {error}", ".pattern"
-    if not rule.is_of_rows:
-        yield f"Rule `{rule.kind}` is judged nowhere yet", ".rule"
     if not rule.is_of_rows and rule.on is On.QUARANTINE:
         yield (
             f"Expected `fail` or `warn`, got `quarantine`: rule `{rule.kind}` is one of all rows together, and tells of no record that could be set aside",

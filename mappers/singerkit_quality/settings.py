@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["CHECKS", "ROW_RULES", "SET_RULES", "TAKES"]
+__all__ = ["CHECKS", "COMPARING", "ROW_RULES", "SET_RULES", "TAKES"]
 
 _NAME: Mapping[str, Any] = {"type": "string", "minLength": 1, "secret": False}
 
@@ -13,6 +13,8 @@ ROW_RULES = ("not_null", "range", "accepted", "matches", "length", "type", "enco
 """Rules of a row by itself."""
 SET_RULES = ("unique", "references", "fresh", "rows", "equal_sum", "labels")
 """Rules of all rows of a stream."""
+COMPARING = frozenset({"rows", "labels"})
+"""Of these those that compare a run with those before it."""
 
 TAKES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "not_null": (("field",), ()),

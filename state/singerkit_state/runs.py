@@ -24,6 +24,7 @@ from singerkit_shell.secrets import redactor
 __all__ = [
     "RESULTS",
     "SENTENCES",
+    "RuleRun",
     "Run",
     "StreamRun",
     "as_json",
@@ -82,6 +83,26 @@ class StreamRun:
 
 
 @dataclass(frozen=True)
+class RuleRun:
+    """What came of a rule of quality (`checks`) in a run: of ``judged`` rows that are committed, or were looked at, ``broken`` broke it.
+
+    ``place``: where it stands in the config; ``fields``: with commas between them. ``verdict``: `kept`, `broken`, or `not judged`, of which ``why`` says more
+    where the numbers do not. ``measured``: what the next run is compared with.
+    """
+
+    stream: str
+    rule: str
+    fields: str
+    place: str
+    on: str
+    verdict: str
+    judged: int = 0
+    broken: int = 0
+    why: str = ""
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Run:
     """One run of a pipeline.
 
@@ -120,6 +141,7 @@ class Run:
     pid: int | None = None
     runner: str | None = None
     parts: Sequence[str] = ()
+    quality: Sequence[RuleRun] = ()
 
     def total(self, what: str) -> int | None:
         """Return the sum of a count of all streams, as of ``new``; None: none of them knows it."""
@@ -162,9 +184,17 @@ def from_json(text: str) -> Run:
         said: Any = json.loads(text, parse_float=_finite, parse_constant=_finite)
         streams = {name: _known(StreamRun, one) for name, one in said.get("streams", {}).items()}
         ended = said.get("ended") and _time(said["ended"])
-        known = _known(Run, said) | {"streams": streams, "started": _time(said["started"]), "ended": ended}
+        quality = [_known(RuleRun, one) for one in said.get("quality", [])]
+        known = _known(Run, said) | {
+            "quality": quality,
+            "streams": streams,
+            "started": _time(said["started"]),
+            "ended": ended,
+        }
         run = msgspec.convert(known, Run)
-        listed: dict[str, Any] = {name: tuple(one) for name, one in known.items() if isinstance(one, list)}
+        listed: dict[str, Any] = {
+            name: tuple(getattr(run, name)) for name, one in known.items() if isinstance(one, list)
+        }
         return replace(run, **listed)
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError):
         raise ValueError("Expected a run, got something else") from None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from singerkit_quality.sets import AskedSet, Found
 from singerkit_shell.errors import LockHeldError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target import merge, overwriting
@@ -18,6 +19,7 @@ from singerkit_sql_target.dialect import ORDER, Dialect, Field, OutcomeUnknown, 
 from singerkit_sql_target.fitting import Fitting
 from singerkit_sql_target.history import Histories
 from singerkit_sql_target.incoming import Incoming
+from singerkit_sql_target.judging import Sets
 from singerkit_sql_target.keyless import told_of_keyless
 from singerkit_sql_target.letters import Letter, Letters
 from singerkit_sql_target.lists import Lists
@@ -107,6 +109,7 @@ class SqlLoader:
         self._ways, self._stop = ways, stop
         self.run_id = new_run_id()
         self._runs = RunTable(dialect, settings.schema)
+        self._sets = Sets(dialect, settings)
         self._writer = Writer(self.run_id)
         self._replayed: list[str] = []  # statements that remove the letters of the unit in hand
         self._states = StateTable(dialect, settings.schema)
@@ -339,6 +342,9 @@ class SqlLoader:
         self._replayed.append(self.letters.removal(letter))
         self._writer = Writer(letter.run_id, letter.rejected_at)
 
+    def judge_sets(self, asked: Sequence[AskedSet], take: Callable[[Sequence[Found]], None]) -> None:
+        self._sets.ask(asked, take)
+
     def activate_version(self, stream: Stream, version: int, siblings: Siblings | None = None) -> None:
         """Behind the rows that wait: rows of other versions go, or are marked; rows without one stay."""
         if self._versions.is_kept(stream.name, version):
@@ -477,6 +483,7 @@ class SqlLoader:
                         raise self._dialect.error(error, f"storing rows of stream `{stream}`") from error
                 self._follow(session, unit, outcomes)
                 overwriting.end(session, self._dialect, self._tables, loads, outcomes)
+                self._sets.judge(session, self._begun.row.pipeline)
                 look = partial(_holding_rows, session)
                 noted = self._begun.noted(self._tables, emptied, look)
                 places = {table.stream: (table.schema, table.name) for table in self._tables.values()}

@@ -1,21 +1,24 @@
-"""The history of runs in a table beside the state table: a row a run, with columns for whoever asks in SQL, and all of it as JSON in the last one."""
+"""The history of runs, and what came of rules of quality in them, in tables beside the state table: a row a run, with columns for whoever asks in SQL, and all of it as JSON in the last one."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from singerkit_shell.secrets import redactor
 from singerkit_sql_target.dialect import Words
 from singerkit_sql_target.letters import literal
-from singerkit_state.runs import Run, as_json, from_json, time_text
+from singerkit_state.runs import RuleRun, Run, as_json, from_json, time_text
 from singerkit_target.pastruns import AskedRuns
 from singerkit_wire.kinds import Kind
 
-__all__ = ["RUNS", "RunTable", "runs_in"]
+__all__ = ["QUALITY", "RUNS", "RunTable", "runs_in"]
 
 RUNS = "_singerkit_runs"
+QUALITY = "_singerkit_quality"
 
 _COLUMNS: Mapping[str, Kind] = {
     "run_id": Kind.STRING,
@@ -34,6 +37,21 @@ _COLUMNS: Mapping[str, Kind] = {
     "sequence": Kind.INTEGER,
     "warnings": Kind.INTEGER,
     "run": Kind.JSON,
+}
+_QUALITY_COLUMNS: Mapping[str, Kind] = {
+    "pipeline": Kind.STRING,
+    "run_id": Kind.STRING,
+    "judged_at": Kind.DATE_TIME,
+    "stream": Kind.STRING,
+    "rule": Kind.STRING,
+    "fields": Kind.STRING,
+    "place": Kind.STRING,
+    "on_broken": Kind.STRING,
+    "verdict": Kind.STRING,
+    "rows_judged": Kind.INTEGER,
+    "rows_broken": Kind.INTEGER,
+    "why": Kind.STRING,
+    "measured": Kind.JSON,
 }
 _FORMER = 100
 """How many of the last runs of a pipeline are looked at when one begins: all but the one before it had their end noted by then."""
@@ -69,7 +87,31 @@ class RunTable:
         return [
             f"DELETE FROM {self.quoted} WHERE pipeline = {literal(run.pipeline)} AND run_id = {literal(run.id)}",
             self._insertion(run),
+            *(self._quality(run) if run.quality else ()),
         ]
+
+    def _quality(self, run: Run) -> list[str]:
+        """Return what notes what came of the rules, in a table that is made with the first; what is known of runs that are gone goes."""
+        words, mine = self._words, f"pipeline = {literal(run.pipeline)}"
+        quoted = words.quote(self._schema, QUALITY)
+        columns = ", ".join(
+            f"{words.quote(name)} {words.types[kind]}" for name, kind in _QUALITY_COLUMNS.items()
+        )
+        names = ", ".join(map(words.quote, _QUALITY_COLUMNS))
+        rows = ", ".join(
+            f"({', '.join(map(self._value, self._quality_row(run, one)))})" for one in run.quality
+        )
+        known = f"SELECT run_id FROM {self.quoted} WHERE {mine}"
+        return [
+            f"CREATE TABLE IF NOT EXISTS {quoted} ({columns})",
+            f"DELETE FROM {quoted} WHERE {mine} AND (run_id = {literal(run.id)} OR run_id NOT IN ({known}))",
+            f"INSERT INTO {quoted} ({names}) VALUES {rows}",
+        ]
+
+    def _quality_row(self, run: Run, one: RuleRun) -> Sequence[Any]:
+        measured = json.dumps(one.measured) if one.measured else None
+        said = (one.stream, one.rule, one.fields, one.place, one.on, one.verdict, one.judged, one.broken)
+        return run.pipeline, run.id, run.ended or run.started, *said, redactor.mask(one.why), measured
 
     def reading(self, asked: AskedRuns) -> str:
         """Return the query of runs, for `runs_in`."""

@@ -36,6 +36,7 @@ class SqlTarget(SingerkitTarget):
     """A target whose state is a row of the database it loads into; `make_loader` keeps the loader it makes."""
 
     has_state_url: ClassVar[bool] = True
+    judges_sets: ClassVar[bool] = True
     store_abilities: ClassVar[Abilities]
     _loader: _Loader | None = None
 

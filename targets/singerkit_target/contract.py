@@ -15,10 +15,11 @@ What an exception makes the loop do, unless a method says otherwise:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from singerkit_quality.sets import AskedSet, Found
 from singerkit_shell.errors import BadDataError, RetryableError
 from singerkit_shell.words import counted
 from singerkit_state.store import Edit
@@ -35,6 +36,7 @@ __all__ = [
     "CommitsBeside",
     "Edit",
     "GivesWay",
+    "JudgesSets",
     "KeepsLists",
     "Loader",
     "RowsChanged",
@@ -168,6 +170,18 @@ class KeepsLists(Protocol):
         """Return the streams whose tables have elements of lists of a stream, from any run, and whether any is marked as deleted; but for those that are ``named`` anyway.
 
         After `begin`, before it is declared. Those that are known by other ``keys`` of its records are passed over, with a warning.
+        """
+        ...
+
+
+@runtime_checkable
+class JudgesSets(Protocol):
+    """What a loader has besides `Loader` that can be asked whether all rows of a stream keep a rule of quality."""
+
+    def judge_sets(self, asked: Sequence[AskedSet], take: Callable[[Sequence[Found]], None]) -> None:
+        """Have rules judged in the transaction of the next `commit`, when all of its rows are in their tables; ``take`` is given what came of them.
+
+        What ``take`` raises comes out of that `commit`, which then has not happened. It may be called again where a `commit` is made again.
         """
         ...
 

@@ -32,6 +32,7 @@ from singerkit_target.along import Along
 from singerkit_target.contract import (
     CommitsBeside,
     GivesWay,
+    JudgesSets,
     KeepsLists,
     Loader,
     RowsGone,
@@ -48,6 +49,7 @@ from singerkit_target.mapping import MapOfTarget
 from singerkit_target.missing import missing_of
 from singerkit_target.overwriting import Overwrites
 from singerkit_target.publish import Publisher
+from singerkit_target.quality import Quality
 from singerkit_target.repeats import Repeats
 from singerkit_target.replay import TRIES, UnitInHand, waits
 from singerkit_target.runs import Found, RunNotes
@@ -170,6 +172,7 @@ class Load:
         judge: Judge | None = None,
     ) -> None:
         self._judge = judge
+        self._quality = Quality(judge)
         self._notes = notes or RunNotes.none()
         self._unmet = unmet
         self._ways = ways
@@ -265,13 +268,10 @@ class Load:
                 self._finish()
             finally:  # whatever has happened meanwhile, the commit comes first
                 self._end_commit()
-            for sentence in [
-                *self._unmet(),
-                *self._mapping.unmet(),
-                *(self._judge.unmet() if self._judge else ()),
-            ]:
+            for sentence in [*self._unmet(), *self._mapping.unmet(), *self._quality.unmet()]:
                 self._log.warning("%s", sentence)
         except BadDataError as error:
+            self._quality.see(error)
             self._keep_safe_part()
             raise BadDataError(
                 f"{error} {self._rows_are()} committed, up to the last STATE before it."
@@ -296,6 +296,7 @@ class Load:
             self._loader.outcomes,
             warned.said,
             warned.changes,
+            self._quality.told(self.summary.done),
         )
 
     def _whose(self) -> str:
@@ -363,7 +364,12 @@ class Load:
             self._handle(part, content, after)
 
     def _handle(self, part: Run | Message, content: _Content, after: Run | Message | None = None) -> None:
-        """Take a part, and commit at a STATE, unless another is to come ``after`` it, which covers the same rows."""
+        """Take a part, and commit at a STATE, unless another is to come ``after`` it, which covers the same rows.
+
+        Where rules of all rows are judged with the last unit, whether one was the last shows when something comes behind it.
+        """
+        if self._quality.holds_last and not _is_state(part):
+            self._commit_if_due(behind=True)
         self._surviving(lambda: self._take(part, content))
         self._in_hand.add(part)
         if _is_state(part) and not _is_state(after):
@@ -761,8 +767,8 @@ class Load:
 
     # --- commits -------------------------------------------------------------------------------------------
 
-    def _commit_if_due(self) -> None:
-        if self._limits.whole_run or self._overwrites.is_open:
+    def _commit_if_due(self, *, behind: bool = False) -> None:
+        if self._limits.whole_run or self._overwrites.is_open or (self._quality.holds_last and not behind):
             return
         last = self._committed_state if self._under_way is None else self._under_way.state
         if self._rows_after_state or (self._unit.rows == 0 and self._point.state == last):
@@ -849,7 +855,9 @@ class Load:
             or unit.has_removals
             or self._versions.waiting
             or self._has_new_state
+            or self._quality.holds_last
         ):
+            self._judge_sets()
             self._commit(activate=True)
         self._tell_of_empty_end()
         self._repeats.end(self._last_value)
@@ -865,6 +873,15 @@ class Load:
                 "and the next run starts from it. If the tap has read everything and begins anew, forget that state with %s.",
                 self._ways_out().start_over(),
             )
+
+    def _judge_sets(self) -> None:
+        """Have the rules of all rows judged with the last unit."""
+        if not self._quality.holds_last:
+            return
+        keys = {name: decoder.stream.key_properties for name, decoder in self._decoders.items()}
+        asked = self._quality.asked(keys, self.summary.received)
+        if isinstance(self._loader, JudgesSets):
+            self._loader.judge_sets(asked, self._quality.take)
 
     def _finish_unit(
         self, state: str | None, *, activate: bool, beside: CommitsBeside | None

@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 from singerkit_shell.errors import LockHeldError, SingerkitError, Stopped
 from singerkit_shell.secrets import redactor
 from singerkit_state.howfar import bookmark_in, lag_behind
-from singerkit_state.runs import Run, StreamRun, sentences
+from singerkit_state.runs import RuleRun, Run, StreamRun, sentences
 from singerkit_state.value import comparable
 from singerkit_target.outcomes import Outcome, Outcomes
 from singerkit_target.summary import Summary
@@ -61,6 +61,7 @@ class Found:
     outcomes: Outcomes
     warnings: Sequence[str]
     changes: Sequence[str]
+    quality: Sequence[RuleRun] = ()
 
 
 class RunNotes:
@@ -187,6 +188,7 @@ def _told(found: Found) -> dict[str, Any]:
         "warnings": sentences(found.warnings),
         "warned": len(found.warnings),
         "schema_changes": sentences(found.changes),
+        "quality": list(found.quality),
     }
 
 

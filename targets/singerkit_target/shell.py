@@ -23,7 +23,7 @@ from singer_sdk.singerlib.encoding.base import GenericSingerReader
 from singerkit_map.settings import MAP
 from singerkit_quality.judge import Judge
 from singerkit_quality.rules import problems_of, rules_of
-from singerkit_quality.settings import CHECKS
+from singerkit_quality.settings import CHECKS, COMPARING
 from singerkit_shell.command import adopt as adopted_by_shell
 from singerkit_shell.errors import BadDataError, ConfigurationError, UsageError
 from singerkit_shell.memory import calm_collector
@@ -214,6 +214,8 @@ class SingerkitTarget(Target):
     """Settings of another loader that are taken, and no settings of this one: `take_over` says what becomes of them."""
     refused_settings: ClassVar[Mapping[str, str]] = {}
     """Settings of another loader that are not taken, each with what to do instead."""
+    judges_sets: ClassVar[bool] = False
+    """Whether rules of all rows of a stream can be asked."""
     always_exact = False  # tests compare both paths
     _reads_environment = False
     _map: MapConfig | None = None
@@ -239,7 +241,7 @@ class SingerkitTarget(Target):
         problems = config_problems(self._config, schema, self.refused_settings)
         problems = problems or self._map_problems() or self.take_over()
         problems = problems or self._commits_without_effect() or self.further_problems()
-        problems = problems or problems_of(self._config.get("checks", {}))
+        problems = problems or self._problems_of_checks()
         if problems and raise_errors:
             raise ConfigurationError(
                 ended(f"The config{config_place()} is not valid: {'; '.join(problems)}")
@@ -288,6 +290,24 @@ class SingerkitTarget(Target):
         from singerkit_map.mapper import IN_TARGET, Mapper
 
         return MapOfTarget(Mapper(self._map, self.logger, IN_TARGET), self.logger)
+
+    def _problems_of_checks(self) -> list[str]:
+        checks = self._config.get("checks", {})
+        if problems := problems_of(checks):
+            return problems
+        of_sets = [
+            rule for rules in rules_of(checks).by_pattern.values() for rule in rules if not rule.is_of_rows
+        ]
+        if not self.judges_sets:
+            return [
+                f"Expected a rule of a record, got `{one.kind}` at `{one.place}`, which is one of all rows and asks a database"
+                for one in of_sets
+            ]
+        return [
+            f"Rule `{one.kind}` at `{one.place}` compares a run with those before it, of which nothing is kept with `run_history_days: 0`"
+            for one in of_sets
+            if one.kind in COMPARING and not self._config.get("run_history_days", 1)
+        ]
 
     def _commits_without_effect(self) -> list[str]:
         names = sorted(_WHEN_TO_COMMIT & self.given_keys) if self.config["atomic"] == "run" else []

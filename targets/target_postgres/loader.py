@@ -15,10 +15,12 @@ from psycopg2 import DataError, Error
 from psycopg2.extensions import cursor as Cursor
 
 from singerkit_postgres.connect import NO_WISHES, Connection, Wishes, connect, pid_of
+from singerkit_quality.sets import AskedSet, Found
 from singerkit_shell.errors import BadDataError, FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target.begun import Begun, Noted
 from singerkit_sql_target.incoming import Incoming
+from singerkit_sql_target.judging import Sets
 from singerkit_sql_target.keyless import told_of_keyless
 from singerkit_sql_target.letters import Letter, Letters
 from singerkit_sql_target.lists import Lists
@@ -142,6 +144,7 @@ class PostgresLoader:
         self._ways, self._way = ways, ways("")
         self.run_id = new_run_id()
         self._runs = RunTable(WORDS, settings.schema)
+        self._sets = Sets(WORDS, settings)
         self._writer = Writer(self.run_id)
         self._places = Places(
             settings, WORDS, (state_table, history.name_of(state_table), rejects.TABLE, RUNS)
@@ -631,6 +634,9 @@ class PostgresLoader:
         self._in_unit.add(rejects.TABLE)
         self._submit(remove, "removing a dead letter")
 
+    def judge_sets(self, asked: Sequence[AskedSet], take: Callable[[Sequence[Found]], None]) -> None:
+        self._sets.ask(asked, take)
+
     def activate_version(self, stream: Stream, version: int, siblings: Siblings | None = None) -> None:
         """Remove the rows of other versions, or mark them deleted; rows without one stay."""
         if self._versions.is_kept(stream.name, version):
@@ -761,6 +767,7 @@ class PostgresLoader:
         def finish(connection: Connection) -> tuple[StateRow, Noted]:
             self._settle(connection)
             with connection.cursor() as cursor:
+                self._sets.judge(Asked(cursor), self._begun.row.pipeline)
                 self._storing.leave_stages(cursor)
                 emptied = self._storing.activated | self._storing.deleted_from
                 noted = self._begun.noted(self._tables, emptied, partial(holding_rows, cursor))

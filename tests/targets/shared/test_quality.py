@@ -15,6 +15,7 @@ import pytest
 from conformance.singer import RECORD, SCHEMA, STATE
 from faults import loads
 
+from singerkit_quality.sets import SetsBroken
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from target_duckdb.target import TargetDuckDB
 from target_jsonl.target import TargetJsonl
@@ -43,6 +44,11 @@ class Place:
     query: Callable[[str], list[tuple[Any, ...]]]
     ids: Callable[[], list[int]]
     letters: Callable[[], list[tuple[Any, ...]]]
+
+    def count(self, table: str) -> int:
+        """How many rows there are, of a table that a unit which is given up may have taken along."""
+        is_there = f"SELECT 1 FROM information_schema.tables WHERE table_name = '{table}'"
+        return int(self.query(f"SELECT count(*) FROM {table}")[0][0]) if self.query(is_there) else 0
 
 
 @pytest.fixture(params=["postgres", "duckdb"])
@@ -170,6 +176,9 @@ def test_what_leaves_a_field_out_or_says_that_its_row_is_gone_is_not_judged(plac
         ({"rule": "range", "field": "qty", "max": "9"}, "has a text for a bound"),
         ({"rule": "accepted", "field": "qty", "values": ["9"]}, "`checks.orders[0]`"),
         ({"rule": "length", "field": "qty", "max": 9}, "needs a text"),
+        ({"rule": "unique", "fields": ["id", "nope"]}, "`nope`, which its SCHEMA does not have"),
+        ({"rule": "fresh", "field": "qty", "hours": 1}, "needs a date or a date-time"),
+        ({"rule": "equal_sum", "field": "note", "to": {"stream": "lines", "field": "qty"}}, "needs a number"),
     ],
 )
 def test_a_rule_that_cannot_be_judged_ends_the_run_before_a_row_is_read(
@@ -209,6 +218,158 @@ def test_a_rule_that_is_none_is_refused_with_its_place(said: dict[str, Any], tol
         TargetJsonl(config={"checks": {"orders": [said]}})
     assert told in str(caught.value)
     assert "checks.orders[0]" in str(caught.value)
+
+
+PEOPLE = SCHEMA("people", {"id": INTEGER, "seen": {**TEXT, "format": "date-time"}}, ["id"])
+
+
+def person(id_: int, seen: Any = None) -> dict[str, Any]:
+    return RECORD("people", {"id": id_, "seen": seen})
+
+
+OWNED = {"rule": "references", "field": "qty", "to": {"stream": "people", "field": "id"}}
+SUMS = {"rule": "equal_sum", "field": "qty", "to": {"stream": "people", "field": "id"}}
+FRESH = {"rule": "fresh", "field": "seen", "hours": 24}
+
+
+@pytest.mark.parametrize(
+    ("checks", "bad", "told", "good"),
+    [
+        (
+            {"orders": [{"rule": "unique", "fields": ["note", "qty"]}]},
+            [
+                ORDERS,
+                order(1, 5, "a"),
+                order(2, 5, "a"),
+                order(3, 6, "a"),
+                order(4, None, "b"),
+                order(5, None, "b"),
+            ],
+            "rule `unique` of `note` and `qty` (`checks.orders[0]`) is broken by 2 of 3 rows (key id = 1; id = 2)",
+            [ORDERS, order(2, 7, "a"), STATE({"a": 9})],
+        ),
+        (
+            {"orders": [OWNED]},
+            [PEOPLE, person(1), ORDERS, order(1, 1), order(2, 2), order(3, 3), order(4, None)],
+            "is broken by 2 of 3 rows (key id = 2; id = 3)",
+            [PEOPLE, person(2), person(3), ORDERS, STATE({"a": 9})],
+        ),
+        (
+            {"orders": [SUMS]},
+            [PEOPLE, person(5), ORDERS, order(1, 2), order(2, 4)],
+            "its sum is not that of `id` of stream `people`",
+            [PEOPLE, person(1), ORDERS, STATE({"a": 9})],
+        ),
+        (
+            {"people": [FRESH]},
+            [PEOPLE, person(1, "2020-01-01T00:00:00Z")],
+            "hours old, and may be 24",
+            [PEOPLE, person(2, "2126-01-01T00:00:00Z"), STATE({"a": 9})],
+        ),
+    ],
+    ids=["unique", "references", "equal_sum", "fresh"],
+)
+def test_a_rule_of_all_rows_is_judged_before_the_last_commit(
+    place: Place,
+    checks: dict[str, Any],
+    bad: list[Any],
+    told: str,
+    good: list[Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing of it is there then, though its STATE was due; with what was missing it is."""
+    with pytest.raises(SetsBroken) as caught:
+        place.load(*bad, STATE({"a": 1}), checks=checks, commit_rows=1)
+    assert told in str(caught.value)
+    assert "the last unit of this run was not committed" in str(caught.value)
+    assert caught.value.exit_code == 65
+    stream = next(iter(checks))
+    assert place.count(stream) == 0
+    assert capsys.readouterr().out == ""
+    place.load(*bad, *good, checks=checks)
+    assert capsys.readouterr().out == '{"a": 9}\n'
+
+
+def test_a_rule_of_all_rows_that_only_warns_is_told_and_noted(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    owned = {
+        "orders": [OWNED | {"on": "warn"}, {"rule": "not_null", "field": "note"}],
+        "people": [{"rule": "unique", "fields": ["seen"]}],
+    }
+    place.load(PEOPLE, ORDERS, order(1, 9), STATE({"a": 1}), checks=owned)
+    assert "is broken by 1 of 1 row (key id = 1)" in caplog.text
+    noted = place.query(
+        "SELECT stream, rule, verdict, rows_judged, rows_broken, why FROM _singerkit_quality ORDER BY 1, 2"
+    )
+    assert noted == [
+        ("orders", "not_null", "kept", 1, 0, ""),
+        ("orders", "references", "broken", 1, 1, ""),
+        ("people", "unique", "not judged", 0, 0, "there are no rows"),
+    ]
+
+
+def test_rows_that_were_committed_before_the_last_unit_stay(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With `atomic: run` there are none."""
+    unique = {"checks": {"orders": [{"rule": "unique", "fields": ["note"]}]}}
+    big = "x" * 1_200_000
+    messages = [
+        ORDERS,
+        order(1, 1, big),
+        STATE({"a": 1}),
+        order(2, 1, f"{big}2"),
+        STATE({"a": 2}),
+        order(3, 1, big),
+        STATE({"a": 3}),
+    ]
+    with pytest.raises(SetsBroken):
+        place.load(*messages, atomic="run", **unique)
+    assert place.count("orders") == 0
+    with pytest.raises(SetsBroken, match="key id = 1; id = 3"):
+        place.load(*messages, commit_rows=1, **unique)
+    assert place.ids() == [1, 2]
+    assert capsys.readouterr().out.splitlines()[-1] == '{"a": 2}'
+
+
+def test_the_number_of_rows_and_the_shares_of_values_are_compared_with_former_runs(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With at least five complete ones; a value is not shown."""
+    checks = {
+        "orders": [
+            {"rule": "rows", "change": 0.5, "on": "warn"},
+            {"rule": "labels", "field": "note", "drift": 0.3, "on": "warn"},
+        ]
+    }
+    for run in range(5):
+        place.load(ORDERS, *(order(n, 1, "ab"[n % 2]) for n in range(4)), STATE({"a": run}), checks=checks)
+    assert "was not judged: 4 complete runs had the stream so far, of 5 that it takes" in caplog.text
+    caplog.clear()
+    place.load(ORDERS, *(order(n, 1, "secret-label") for n in range(20)), STATE({"a": 9}), checks=checks)
+    assert "the run has 20 rows, and 4 is the mean of the last 5" in caplog.text
+    assert "the share of 3 values has changed by up to 1.000" in caplog.text
+    assert "secret-label" not in caplog.text
+    [(said,)] = place.query(
+        "SELECT count(*) FROM _singerkit_quality WHERE CAST(measured AS text) LIKE '%secret%'"
+    )
+    assert said == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "rule_", "told"),
+    [
+        (TargetJsonl, {"rule": "unique", "fields": ["id"]}, "which is one of all rows and asks a database"),
+        (TargetDuckDB, {"rule": "rows", "change": 0.5}, "nothing is kept with `run_history_days: 0`"),
+    ],
+)
+def test_a_rule_of_all_rows_is_refused_where_nobody_can_judge_it(
+    target: Any, rule_: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        target(config={"checks": {"orders": [rule_]}, "run_history_days": 0})
+    assert told in str(caught.value)
 
 
 def test_files_are_held_against_the_same_rules(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
