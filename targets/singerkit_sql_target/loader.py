@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from singerkit_quality.sets import AskedSet, Found
 from singerkit_shell.errors import LockHeldError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target import merge, overwriting
@@ -110,6 +109,7 @@ class SqlLoader:
         self.run_id = new_run_id()
         self._runs = RunTable(dialect, settings.schema)
         self._sets = Sets(dialect, settings)
+        self.judge_sets = self._sets.ask
         self._writer = Writer(self.run_id)
         self._replayed: list[str] = []  # statements that remove the letters of the unit in hand
         self._states = StateTable(dialect, settings.schema)
@@ -341,9 +341,6 @@ class SqlLoader:
         """Remove a letter with the unit in hand; if its record is refused again, it keeps when it was first."""
         self._replayed.append(self.letters.removal(letter))
         self._writer = Writer(letter.run_id, letter.rejected_at)
-
-    def judge_sets(self, asked: Sequence[AskedSet], take: Callable[[Sequence[Found]], None]) -> None:
-        self._sets.ask(asked, take)
 
     def activate_version(self, stream: Stream, version: int, siblings: Siblings | None = None) -> None:
         """Behind the rows that wait: rows of other versions go, or are marked; rows without one stay."""

@@ -15,7 +15,6 @@ from psycopg2 import DataError, Error
 from psycopg2.extensions import cursor as Cursor
 
 from singerkit_postgres.connect import NO_WISHES, Connection, Wishes, connect, pid_of
-from singerkit_quality.sets import AskedSet, Found
 from singerkit_shell.errors import BadDataError, FencedError, RetryableError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target.begun import Begun, Noted
@@ -145,6 +144,7 @@ class PostgresLoader:
         self.run_id = new_run_id()
         self._runs = RunTable(WORDS, settings.schema)
         self._sets = Sets(WORDS, settings)
+        self.judge_sets = self._sets.ask
         self._writer = Writer(self.run_id)
         self._places = Places(
             settings, WORDS, (state_table, history.name_of(state_table), rejects.TABLE, RUNS)
@@ -633,9 +633,6 @@ class PostgresLoader:
 
         self._in_unit.add(rejects.TABLE)
         self._submit(remove, "removing a dead letter")
-
-    def judge_sets(self, asked: Sequence[AskedSet], take: Callable[[Sequence[Found]], None]) -> None:
-        self._sets.ask(asked, take)
 
     def activate_version(self, stream: Stream, version: int, siblings: Siblings | None = None) -> None:
         """Remove the rows of other versions, or mark them deleted; rows without one stay."""
