@@ -121,13 +121,13 @@ def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -
     from tap_files.places.addresses import address_of, opened_place
     from tap_files.preview.looking import listed, look_at
     from tap_files.preview.printing import print_look
-    from tap_files.preview.proposing import START_BYTES, config_of_path, ending_of_members, proposed
+    from tap_files.preview.proposing import START_BYTES, config_of_path, ending_of_members, proposed, readable
     from tap_files.samples import start_of
 
     config = config_of_path(path, form)
     [stream] = config["streams"]
     is_told = form is not None or format_of_name(inner_name(path)) is not None
-    [first] = streams_of(config if is_told else {**config, "streams": [{**stream, "format": "csv"}]})
+    [first] = streams_of(readable(config))
     place, members = unpacking(first, opened_place(address_of(path), storage))
     with closing(members):
         files, are_more = listed(first, place)

@@ -15,13 +15,16 @@ from tap_files.config import CONFIG_SCHEMA, config_conflicts
 from tap_files.formats.table import FORMATS, format_of_name
 from tap_files.packed.packing import archive_kind, archive_of, inner_name
 from tap_files.preview.dialects import dialect_of, text_of
+from tap_files.preview.logpatterns import pattern_of
+from tap_files.settings.log import PATTERNS
 
-__all__ = ["START_BYTES", "config_of_path", "ending_of_members", "format_of_content", "proposed"]
+__all__ = ["START_BYTES", "config_of_path", "ending_of_members", "format_of_content", "proposed", "readable"]
 
 START_BYTES = 1 << 18
 """Bytes of a file that are looked at."""
 
 _MAGICS = ((b"PAR1", "parquet"), (b"Obj\x01", "avro"), (b"PK\x03\x04", "xlsx"), (b"\xd0\xcf\x11\xe0", "xlsx"))
+_ANY_PATTERN = {"pattern": "logfmt"}
 _WILD = re.compile(r"[*?\[{].*", re.DOTALL)
 
 
@@ -35,16 +38,20 @@ def config_of_path(path: str, form: str | None) -> dict[str, Any]:
     if form is not None:
         stream["format"] = form
     config: dict[str, Any] = {"streams": [stream]}
-    tried = (
-        {**config, "streams": [{"format": "csv", **stream}]}
-        if format_of_name(inner_name(path)) is None
-        else config
-    )
-    tried = deepcopy(tried)  # defaults are put into it
+    tried = deepcopy(readable(config))  # defaults are put into it
     problems = config_problems(tried, CONFIG_SCHEMA) or config_conflicts(tried)
     if problems:
         raise UsageError(_worded(problems[0]))
     return config
+
+
+def readable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config of `config_of_path` with what it takes to open its files: a format, and of logs a pattern, whatever their content is."""
+    [stream] = config["streams"]
+    known = format_of_name(inner_name(stream["path"]))
+    form = stream.get("format", "csv" if known is None else known.name)
+    more = {"log": _ANY_PATTERN} if form == "log" else {}
+    return {**config, "streams": [{**more, "format": form, **stream}]}
 
 
 def _worded(problem: str) -> str:
@@ -87,7 +94,9 @@ def format_of_content(start: bytes) -> str:
     begin = text.lstrip()
     if begin.startswith("{") and "jsonl" in FORMATS and re.search(r"\}\s*\n\s*\{", begin):
         return "jsonl"
-    return "json" if begin.startswith(("{", "[")) and "json" in FORMATS else "csv"
+    if begin.startswith(("{", "[")) and "json" in FORMATS:
+        return "json"
+    return "csv" if pattern_of(text, is_cut=len(start) >= START_BYTES) is None else "log"
 
 
 def proposed(
@@ -101,11 +110,23 @@ def proposed(
         doubts.append(f"The ending of {name} tells no format: its content looks like `{stream['format']}`.")
     path = stream.get("members", stream["path"])
     known = format_of_name(inner_name(path))
-    if stream.get("format", known.name if known is not None else "") == "csv":
-        section, more = _dialect(path, start)
-        stream = {**stream, **({"csv": section} if section else {})}
+    form = stream.get("format", known.name if known is not None else "")
+    if form in ("csv", "log"):
+        section, more = _dialect(path, start) if form == "csv" else _look(start)
+        stream = {**stream, **({form: section} if section else {})}
         doubts += more
     return {**config, "streams": [stream]}, doubts
+
+
+def _look(start: bytes) -> tuple[dict[str, Any], list[str]]:
+    text, encoding, doubts = text_of(start)
+    found = pattern_of(text, is_cut=len(start) >= START_BYTES)
+    if found is None:
+        raise UsageError(
+            f"No known pattern of `log` ({', '.join(PATTERNS)}) fits half of the first lines; an expression for them is not guessed: write a config with `log.expression`, and look at it with `tap-files preview --config FILE`. Nothing was read further."
+        )
+    section = {"pattern": found[0]} | ({"encoding": encoding} if encoding is not None else {})
+    return section, [*doubts, *found[1]]
 
 
 def _dialect(path: str, start: bytes) -> tuple[dict[str, Any], list[str]]:

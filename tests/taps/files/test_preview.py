@@ -96,9 +96,9 @@ def test_a_config_is_looked_at_stream_by_stream(folder: Folder, preview: Any) ->
         (["~/*.csv"], 78, "Neither `~` nor `$NAME` is filled in"),
         (["in/../x.csv"], 64, "in the state; write the absolute path; nothing was read."),
         (
-            ["in/app.log"],
+            ["in/a.csv", "-f", "fixed_width"],
             64,
-            "Expected the key `log`, which the format `log` needs; nothing was read. That is not guessed",
+            "Expected the key `fixed_width`, which the format `fixed_width` needs; nothing was read. That is not guessed",
         ),
         (["in/*.csv", "--stream", "x"], 64, "has no effect beside a PATH"),
     ],
@@ -203,6 +203,42 @@ def test_doubts_of_columns(values: list[Any], doubt: str | None) -> None:
 
 def test_the_format_of_a_name_that_tells_none() -> None:
     assert format_of_content(b"a,b\n1,2\n") == "csv"
+
+
+COMMON = '127.0.0.1 - ann [10/Oct/2000:13:55:36 -0700] "GET /a HTTP/1.0" 200 23'
+LOGS = {
+    "common": COMMON,
+    "combined": f'{COMMON} "-" "curl/8"',
+    "syslog": "Oct 10 13:55:36 host app[12]: hello",
+    "rfc5424": "<34>1 2003-10-11T22:14:15.003Z host app - ID47 - hello",
+    "logfmt": 'level=info msg="a b" n=1',
+}
+
+
+@pytest.mark.parametrize("pattern", LOGS)
+def test_the_pattern_of_a_log_is_proposed_and_a_run_reads_by_it(
+    folder: Folder, preview: Any, pattern: str
+) -> None:
+    folder.write("in/app.log.1", f"{LOGS[pattern]}\n" * 3 + "  and more of it\n")
+    code, out, err = preview("in/app.log*")
+    config = json.loads(out)
+    assert code == 0, err
+    assert config["streams"] == [
+        {"name": "app", "path": "in/app.log*", "format": "log", "log": {"pattern": pattern}}
+    ]
+    assert f"1 of 4 lines do not fit the pattern `{pattern}` (the first of them is line 4" in err
+    config["streams"][0] |= {"name": "t", "on_bad_row": "set_aside"}
+    folder.settings = lambda **_: config  # type: ignore[method-assign]
+    assert len(folder.sync().rows()) == 3
+    folder.write("in/b.log", LOGS[pattern])
+    assert json.loads(preview("in/b.log")[1])["streams"][0]["log"] == {"pattern": pattern}
+
+
+def test_a_log_that_no_pattern_fits_is_said(folder: Folder, preview: Any) -> None:
+    folder.write("in/a.log", "hello\nyou\n")
+    code, out, err = preview("in/a.log")
+    assert (code, out) == (64, "")
+    assert "fits half of the first lines" in err
 
 
 def test_one_path_may_be_what_the_shell_has_made_of_wildcards(folder: Folder, preview: Any) -> None:
