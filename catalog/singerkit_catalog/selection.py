@@ -23,7 +23,14 @@ from singer_sdk.singerlib import MetadataMapping
 
 from singerkit_shell.errors import ConfigurationError
 
-__all__ = ["apply_rules", "known_rules", "normalised_catalog", "unknown_field", "unmatched_rules"]
+__all__ = [
+    "apply_rules",
+    "known_rules",
+    "may_be_selected",
+    "normalised_catalog",
+    "unknown_field",
+    "unmatched_rules",
+]
 
 _BOOLEANS = {"true": True, "false": False}
 _BOOLEAN_KEYS = ("selected", "selected-by-default")
@@ -200,6 +207,19 @@ def apply_rules(rules: Sequence[str], streams: Mapping[str, MetadataMapping]) ->
             _choose(chosen, paths, stream, path, not rule.startswith("!"))
     for (stream, path), selected in chosen.items():
         streams[stream][path].selected = selected
+
+
+def may_be_selected(rules: Sequence[str], stream: str) -> bool:
+    """Tell whether rules, of which there are some, may select a stream or a field of it, before anybody knows its fields."""
+    chosen = rules[0].startswith("!")
+    for rule in rules:
+        parts = rule.removeprefix("!").split(".")
+        starts = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+        if not rule.startswith("!"):
+            chosen = chosen or any(fnmatchcase(stream, start) for start in starts)
+        elif fnmatchcase(stream, starts[-1]):
+            chosen = False
+    return chosen
 
 
 def unmatched_rules(

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar, NoReturn
 
 from singerkit_catalog.schema import properties_of
+from singerkit_catalog.selection import may_be_selected
 from singerkit_shell.command import ShellCommand
 from singerkit_shell.errors import SingerkitError
 from singerkit_shell.validate import config_problems
@@ -95,7 +96,7 @@ class TapFiles(SingerkitTap):
         known = {name: prop for name, prop in found.items() if name not in FILE_COLUMNS}
         columns = Columns(settings.name, settings.schema, known, settings.own_columns)
         listed, unreadable = None, None
-        is_left_out = bool(self.input_entries) and not entry
+        is_left_out = self._is_left_out(settings.name)
         if not (known or is_left_out):
             try:
                 listed = [*Readiness(settings, place).files(settings.pattern.files(place))]
@@ -103,11 +104,26 @@ class TapFiles(SingerkitTap):
             except SingerkitError as error:
                 unreadable = error
         columns.learn(dict.fromkeys(settings.pattern.partitions))
-        if unreadable is not None or listed == []:  # nobody knows yet what they hold
+        if is_left_out or unreadable is not None or listed == []:  # nobody knows yet what they hold
             columns.learn({name: None for name in settings.primary_keys if name not in FILE_COLUMNS})
         stream = FileStream(self, settings, place, columns, listed)
         stream.unreadable = unreadable
         return stream
+
+    def _is_left_out(self, stream: str) -> bool:
+        """Tell whether this run does not read a stream, so that nothing is asked about its files; --discover shows all."""
+        if self.input_entries:
+            return stream not in self.input_entries
+        rules = self.config.get("select", ())
+        names_fields = any("." in rule for rule in rules)
+        return bool(rules) and not (self._shows_all or names_fields or may_be_selected(rules, stream))
+
+    _shows_all = False
+
+    def run_discovery(self) -> str:
+        """Print the catalog, with the columns of all streams."""
+        self._shows_all = True
+        return super().run_discovery()
 
     def sync(self) -> None:
         """Sync, and let go of the places in the end."""

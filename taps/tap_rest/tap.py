@@ -7,11 +7,10 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, ClassVar, NoReturn
 
-from singerkit_catalog.selection import unmatched_rules
+from singerkit_catalog.selection import may_be_selected, unmatched_rules
 from singerkit_shell.errors import RetryableError, SingerkitError
 from singerkit_shell.validate import config_problems
 from singerkit_shell.walltime import wall_time
@@ -292,16 +291,7 @@ class TapRest(SingerkitTap):
         if self.input_entries:
             return settings.name in self.input_entries
         rules = self.config.get("select")
-        if not rules:
-            return settings.selected
-        if rules[0].startswith("!"):
-            return True
-        return any(
-            fnmatchcase(settings.name, pattern)
-            for rule in rules
-            if not rule.startswith("!")
-            for pattern in (rule, rule.split(".")[0])
-        )
+        return may_be_selected(rules, settings.name) if rules else settings.selected
 
     def apply_select_rules(self) -> None:
         """Apply `select` again, to fields that were found after the streams had been made."""

@@ -14,6 +14,7 @@ __all__ = [
     "check_start",
     "inner_name",
     "packing_of",
+    "packing_told",
 ]
 
 PACKINGS = ("gzip", "bz2", "xz", "zstd")
@@ -64,6 +65,12 @@ def packing_of(name: str, said: str = "auto") -> str:
                 f"{name} is packed in a way that tap-files does not read (`{ending}`); leave it out of `path`, pack it as gzip, bz2, xz, zstd, zip "
                 "or tar, or set `compression` to `none` if it is not packed at all."
             )
+    return packing_told(name)
+
+
+def packing_told(name: str) -> str:
+    """Return how a file is packed by the ending of its name: `none` or one of `PACKINGS`."""
+    lower = name.lower()
     return next((kind for ending, kind in _ENDINGS.items() if lower.endswith(ending)), "none")
 
 

@@ -14,7 +14,7 @@ from tap_files.filecolumns import FILE_COLUMNS
 from tap_files.formats.table import FORMATS, Format, format_of_name
 from tap_files.listing import Pattern
 from tap_files.packed.limits import Limits
-from tap_files.packed.packing import archive_kind, inner_name
+from tap_files.packed.packing import archive_kind, inner_name, packing_told
 from tap_files.places.addresses import Address, address_of
 from tap_files.settings.packed import PACKED, limits_of, packed_problems
 
@@ -258,7 +258,14 @@ def _without_defaults(form: Format, said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _written(form: Format, said: Mapping[str, Any], section: Mapping[str, Any]) -> bytes:
-    return msgspec.json.encode([form.name, section, said.get("compression", "auto")], order="deterministic")
+    return msgspec.json.encode([form.name, section, _compression(said)], order="deterministic")
+
+
+def _compression(said: Mapping[str, Any]) -> str:
+    """Return `compression`, as `auto` where it says what the ending of `path` tells anyway."""
+    word, path = said.get("compression", "auto"), said["path"]
+    is_told = archive_kind(path) is None and word == packing_told(path)
+    return "auto" if is_told else str(word)
 
 
 def _follows_rotation(said: Mapping[str, Any], form: Format) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import zipfile
 from collections.abc import Callable
@@ -369,6 +370,17 @@ def test_what_mends_a_bad_row_has_the_rest_of_its_file_come(folder: Folder, monk
         folder.sync(on_changed=on_changed)
     second = folder.sync(folder.result().state, on_changed=on_changed, csv={"short_rows": "pad"})
     assert (second.column("id"), second.of_type("REPLACE")) == ([3], [])
+
+
+def test_a_compression_that_the_name_tells_anyway_is_no_other_setting(
+    folder: Folder, caplog: pytest.LogCaptureFixture
+):
+    folder.write("in/a.csv.gz", gzip.compress(b"id\n1\n"))
+    first = folder.sync(path="in/*.csv.gz")
+    folder.write("in/a.csv.gz", gzip.compress(b"id\n1\n") + gzip.compress(b"2\n"))
+    second = folder.sync(first.state, path="in/*.csv.gz", compression="gzip")
+    assert (second.column("id"), second.of_type("REPLACE")) == ([2], [])
+    assert "are others" not in caplog.text
 
 
 def test_what_texts_mean_may_change_in_the_middle_of_a_file(folder: Folder, caplog):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from taps.files.conftest import Folder
 
@@ -34,6 +36,29 @@ def test_where_nothing_is_new_no_file_is_opened_and_of_a_new_one_none_but_that(f
     folder.write("in/new.csv", "id\n300\n")
     assert folder.sync(second.state).column("id") == [300]
     assert opened == ["in/new.csv"]
+
+
+@pytest.mark.parametrize("rules", [["t"], ["!u"], ["*", "!u"]])
+def test_of_a_stream_that_select_leaves_out_nothing_is_listed_but_by_discovery(
+    folder: Folder, opened: list[str], monkeypatch: pytest.MonkeyPatch, rules: list[str]
+):
+    folder.write("in/a.csv", "id\n1\n")
+    folder.write("other/b.csv", "key\n1\n")
+    config = folder.settings()
+    config["streams"].append({"name": "u", "path": "other/*.csv", "primary_keys": ["key"]})
+    config["select"] = rules
+    folder.settings = lambda **_: config  # type: ignore[method-assign]
+    listed: list[str] = []
+    real = LocalPlace.files
+    monkeypatch.setattr(
+        LocalPlace,
+        "files",
+        lambda place, prefix, deep=True: listed.append(prefix) or real(place, prefix, deep=deep),
+    )
+    assert folder.sync().column("id") == [1]
+    assert (listed, {*opened}) == (["in/"], {"in/a.csv"})
+    entries = json.loads(folder.tap().run_discovery())["streams"]
+    assert "key" in entries[1]["schema"]["properties"]
 
 
 def test_columns_that_are_not_selected_are_not_sent_and_new_ones_are(folder: Folder):
