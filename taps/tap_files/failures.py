@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from singerkit_shell.errors import SingerkitError
 from singerkit_shell.words import counted, ended
-from singerkit_tap.changes import listed
 from singerkit_tap.stream import BlockStream
 from tap_files.packed.packing import archive_kind
+from tap_files.telling import named
 from tap_files.turns import Turn
 
 __all__ = ["FailedFiles"]
@@ -42,7 +42,7 @@ class FailedFiles:
             return
         others = "the others were, and " if count > len(self._files) else ""
         self._first.args = (
-            f"{ended(str(self._first))} Not read to the end: {counted(len(self._files), 'file')} ({listed(self._files)}); {others}what "
+            f"{ended(str(self._first))} Not read to the end: {counted(len(self._files), 'file')} ({named(self._files)}); {others}what "
             "was loaded of them is safe.",
         )
         raise self._first

@@ -200,8 +200,11 @@ class Trails(Memory):
         return any(self._is_beginning(found, head, other) for other in copied)
 
     def _is_beginning(self, found: Found, head: bytes, other: Found) -> bool:
-        """Tell whether of two files one is the beginning of the other."""
-        size = min(self._unpacked_size(found), self._unpacked_size(other))
+        """Tell whether of two files one is the beginning of the other; nothing was copied of one that is empty."""
+        own, others = self._unpacked_size(found), self._unpacked_size(other)
+        if own > others == 0:
+            return False
+        size = min(own, others)
         return head[:size] == self._head(other)[: min(size, END_BYTES)] and self._ends(
             found, size
         ) == self._ends(other, size)

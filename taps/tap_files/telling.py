@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from singerkit_shell.words import counted
 from tap_files.formats.contract import Spot
 from tap_files.turns import Turn
 
-__all__ = ["Seen", "moved_sentence"]
+__all__ = ["Seen", "moved_sentence", "named"]
 
 _NAMED = 5
-"""Files that changed, or were moved, and are named."""
+"""Files that are named."""
 
 
 def moved_sentence(stream: str, moved: Mapping[str, str]) -> str:
@@ -22,6 +22,11 @@ def moved_sentence(stream: str, moved: Mapping[str, str]) -> str:
         f"{counted(len(moved), 'new file')} of stream `{stream}` {'has' if len(moved) == 1 else 'have'} the very bytes of files that were read and are gone ({shown}{', ...' * (len(moved) > _NAMED)}), as if they were moved or renamed: "
         "their rows are in the target under both names then. Set `on_removed` to `delete`, which takes those of files that are gone from it."
     )
+
+
+def named(files: Sequence[str]) -> str:
+    """Return the first names of files, whole: the end of a path tells it from others."""
+    return ", ".join(files[:_NAMED]) + (", ..." if len(files) > _NAMED else "")
 
 
 class Seen:
@@ -55,8 +60,7 @@ class Seen:
         if self._grown:
             yield f"{self._grown:,} grown or gone on with"
         if self._changed:
-            more = ", ..." if len(self._changed) > _NAMED else ""
-            yield f"{len(self._changed):,} changed and read anew ({', '.join(self._changed[:_NAMED])}{more})"
+            yield f"{len(self._changed):,} changed and read anew ({named(self._changed)})"
         if self._refused:
             yield f"{self._refused:,} not read"
         if waiting:

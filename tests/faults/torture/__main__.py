@@ -10,6 +10,7 @@ import time
 
 from faults.torture.cases import INSTALLED, Case, CaseFailedError, Report, run_case
 from faults.torture.duckdb_cases import DuckCase
+from faults.torture.files_cases import FromFilesCase, FromFilesIntoDuckCase
 from faults.torture.inject import NoCompilerError, library
 from faults.torture.messages import MessagesFailedError, run_messages
 from faults.torture.modes import METHOD_HELP, UPSERT, Mode, named
@@ -24,6 +25,8 @@ PIPES: dict[tuple[str, str], type[Case]] = {
     ("sqlite", "duckdb"): SqliteCase,
     ("postgres", "postgres"): FromPostgresCase,
     ("postgres", "duckdb"): FromPostgresIntoDuckCase,
+    ("files", "postgres"): FromFilesCase,
+    ("files", "duckdb"): FromFilesIntoDuckCase,
 }
 
 
@@ -42,7 +45,7 @@ def main() -> int:
     parser.add_argument(
         "--from",
         dest="tap",
-        choices=("rest", "sqlite", "postgres", "messages"),
+        choices=("rest", "sqlite", "postgres", "files", "messages"),
         default="rest",
         help="the tap (default rest); or messages, without one, for what no source shows: newest_by, key_properties, column_types, partition_by",
     )

@@ -38,7 +38,9 @@ __all__ = [
     "http",
     "kill",
     "moment",
+    "planners_without_http",
     "run_case",
+    "sites_without_http",
     "term",
 ]
 
@@ -399,6 +401,17 @@ _SITES = {
     ),
 }
 Case.kinds, Case.planners, Case.sites = KINDS, SIMPLE, _SITES
+_HTTP = "HTTP response"
+
+
+def planners_without_http(kind: type[Case]) -> dict[str, Planner]:
+    """Return the faults that are one run each, for a source that speaks no HTTP."""
+    return {name: planner for name, planner in kind.planners.items() if name != _HTTP}
+
+
+def sites_without_http(kind: type[Case]) -> dict[str, tuple[str, ...]]:
+    """Return those that go with another one on the other side of the pipe, for such a source."""
+    return {side: tuple(name for name in names if name != _HTTP) for side, names in kind.sites.items()}
 
 
 def simple_fault(case: Case, kind: str) -> None:

@@ -22,9 +22,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { ANY, WRITE, STDOUT, DISK, SEND, FSYNC, RENAME, UNLINK, TRUNCATE, CLASSES };
+enum { ANY, WRITE, STDOUT, DISK, SEND, FSYNC, RENAME, UNLINK, TRUNCATE, PREAD, CLASSES };
 static const char *const NAMES[CLASSES] = {"any",   "write",  "stdout", "disk",    "send",
-                                           "fsync", "rename", "unlink", "truncate"};
+                                           "fsync", "rename", "unlink", "truncate", "pread"};
 enum { PASS, KILL, KILL_AFTER, SHORT_KILL, TERM, INT, STOP, FAIL };
 
 #define RULES 8
@@ -124,7 +124,7 @@ static void die(void) {
 static int consult(unsigned mask, int *error) {
     if (!__atomic_load_n(&is_read, __ATOMIC_ACQUIRE)) read_environment();
     int verdict = PASS;
-    mask |= 1u << ANY;
+    if (mask != 1u << PREAD) mask |= 1u << ANY;
     uint64_t now[CLASSES];
     for (int class = 0; class < CLASSES; class++)
         if (mask & (1u << class)) now[class] = __atomic_add_fetch(&page->counts[class], 1, __ATOMIC_SEQ_CST);
@@ -246,4 +246,12 @@ int ftruncate(int file, off_t size) {
 int ftruncate64(int file, off64_t size) {
     REAL(ftruncate64);
     AROUND(1u << TRUNCATE, real(file, size));
+}
+ssize_t pread(int file, void *data, size_t size, off_t at) {
+    REAL(pread);
+    AROUND(1u << PREAD, real(file, data, size, at));
+}
+ssize_t pread64(int file, void *data, size_t size, off64_t at) {
+    REAL(pread64);
+    AROUND(1u << PREAD, real(file, data, size, at));
 }

@@ -2,7 +2,7 @@
 
 A rule is ``class:k[+]:action``; several are joined by ``;``. The classes and what they count:
 
-    any       every call below, and writes to stderr
+    any       every call below but the last, and writes to stderr
     write     write, pwrite, writev to anything but stderr
     stdout    those to descriptor 1 (the wire of a tap, the printed STATE of a target)
     disk      those to regular files other than stdout (the state file, the lock file, the schema cache)
@@ -11,6 +11,7 @@ A rule is ``class:k[+]:action``; several are joined by ``;``. The classes and wh
     rename    rename, renameat
     unlink    unlink, unlinkat
     truncate  ftruncate
+    pread     pread (the files that tap-files reads)
 
 and the actions: ``kill`` (-9 in place of the call), ``kill-after`` it, ``short-kill`` (half of it is written, then
 -9), ``term``, ``int`` (the signal, then the call), ``stop`` (SIGSTOP, then the call), ``errno=N`` (the call fails; after a
@@ -30,7 +31,7 @@ from pathlib import Path
 
 __all__ = ["CLASSES", "Counts", "NoCompilerError", "compiled", "library", "rule"]
 
-CLASSES = ("any", "write", "stdout", "disk", "send", "fsync", "rename", "unlink", "truncate")
+CLASSES = ("any", "write", "stdout", "disk", "send", "fsync", "rename", "unlink", "truncate", "pread")
 _RULES = 8
 _SOURCE = Path(__file__).with_name("inject.c")
 

@@ -9,7 +9,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
 
-from faults.torture.cases import STOPPED, TWICE, Case, Plan, Planner, Sizes, moment
+from faults.torture.cases import (
+    STOPPED,
+    TWICE,
+    Case,
+    Plan,
+    Planner,
+    Sizes,
+    moment,
+    planners_without_http,
+    sites_without_http,
+)
 from faults.torture.checker import Checker, Finding, Violation
 from faults.torture.duckdb_cases import DuckCase
 from faults.torture.duckdb_checker import DuckPipeline
@@ -85,16 +95,6 @@ _AT_SOURCE: dict[str, Planner] = {
     "connection to the source cut": source_cut,
     "connection to the source stalled": source_stalls,
 }
-
-
-def _planners(kind: type[Case]) -> dict[str, Planner]:
-    return {name: planner for name, planner in kind.planners.items() if name != "HTTP response"} | _AT_SOURCE
-
-
-def _sites(kind: type[Case]) -> dict[str, tuple[str, ...]]:
-    return {
-        side: tuple(name for name in names if name != "HTTP response") for side, names in kind.sites.items()
-    }
 
 
 def ways_out(words: str) -> tuple[str, ...]:
@@ -315,9 +315,9 @@ class FromPostgresCase(_Case):
 
     pipeline_kind: ClassVar[type[Pipeline] | None] = IntoPostgresPipeline
     checker_kind: ClassVar[type[Checker]] = IntoPostgres
-    planners: ClassVar[dict[str, Planner]] = _planners(Case)
+    planners: ClassVar[dict[str, Planner]] = planners_without_http(Case) | _AT_SOURCE
     kinds: ClassVar[tuple[str, ...]] = (*planners, STOPPED, TWICE)
-    sites: ClassVar[dict[str, tuple[str, ...]]] = _sites(Case)
+    sites: ClassVar[dict[str, tuple[str, ...]]] = sites_without_http(Case)
     arguments: ClassVar[tuple[str, ...]] = ("--from postgres",)
 
 
@@ -326,9 +326,9 @@ class FromPostgresIntoDuckCase(_Case, DuckCase):
 
     pipeline_kind: ClassVar[type[Pipeline] | None] = IntoDuckPipeline
     checker_kind: ClassVar[type[Checker]] = IntoDuck
-    planners: ClassVar[dict[str, Planner]] = _planners(DuckCase)
+    planners: ClassVar[dict[str, Planner]] = planners_without_http(DuckCase) | _AT_SOURCE
     kinds: ClassVar[tuple[str, ...]] = (*planners, STOPPED, TWICE)
-    sites: ClassVar[dict[str, tuple[str, ...]]] = _sites(DuckCase)
+    sites: ClassVar[dict[str, tuple[str, ...]]] = sites_without_http(DuckCase)
     arguments: ClassVar[tuple[str, ...]] = ("--from postgres", "--into duckdb")
 
     def sizes(self) -> Sizes:

@@ -17,35 +17,21 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from faults.torture.checker import Checker, Position, State, _equals
-from faults.torture.duckdb_checker import DuckChecker, columns_of
+from faults.torture.duckdb_checker import DuckChecker
 from faults.torture.pipeline import Outcome, Pipeline
 from faults.torture.postgres_history import SLOT, Key, place
 from faults.torture.postgres_tables import TABLES, Table, big_of, values_of
 from faults.torture.sqlite_cases import RESUMED
-from psycopg2.sql import SQL, Identifier
+from faults.torture.stored import DELETED, InDuck, InPostgres, Read, Stored
 
 __all__ = ["FromPostgres", "IntoDuck", "IntoPostgres"]
 
 LOG = "_singerkit_log"
-DELETED = "_sdc_deleted_at"
 VERSION = "_sdc_table_version"
-
-
-@dataclass
-class Stored:
-    """The rows of one table of the target, every value as text."""
-
-    types: Mapping[str, str] = field(default_factory=dict)
-    rows: list[dict[str, str | None]] = field(default_factory=list)
-
-    @property
-    def alive(self) -> list[dict[str, str | None]]:
-        return [row for row in self.rows if row.get(DELETED) is None]
 
 
 class FromPostgres(Checker):
@@ -80,7 +66,7 @@ class FromPostgres(Checker):
         self._at = *self._at[:2], 0
 
     def _read_now(self) -> tuple[State | None, dict[str, Counter[Any]]]:
-        found = self._read_target()
+        found = self._read_tables({name: self._pipeline.place_of(name) for name in TABLES})
         state, *at, self._stored = found
         history = self._pipeline.source.read_history()
         position = _position(state)
@@ -251,56 +237,16 @@ class FromPostgres(Checker):
         for each in list(found)[:5]:
             self._find(kind, f"{table.name}: {each}")
 
-    def _read_target(self) -> tuple[State | None, int, int, dict[str, Stored]]:
+    def _read_tables(self, places: Mapping[str, str]) -> Read:
         raise NotImplementedError
 
 
-class IntoPostgres(FromPostgres):
+class IntoPostgres(InPostgres, FromPostgres):
     """Reads a PostgreSQL that is the target."""
 
-    def _read_target(self) -> tuple[State | None, int, int, dict[str, Stored]]:
-        connection = self._pipeline.bench.server.connect(self._pipeline.database)
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                state = self._read_state(cursor)
-                return *state, {name: self._rows_of(cursor, self._pipeline.place_of(name)) for name in TABLES}
-        finally:
-            connection.close()
 
-    @staticmethod
-    def _rows_of(cursor: Any, name: str) -> Stored:
-        cursor.execute(
-            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
-            " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
-            [f"public.{name}"],
-        )
-        types = dict(cursor.fetchall())
-        if not types:
-            return Stored()
-        shown = SQL(", ").join(SQL("{}::text").format(Identifier(column)) for column in types)
-        cursor.execute(SQL("SELECT {} FROM public.{}").format(shown, Identifier(name)))
-        return Stored(types, [dict(zip(types, row, strict=True)) for row in cursor.fetchall()])
-
-
-class IntoDuck(FromPostgres, DuckChecker):
+class IntoDuck(InDuck, FromPostgres, DuckChecker):
     """Reads a file of DuckDB."""
-
-    def _read_target(self) -> tuple[State | None, int, int, dict[str, Stored]]:
-        if not self._pipeline.file.exists():
-            return None, 0, 0, {name: Stored() for name in TABLES}
-        with self._connect() as connection:
-            state = DuckChecker._read_state(self, connection)
-            return *state, {name: self._rows_of(connection, self._pipeline.place_of(name)) for name in TABLES}
-
-    @staticmethod
-    def _rows_of(connection: Any, name: str) -> Stored:
-        types = columns_of(connection, name)
-        if not types:
-            return Stored()
-        shown = ", ".join(f'CAST("{column}" AS VARCHAR)' for column in types)
-        found = connection.execute(f'SELECT {shown} FROM "{name}"').fetchall()
-        return Stored(types, [dict(zip(types, row, strict=True)) for row in found])
 
 
 def _position(state: State | None) -> int:

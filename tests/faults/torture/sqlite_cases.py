@@ -26,7 +26,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from faults.torture.cases import STOPPED, TWICE, Planner, Sizes
+from faults.torture.cases import STOPPED, TWICE, Planner, Sizes, planners_without_http, sites_without_http
 from faults.torture.checker import Checker, State, Violation
 from faults.torture.duckdb_cases import DuckCase
 from faults.torture.duckdb_checker import DuckChecker, DuckPipeline, columns_of
@@ -230,14 +230,9 @@ class SqliteCase(DuckCase):
 
     pipeline_kind: ClassVar[type[Pipeline] | None] = SqlitePipeline
     checker_kind: ClassVar[type[Checker]] = SqliteChecker
-    planners: ClassVar[dict[str, Planner]] = {
-        kind: planner for kind, planner in DuckCase.planners.items() if kind != "HTTP response"
-    }
+    planners: ClassVar[dict[str, Planner]] = planners_without_http(DuckCase)
     kinds: ClassVar[tuple[str, ...]] = (*planners, STOPPED, TWICE)
-    sites: ClassVar[dict[str, tuple[str, ...]]] = {
-        side: tuple(kind for kind in kinds if kind != "HTTP response")
-        for side, kinds in DuckCase.sites.items()
-    }
+    sites: ClassVar[dict[str, tuple[str, ...]]] = sites_without_http(DuckCase)
     arguments: ClassVar[tuple[str, ...]] = ("--into duckdb", "--from sqlite")
 
     @staticmethod

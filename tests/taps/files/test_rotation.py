@@ -244,6 +244,13 @@ def test_copies_of_a_log_and_logs_of_other_days(folder):
     assert sorted(row["_file"] for row in rows) == [f"in/day-2026-01-0{day}.log" for day in (1, 2, 3)]
 
 
+def test_f12_a_log_that_was_rotated_before_anybody_read_it_comes_though_the_live_one_is_empty(folder):
+    """Found by `make torture ARGS='--from files'`: an empty file was the beginning of every other, so that these lines waited for ever."""
+    folder.write("in/app.log.1", "1 a\n2 b\n")
+    folder.write("in/app.log", "")
+    assert [row["text"] for row in folder.sync(**SETTINGS).rows()] == ["a", "b"]
+
+
 def test_names_of_rotated_logs():
     for name, original in (
         ("a.log.1", "a.log"),
