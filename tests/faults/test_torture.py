@@ -23,6 +23,9 @@ from faults.torture.cases import KINDS, Case, Report, run_case
 from faults.torture.checker import Checker, Violation
 from faults.torture.duckdb_cases import DuckCase
 from faults.torture.exhaustive import await_quiet
+from faults.torture.files_cases import FromFilesCase
+from faults.torture.files_checker import FilesIntoPostgres
+from faults.torture.files_source import FilesSource
 from faults.torture.inject import NoCompilerError, library, rule
 from faults.torture.messages import run_messages
 from faults.torture.modes import METHODS, Mode
@@ -83,6 +86,12 @@ def test_random_faults_lose_nothing_and_double_nothing_in_others(
     bench: Bench, seed: str, case_kind: type[Case]
 ) -> None:
     run_few(bench, seed, case_kind, "upsert")
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_folders_are_what_the_tables_hold_whatever_strikes(bench: Bench, number: int) -> None:
+    """Two cases of which each finds a tap that leaves out a REPLACE, one finds a STATE ahead of its rows, and one a log known by its inode alone."""
+    run_case(bench, "suite", number, Report(), installed_share=0, case_kind=FromFilesCase, steps=3)
 
 
 @pytest.mark.parametrize("slot", range(SLOTS))
@@ -351,6 +360,51 @@ def test_the_checker_sees_what_is_spoiled_however_rows_are_loaded(bench: Bench, 
                 pipeline,
                 "".join(f"DELETE FROM {each}; INSERT INTO {each} TABLE {each}_;" for each in streams),
             )
+
+
+SPOILED_FILES = [
+    ("DELETE FROM notes WHERE n = {n}", "lost"),
+    ("UPDATE notes SET v = v || '.' WHERE n = {n}", "wrong"),
+    ("UPDATE notes SET code = code || '0' WHERE n = {n}", "wrong"),
+    ("UPDATE notes SET _row = _row + 1 WHERE n = {n}", "doubled"),
+    ("DELETE FROM items WHERE n = {n}", "lost"),
+    ("UPDATE items SET _file = 'a.csv' WHERE n = {n}", "wrong"),
+    ("DELETE FROM visits WHERE n = {n}", "lost"),
+    ("INSERT INTO visits SELECT * FROM visits WHERE n = {n}", "doubled"),
+    ("INSERT INTO drops SELECT * FROM drops WHERE n = {n}", "doubled"),
+    ("UPDATE drops SET n = -n WHERE n = {n}", "lost"),
+    ("DELETE FROM lines WHERE n = {n}", "lost"),
+    (
+        "INSERT INTO lines (_file, _row, n, v) SELECT _file, _row + 1000000, n, v FROM lines WHERE n = {n}",
+        "doubled",
+    ),
+]
+
+
+def test_the_checker_sees_what_is_spoiled_of_folders(bench: Bench) -> None:
+    source = FilesSource(random.Random("spoiled"))
+    with bench.pipeline(source, FromFilesCase.pipeline_kind) as pipeline:
+        source.emit(60)
+        source.complete()
+        outcome = pipeline.run()
+        assert outcome.codes == "0|0", outcome
+        edit(pipeline, "ALTER TABLE notes DROP CONSTRAINT notes_pkey; ALTER TABLE notes ALTER code TYPE text")
+        edit(pipeline, "".join(f"CREATE TABLE {each}_ AS TABLE {each};" for each in source.shelves))
+        for statement, kind in SPOILED_FILES:
+            checker = FilesIntoPostgres(pipeline)
+            checker.check(outcome)
+            stream = statement.split()[2 if statement.startswith(("DELETE", "INSERT")) else 1]
+            numbers = (
+                f"SELECT n FROM {stream} WHERE code IS NOT NULL"
+                if "code" in statement
+                else f"SELECT n FROM {stream}"
+            )
+            ((number,), *_) = pipeline.bench.server.sql(
+                f"{numbers} ORDER BY n LIMIT 1", database=pipeline.database
+            )
+            edit(pipeline, statement.format(n=number))
+            assert kind in kinds_found(checker.check, outcome), statement
+            edit(pipeline, f"DELETE FROM {stream}; INSERT INTO {stream} TABLE {stream}_")
 
 
 def kinds_found(check: Callable[..., None], *arguments: Any) -> set[str]:

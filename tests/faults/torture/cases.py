@@ -633,8 +633,9 @@ def run_case(
     installed_share: float = INSTALLED,
     case_kind: type[Case] = Case,
     mode: Mode = UPSERT,
+    steps: int = STEPS,
 ) -> list[str]:
-    """Run one case to its end and return its story, a line per event; ``case_kind``: into which target, ``mode``: how.
+    """Run one case to its end and return its story, a line per event; ``case_kind``: into which target, ``mode``: how; ``steps``: so many faults.
 
     Raises:
         CaseFailedError: an invariant was broken.
@@ -658,7 +659,7 @@ def run_case(
         case.story.append(f"page_size {source.page_size}, sorted {source.is_sorted}, {options}")
         try:
             case.emit()
-            for kind in kinds_of(seed, number, case.kinds):
+            for kind in kinds_of(seed, number, case.kinds)[:steps]:
                 if kind in case.planners:
                     simple_fault(case, kind)
                 elif kind == STOPPED:
