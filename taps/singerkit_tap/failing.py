@@ -75,6 +75,10 @@ class Failures:
                     f"{ended(str(error))} What comes behind it was not read, since it was amid rows that take the place of others, and "
                     "the target is to have all of them or none: mend that, then run again.",
                 )
+            elif is_own and not is_safe and stream.goes_on_by_position:
+                error.args = (
+                    f"{ended(str(error))} What comes behind it was not read, since rows had been written of which no STATE would say that they are there; they come again with the next run.",
+                )
             elif is_own and not is_safe:
                 error.args = (
                     f"{ended(str(error))} What comes behind it was not read, since rows without a key had been written that come again "

@@ -211,6 +211,10 @@ class Case:
             raise Violation([Finding("exit", f"a run without a fault ended with {outcome}")])
         return False
 
+    def met_its_source(self, outcome: Outcome) -> bool:
+        """Tell whether a run has failed since the source was as it was, which is no fault of anybody."""
+        return False
+
     def recover(self) -> None:
         """Run again until it succeeds, as an operator does."""
         self.report.recoveries += 1
@@ -493,6 +497,7 @@ def two_at_once(case: Case) -> None:
     plan.codes["target"].add(76)
     case.check(plan, *outcomes)
     is_behind = any(part in outcome.target_words for outcome in outcomes for part in BEHIND)
+    is_behind = is_behind or any(case.met_its_source(outcome) for outcome in outcomes)
     is_refused = case.may_refuse_both and any(
         outcome.target == 75 or outcome.tap == 78 for outcome in outcomes
     )

@@ -90,6 +90,8 @@ class FromFiles(Checker):
     # --- after each run -----------------------------------------------------------------------------------------
 
     def _is_untouched(self, shelf: Shelf, file: str) -> bool:
+        if (shelf.name, file) in self._pipeline.source.in_motion:
+            return False
         return len(shelf.history.get(file, ())) == self._versions.get(shelf.name, {}).get(file, 0)
 
     def _check_notes(self, shelf: Shelf, before: list[Found], now: list[Found]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from taps.files.conftest import Folder, cuts, loaded
 
-from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError
+from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, RetryableError
 from singerkit_state.shards import Shard
 from tap_files import streams
 from tap_files.places import local
@@ -189,6 +189,22 @@ class Motion:
             return read(content, min(size, 6))
 
         monkeypatch.setattr(local._LocalContent, "read", moved)
+
+
+def test_a_log_that_is_emptied_while_it_is_read_says_that_the_next_run_has_the_rest(
+    folder: Folder, monkeypatch
+):
+    """A key is no way out, which the sentence named: no row of a file comes twice by its position."""
+    monkeypatch.setattr("tap_files.formats.wholelines.PIECE_BYTES", 6)
+    log = folder.write("in/a.log", "a 10\na 20\n")
+    folder.write("in/u.csv", "id\n1\n")
+    stream = {"name": "t", "path": "in/*.log*", "format": "log", "log": {"expression": "a (?P<n>.*)"}}
+    monkeypatch.setattr(folder, "settings", lambda: {"streams": [stream, {"name": "u", "path": "in/*.csv"}]})
+    state = folder.sync().state
+    folder.append("in/a.log", "a 30\na 40\n")
+    Motion(monkeypatch, read13=lambda: log.write_text("a 5\n"))
+    with pytest.raises(RetryableError, match=r"nobody can tell.*they come again with the next run\.$"):
+        folder.sync(state)
 
 
 @pytest.mark.parametrize("at", range(8))
