@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any, TypeAlias
 
 import msgspec
@@ -56,6 +57,8 @@ class Block:
     bad: dict[int, Bad] = field(default_factory=dict)
     envelope: dict[str, Column] = field(default_factory=dict)
     """What stands beside the records (`time_extracted`, `version`), in columns too."""
+    common: bytes = b""
+    """The same as JSON with its comma, where it is the same for all; then there are no such columns."""
     beside: dict[str, list[bytes]] = field(default_factory=dict)
     """Records of other streams, that an operation has made and that go before these, as JSON."""
 
@@ -66,10 +69,20 @@ class Block:
         """Keep these records, in this order; one that stands there twice becomes two."""
         for columns in (self.columns, self.envelope):
             for name, column in columns.items():
-                columns[name] = [column[row] for row in rows]
+                columns[name] = list(map(column.__getitem__, rows))
         if self.bad:
             self.bad = {new: self.bad[old] for new, old in enumerate(rows) if old in self.bad}
-        self.lines = [self.lines[row] for row in rows]
+        self.lines = list(map(self.lines.__getitem__, rows))
+
+    def keep(self, stays: Sequence[bool]) -> None:
+        """Keep those of the records that stay."""
+        for columns in (self.columns, self.envelope):
+            for name, column in columns.items():
+                columns[name] = list(compress(column, stays))
+        if self.bad:
+            places = {old: new for new, old in enumerate(compress(range(len(self)), stays))}
+            self.bad = {places[row]: bad for row, bad in self.bad.items() if row in places}
+        self.lines = list(compress(self.lines, stays))
 
     def refuse(self, row: int, bad: Bad) -> None:
         """Set a record aside at the end of all operations, of several problems for the first.
@@ -102,6 +115,8 @@ class Block:
 
 def texts_of(column: Column) -> list[bytes | None]:
     """Return the JSON texts of a column, None where a field is left out."""
-    if UNSET not in column:
+    try:
         return _encoder.encode_lines(column).split(b"\n")[:-1]  # type: ignore[return-value]
+    except TypeError:  # a field is left out
+        pass
     return [None if value is UNSET else bytes(value) for value in column]

@@ -15,12 +15,14 @@ from singerkit_shell.errors import BadDataError
 from singerkit_wire.messages import Run
 from singerkit_wire.typedrows import is_plain_name
 
-__all__ = ["RecordReader", "lines_of", "record_texts"]
+__all__ = ["RecordReader", "lines_of"]
 
 _AT_ONCE = ("time_extracted", "version")
 _OF_MESSAGE = frozenset({"type", "stream", "record"})
 _MOST_KNOWN = 2000  # names beyond the SCHEMA that are read at once from then on
 _encoder = msgspec.json.Encoder()
+_astuple = msgspec.structs.astuple
+_RECORD = b'"record":'
 _members = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -35,8 +37,10 @@ class RecordReader:
 
     def _compile(self) -> None:
         self._decoder: msgspec.json.Decoder[Any] | None = None
+        self._record_decoder: msgspec.json.Decoder[Any] | None = None
         if all(map(is_plain_name, [*self._fields, *self._beside])):
             record = _struct(tuple(self._fields))
+            self._record_decoder = msgspec.json.Decoder(record)
             self._decoder = msgspec.json.Decoder(_struct(tuple(self._beside), record))
 
     def block(self, run: Run, place: Place) -> Block:
@@ -45,13 +49,16 @@ class RecordReader:
         Raises:
             BadDataError: a line is no RECORD message with an object in it.
         """
+        lines = run.numbers or range(run.first_line, run.first_line + run.lines)
+        alike = self._alike(run)
+        if alike is not None:
+            return Block(place, _columns(self._fields, alike[0]), lines, common=alike[1])
         found = self._at_once(run)
         if found is None or len(found) != run.lines:
             records, beside = self._one_by_one(run)
         else:
-            records = [msgspec.structs.astuple(line.record) for line in found]
-            beside = [msgspec.structs.astuple(line)[3:] for line in found]
-        lines = run.numbers or range(run.first_line, run.first_line + run.lines)
+            records = [_astuple(line.record) for line in found]
+            beside = [_astuple(line)[3:] for line in found]
         envelope = _columns(self._beside, beside)
         return Block(
             place,
@@ -59,6 +66,24 @@ class RecordReader:
             lines,
             envelope={name: column for name, column in envelope.items() if not _is_nothing(column)},
         )
+
+    def _alike(self, run: Run) -> tuple[list[tuple[Any, ...]], bytes] | None:
+        """Return the records of lines that differ in nothing else, and what stands behind each; None: they do, or have more fields."""
+        around = _around(run.data[: run.data.find(b"\n")])
+        if around is None or self._record_decoder is None:
+            return None
+        head, tail = around
+        between = tail + b"\n" + head
+        if not run.data.startswith(head) or not run.data.endswith(tail + b"\n"):
+            return None
+        inner = run.data[len(head) : -len(tail) - 1].replace(between, b"\n")
+        if len(run.data) - len(inner) != len(between) * run.lines - (run.lines - 1):
+            return None
+        try:
+            found = self._record_decoder.decode_lines(inner)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        return (list(map(_astuple, found)), tail[:-1]) if len(found) == run.lines else None
 
     def _at_once(self, run: Run) -> list[Any] | None:
         try:
@@ -75,8 +100,8 @@ class RecordReader:
                 if self._decoder is None:
                     raise msgspec.DecodeError
                 line = self._decoder.decode(text)
-                records.append(msgspec.structs.astuple(line.record))
-                beside.append(msgspec.structs.astuple(line)[3:])
+                records.append(_astuple(line.record))
+                beside.append(_astuple(line)[3:])
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 record, others = self._exactly(text, run.line_number(number), run.stream)
                 records.append(record)
@@ -131,6 +156,24 @@ def _struct(names: tuple[str, ...], record: Any = None) -> Any:
     return msgspec.defstruct("Fields", fields, rename=renamed, forbid_unknown_fields=True, gc=False)
 
 
+def _around(line: bytes) -> tuple[bytes, bytes] | None:
+    """Return what stands before and behind the record in a line; None where that is not seen at once."""
+    at = line.find(_RECORD)
+    if at < 0 or not line.endswith(b"}"):
+        return None
+    head = line[: at + len(_RECORD)]
+    try:
+        message = _members.decode(line)
+        record = bytes(message["record"])
+        _members.decode(head + b"null}")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
+        return None
+    if not line.startswith(record, len(head)) or head.count(_RECORD) != 1:
+        return None
+    tail = line[len(head) + len(record) :]
+    return None if b'"record"' in tail or b'"type"' in tail or b'"stream"' in tail else (head, tail)
+
+
 def _members_of(text: bytes) -> tuple[dict[str, Raw], dict[str, Raw] | None]:
     """Return what a message holds, and its record, None where that is no object, as JSON texts.
 
@@ -172,17 +215,10 @@ def _is_nothing(column: Column) -> bool:
     return all(value is UNSET for value in column)
 
 
-def record_texts(block: Block) -> list[bytes]:
-    """Return each record as JSON."""
-    columns = block.columns
-    if not columns:
-        return [b"{}"] * len(block)
-    rows = _rows(columns)
-    return _encoder.encode_lines(rows).split(b"\n")[:-1]
-
-
-def _rows(columns: Mapping[str, Column]) -> list[Any]:
+def _rows(columns: Mapping[str, Column], count: int) -> list[Any]:
     """Return what is encoded as objects without the fields that are left out."""
+    if not columns:
+        return [{}] * count
     if all(map(is_plain_name, columns)):
         return list(map(_struct(tuple(columns)), *columns.values()))
     return [
@@ -196,19 +232,21 @@ def lines_of(block: Block, stream: str) -> bytes:
     if not len(block):
         return b""
     head = b'{"type":"RECORD","stream":%s,"record":' % _encoder.encode(stream)
-    texts = record_texts(block)
+    records = _encoder.encode_lines(_rows(block.columns, len(block)))
     ends = list(_ends(block))
     if len(ends) == 1:
         tail = ends[0] + b"}\n"
-        return head + (tail + head).join(texts) + tail
-    return b"".join([head + text + end + b"}\n" for text, end in zip(texts, ends, strict=True)])
+        lines = records.replace(b"\n", tail + head)
+        return head + lines[: -len(head)]
+    texts = records.split(b"\n")
+    return b"".join([head + text + end + b"}\n" for text, end in zip(texts, ends, strict=False)])
 
 
 def _ends(block: Block) -> Iterator[bytes]:
     """Yield what stands behind each record, or once what stands behind all."""
     if not block.envelope:
-        yield b""
+        yield block.common
         return
-    texts = _encoder.encode_lines(_rows(block.envelope)).split(b"\n")[:-1]
+    texts = _encoder.encode_lines(_rows(block.envelope, len(block))).split(b"\n")[:-1]
     ends = [b"" if text == b"{}" else b"," + text[1:-1] for text in texts]
     yield from ends[:1] if len(set(ends)) == 1 else ends

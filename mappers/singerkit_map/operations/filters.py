@@ -88,19 +88,23 @@ class _Filter:
                 verdicts[text] = stays(value_at(value, path.steps, None))
             except BadValue as bad:
                 verdicts[text] = str(bad)
-        gone = block.columns.get(DELETED_AT)
-        kept = []
+        marks = block.columns.get(DELETED_AT)
+        if marks is None and not block.bad and not any(map(_is_bad, verdicts.values())):
+            block.keep(list(map(verdicts.__getitem__, keys)))  # type: ignore[arg-type]
+            return
+        found: list[bool] = []
         for row, key in enumerate(keys):
             verdict = verdicts[key]
-            if gone is not None and gone[row] is not UNSET and bytes(gone[row]) != b"null":
-                verdict = True
-            elif isinstance(verdict, str):
+            is_gone = marks is not None and marks[row] is not UNSET and bytes(marks[row]) != b"null"
+            if isinstance(verdict, str) and not is_gone:
                 is_null = block.nulled(row, Bad(self.field, verdict, self.place))
                 verdict = stays(None) if is_null else True
-            if verdict or row in block.bad:
-                kept.append(row)
-        if len(kept) < len(keys):
-            block.take(kept)
+            found.append(is_gone or bool(verdict) or row in block.bad)
+        block.keep(found)
+
+
+def _is_bad(verdict: bool | str) -> bool:
+    return isinstance(verdict, str)
 
 
 def made(said: Mapping[str, Any], place: str) -> Operation:

@@ -20,6 +20,7 @@ from targets.shared.test_load import Limits, Memory, Pieces
 from singerkit_map.jsontexts import loads
 from singerkit_map.mapper import IN_TARGET, Mapper
 from singerkit_map.reading import read_map
+from singerkit_map.records import RecordReader
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.signals import StopFlag
 from singerkit_state.value import decode, without_mark
@@ -150,6 +151,38 @@ def test_the_same_rows_letters_and_state_in_both_places(
         assert sorted(here.letters) == sorted([*wanted, *there.letters])
     elif commit_rows == 1:  # a map in the pipe ends it as a tap that has died
         assert here.state == there.state or here.state is None
+
+
+@settings(max_examples=tries(25), deadline=None)
+@given(
+    operations=st.lists(st.sampled_from(OPERATIONS), max_size=4, unique_by=str),
+    records=st.lists(
+        st.tuples(RECORDS, st.sampled_from([{}, {"version": 1}, {"time_extracted": "2024"}]), st.booleans()),
+        max_size=8,
+    ),
+)
+def test_each_way_of_reading_lines_gives_the_same(operations, records):
+    """Lines that are alike around their records, lines that are not, and lines one by one."""
+    said = usable(operations, on_error="quarantine")
+    data = b"".join(
+        json.dumps(
+            {"type": "RECORD", "stream": "s", "record": record, **more},
+            separators=None if spaced else (",", ":"),
+        ).encode()
+        + b"\n"
+        for record, more, spaced in records
+    )
+    data = json.dumps(SCHEMA("s", FIELDS, ["id"])).encode() + b"\n" + data
+    made = []
+    for ways in ([], ["_alike"], ["_alike", "_at_once"]):
+        with pytest.MonkeyPatch.context() as patch:
+            for way in ways:
+                patch.setattr(RecordReader, way, lambda _self, _run: None)
+            one = Mapped(said, data)
+            made.append(
+                (one.messages, [(letter.line, letter.path, loads(letter.record)) for letter in one.letters])
+            )
+    assert made[0] == made[1] == made[2]
 
 
 PEOPLE = [
