@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ _CASES: Mapping[str, Operation] = {
     "upper": {"case": "upper"},
     "strip": {"trim": True},
 }
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _RECORDS = ("record", "_")
 _ELSE = "is an expression that no operation stands for: write a `python` operation, which calls a function of a module of yours"
 Steps = tuple[Callable[[str], Operation], ...]
@@ -123,6 +125,7 @@ def _field(node: ast.expr, target: str, around: Around) -> Value:
 def _cast(value: Value, function: str) -> Value:
     notes = {
         "int": "cut off what stands behind the point, and `cast` takes whole numbers alone",
+        "str": "made the text `None` of null where nothing kept it out, and null stays null",
         "bool": "made true of every text that is not empty, and `cast` takes the words for true and false alone",
     }
     note = notes.get(function)
@@ -194,11 +197,23 @@ def literal(node: ast.expr, around: Around) -> tuple[Any] | None:
     if name is not None:
         if name not in around.settings:
             raise CannotSay(f"takes `{name}` of `stream_map_config`, which has none")
-        return (around.settings[name],)
+        return (_of_settings(name, around.settings[name]),)
     try:
         return (ast.literal_eval(node),)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return None
+
+
+def _of_settings(name: str, value: Any) -> Any:
+    """Return a value of `stream_map_config`; a variable of the environment that Meltano fills in is one here, too."""
+    if not isinstance(value, str) or _VARIABLE.search(value) is None:
+        return value
+    found = _VARIABLE.fullmatch(value)
+    if found is None:
+        raise CannotSay(
+            f"takes `{name}` of `stream_map_config`, a text with a variable in it: write the text"
+        )
+    return {"env": found[1]}
 
 
 def _setting(node: ast.expr) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -46,6 +47,7 @@ def take_stream_maps(config: Mapping[str, Any], hashing: Hashing, made: Converte
         else:
             made.streams[name] = _Stream(name, said, settings, hashing, made).operations()
     _take_later_ones(list(maps), made)
+    _tell_of_overlaps(list(maps), made)
 
 
 def _take_else(said: Any, place: str, made: Converted) -> None:
@@ -65,6 +67,25 @@ def _take_later_ones(names: Sequence[str], made: Converted) -> None:
         made.note(
             f"`stream_maps.{name}` has no effect there, since `{later}` stands behind it and matches it; it is left out"
         )
+
+
+def _tell_of_overlaps(names: Sequence[str], made: Converted) -> None:
+    """Of two patterns that may match one stream singer-sdk takes the last, and we the one with more letters."""
+    patterns = [name for name in names if _is_pattern(name) and name in made.streams]
+    for at, name in enumerate(patterns):
+        for later in patterns[at + 1 :]:
+            is_inside = fnmatchcase(later, name) or fnmatchcase(name, later)
+            if not is_inside and _may_overlap(name, later):
+                made.note(
+                    f"`stream_maps.{name}` and `{later}`: of a stream that both match the last one counts there, and the one with more letters here"
+                )
+
+
+def _may_overlap(one: str, other: str) -> bool:
+    """Tell whether what two patterns begin and end with allows a name that both match."""
+    ends = [re.split(r"[*?\[].*[*?\]]|[*?\[\]]", name, maxsplit=1) for name in (one, other)]
+    (first, last), (begin, end) = ((parts[0], parts[-1]) for parts in ends)
+    return (first.startswith(begin) or begin.startswith(first)) and (last.endswith(end) or end.endswith(last))
 
 
 def _is_pattern(name: str) -> bool:
@@ -223,6 +244,9 @@ class _Stream:
         gone = [one for one in removed if one not in values and readers.count(one) != 1]
         if self._is_else_removed:
             made.append({"op": "keep", "fields": [*values]})
+            self._made.note(
+                f"`{self._place_of(_ELSE)}`: keys of the stream stay there without being named, and `keep` has to name them: add those that it lacks"
+            )
         elif gone:
             made.append({"op": "drop", "fields": gone})
         if self._alias is not None and self._alias != self._around.stream:

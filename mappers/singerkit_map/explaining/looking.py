@@ -118,7 +118,16 @@ class Looking:
                 found.bad = part.rejects[0].reason
             elif isinstance(part, Run) and part.stream == look.name:
                 found.after += [_row_of(one) for one in part.data.split(b"\n") if one]
+        if "python" in look.ops:
+            _hide_what_went(found)
         return found
+
+
+def _hide_what_went(found: RowLook) -> None:
+    """Nobody knows what a function hides: what does not stand behind it as it was is not shown."""
+    for name, value in found.before.items():
+        if value != "null" and all(row.get(name) != value for row in found.after):
+            found.before[name] = HIDDEN
 
 
 def _row_of(line: bytes) -> Row:

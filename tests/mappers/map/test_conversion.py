@@ -14,6 +14,7 @@ from singerkit_map.conversion.converting import converted
 from singerkit_shell.errors import ConfigurationError
 
 KEY = {"env": "MAP_KEY"}
+SETTINGS = {"where": "prod", "secret": "${OUT}", "mixed": "a $OUT b"}
 
 
 def of_stream(said: dict[str, Any], **more: Any) -> Any:
@@ -33,6 +34,7 @@ EXPRESSIONS: list[tuple[str, list[dict[str, Any]]]] = [
     ("-1.5", [{"op": "constant", "field": "out", "value": -1.5, "over": True}]),
     ("None", [{"op": "constant", "field": "out", "value": None, "over": True}]),
     ("config['where']", [{"op": "constant", "field": "out", "value": "prod", "over": True}]),
+    ("config['secret']", [{"op": "constant", "field": "out", "value": {"env": "OUT"}, "over": True}]),
     ("__stream_name__", [{"op": "constant", "field": "out", "value": "users", "over": True}]),
     ("int(self)", [{"op": "cast", "field": "out", "to": "integer"}]),
     ("float(out) if out is not None else None", [{"op": "cast", "field": "out", "to": "number"}]),
@@ -66,6 +68,7 @@ NOT_SAID = [
     ("self or 'x'", "is an expression that no operation stands for"),
     ("datetime.date.today()", "is an expression that no operation stands for"),
     ("config['gone']", "takes `gone` of `stream_map_config`"),
+    ("config['mixed']", "takes `mixed` of `stream_map_config`, a text with a variable"),
     ("record", "is an expression that no operation stands for"),
     ("int(self) if other else None", "is an expression that no operation stands for"),
 ]
@@ -73,14 +76,14 @@ NOT_SAID = [
 
 @pytest.mark.parametrize(("expression", "operations"), EXPRESSIONS, ids=[one for one, _ in EXPRESSIONS])
 def test_an_expression_that_operations_say(expression: str, operations: list[dict[str, Any]]) -> None:
-    made = of_stream({"out": expression}, stream_map_config={"where": "prod"})
+    made = of_stream({"out": expression}, stream_map_config=SETTINGS)
     assert made.streams == {"users": operations}
     assert made.problems == []
 
 
 @pytest.mark.parametrize(("expression", "words"), NOT_SAID, ids=[one for one, _ in NOT_SAID])
 def test_an_expression_that_they_do_not_say_is_named_with_its_place(expression: str, words: str) -> None:
-    made = of_stream({"out": expression, "b": "c"})
+    made = of_stream({"out": expression, "b": "c"}, stream_map_config=SETTINGS)
     [problem] = made.problems
     assert problem.startswith(f"`stream_maps.users.out` {words}")
     assert made.streams == {"users": [{"op": "copy", "from": "c", "to": "b"}]}
@@ -157,6 +160,15 @@ def test_streams_are_renamed_and_dropped_and_the_last_that_matches_counts() -> N
     assert made.notes == [
         "`stream_maps.f1` has no effect there, since `f*` stands behind it and matches it; it is left out"
     ]
+
+
+def test_two_patterns_that_may_match_one_stream_are_told_of() -> None:
+    made = converted({"stream_maps": {"a*": {"x": None}, "*b": {"y": None}}}, "map.json")
+    assert made.problems == []
+    assert made.notes[0].startswith(
+        "`stream_maps.a*` and `*b`: of a stream that both match the last one counts there"
+    )
+    assert converted({"stream_maps": {"a*": {"x": None}, "ab*": {"y": None}}}, "map.json").notes == []
 
 
 @pytest.mark.parametrize(

@@ -143,3 +143,18 @@ def test_one_of_the_two_inputs_is_named(tmp_path: Path) -> None:
     assert isinstance(explained("--config", config).exception, UsageError)
     gone = explained("--config", config, "--stream", str(tmp_path / "gone"))
     assert "cannot be read" in str(gone.exception)
+
+
+def test_what_a_function_of_the_users_changes_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cleaning_of_explain.py").write_text(
+        "def hide(row):\n    row['card'] = 'none'\n    return row\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    operations = [{"op": "python", "function": "cleaning_of_explain:hide", "fields": {"card": TEXT}}]
+    config = written(tmp_path, "map.json", {"streams": {"users": operations}})
+    shown = explained("--config", config, "--stream", written(tmp_path, "users.singer", messages()))
+    assert shown.exception is None
+    assert "4111111111111111" not in shown.stdout
+    assert "123-45-6789" in shown.stdout, "it goes on as it is"
