@@ -1,0 +1,1 @@
+tap-files --config tap.json | target-duckdb --config target.json
