@@ -1,7 +1,7 @@
 """The states of a pipeline that is divided into so many shards, made into those of another number of them.
 
 What was read by all of them is below the lowest of their bookmarks: from there each new shard begins, and what comes again replaces itself by its
-key. A stream that one shard reads as a whole goes on where that one was.
+key. A stream that one shard reads as a whole goes on where that one was, and one that goes on by a position gets those of all shards.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["Division", "divided", "division_of"]
 
 _KEY, _VALUE, _PARTITIONS, _CONTEXT = "replication_key", "replication_key_value", "partitions", "context"
 _POSITION = "_singerkit_position"
-"""What a stream has read that goes on by it (`singerkit_tap.position`)."""
+"""What a stream has read that goes on by it (`singerkit_tap.position`): its tap takes those of all former shards for one, and from that what is its own."""
 _RUN = "divide"
 """What stands for the run in a state that no run has written."""
 
@@ -100,7 +100,6 @@ def divided(
         ConfigurationError: the former ones are not of one number of shards, or not all complete, or of a tap of others.
     """
     _check(states, pipeline)
-    _check_positions(states, pipeline)
     of = next(iter(states)).of
     names = {name for state in states.values() for name in state.get("bookmarks") or {}}
     split = {name for state in states.values() for name in _mark(state).divided or ()}
@@ -155,17 +154,6 @@ def _check(states: Mapping[Shard, Mapping[str, Any]], pipeline: str) -> None:
         )
 
 
-def _check_positions(states: Mapping[Shard, Mapping[str, Any]], pipeline: str) -> None:
-    """Refuse what names by itself what each shard has read: nobody but its tap could divide that."""
-    for state in states.values():
-        for name, part in (state.get("bookmarks") or {}).items():
-            if isinstance(part, Mapping) and _POSITION in part:
-                raise ConfigurationError(
-                    f"The state of `{pipeline}` names what was read of stream `{name}`, file by file, which cannot be divided; nothing was changed. Keep the number of shards, or empty the table, "
-                    "reset the states with `singerkit-state reset`, and read all of it with the new number."
-                )
-
-
 def _mark(state: Mapping[str, Any]) -> Mark:
     mark = read_mark(state)
     assert mark is not None  # noqa: S101  `_check` has looked
@@ -190,6 +178,13 @@ def _lowest(parts: Mapping[Shard, Any], of: int) -> dict[str, Any]:
     value = lowest([part.get(_VALUE) for part in found]) if len(found) == of and len(keys) == 1 else None
     if value is not None:
         merged |= {_KEY: found[0].get(_KEY), _VALUE: value}
+    positions = {
+        str(shard): part[_POSITION]
+        for shard, part in parts.items()
+        if isinstance(part, Mapping) and _POSITION in part
+    }
+    if positions:
+        merged[_POSITION] = {"shards": positions}
     if any(_PARTITIONS in part for part in found):
         merged[_PARTITIONS] = [*_partitions(parts).values()]
     return merged

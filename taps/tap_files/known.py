@@ -14,6 +14,8 @@ before that place; last the number of a digest of the settings that say where it
 At most so many names are kept (`remembered_files`). The oldest fall off, and ``floor`` is when the newest of those changed last;
 ``at_floor`` are digests of the names of those that changed just then. A file from below the floor is one that was read. One from above that
 is not known is new, or an old one that has changed: so its rows are replaced, of which there may be none.
+
+Behind `singerkit-state divide` there is ``{"shards": {"0/2": {...}, "1/2": {...}}}``: what the former shards knew, each of the files that were its own.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from typing import Any
 
 import msgspec
 
-from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError
+from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, UsageError
+from tap_files.entries import Entry, Position, position_of
 from tap_files.formats.contract import Spot
 from tap_files.opening import digest, ends_of, is_compared, whole_of
 from tap_files.places.contract import Found, Place
@@ -34,32 +37,6 @@ from tap_files.settings.stream import StreamSettings
 from tap_files.turns import Ends, Memory, Turn
 
 __all__ = ["Known"]
-
-
-class Entry(msgspec.Struct, array_like=True):
-    """What is known of one file; see the module."""
-
-    version: str
-    appeared: int | None
-    rows: int
-    size: int | None = None
-    whole: str = ""
-    byte: int | None = None
-    line: int = 0
-    context: int = -1
-    head: str = ""
-    tail: str = ""
-    cut: int = -1
-    """-1: nobody has noted it."""
-
-
-class _Position(msgspec.Struct, omit_defaults=True):
-    done: dict[str, Entry] = {}
-    open: dict[str, Entry] = {}
-    contexts: list[Any] = []
-    cuts: list[str] = []
-    floor: int | None = None
-    at_floor: list[str] = []
 
 
 _ENTRY_BYTES = 96
@@ -78,8 +55,9 @@ class Known(Memory):
         settings: StreamSettings,
         ready: Callable[[Found], bool],
         way_to_start_over: str,
+        is_mine: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """Take up what the state says; ``ready``: whether a file may be read in this run.
+        """Take up what the state says; ``ready``: whether a file may be read in this run; ``is_mine``: whether one is of this shard.
 
         Raises:
             ConfigurationError: the position is none of ours, or names files as `path` does not any more.
@@ -87,10 +65,8 @@ class Known(Memory):
         self._place, self._settings, self._ready = place, settings, ready
         self._shown = settings.address.shown
         try:
-            if said is not None and "trails" in said:
-                raise msgspec.ValidationError("it is that of logs that rotate")
-            kept = msgspec.convert({} if said is None else said, _Position)
-        except msgspec.ValidationError as error:
+            kept = position_of(said, is_mine)
+        except (msgspec.ValidationError, UsageError) as error:
             raise ConfigurationError(
                 f"What the state says of the files that were read cannot be understood ({error}); nothing was read. Bring back a state of "
                 f"this stream, or read all files again: run {way_to_start_over}."
@@ -337,7 +313,7 @@ class Known(Memory):
         """See `Memory.position`."""
         self._let_fall()
         self._leave_contexts()
-        said = _Position(
+        said = Position(
             self._done, self._open, self._context_values, self._cuts, self._floor, sorted(self._at_floor)
         )
         found: Mapping[str, Any] = msgspec.to_builtins(said)

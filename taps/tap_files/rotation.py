@@ -84,6 +84,7 @@ class Trails(Memory):
         settings: StreamSettings,
         ready: Callable[[Found], bool],
         way_to_start_over: str,
+        is_mine: Callable[[str], bool] = lambda _: True,  # noqa: ARG002  one shard reads all logs
     ) -> None:
         """Take up what the state says; ``ready``: whether a file may be read in this run.
 

@@ -148,7 +148,12 @@ class FileStream(BlockStream):
         ready = Readiness(self._settings, self._place)
         remembered = Trails if self._settings.follows_rotation else Known
         memory = remembered(
-            start.position, self._place, self._settings, ready.is_ready, self.way_to_start_over
+            start.position,
+            self._place,
+            self._settings,
+            ready.is_ready,
+            self.way_to_start_over,
+            self._is_of_shard,
         )
         failures = FailedFiles(self)
         try:

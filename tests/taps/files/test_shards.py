@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-from taps.files.conftest import Folder
+from typing import Any
 
-from singerkit_shell.errors import ConfigurationError
+from taps.files.conftest import Folder, loaded
+
 from singerkit_state.dividing import divided
-from singerkit_state.shards import Shard
+from singerkit_state.shards import WHOLE, Shard
 
 OF = 3
 
@@ -33,10 +33,97 @@ def test_each_file_is_of_one_shard_and_gone_files_are_those_of_it(folder: Folder
     assert replaced == [(0, {"_file": gone})]
 
 
-def test_another_key_moves_no_file_and_another_number_of_shards_is_refused(folder: Folder):
+def test_another_key_moves_no_file(folder: Folder):
     folder.write("in/a.csv", "id\n1\n")
     shards = [Shard(number, 2) for number in range(2)]
     states = {shard: folder.sync(shard=shard).state for shard in shards}
     assert folder.sync(states[shards[0]], shard=shards[0], primary_keys=["id"]).rows() == []
-    with pytest.raises(ConfigurationError, match="file by file, which cannot be divided"):
-        divided(states, "tap-files", 3)
+
+
+class Divided:
+    """The files of a folder, read by one number of shards after the other, into one table."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        folder.stream |= {"on_removed": "delete", "primary_keys": []}
+        self._states: dict[Shard, Any] = {WHOLE: None}
+        self.table: list[dict[str, Any]] = []
+        self.files: dict[str, str] = {}
+
+    def write(self, name: str, *ids: int, columns: str = "id,x") -> None:
+        more = "," * columns.count(",")
+        self._write(name, f"{columns}\n" + "".join(f"{one}{more}\n" for one in ids))
+
+    def grow(self, name: str, one: int) -> None:
+        columns = self.files[name].partition("\n")[0]
+        self._write(name, f"{self.files[name]}{one}{',' * columns.count(',')}\n")
+
+    def _write(self, name: str, text: str) -> None:
+        self.files[name] = text
+        self._folder.write(name, text)
+
+    def remove(self, name: str) -> None:
+        del self.files[name]
+        (self._folder.path / name).unlink()
+
+    def run(self, only: int | None = None) -> int:
+        """Run all shards, or one; return how many rows came."""
+        count = 0
+        for shard in [one for one in self._states if only in (None, one.number)]:
+            result = self._folder.sync(self._states[shard], shard=None if shard == WHOLE else shard)
+            self._states[shard] = result.state
+            self.table = loaded(self.table, result.messages)
+            count += len(result.rows())
+        return count
+
+    def divide(self, into: int) -> None:
+        self._states, again = divided(self._states, "tap-files", into)
+        assert again == []
+
+    def is_as_the_files_are(self) -> bool:
+        rows = [
+            (name, number, int(line.partition(",")[0]))
+            for name, text in self.files.items()
+            for number, line in enumerate(text.splitlines()[1:], 1)
+        ]
+        return sorted(rows) == sorted((row["_file"], row["_row"], row["id"]) for row in self.table)
+
+
+def test_files_are_gone_on_with_by_another_number_of_shards(folder: Folder):
+    """Also by one whose shards have not all run since they were divided before; without a key any row that came again would be there twice."""
+    state = Divided(folder)
+    for number in range(8):
+        state.write(f"in/{number}.csv", number, number + 100, columns="id,x" if number % 2 else "id,x,y")
+    assert state.run() == 16
+    state.divide(3)
+    assert state.run() == 0
+    state.grow("in/0.csv", 200)
+    state.grow("in/1.csv", 201)
+    state.write("in/8.csv", 8)
+    state.write("in/2.csv", 22)
+    state.remove("in/3.csv")
+    assert state.run() == 4
+    assert state.is_as_the_files_are()
+    state.divide(2)
+    for name in state.files:
+        state.grow(name, 300)
+    assert 0 < state.run(only=0) < 8
+    state.divide(5)
+    assert state.run() + state.run() < 8
+    assert state.is_as_the_files_are()
+    state.divide(1)
+    assert state.run() == 0
+    state.grow("in/8.csv", 400)
+    assert (state.run(), state.is_as_the_files_are()) == (1, True)
+
+
+def test_what_some_shards_have_forgotten_is_read_again_by_others_and_replaced(folder: Folder):
+    state = Divided(folder)
+    folder.stream |= {"remembered_files": 2}
+    for number in range(8):
+        state.write(f"in/{number}.csv", number)
+    for into in (2, 3, 1):
+        state.run()
+        state.divide(into)
+    state.run()
+    assert state.is_as_the_files_are()
