@@ -347,6 +347,12 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             "the old rows are there, or the new ones, as the state says; a unit that is held is written again",
             (137, 0),
         ),
+        (
+            "M25",
+            "records with data that a map hides, bad in other fields or of another kind, with `--debug`",
+            "it is seen nowhere: no row, dead letter, result of a rule, log line or state",
+            (0, 65),
+        ),
     ),
 }
 ROWS: dict[str, Row] = {row.id: row for rows in SECTIONS.values() for row in rows}

@@ -461,10 +461,8 @@ def mapped(
 
 MAP: dict[str, Case] = {
     "a key": (mapped(canary("map key")), (65,)),
-    "a key from the environment": (mapped({"env": "KEY"}, {"KEY": canary("map key, env")}), (65,)),
     "a key from a file": (mapped(lambda place: with_file(place, canary("map key, file"))), (65,)),
     "a key that is no text": (mapped([canary("map key, listed")]), (78,)),
-    "a key beside a setting that is none": (mapped(canary("map key, beside"), keep_last=4), (78,)),
 }
 CASES = {
     f"{name}: {case}": run_of
