@@ -11,10 +11,11 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from singerkit_catalog.admitted import types_of
+from singerkit_catalog.schema import or_null
 from singerkit_map.block import Bad, Block, Place
 from singerkit_map.contract import OfValue, Operation
 from singerkit_map.jsontexts import text_of
-from singerkit_map.paths import Impossible
+from singerkit_map.paths import Impossible, path_of, with_schema_at
 from singerkit_map.records import RecordReader, lines_of
 from singerkit_map.shape import Shape
 from singerkit_shell.errors import BadDataError, ConfigurationError
@@ -246,6 +247,8 @@ def plan_of(
     for operation in operations:
         try:
             after = operation.outcome(shape)
+            if place.on_error == "null" and isinstance(operation, OfValue):
+                after = _admitting_null(operation, shape, after)
             _check_keys(shape, after)
         except Impossible as impossible:
             raise _not_done(operation, declaration.stream, message.number, impossible) from None
@@ -254,6 +257,15 @@ def plan_of(
         if not shape.stream:
             break
     return Plan(declaration.fingerprint, steps, shape, place)
+
+
+def _admitting_null(operation: OfValue, before: Shape, after: Shape) -> Shape:
+    """Return a shape in which what an operation makes may be null, as bad values become so; keys never."""
+    path = path_of(operation.field, before.fields)
+    made = path if operation.into is None else path.beside(operation.into)
+    if not made.is_nested and made.top in after.keys:
+        return after
+    return replace(after, fields=with_schema_at(after.fields, made, or_null))
 
 
 def _is_of_streams(operation: Operation) -> bool:

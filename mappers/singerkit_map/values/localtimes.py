@@ -13,8 +13,8 @@ __all__ = ["LocalTimes"]
 _LATER_FOLD = {"gap": {"earlier": 1, "later": 0}, "overlap": {"earlier": 0, "later": 1}}
 """Python reads a time in the gap by the offset before it (fold 0), which is the later moment, or by the one behind it (fold 1)."""
 _WORDS = {
-    "gap": "that the clocks of {zone} skipped, so that no moment is meant",
-    "overlap": "that the clocks of {zone} showed twice, so that two moments may be meant",
+    "gap": "that the clocks of {zone} skipped, so that no moment is meant: `gap` says which one to take",
+    "overlap": "that the clocks of {zone} showed twice, so that two moments may be meant: `overlap` says which one to take",
 }
 
 

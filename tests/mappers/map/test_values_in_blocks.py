@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from mappers.map.mapping import mapped
 from mappers.map.operating import KEY, made
 
 from singerkit_map.block import Block, Place
@@ -139,3 +140,14 @@ def test_the_examples_of_the_docs_are_so(op: str, example: dict[str, Any]) -> No
 
 def test_each_operation_on_values_has_an_example() -> None:
     assert {op for op, _ in EXAMPLES} >= {*EVERY, "parse_url", "default"}
+
+
+def test_where_bad_values_become_null_the_schema_admits_it_but_for_keys() -> None:
+    fields = {"k": {"type": "string"}, "f": {"type": "string"}, "who": {"type": "object", "properties": {"f": {"type": "string"}}}}  # fmt: skip
+    operations = [
+        {"op": "phone", "field": "f"}, {"op": "phone", "field": "who.f"}, {"op": "phone", "field": "f", "as": "g"}, {"op": "hmac", "field": "k", "key": KEY},
+    ]  # fmt: skip
+    text = {"type": "string"}
+    for on_error, made_so in (("fail", text), ("null", {"type": ["string", "null"]})):
+        found = mapped(operations, fields, [], keys=["k"], on_error=on_error).schema["schema"]["properties"]
+        assert found == {"k": text, "f": made_so, "who": {"type": "object", "properties": {"f": made_so}}, "g": made_so}  # fmt: skip
