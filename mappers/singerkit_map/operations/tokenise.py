@@ -41,6 +41,13 @@ SETTINGS: Mapping[str, Any] = {
         },
     },
     "required": ["field", "key"],
+    "examples": [
+        {
+            "said": {"op": "tokenise", "field": "email", "key": {"env": "MAP_KEY"}},
+            "before": {"email": "a"},
+            "after": {"email": "tok_28c29efdbe2a9e60165b025203fd4529"},
+        }
+    ],
 }
 
 
