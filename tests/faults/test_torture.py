@@ -50,6 +50,8 @@ OTHER_MODES = [
     *((Case, f"upsert,{name}") for name in ("atomic", "keep", "variants", "versions")),
     (Case, "overwrite,keyless,variants"),
     (Case, "history,keep"),
+    (Case, "upsert,map,piped"),
+    (Case, "delete+insert,map,versions"),
     *(
         (DuckCase, name)
         for name in (
@@ -81,11 +83,14 @@ def test_random_faults_lose_nothing_and_double_nothing(bench: Bench, seed: str, 
     pytest.fail(f"seed {seed}: too few faults have struck: {report.struck}")
 
 
-@pytest.mark.parametrize("case_kind", [DuckCase, SqliteCase, FromPostgresCase])
+@pytest.mark.parametrize(
+    ("case_kind", "mode"),
+    [(DuckCase, "upsert,map,piped"), (SqliteCase, "upsert"), (FromPostgresCase, "upsert")],
+)
 def test_random_faults_lose_nothing_and_double_nothing_in_others(
-    bench: Bench, seed: str, case_kind: type[Case]
+    bench: Bench, seed: str, case_kind: type[Case], mode: str
 ) -> None:
-    run_few(bench, seed, case_kind, "upsert")
+    run_few(bench, seed, case_kind, mode)
 
 
 @pytest.mark.parametrize("number", [1, 3])

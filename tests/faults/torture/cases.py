@@ -169,6 +169,11 @@ class Case:
     def run(self, plan: Plan) -> Outcome:
         """Run once with the faults of a plan, and check."""
         proxied = bool(plan.sql) or self.roll.random() < 0.5
+        if self.pipeline.mode.is_piped and self.roll.random() < 0.5:
+            size = self.sizes().pages
+            self.pipeline.mapper_rules = [
+                rule("any", moment(self.roll, size), self.roll.choice(["kill", "kill-after", "short-kill"]))
+            ]
         stirs = self.source.stirring = self.roll.choice([0, 0, 5, 20])
         outcome = self.pipeline.run(
             tap_rules=plan.tap, target_rules=plan.target, http=plan.http, sql=plan.sql, proxied=proxied

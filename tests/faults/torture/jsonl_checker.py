@@ -68,6 +68,7 @@ class JsonlPipeline(Pipeline):
         (folder / "target.json").write_text(json.dumps(target))
         tap_options, target_options = self.resumes()
         read_end, write_end = os.pipe()
+        mapper, read_end = self.mapped(folder, read_end)
         nothing = os.open(os.devnull, os.O_RDONLY)
         printed = os.open(folder / "printed", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         start = self.bench.zygote.start
@@ -94,7 +95,7 @@ class JsonlPipeline(Pipeline):
         finally:
             for descriptor in (read_end, write_end, nothing, printed):
                 os.close(descriptor)
-        return Pair(tap_process, target_process, folder)
+        return Pair(tap_process, target_process, folder, mapper)
 
 
 @dataclass

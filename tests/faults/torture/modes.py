@@ -9,8 +9,17 @@ from typing import Any
 
 from faults.torture.source import Source
 
-__all__ = ["BESIDE", "METHODS", "METHOD_HELP", "UPSERT", "Mode", "named"]
+__all__ = ["BESIDE", "MAP", "METHODS", "METHOD_HELP", "UPSERT", "Mode", "named"]
 
+_THERE_AND_BACK = [
+    {"op": "rename", "from": "seq", "to": "sequence"},
+    {"op": "copy", "from": "sequence", "to": "seq"},
+    {"op": "drop", "fields": ["sequence"]},
+    {"op": "cast", "field": "seq", "to": "text"},
+    {"op": "cast", "field": "seq", "to": "integer"},
+    {"op": "filter", "field": "seq", "is": "not_null"},
+]
+MAP: Mapping[str, Any] = {"streams": {"*": _THERE_AND_BACK}}
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "upsert": {},
     "append": {"load_method": "append"},
@@ -28,9 +37,12 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
     "variants": {},
     "versions": {"add_record_metadata": True},
     "keyless": {},
+    "map": {"map": MAP},
+    "piped": {},
 }
 """A run that commits once; records that leave fields out; values that are not of the type of their column; complete loads
-of customers that end with ACTIVATE_VERSION; customers without a key, where their rows replace each other as a whole."""
+of customers that end with ACTIVATE_VERSION; customers without a key, where their rows replace each other as a whole; a map in the target that changes nothing and goes
+through every record, and one in the pipe, in a process that is killed too."""
 _REMOVING = ("overwrite", "delete+insert")
 
 
@@ -87,6 +99,11 @@ class Mode:
     def commits_once(self) -> bool:
         """Whether a run commits at its end alone."""
         return "atomic" in self.beside
+
+    @property
+    def is_piped(self) -> bool:
+        """Whether a map stands between tap and target."""
+        return "piped" in self.beside
 
     @property
     def keeps(self) -> bool:

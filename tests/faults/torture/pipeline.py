@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from faults.torture.inject import Counts
-from faults.torture.modes import UPSERT, Mode
+from faults.torture.modes import MAP, UPSERT, Mode
 from faults.torture.processes import Process, Zygote
 from faults.torture.proxy import Proxy, SqlFault
 from faults.torture.server import PASSWORD, Server, scratch_folder
@@ -57,7 +57,7 @@ class Outcome:
     """Calls seen by program (``tap``, ``target``) and class of `inject`; by ``sql`` the proxy's events."""
     requests: int
     strikes: dict[str, int]
-    """How often a fault struck, by where it was: ``tap``, ``target``, ``http``, ``sql``."""
+    """How often a fault struck, by where it was: ``tap``, ``mapper``, ``target``, ``http``, ``sql``."""
     began: float
     ended: float
     """Of the whole run, monotonic."""
@@ -91,6 +91,7 @@ class Pair:
     tap: Process
     target: Process
     folder: Path
+    mapper: Process | None = None
     began: float = field(default_factory=time.monotonic)
 
 
@@ -181,6 +182,8 @@ class Pipeline:
         self.forked = forked
         self.mode = mode
         """How the target is told to load."""
+        self.mapper_rules: Sequence[str] = ()
+        """Of the mapper of the next run, where the mode has one in the pipe."""
         self.on_invalid = "fail"
         """The target's setting, from the next run on."""
         self._url = url
@@ -208,6 +211,7 @@ class Pipeline:
         tap_arguments = ["--config", str(folder / "tap.json"), *resume_tap]
         target_arguments = ["--config", str(folder / "target.json"), *resume_target]
         read_end, write_end = os.pipe()
+        mapper, read_end = self.mapped(folder, read_end)
         nothing = os.open(os.devnull, os.O_RDONLY)
         printed = os.open(folder / "printed", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         start = self.bench.zygote.start
@@ -236,7 +240,30 @@ class Pipeline:
         finally:
             for descriptor in (read_end, write_end, nothing, printed):
                 os.close(descriptor)
-        return Pair(tap, target, folder)
+        return Pair(tap, target, folder, mapper)
+
+    def mapped(self, folder: Path, read_end: int) -> tuple[Process | None, int]:
+        """Return the mapper of a run that has one, and what the target reads in the place of ``read_end``."""
+        if not self.mode.is_piped:
+            return None, read_end
+        (folder / "map.json").write_text(json.dumps(MAP))
+        rules, self.mapper_rules = self.mapper_rules, ()
+        behind, write_end = os.pipe()
+        try:
+            mapper = self.bench.zygote.start(
+                "singerkit-map",
+                ["--config", str(folder / "map.json")],
+                stdin=read_end,
+                stdout=write_end,
+                stderr=folder / "map.err",
+                counts=Counts(folder),
+                rules=rules,
+                forked=self.forked,
+            )
+        finally:
+            os.close(read_end)
+            os.close(write_end)
+        return mapper, behind
 
     def forget_schemas(self) -> None:
         """Throw the tap's schema cache away, as with the disk of a container."""
@@ -272,8 +299,11 @@ class Pipeline:
     def finish(self, pair: Pair, seconds: float = SECONDS) -> Outcome:
         """Wait for the end of a run; what hangs is killed, and its code stays None."""
         end = time.monotonic() + seconds
-        codes = [process.wait(max(0.0, end - time.monotonic())) for process in (pair.tap, pair.target)]
-        for process in (pair.tap, pair.target):
+        mapper = [] if pair.mapper is None else [pair.mapper]
+        codes = [
+            process.wait(max(0.0, end - time.monotonic())) for process in (pair.tap, pair.target, *mapper)
+        ]
+        for process in (pair.tap, pair.target, *mapper):
             if process.code is None:
                 process.signal(9)  # type: ignore[arg-type]
                 process.wait(10)
@@ -292,6 +322,7 @@ class Pipeline:
             {
                 "tap": tap.counts.struck(),
                 "target": target.counts.struck(),
+                "mapper": sum(process.counts.struck() for process in mapper),
                 "http": source.struck,
                 "sql": proxy.struck,
             },
@@ -300,6 +331,8 @@ class Pipeline:
         )
         tap.counts.close()
         target.counts.close()
+        for process in mapper:
+            process.counts.close()
         return outcome
 
     def run(

@@ -36,6 +36,7 @@ ENTRIES = {
     "target-postgres": "target_postgres.target",
     "target-jsonl": "target_jsonl.target",
     "target-duckdb": "target_duckdb.target",
+    "singerkit-map": "singerkit_map.command",
 }
 LATER = (
     # What the executables import in mid-run; a missing one only makes each run slower.
