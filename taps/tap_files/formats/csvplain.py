@@ -85,7 +85,9 @@ def _gap(parts: list[bytes], begin: int) -> int:
 def _cut(data: bytes, width: int, delimiter: bytes) -> list[bytes] | None:
     count = count_lines(data)
     fields = data.replace(b"\n", delimiter + b"\n").split(delimiter)
-    if len(fields) != count * width + 1 or data[-1:] != b"\n" or data[:1] == b"\n" or b"\n\n" in data:
+    if len(fields) != count * width + 1 or data[-1:] != b"\n":
+        return None
+    if width == 1 and (data[:1] == b"\n" or b"\n\n" in data):
         return None
     del fields[-1]
     first = b"".join(fields[::width])
