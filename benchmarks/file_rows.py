@@ -33,6 +33,7 @@ from rounds import (
     truth,
     truth_name,
 )
+from textfiles import text_file, text_schema, wrong_text_records
 
 __all__ = ["row_s", "row_t", "row_u"]
 
@@ -70,8 +71,16 @@ def _ours(extra: str, format_: str) -> Callable[[Path, Path], list[str | Path]]:
 
 
 def _our_tap(extra: str, format_: str, file: Path, folder: Path) -> list[str | Path]:
+    stream = _plain_stream(file, format_)
+    if format_ == "csv":
+        stream["schema"] = json_schema(nested=False)
+    config = _write(folder / "tap-files.json", {"streams": [stream]})
+    return [our_environment(extra) / "tap-files", "--config", config]
+
+
+def _plain_stream(file: Path, format_: str) -> dict[str, Any]:
     """Rows as they stand, without columns of ours, so that they are the rows of everybody else."""
-    stream: dict[str, Any] = {
+    return {
         "name": "orders",
         "path": str(file),
         "format": format_,
@@ -79,10 +88,6 @@ def _our_tap(extra: str, format_: str, file: Path, folder: Path) -> list[str | P
         "file_columns": [],
         "on_changed": "fail",
     }
-    if format_ == "csv":
-        stream["schema"] = json_schema(nested=False)
-    config = _write(folder / "tap-files.json", {"streams": [stream]})
-    return [our_environment(extra) / "tap-files", "--config", config]
 
 
 def _spreadsheets_tap(file: Path, folder: Path) -> list[str | Path]:
@@ -106,8 +111,7 @@ def _our_version() -> str:
     return version_of(our_environment(), "singerkit")
 
 
-PLAIN = FileReader("singerkit tap-files", _our_version, _ours("duckdb", "csv"))
-BY_ARROW = FileReader("singerkit[arrow] tap-files", _our_version, _ours("arrow", "csv"))
+_OURS = "singerkit tap-files"
 SPREADSHEETS = FileReader(
     "tap-spreadsheets", lambda: version_of(environment(*_SPREADSHEETS), "tap-spreadsheets"), _spreadsheets_tap
 )
@@ -115,30 +119,66 @@ PARQUET = FileReader("singerkit[arrow] tap-files, Parquet", _our_version, _ours(
 
 
 def row_s(bench: Bench) -> None:
-    """A CSV file as messages in a file, with and without pyarrow."""
-    full, fewer = bench.files(bench.rows), bench.files(bench.rival_rows)
-    limit: list[Run] = []
-    runs: dict[str, list[Run]] = {reader.name: [] for reader in (PLAIN, BY_ARROW, SPREADSHEETS)}
+    """CSV files as messages in a file: twelve columns with numbers, booleans and points in time, and eight of texts."""
+    fewer = bench.files(bench.rival_rows)
+    full, texts = _orders(bench.files(bench.rows)), _texts(bench.rows)
+    runs: dict[str, list[Run]] = {source.name: [] for source in (full, texts)}
+    limits: dict[str, list[Run]] = {source.name: [] for source in (full, texts)}
+    rival: list[Run] = []
     checks: dict[str, str] = {}
     for turn in range(bench.repeat):
         say(f"s: round {turn + 1} of {bench.repeat}")
-        limit.append(
-            run([our_environment() / "python", "-c", _ALL_BY_CSV, _head(full)], stdout=FOLDER / "no.out")
-        )
-        for reader in (PLAIN, BY_ARROW) if turn % 2 == 0 else (BY_ARROW, PLAIN):
-            found, checks[reader.name] = _read(reader, _head(full), full)
-            runs[reader.name].append(found)
+        for source in (full, texts):
+            for step in ("limit", "ours") if turn % 2 == 0 else ("ours", "limit"):
+                if step == "limit":
+                    python = our_environment() / "python"
+                    found = run([python, "-c", _ALL_BY_CSV, source.file], stdout=FOLDER / "no.out")
+                    limits[source.name].append(found)
+                else:
+                    found, checks[source.name] = _made(source)
+                    runs[source.name].append(found)
         if turn == 0:
             found, checks[SPREADSHEETS.name] = _read_by_rival(SPREADSHEETS, _head(fewer), fewer)
-            runs[SPREADSHEETS.name].append(found)
-    for reader in (PLAIN, BY_ARROW, SPREADSHEETS):
-        count = bench.rival_rows if reader is SPREADSHEETS else bench.rows
-        keep_of_cpu(bench, "s", reader.name, reader.version(), count, runs[reader.name], checks[reader.name])
-    keep_of_cpu(bench, "s", "csv of Python, rows only", "", bench.rows, limit, "")
-    shown = f"csv of Python {in_cpu(limit)}"
-    what = f"{bench.rows:,} rows of CSV"
-    goal_of_cpu(bench, "s", what, bench.rows, runs[PLAIN.name], shown, 500_000)
-    goal_of_cpu(bench, "s", "the same, by pyarrow", bench.rows, runs[BY_ARROW.name], shown, 800_000)
+            rival.append(found)
+    for source in (full, texts):
+        name = f"{_OURS}, {source.name}"
+        keep_of_cpu(bench, "s", name, _our_version(), bench.rows, runs[source.name], checks[source.name])
+        name = f"csv of Python, {source.name}, rows only"
+        keep_of_cpu(bench, "s", name, "", bench.rows, limits[source.name], "")
+        shown = f"csv of Python {in_cpu(limits[source.name])}"
+        what = f"{bench.rows:,} rows of CSV, {source.name}"
+        goal_of_cpu(bench, "s", what, bench.rows, runs[source.name], shown, 500_000)
+    version = SPREADSHEETS.version()
+    keep_of_cpu(bench, "s", SPREADSHEETS.name, version, bench.rival_rows, rival, checks[SPREADSHEETS.name])
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A CSV file with the names in its first line, what its columns are, and what compares messages with it."""
+
+    name: str
+    file: Path
+    schema: dict[str, Any]
+    wrong: Callable[[Path], str]
+
+
+def _orders(files: Files) -> _Source:
+    return _Source(
+        "12 columns", _head(files), json_schema(nested=False), lambda found: wrong_records(found, files)
+    )
+
+
+def _texts(rows: int) -> _Source:
+    path = text_file(FOLDER, rows)
+    into_cache(path)
+    return _Source("8 of text", path, text_schema(), lambda found: wrong_text_records(found, path))
+
+
+def _made(source: _Source) -> tuple[Run, str]:
+    """Read a file by our tap, which needs no extra for CSV."""
+    stream = _plain_stream(source.file, "csv") | {"schema": source.schema}
+    config = _write(FOLDER / "tap-files.json", {"streams": [stream]})
+    return _compared(_OURS, [our_environment() / "tap-files", "--config", config], source.wrong)
 
 
 def row_t(bench: Bench) -> None:
@@ -200,13 +240,15 @@ def row_u(bench: Bench) -> None:
 
 
 def _read(reader: FileReader, file: Path, files: Files) -> tuple[Run, str]:
+    return _compared(reader.name, reader.command(file, FOLDER), lambda output: wrong_records(output, files))
+
+
+def _compared(name: str, command: list[str | Path], wrong: Callable[[Path], str]) -> tuple[Run, str]:
     output = FOLDER / "tap.out"
-    found = run(reader.command(file, FOLDER), stdout=output)
-    check = wrong_records(output, files)
+    found = run(command, stdout=output)
+    check = wrong(output)
     output.unlink()
-    say(
-        f"   {reader.name}: {files.count:,} rows, {found.seconds:.2f} s, {found.cpu_seconds:.2f} s of CPU, {check}"
-    )
+    say(f"   {name}: {found.seconds:.2f} s, {found.cpu_seconds:.2f} s of CPU, {check}")
     return found, check
 
 
