@@ -51,7 +51,7 @@ def rows_of_columns(columns: Mapping[str, Sequence[Any] | JsonColumn | bytes], c
         values.append(found.values)
         literal = found.quote
     literal += b"}\n"
-    return ReadyRows(_joined(literals, values, literal, count), tuple(columns))
+    return ReadyRows(_joined(literals, values, literal, count), tuple(columns), count)
 
 
 def _joined(literals: list[bytes], values: Sequence[Sequence[bytes]], end: bytes, count: int) -> bytes:

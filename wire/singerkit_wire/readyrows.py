@@ -16,10 +16,14 @@ __all__ = ["ReadyRows"]
 
 
 class ReadyRows(Sequence[bytes]):
-    """JSON objects of the fields ``names``, all of them, in this order, each ended by a newline and with none inside; in UTF-8."""
+    """JSON objects of the fields ``names``, all of them, in this order, each ended by a newline and with none inside; in UTF-8.
 
-    def __init__(self, block: bytes, names: Sequence[str]) -> None:
+    ``count``: how many they are, where that is known.
+    """
+
+    def __init__(self, block: bytes, names: Sequence[str], count: int | None = None) -> None:
         self.block, self.names = block, tuple(names)
+        self._known = count
 
     @cached_property
     def _rows(self) -> list[bytes]:
@@ -27,7 +31,7 @@ class ReadyRows(Sequence[bytes]):
 
     @cached_property
     def _count(self) -> int:
-        return count_lines(self.block)
+        return count_lines(self.block) if self._known is None else self._known
 
     def __len__(self) -> int:
         return self._count

@@ -31,15 +31,15 @@ def cells_of(data: bytes, width: int, delimiter: bytes, quote: bytes) -> Cells |
     is_escaped = is_plain(data, delimiter + (quote if quote == b'"' else b""))
     is_escaped = is_escaped and (is_plain(delimiter) or not is_quoted)
     quoted: Sequence[bytes] = ()
+    lines = count_lines(data)
     if is_quoted:
-        lines = count_lines(data)
         taken = _taken_out(data, quote, ESCAPED_QUOTE if is_escaped and quote == b'"' else quote)
         if taken is None:
             return None
         data, quoted = taken
         if count_lines(data) != lines:
             return None
-    fields = _cut(data, width, delimiter)
+    fields = _cut(data, lines, width, delimiter)
     if fields is None or (quoted and not _are_put_back(fields, width, quoted)):
         return None
     return Cells(fields, width, is_escaped)
@@ -82,8 +82,8 @@ def _gap(parts: list[bytes], begin: int) -> int:
         return len(parts)
 
 
-def _cut(data: bytes, width: int, delimiter: bytes) -> list[bytes] | None:
-    count = count_lines(data)
+def _cut(data: bytes, count: int, width: int, delimiter: bytes) -> list[bytes] | None:
+    """Return the fields of ``count`` lines; None: some have more or fewer, or are blank."""
     fields = data.replace(b"\n", delimiter + b"\n").split(delimiter)
     if len(fields) != count * width + 1 or data[-1:] != b"\n":
         return None
