@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import os
 import signal
 import subprocess
@@ -187,39 +186,108 @@ def _embedded_server(folder: Path) -> str:
     return uri
 
 
-def search_tables(database: str) -> None:
+def search_tables(cursor: Any, database: str) -> None:
     """Search our own tables for secrets: states, dead letters. What a test did to its database is not our business."""
-    own = "SELECT oid::regclass FROM pg_class WHERE relkind = 'r' AND relname LIKE '\\_singerkit%'"
-    with contextlib.suppress(psycopg2.Error):
-        # One connection for all: a server takes more work to begin one than to read these tables.
-        connection = psycopg2.connect(uri_of(database, options="-c search_path=pg_catalog"))
-        with contextlib.closing(connection), connection.cursor() as cursor:
-            cursor.execute(own)
-            for (table_,) in cursor.fetchall():
-                cursor.execute(f"SELECT row_to_json(t)::text FROM {table_} t")
-                canaries.must_not_hold(repr(cursor.fetchall()).encode(), f"the table {table_}", database)
+    cursor.execute("SELECT oid::regclass FROM pg_class WHERE relkind = 'r' AND relname LIKE '\\_singerkit%'")
+    for (table_,) in cursor.fetchall():
+        cursor.execute(f"SELECT row_to_json(t)::text FROM {table_} t")
+        canaries.must_not_hold(repr(cursor.fetchall()).encode(), f"the table {table_}", database)
 
 
-@functools.cache
-def _copying(server: str) -> str:
-    """How the files of a new database are made: copying them takes half of what it takes to log them, from PostgreSQL 15."""
-    [(version,)] = run_sql(server, "SELECT current_setting('server_version_num')::int")
-    return " STRATEGY file_copy" if version >= 150000 else ""
+_EMPTY = """
+SET client_min_messages = error; SET lock_timeout = '5s';
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type IN ('client backend', 'walsender');
+DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$)' LOOP
+        EXECUTE format('DROP SCHEMA %I CASCADE', name);
+    END LOOP;
+END $$;
+CREATE SCHEMA public AUTHORIZATION pg_database_owner; GRANT USAGE ON SCHEMA public TO PUBLIC;
+"""
+_LOOK = """
+SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_type), (SELECT count(*) FROM pg_proc),
+    (SELECT count(*) FROM pg_depend), (SELECT count(*) FROM pg_namespace), (SELECT count(*) FROM pg_extension),
+    (SELECT count(*) FROM pg_operator), (SELECT count(*) FROM pg_cast), (SELECT count(*) FROM pg_collation),
+    (SELECT count(*) FROM pg_language), (SELECT count(*) FROM pg_event_trigger), (SELECT count(*) FROM pg_publication),
+    (SELECT count(*) FROM pg_default_acl), (SELECT count(*) FROM pg_foreign_data_wrapper),
+    (SELECT count(*) FROM pg_largeobject_metadata),
+    (SELECT count(*) FROM pg_prepared_xacts WHERE database = datname),
+    (SELECT count(*) FROM pg_replication_slots WHERE database = datname),
+    (SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = d.oid),
+    (SELECT count(*) FROM pg_stat_activity WHERE datid = d.oid AND pid <> pg_backend_pid()
+        AND backend_type IN ('client backend', 'walsender')),
+    (SELECT sum(hashtext(proacl::text)) FROM pg_proc WHERE proacl IS NOT NULL),
+    (SELECT sum(hashtext(relacl::text)) FROM pg_class WHERE relacl IS NOT NULL),
+    (SELECT sum(hashtext(nspname || nspacl::text || nspowner)) FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'),
+    datacl::text, datdba, datconnlimit, datallowconn
+FROM pg_database d WHERE datname = current_database()
+"""
+"""What is as it was in a new database when nothing of a test is left."""
+_AGAIN = 40
+"""How many tests have a database one after the other: what is deleted in its catalogs adds up."""
 
 
-@contextlib.contextmanager
-def _fresh_database(server: str) -> Iterator[str]:
-    name = f"singerkit_test_{uuid.uuid4().hex[:12]}"
-    make = "CREATE DATABASE {} TEMPLATE template0" + _copying(server)
-    run_sql(server, sql.SQL(make).format(sql.Identifier(name)))
-    uri = uri_of(server, dbname=name)
-    if not psycopg2.extensions.parse_dsn(uri).get("password"):  # a server that asks for none takes any
-        uri = uri_of(uri, password=canaries.canary("dsn password", awkward=True))
-    try:
-        yield uri
-        search_tables(uri)
-    finally:
-        run_sql(server, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+class Databases:
+    """Empty databases of a server, for one test each: what a test leaves is dropped, and the next one has the database again.
+
+    Making and dropping one takes the server seven times the work. One that is not as it was at first is dropped, and
+    all are of a server before PostgreSQL 15, whose schema `public` belongs to somebody else.
+    """
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._idle: list[tuple[str, int]] = []
+        [(version,)] = run_sql(server, "SELECT current_setting('server_version_num')::int")
+        self._strategy = " STRATEGY file_copy" if version >= 150000 else ""
+        """Copying the files takes half of what it takes to log them."""
+        self.empties = version >= 150000
+        self._fresh: Any = None
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[str]:
+        name, times = self._idle.pop() if self._idle else (self._made(), 0)
+        uri = uri_of(self._server, dbname=name)
+        if not psycopg2.extensions.parse_dsn(uri).get("password"):  # a server that asks for none takes any
+            uri = uri_of(uri, password=canaries.canary("dsn password", awkward=True))
+        is_empty = False
+        try:
+            yield uri
+            is_empty = self._emptied(uri) and times < _AGAIN
+        finally:
+            if is_empty:
+                self._idle.append((name, times + 1))
+            else:
+                self._drop(name)
+
+    def _emptied(self, uri: str) -> bool:
+        """Search our tables in it for secrets, and tell whether the next test may have it."""
+        with contextlib.suppress(psycopg2.Error):
+            # One connection for all: a server takes more work to begin one than to read these tables.
+            connection = psycopg2.connect(uri_of(uri, options="-c search_path=pg_catalog"))
+            with contextlib.closing(connection), connection.cursor() as cursor:
+                connection.autocommit = True
+                search_tables(cursor, uri)
+                if self.empties:
+                    cursor.execute(_EMPTY)
+                    cursor.execute(_LOOK)
+                    return bool(cursor.fetchall() == self._fresh)
+        return False
+
+    def _made(self) -> str:
+        name = f"singerkit_test_{uuid.uuid4().hex[:12]}"
+        make = "CREATE DATABASE {} TEMPLATE template0" + self._strategy
+        run_sql(self._server, sql.SQL(make).format(sql.Identifier(name)))
+        if self.empties and self._fresh is None:
+            self._fresh = run_sql(uri_of(self._server, dbname=name), _LOOK)
+        return name
+
+    def _drop(self, name: str) -> None:
+        run_sql(self._server, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def close(self) -> None:
+        for name, _ in self._idle:
+            self._drop(name)
 
 
 @pytest.fixture(autouse=True)
@@ -250,16 +318,23 @@ def logical_server(pytestconfig: pytest.Config) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_dsn(postgres_server: str) -> Iterator[str]:
+def databases(postgres_server: str) -> Iterator[Databases]:
+    """Databases that this worker alone uses."""
+    with contextlib.closing(Databases(postgres_server)) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(databases: Databases) -> Iterator[str]:
     """URI of a running server: a database that this worker alone uses, for all of its tests."""
-    with _fresh_database(postgres_server) as uri:
+    with databases.one() as uri:
         yield uri
 
 
 @pytest.fixture
-def database(postgres_server: str) -> Iterator[str]:
-    """URI of a fresh, empty database, dropped after the test whoever is still connected to it."""
-    with _fresh_database(postgres_server) as uri:
+def database(databases: Databases) -> Iterator[str]:
+    """URI of an empty database; after the test nobody is connected to it any more, and what is in it is gone."""
+    with databases.one() as uri:
         yield uri
 
 

@@ -6,6 +6,8 @@ half a second of processor time. Where that is what a test is about, it is start
 the path of a console script, anything that subprocess does beyond pipes, environment and folder, an environment that
 an interpreter reads as it starts, and tests that ask for the fixture ``really_started``. ``SINGERKIT_START=real`` does
 it for all of them; where there is no Linux it is so anyway.
+
+What `singerkit run` starts is forked, too, by a process that is forked from it before it has threads (`forking`).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import inspect
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -44,7 +47,8 @@ ENTRIES = {
 BIN = Path(sys.executable).parent
 READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC", "GLIBC")
 """Variables that begin so have their effect before the first line of Python."""
-PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+AT_START = dict(os.environ)
 SECONDS = 120.0
 """How long a start may take, the imports of the first one included, before the tests end instead of hanging."""
 
@@ -196,20 +200,27 @@ class Runner:
 class Server:
     """The process that forks runners, started with the first request, ended with this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: socket.socket | None = None) -> None:
+        """``connection``: to one that runs already."""
         self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
+        self._socket = connection
         self.idle: list[Runner] = []
         self.environment = dict(os.environ)  # a test may change it before the first request
 
     def run(
-        self, args: Any, env: Mapping[Any, Any] | None, cwd: Any, descriptors: tuple[int, int, int]
+        self,
+        args: Any,
+        env: Mapping[Any, Any] | None,
+        cwd: Any,
+        descriptors: tuple[int, int, int],
+        **more: Any,
     ) -> Runner:
         request = {
             "argv": [os.fsdecode(word) for word in args],
             "env": {os.fsdecode(k): os.fsdecode(v) for k, v in (os.environ if env is None else env).items()},
             "cwd": os.path.abspath(os.fsdecode(cwd or ".")),
             "alone": bool(_alone),
+            **more,
         }
         given = [number if given == -1 else given for number, given in enumerate(descriptors)]
         data = json.dumps(request).encode() + b"\n"
@@ -264,13 +275,19 @@ def serve(connection: socket.socket) -> None:
         fork = one_fork()
     except NoCompilerError:
         fork = fork_twice
+    fork_each(connection, fork, lambda its: be_runner(mains, undoing, its, fork))
+
+
+def fork_each(
+    connection: socket.socket, fork: Callable[[], int], be: Callable[[socket.socket], NoReturn]
+) -> None:
     while True:
         data, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
         if not data:
             return
         if (pid := fork()) == 0:
             os.close(connection.detach())
-            be_runner(mains, undoing, socket.socket(fileno=descriptors[0]))
+            be(socket.socket(fileno=descriptors[0]))
         os.close(descriptors[0])
         connection.sendall(str(pid).encode())
 
@@ -317,25 +334,96 @@ def fork_twice() -> int:
     return pid
 
 
-def be_runner(mains: Mapping[str, Any], undoing: Any, connection: socket.socket) -> NoReturn:
+def be_runner(
+    mains: Mapping[str, Any], undoing: Any, connection: socket.socket, fork: Callable[[], int]
+) -> NoReturn:
     """Run what is asked for until there is nothing more, or a run leaves something behind: that ends its process."""
     from faults.torture import zygote
 
     undoing.start()
     for left in reversed(range(RUNS)):
-        data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 3)
-        if not data:
+        request, descriptors = received(connection)
+        if request is None:
             break
-        while not data.endswith(b"\n"):
-            data += connection.recv(1 << 16)
-        request = json.loads(data)
-        code = run_once(mains, request, descriptors)
+        with forking(mains, request, connection, fork):
+            code = run_once(mains, request, descriptors)
         if request["alone"] or not left or not is_written() or not undoing.is_clean():
             zygote.leave(code)
         let_go()
         connection.sendall(str(code).encode())
         undoing.undo(Path(request["argv"][0]).name)
     os._exit(0)
+
+
+def received(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+    data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 3)
+    while data and not data.endswith(b"\n"):
+        data += connection.recv(1 << 16)
+    return (json.loads(data) if data else None), descriptors
+
+
+# --- what a runner's own run starts ----------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def forking(
+    mains: Mapping[str, Any], request: Mapping[str, Any], connection: socket.socket, fork: Callable[[], int]
+) -> Iterator[None]:
+    """Let the executables that `singerkit run` starts be forked, by a process that is like this one before the run."""
+    if [Path(request["argv"][0]).name, *request["argv"][1:2]] != ["singerkit", "run"]:
+        yield
+        return
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    if (pid := os.fork()) == 0:
+        # Nothing that ends with the run is held here, and no signal to its group ends this.
+        os.dup2(theirs.fileno(), connection.fileno())
+        ours.close()
+        let_go()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        fork_each(theirs, fork, lambda its: be_led(mains, its))
+        os._exit(0)
+    theirs.close()
+    server = Server(ours)
+    server.environment = AT_START
+    execute = subprocess.Popen._execute_child  # type: ignore[attr-defined]
+    names = inspect.signature(execute)
+
+    def start(process: Any, *arguments: Any, **options: Any) -> None:
+        given = names.bind(process, *arguments, **options).arguments
+        args = given["args"]
+        is_led = list(args[:3]) == [sys.executable, "-I", "-S"] and given["start_new_session"]
+        if not is_led or not is_plain({**given, "args": args[5:], "start_new_session": False}, AT_START):
+            execute(process, *arguments, **options)
+            return
+        pipes = (given["p2cread"], given["c2pwrite"], given["errwrite"])
+        runner = server.run(args[5:], given["env"], given["cwd"], pipes, alone=True)
+        runner.attend(process)
+        process._child_created = True
+        process._close_pipe_fds(
+            *(given[name] for name in ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite"))
+        )
+
+    subprocess.Popen._execute_child = start  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        subprocess.Popen._execute_child = execute  # type: ignore[attr-defined]
+        ours.close()
+        os.waitpid(pid, 0)
+
+
+def be_led(mains: Mapping[str, Any], connection: socket.socket) -> NoReturn:
+    """Be an executable as `singerkit_run.leash` becomes it: in a session of its own, told to end when its parent has."""
+    from faults.torture import zygote
+
+    request, descriptors = received(connection)
+    assert request is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    os.setsid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    zygote.leave(run_once(mains, request, descriptors))
 
 
 def is_written() -> bool:

@@ -22,6 +22,7 @@ import pytest
 import starting
 from faults.torture.inject import NoCompilerError
 from undoing import Undoing
+from waiting import wait_until
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.signals import stop_flag
@@ -101,6 +102,27 @@ def test_a_test_may_ask_for_a_real_start(really_started: None) -> None:
 def test_what_a_fork_cannot_give_starts_for_real(more: dict[str, Any]) -> None:
     with waiting(**more) as process:
         assert not is_forked(process)
+
+
+def test_what_a_run_of_pipelines_starts_is_forked_and_goes_when_that_is_killed(tmp_path: Path) -> None:
+    tap = tmp_path / "tap.sh"
+    tap.write_text("#!/bin/sh\nexec sleep 60\n")
+    tap.chmod(0o755)
+    (tmp_path / "target.json").write_text('{"destination_path": "rows"}')
+    one = {"tap": {"exec": "./tap.sh"}, "target": {"exec": "target-jsonl", "config": "target.json"}}
+    (tmp_path / "singerkit.json").write_text(json.dumps({"pipelines": {"one": one}}))
+
+    def is_target(pid: int) -> bool:
+        is_forked = b"starting.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return is_forked and os.getsid(pid) == pid and os.readlink(f"/proc/{pid}/cwd") == str(tmp_path)
+
+    with subprocess.Popen([BIN / "singerkit", "run"], cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        targets = wait_until(
+            lambda: [pid for pid in map(int, children.read_text().split()) if is_target(pid)]
+        )
+        process.kill()
+    wait_until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in targets))
 
 
 def test_the_environment_of_the_test_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ What the runs print and leave is searched by `canaries.check`, which looks at ev
 from __future__ import annotations
 
 import base64
+import contextlib
 import importlib.metadata
 import json
 import subprocess
@@ -20,7 +21,7 @@ import canaries
 import pytest
 from canaries import canary
 from conformance.processes import Outcome, run
-from conftest import run_sql, search_tables
+from conftest import _LOOK, Databases, run_sql
 from faults.loads import RECORD, SCHEMA, lines
 from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
 
@@ -580,10 +581,39 @@ def test_m20_a_secret_is_found_in_any_form(form: str, tmp_path: Path) -> None:
     canaries.holds_secrets(tmp_path / "left")
 
 
-def test_a_secret_in_a_table_of_ours_is_found(database: str) -> None:
+def test_a_secret_in_a_table_of_ours_is_found(databases: Databases) -> None:
     """The search that every test of a database ends with; it once asked with options that no server takes."""
-    run_sql(database, "CREATE TABLE _singerkit_rejects (line text)")
-    run_sql(database, "INSERT INTO _singerkit_rejects VALUES (%s)", [canaries.canary("dsn password")])
+    holding = contextlib.ExitStack()
+    uri = holding.enter_context(databases.one())
+    run_sql(uri, "CREATE TABLE _singerkit_rejects (line text)")
+    run_sql(uri, "INSERT INTO _singerkit_rejects VALUES (%s)", [canaries.canary("dsn password")])
     with pytest.raises(canaries.Leak, match="_singerkit_rejects"):
-        search_tables(database)
-    run_sql(database, "DROP TABLE _singerkit_rejects")
+        holding.close()
+
+
+LEFT = {
+    "another schema": ("CREATE SCHEMA more; CREATE TABLE more.t (id integer)", True),
+    "an extension and a publication": (
+        "CREATE EXTENSION btree_gist; CREATE PUBLICATION all_of_it FOR ALL TABLES",
+        False,
+    ),
+    "a setting": (
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 64', current_database()); END $$",
+        False,
+    ),
+    "a right that is gone": ("REVOKE EXECUTE ON FUNCTION pg_sleep(float8) FROM PUBLIC", False),
+    "a cast": ("CREATE CAST (text AS date) WITH INOUT", False),
+}
+
+
+@pytest.mark.parametrize(("statement", "is_taken_again"), LEFT.values(), ids=LEFT)
+def test_a_database_that_another_test_had_is_as_new(
+    databases: Databases, statement: str, is_taken_again: bool
+) -> None:
+    """What cannot be dropped with its schemas is dropped with the database."""
+    with databases.one() as had:
+        look = run_sql(had, _LOOK)
+        run_sql(had, statement)
+    with databases.one() as uri:
+        assert run_sql(uri, _LOOK) == look
+        assert (uri == had) is is_taken_again or not databases.empties

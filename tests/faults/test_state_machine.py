@@ -37,7 +37,7 @@ def test_whatever_happens_in_whatever_order(bench: Bench) -> None:
     run_state_machine_as_test(
         lambda: Machine(bench),
         settings=settings(
-            max_examples=tries(3),
+            max_examples=tries(2),
             stateful_step_count=12,
             derandomize=IS_SAMPLE,
             database=None,

@@ -43,7 +43,7 @@ CHUNKS = 2
 FAULTS = 20
 """Faults that strike in each chunk, each kind among them."""
 FEW_FAULTS = 3
-"""Into DuckDB, and in each slot, in one or two cases; `make torture ARGS='--into duckdb --method append'` runs any number."""
+"""Of a case with four of its steps, or of two: into DuckDB, and in each slot; `make torture ARGS='--into duckdb --method append'` runs any number."""
 SLOTS = 2
 OTHER_MODES = [
     *((Case, name) for name in METHODS if name != "upsert"),
@@ -114,7 +114,16 @@ def test_messages_are_what_the_table_holds_whatever_strikes(bench: Bench, into: 
 def run_few(bench: Bench, seed: str, case_kind: type[Case], mode: str) -> None:
     report = Report()
     for number in range(CASES):
-        run_case(bench, seed, number, report, installed_share=0, case_kind=case_kind, mode=Mode.named(mode))
+        run_case(
+            bench,
+            seed,
+            number,
+            report,
+            installed_share=0,
+            case_kind=case_kind,
+            mode=Mode.named(mode),
+            steps=FEW_FAULTS + 1,
+        )
         if report.struck.total() >= FEW_FAULTS:
             return
     pytest.fail(f"seed {seed}: too few faults have struck: {report.struck}")

@@ -162,8 +162,7 @@ def test_rows_that_are_deleted_at_the_source_go_from_the_target(
         assert sorted(row["id"] for row in read_table(database, "public", "t")) == rows
 
 
-@pytest.mark.parametrize("key", ["PRIMARY KEY", ""])
-@pytest.mark.parametrize("mode", ["delete", "wal"])
+@pytest.mark.parametrize(("key", "mode"), [("PRIMARY KEY", "wal"), ("", "delete")])
 def test_a_full_load_that_is_cut_off_goes_on_and_each_row_is_there_once(
     database: str, tmp_path: Path, key: str, mode: str
 ) -> None:

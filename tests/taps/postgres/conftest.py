@@ -135,9 +135,16 @@ def logged(logical_source: str, tmp_path: Path) -> Iterator[Shop]:
 
 
 def emptied(dsn: str, folder: Path) -> Shop:
-    for (name,) in run_sql(
-        dsn, "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)'"
-    ):
-        run_sql(dsn, f'DROP SCHEMA "{name}" CASCADE')
-    run_sql(dsn, "CREATE SCHEMA public")
+    run_sql(
+        dsn,
+        """
+        SET client_min_messages = error;
+        DO $$ DECLARE name text; BEGIN
+            FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)' LOOP
+                EXECUTE format('DROP SCHEMA %I CASCADE', name);
+            END LOOP;
+        END $$;
+        CREATE SCHEMA public;
+        """,
+    )
     return Shop(dsn, folder)

@@ -368,7 +368,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("children", [None, "shared", "each"])
 @pytest.mark.parametrize("name", SHAPES)
-@settings(max_examples=tries(16), deadline=None)
+@settings(max_examples=tries(6), deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     has_key=st.booleans(),

@@ -38,7 +38,7 @@ PARENTS = {"p": "p", "c": "p", "g": "c", "x": "y", "y": "x", "j": "p"}
 """Each stream with the one that its `ref` refers to: a tree, two levels, a circle, and a journal without a key."""
 MODES = ("", "DEFERRABLE", "DEFERRABLE INITIALLY DEFERRED")
 FIRST, COUNT = int(os.environ.get("SEED", "0")), int(os.environ.get("COUNT", "1"))
-SEEDS = range(FIRST, FIRST + COUNT) if FIRST else (3, 30, 42, 131, 71016, 71058)
+SEEDS = range(FIRST, FIRST + COUNT) if FIRST else (3, 131, 71016, 71058)
 """A sample; `SEED=1000 COUNT=500 pytest ...` tries others."""
 UNITS = 6
 

@@ -313,16 +313,16 @@ def test_a_run_of_the_future_hides_none_of_today() -> None:
     assert up_to(NOW, [run(started=NOW + timedelta(minutes=1))])[1] == []
 
 
-def test_200_pipelines_an_hour_each() -> None:
-    names = tuple(f"pipeline_{number:03}" for number in range(200))
+def test_many_pipelines_an_hour_each() -> None:
+    names = tuple(f"pipeline_{number:03}" for number in range(60))
     runs = [
         replace(one, id=f"{name}{at}", pipeline=name)
         for name in names
         for at, one in enumerate(month(NOW, ("a",)))
     ]
     document = page(standings(names, runs, NOW, 30), NOW, 30, "singerkit.yaml")
-    assert document.count("<details") == 200
-    assert len(document) < 5_000_000
+    assert document.count("<details") == 60
+    assert len(document) < 1_500_000
 
 
 def colours(scheme: str) -> dict[str, str]:
