@@ -45,6 +45,10 @@ ENTRIES = {
     "singerkit-check": "singerkit_check.command",
 }
 BIN = Path(sys.executable).parent
+SCRIPTS = {
+    str(Path(__file__).parent / "taps" / "shared" / name): name for name in ("tap_example.py", "tap_log.py")
+}
+"""Taps of the tests, run by an interpreter; each run has a process of its own, since nothing of them is put back."""
 READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC", "GLIBC")
 """Variables that begin so have their effect before the first line of Python."""
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
@@ -92,11 +96,15 @@ def fork_executables() -> None:
 
     def start(process: Any, *arguments: Any, **options: Any) -> None:
         given = names.bind(process, *arguments, **options).arguments
-        if _real or not is_plain(given, server.environment):
+        args = given["args"]
+        if is_script := len(args) > 1 and args[0] == sys.executable and args[1] in SCRIPTS:
+            args = args[1:]
+        if _real or not is_plain({**given, "args": args}, server.environment):
             execute(process, *arguments, **options)
             return
         pipes = (given["p2cread"], given["c2pwrite"], given["errwrite"])
-        runner = server.run(given["args"], given["env"], given["cwd"], pipes)
+        more = {"alone": True} if is_script else {}
+        runner = server.run(args, given["env"], given["cwd"], pipes, **more)
         runner.attend(process)
         process._child_created = True
         process._close_pipe_fds(
@@ -112,7 +120,8 @@ def is_plain(given: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
     if not isinstance(args, list | tuple) or given["shell"] or given["executable"] is not None:
         return False
     program = Path(os.fsdecode(args[0]))
-    if program.parent != BIN or program.name not in ENTRIES or not program.exists():
+    is_known = program.parent == BIN and program.name in ENTRIES and program.exists()
+    if not is_known and str(program) not in SCRIPTS:
         return False
     more = ("preexec_fn", "pass_fds", "start_new_session", "gids")
     if any(given.get(name) for name in more):
@@ -226,7 +235,7 @@ class Server:
         data = json.dumps(request).encode() + b"\n"
         while True:
             with self._lock:
-                runner = self.idle.pop() if self.idle and not _alone else self._fork()
+                runner = self.idle.pop() if self.idle and not request["alone"] else self._fork()
             if runner.takes(data, given):
                 return runner
 
@@ -267,7 +276,7 @@ def serve(connection: socket.socket) -> None:
     from faults.torture.zygote import imported
     from undoing import Undoing
 
-    mains = imported(ENTRIES)
+    mains = imported({**ENTRIES, **{name: f"taps.shared.{name[:-3]}" for name in SCRIPTS.values()}})
     undoing = Undoing()
     gc.collect()
     gc.freeze()

@@ -5,12 +5,9 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
-import logging
 import os
-import signal
+import subprocess
 import sys
-import tempfile
-import traceback
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,17 +101,12 @@ class Example:
         return [sys.executable, str(TAP), *options, *args]
 
     def run(self, config: dict[str, Any] | None, *args: str, env: dict[str, str] | None = None) -> Result:
-        """Run the command line in a process of its own, forked: the imports of the connector are paid once."""
-        argv = self.command(config, *args)[1:]
-        tap = tap_class()
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            pid = os.fork()
-            if pid == 0:
-                os._exit(_run_forked(tap, argv, out.fileno(), err.fileno(), env or {}))
-            _, status = os.waitpid(pid, 0)
-            result = Result(os.waitstatus_to_exitcode(status), _text(out), _text(err))
-            Outcome(tuple(argv), result.code, result.out.encode(), result.err)  # is searched for secrets
-            return result
+        """Run the command line in a process of its own."""
+        command = self.command(config, *args)
+        done = subprocess.run(command, env={**os.environ, **(env or {})}, capture_output=True, timeout=60)
+        result = Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+        Outcome(tuple(command), result.code, done.stdout, result.err)  # is searched for secrets
+        return result
 
     def run_on(self, config: dict[str, Any]) -> Result:
         """Run with the state of the last such run, and keep the new state."""
@@ -132,32 +124,6 @@ class Example:
 
     def what_was_written(self) -> Result:
         return Result(0, self.written.buffer.getvalue().decode(), "")
-
-
-def _run_forked(tap: Any, argv: list[str], out: int, err: int, env: dict[str, str]) -> int:
-    os.dup2(out, 1)
-    os.dup2(err, 2)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  the process ends with it
-    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115  the same
-    sys.argv = argv
-    os.environ.update(env)
-    logging.getLogger().handlers.clear()
-    signal.alarm(60)
-    try:
-        tap.cli_main()
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 0
-    except BaseException:
-        traceback.print_exc()
-        code = -1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    return code & 0xFF
-
-
-def _text(file: Any) -> str:
-    file.seek(0)
-    return str(file.read(), "utf-8")
 
 
 def tap_class() -> Any:

@@ -179,5 +179,7 @@ class TapExample(SingerkitTap):
         return list(streams.values())
 
 
+main = TapExample.cli_main
+
 if __name__ == "__main__":
-    TapExample.cli_main()
+    main()

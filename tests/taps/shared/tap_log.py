@@ -251,5 +251,7 @@ class TapLog(SingerkitTap):
         return FileReader(dict(self.config))
 
 
+main = TapLog.cli_main
+
 if __name__ == "__main__":
-    TapLog.cli_main()
+    main()
