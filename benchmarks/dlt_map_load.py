@@ -13,7 +13,7 @@ from typing import Any
 import dlt
 from dlt_load import columns, read
 
-KEY = bytes.fromhex("00112233445566778899aabbccddeeff")
+KEY = b"00112233445566778899aabbccddeeff"
 
 
 def mapped(record: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ __all__ = [
     "read_bytes",
     "read_config",
     "read_json_object",
+    "read_of_others",
     "read_text",
     "reason_of",
     "renewed",
@@ -153,6 +154,20 @@ def _json_object(path: str, what: str, limit: int, object_of: Any, kind: str = "
             f"The {what} file {path} holds a {kind} {_json_name(value)}; {'a table' if kind == 'TOML' else f'a {kind} object'} is expected."
         )
     return value
+
+
+def read_of_others(path: str) -> Any:
+    """Return what a file of another program says, JSON, YAML or TOML: nothing in it is resolved, and no value of it is ever told.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is none of these.
+    """
+    try:
+        return value_of(read_text(path, _LONGEST_CONFIG).removeprefix("\ufeff"), kind_of(path), dict)
+    except ConfigTextError as error:
+        raise ConfigurationError(f"The file {path} {error}.") from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"The file {path} cannot be read ({reason_of(error)}).") from None
 
 
 def read_text(path: str, limit: int) -> str:

@@ -1,7 +1,4 @@
-"""docs/bad-data.md shows what a run of examples/bad-data makes of six kinds of bad data: the page is held against the run.
-
-``SINGERKIT_WRITE_PAGE=1 pytest tests/docs/test_bad_data.py`` writes what stands below its markers anew.
-"""
+"""docs/bad-data.md shows what a run of examples/bad-data makes of six kinds of bad data: the page is held against the run."""
 
 from __future__ import annotations
 
@@ -11,13 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from docs.shown import check_page
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "bad-data.md"
@@ -29,7 +27,6 @@ COLUMNS = {
     "stations": "id, name, city",
     "suppliers": "id, name, phone, country, since",
 }
-_PART = re.compile(r"<!-- (\w+): ([\w ]+) -->\n(?:\n```\w*\n.*?\n```\n)?", re.DOTALL)
 _NOT_OF_THE_RUN = re.compile(r"^[0-9-]+ [0-9:,]+ \| (\w+) +\| [\w.-]+ +\| ")
 
 
@@ -109,24 +106,10 @@ def set_aside(folder: Path, _words: str) -> str:
 
 def test_the_page_shows_what_a_run_makes_of_the_files(ran: tuple[Path, list[str]]) -> None:
     folder, lines = ran
-    made: Mapping[str, Callable[[str], tuple[str, str]]] = {
+    made = {
         "part": lambda words: ("json", part_of_config(*words.split())),
         "rows": lambda words: ("text", rows_of(folder, words)),
         "aside": lambda words: ("text", set_aside(folder, words)),
         "said": lambda words: ("text", said_of(lines, words)),
     }
-    blocks = []
-
-    def anew(found: re.Match[str]) -> str:
-        language, text = made[found[1]](found[2])
-        assert text, f"nothing to show at {found[0]}"
-        blocks.append(found[0])
-        return f"<!-- {found[1]}: {found[2]} -->\n\n```{language}\n{text}\n```\n"
-
-    page = PAGE.read_text()
-    expected = _PART.sub(anew, page)
-    assert len(blocks) >= 15
-    if os.environ.get("SINGERKIT_WRITE_PAGE"):
-        PAGE.write_text(expected)
-    else:
-        assert page == expected
+    check_page(PAGE, made, least=15)

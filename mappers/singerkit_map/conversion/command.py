@@ -10,13 +10,10 @@ import click
 
 from singerkit_map.conversion.converted import Converted
 from singerkit_map.conversion.converting import OF_OTHERS, converted
-from singerkit_shell.configfile import read_text, reason_of
-from singerkit_shell.configtext import ConfigTextError, kind_of, value_of
+from singerkit_shell.configfile import read_of_others
 from singerkit_shell.errors import ConfigurationError
 
 __all__ = ["convert"]
-
-_MOST_BYTES = 16 << 20
 
 
 @click.command()
@@ -59,12 +56,7 @@ def _text(made: Converted) -> str:
 
 
 def _config_in(file: str) -> Mapping[str, Any]:
-    try:
-        found = value_of(read_text(file, _MOST_BYTES).removeprefix("\ufeff"), kind_of(file), dict)
-    except ConfigTextError as error:
-        raise ConfigurationError(f"The file {file} {error}.") from None
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"The file {file} cannot be read ({reason_of(error)}).") from None
+    found = read_of_others(file)
     if not isinstance(found, Mapping):
         raise ConfigurationError(f"Expected an object with settings in {file}; nothing was converted.")
     if "plugins" not in found:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from singerkit_shell.configfile import read_text, reason_of
-from singerkit_shell.configtext import ConfigTextError, kind_of, value_of
+from singerkit_shell.configfile import read_of_others
 from singerkit_shell.errors import ConfigurationError
 
 __all__ = ["OldStream", "old_config"]
 
-_MOST_BYTES = 16 << 20
 _NAMES = ("tap-rest-api-msdk", "tap_rest_api_msdk", "restful-api-tap")
 Group = Mapping[str, Any]
 
@@ -22,12 +20,7 @@ def old_config(file: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: there is none.
     """
-    try:
-        found = value_of(read_text(file, _MOST_BYTES).removeprefix("\ufeff"), kind_of(file), dict)
-    except ConfigTextError as error:
-        raise ConfigurationError(f"The file {file} {error}.") from None
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"The file {file} cannot be read ({reason_of(error)}).") from None
+    found = read_of_others(file)
     config = _of_meltano(found) if isinstance(found, Mapping) and "plugins" in found else found
     if (
         not isinstance(config, dict)
