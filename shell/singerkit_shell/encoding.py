@@ -6,9 +6,10 @@ import codecs
 import ctypes
 import re
 import sys
+from collections.abc import Collection
 from io import TextIOWrapper
 
-__all__ = ["check_utf8", "count_lines", "has_escape", "holds", "speak_utf8"]
+__all__ = ["check_utf8", "count_lines", "has_escape", "holds", "python_codec", "speak_utf8"]
 
 _PIECE = 1 << 14  # bytes, which stay in the processor's cache: thrice as fast as a megabyte at once
 
@@ -32,6 +33,18 @@ def check_utf8(data: bytes) -> None:
             start, stop = position + error.start, position + error.end
             raise UnicodeDecodeError("utf-8", data, start, stop, error.reason) from None
         position += consumed
+
+
+def python_codec(name: str, left_out: Collection[str], sample: str = "") -> str | None:
+    """Return the name that Python has for an encoding; None: there is no such one, it is ``left_out``, or ``sample`` cannot be written in it."""
+    try:
+        codec = codecs.lookup(name).name
+        if codec in left_out:
+            return None
+        sample.encode(codec).decode(codec)  # some codecs are from bytes to bytes
+    except (LookupError, ValueError):
+        return None
+    return codec
 
 
 def holds(block: bytes, text: bytes) -> bool:

@@ -13,7 +13,7 @@ from singerkit_shell.arguments import Commands
 from singerkit_shell.command import merged_config
 from singerkit_shell.errors import ConfigurationError, SingerkitError, UsageError
 from singerkit_shell.exits import run_commands
-from singerkit_shell.previews import NotAllReadable, check_streams
+from singerkit_shell.previews import Look, NotAllReadable, check_streams, print_look
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import CONFIG_PATHS
@@ -89,8 +89,7 @@ def _preview(config: Mapping[str, Any], names: tuple[str, ...], rows: int) -> No
     from tap_files.config import streams_of
     from tap_files.packed.placing import unpacking
     from tap_files.places.addresses import opened_place
-    from tap_files.preview.looking import Look, listed, look_at
-    from tap_files.preview.printing import print_look
+    from tap_files.preview.looking import listed, look_at
 
     streams = {one.name: one for one in streams_of(config)}
     check_streams(names, streams)
@@ -105,7 +104,7 @@ def _preview(config: Mapping[str, Any], names: tuple[str, ...], rows: int) -> No
                 files, are_more = listed(settings, place)
                 look = look_at(settings, place, files, rows, are_more=are_more)
         except SingerkitError as error:
-            look = Look(name, settings.pattern.text, doubts=[str(error)], code=error.exit_code)
+            look = Look(name, [settings.pattern.text], doubts=[str(error)], code=error.exit_code)
         print_look(look, err=False)
         code = code or look.code
     if code:
@@ -120,7 +119,6 @@ def _draft(path: str, form: str | None, storage: Mapping[str, Any], rows: int) -
     from tap_files.packed.placing import unpacking
     from tap_files.places.addresses import address_of, opened_place
     from tap_files.preview.looking import listed, look_at
-    from tap_files.preview.printing import print_look
     from tap_files.preview.proposing import START_BYTES, config_of_path, ending_of_members, proposed, readable
     from tap_files.samples import start_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator, Mapping
 
-from singerkit_shell.encoding import check_utf8
+from singerkit_shell.encoding import check_utf8, python_codec
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
 from tap_rest.heads import by_name
@@ -62,14 +62,7 @@ def is_utf8(charset: str, shown: str) -> bool:
 
 def codec_named(charset: str) -> str | None:
     """Return the name that Python has for a charset; None: there is no such charset."""
-    try:
-        codec = codecs.lookup(charset).name
-        if codec in _NO_CHARSETS:
-            return None
-        "".encode(codec).decode(codec)  # some codecs are from bytes to bytes
-    except (LookupError, ValueError):
-        return None
-    return codec
+    return python_codec(charset, _NO_CHARSETS)
 
 
 def charset_of(headers: Mapping[str, str]) -> str | None:

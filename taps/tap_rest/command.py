@@ -13,7 +13,7 @@ from singerkit_shell.arguments import Commands
 from singerkit_shell.command import merged_config
 from singerkit_shell.errors import UsageError
 from singerkit_shell.exits import run_commands
-from singerkit_shell.previews import NotAllReadable, check_streams
+from singerkit_shell.previews import NotAllReadable, check_streams, print_look
 from singerkit_shell.secrets import redactor
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.validate import CONFIG_PATHS, nearest
@@ -72,7 +72,6 @@ def preview(
 
 def _preview(paths: tuple[str, ...], names: tuple[str, ...], rows: int) -> None:
     from tap_rest.preview.looking import look_at
-    from tap_rest.preview.printing import print_look
     from tap_rest.streams import RestStream
 
     click.get_current_context().meta[CONFIG_PATHS] = list(paths)
@@ -92,7 +91,6 @@ def _preview(paths: tuple[str, ...], names: tuple[str, ...], rows: int) -> None:
 
 def _draft(url: str, headers: dict[str, str], records: str | None, rows: int) -> None:
     from tap_rest.preview.looking import look_at
-    from tap_rest.preview.printing import print_look
     from tap_rest.preview.proposing import config_of_url, with_findings, with_references
 
     config = config_of_url(url, headers, records)

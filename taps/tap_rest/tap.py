@@ -272,8 +272,8 @@ class TapRest(SingerkitTap):
     def show_streams(self) -> None:
         """Show the first page of each stream; its rows on a terminal only, since logs hold none."""
         # Imported here: a run does not need it.
+        from singerkit_shell.previews import print_look
         from tap_rest.preview.looking import look_at
-        from tap_rest.preview.printing import print_look
 
         for stream in self.block_streams:
             if isinstance(stream, RestStream):

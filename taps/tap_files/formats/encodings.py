@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from singerkit_shell.encoding import check_utf8
+from singerkit_shell.encoding import check_utf8, python_codec
 from singerkit_shell.errors import BadDataError
 from tap_files.formats.contract import OtherSettings
 
@@ -209,13 +209,6 @@ def coding_behind(before: str, said: str | None) -> Coding:
     return Coding(before if codec is None or codec in ("utf-8-sig", "utf-16", "utf-32") else codec)
 
 
-def codec_named(encoding: str) -> str | None:
+def codec_named(name: str) -> str | None:
     """Return the name that Python has for an encoding of files; None: there is no such one, or lines are none of it."""
-    try:
-        codec = codecs.lookup(encoding).name
-        if codec in _NOT_BY_LINES:
-            return None
-        "\r\n".encode(codec).decode(codec)  # some codecs are from bytes to bytes
-    except (LookupError, ValueError):
-        return None
-    return codec
+    return python_codec(name, _NOT_BY_LINES, "\r\n")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 from singerkit_shell.secrets import redactor
 from tap_files.formats.contract import OtherSettings
+from tap_files.settings.lines import LineSettings
 
 __all__ = ["Meanings", "Unclear"]
 
@@ -19,21 +19,10 @@ class Unclear(Exception):
     """A text of a column with decimal commas is a number with a point: it could mean either."""
 
 
-class Settings(Protocol):
-    """What this module reads of the section of a format."""
-
-    @property
-    def nulls(self) -> frozenset[str]: ...
-    @property
-    def decimal_comma(self) -> tuple[str, ...]: ...
-    @property
-    def thousands(self) -> Mapping[str, str]: ...
-
-
 class Meanings:
     """Those of one file; ``section``: of the config, for sentences."""
 
-    def __init__(self, settings: Settings, names: Sequence[str], section: str) -> None:
+    def __init__(self, settings: LineSettings, names: Sequence[str], section: str) -> None:
         self._nulls, self._section = settings.nulls, section
         self._nulls_of_bytes = frozenset(word.encode() for word in settings.nulls)
         self._is_by_default = settings.nulls == frozenset([""])

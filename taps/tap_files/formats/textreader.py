@@ -6,37 +6,17 @@ Most pieces are read at once. One in which a row is bad, goes over several lines
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from tap_files.formats.blocks import BLOCK_BYTES, Blocks, opened
 from tap_files.formats.cells import CellColumns, Cells
 from tap_files.formats.contract import BadRow, Bytes, OtherSettings, Piece, Spot, UnreadableFile
 from tap_files.formats.encodings import NotDecoded, coding_behind, coding_of
 from tap_files.formats.meanings import Meanings, Unclear
-from tap_files.formats.textrows import Row, RowSettings, RowsOfText, long_line
+from tap_files.formats.textrows import Row, RowsOfText, long_line
+from tap_files.settings.lines import LineSettings
 
-__all__ = ["Columns", "TextReader", "TextSettings"]
-
-
-class TextSettings(RowSettings, Protocol):
-    """What is read here of the section of a format."""
-
-    @property
-    def encoding(self) -> str | None: ...
-    @property
-    def skip_lines(self) -> int: ...
-    @property
-    def footer_lines(self) -> int: ...
-    @property
-    def nulls(self) -> frozenset[str]: ...
-    @property
-    def decimal_comma(self) -> tuple[str, ...]: ...
-    @property
-    def thousands(self) -> Mapping[str, str]: ...
-    @property
-    def short_rows(self) -> str: ...
-    @property
-    def long_rows(self) -> str: ...
+__all__ = ["Columns", "TextReader"]
 
 
 class Columns(NamedTuple):
@@ -53,7 +33,7 @@ class TextReader:
 
     wanted: Collection[str] | None = None
 
-    def __init__(self, settings: TextSettings, section: str, content: Bytes, start: Spot) -> None:
+    def __init__(self, settings: LineSettings, section: str, content: Bytes, start: Spot) -> None:
         self._text, self._section = settings, section
         self._line, self._row = start.line, start.row
         self._has_suggested = False

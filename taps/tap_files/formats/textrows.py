@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from tap_files.formats.contract import BadRow
 from tap_files.formats.encodings import Coding, NotDecoded
+from tap_files.settings.lines import LineSettings
 
-__all__ = ["Lines", "Row", "RowSettings", "RowsOfText", "long_line"]
+__all__ = ["Lines", "Row", "RowsOfText", "long_line"]
 
 _SHOWN = 10_000
 """Characters of a bad row that are kept."""
-
-
-class RowSettings(Protocol):
-    """What is read here of the section of a format."""
-
-    @property
-    def comment(self) -> str | None: ...
-    @property
-    def max_row_bytes(self) -> int: ...
 
 
 @dataclass(slots=True)
@@ -41,7 +32,7 @@ class Row:
 class RowsOfText:
     """The rows of a block; ``line``, ``byte``: what stands before it. A row that does not end in the block is not given."""
 
-    def __init__(self, settings: RowSettings, coding: Coding, block: bytes, line: int, byte: int) -> None:
+    def __init__(self, settings: LineSettings, coding: Coding, block: bytes, line: int, byte: int) -> None:
         self._comment, self._most, self._unit = settings.comment, settings.max_row_bytes, coding.unit
         self._codec = coding.codec
         self._lines = Lines(coding, coding.lines(block))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import msgspec
 
 from singerkit_shell.errors import SingerkitError
+from singerkit_shell.previews import Look, type_word
 from singerkit_shell.words import counted
 from tap_files.places.contract import Found, Place
 from tap_files.preview.columndoubts import advice_on, doubts_of
@@ -17,7 +17,7 @@ from tap_files.samples import FILES, Sample, first_pieces, learn
 from tap_files.settings.stream import StreamSettings
 from tap_files.typing.columns import Columns
 
-__all__ = ["Look", "listed", "look_at"]
+__all__ = ["listed", "look_at"]
 
 _LISTED = 10_000
 _BAD_ROWS = 3
@@ -26,23 +26,6 @@ _VALUES = 50_000
 """Values of a column that are looked at."""
 _LONGEST_VALUE = 10_000
 _encoder = msgspec.json.Encoder(decimal_format="number")
-
-
-@dataclass
-class Look:
-    """What was seen of a stream.
-
-    ``files`` is a line for people; ``types`` has a word for each column; ``rows`` are the first ones, as they are sent; ``doubts`` are
-    sentences; ``code`` is what a run would have ended with, 0 if it would go on.
-    """
-
-    stream: str
-    files: str = ""
-    types: dict[str, str] = field(default_factory=dict)
-    rows: list[dict[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
-    code: int = 0
 
 
 def listed(settings: StreamSettings, place: Place) -> tuple[Sequence[Found], bool]:
@@ -58,7 +41,9 @@ def look_at(
     look = Look(settings.name)
     size = sum(found.size or 0 for found in files)
     more = "more than " if are_more else ""
-    look.files = f"{settings.address.shown}{settings.pattern.text}: {more}{counted(len(files), 'file')}, {size:,} bytes"
+    look.source = [
+        f"{settings.address.shown}{settings.pattern.text}: {more}{counted(len(files), 'file')}, {size:,} bytes"
+    ]
     if not files:
         look.doubts.append("No file has such a name.")
         return look
@@ -92,7 +77,7 @@ def _look_into(
         for name in _texts_of(sample):
             known = texts.setdefault(name, [])
             known += (piece.columns or {}).get(name, ())[: _VALUES - len(known)]
-    look.types = {name: _word(schema) for name, schema in columns.properties.items()}
+    look.types = {name: type_word(schema) for name, schema in columns.properties.items()}
     if first is not None:
         look.rows = list(_rows(columns, first, most_rows))
     advice: list[str] = []
@@ -107,14 +92,6 @@ def _look_into(
 
 def _texts_of(sample: Sample) -> Sequence[str]:
     return [name for name, schema in (sample.fields or {}).items() if schema is None]
-
-
-def _word(schema: Mapping[str, Any]) -> str:
-    """Return the types of a column in short: `integer?` may be null."""
-    said = schema.get("type", [])
-    types = [said] if isinstance(said, str) else list(said)
-    names = [schema.get("format", name) if name == "string" else name for name in types if name != "null"]
-    return "|".join(names or ["null" if types else "any"]) + "?" * ("null" in types and bool(names))
 
 
 def _rows(columns: Columns, sample: Sample, most: int) -> Iterator[dict[str, str]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tap_files.settings import setting
-from tap_files.settings.lines import LINES, lines_problems
+from tap_files.settings.lines import LINES, LineSettings, line_settings, lines_problems
 
 __all__ = ["CSV", "CsvSettings", "csv_problems", "csv_settings"]
 
@@ -59,8 +59,8 @@ CSV = setting.group(
 )
 
 
-@dataclass(frozen=True)
-class CsvSettings:
+@dataclass(frozen=True, kw_only=True)
+class CsvSettings(LineSettings):
     """`csv` of a stream."""
 
     delimiter: str = ","
@@ -69,31 +69,17 @@ class CsvSettings:
     escape: str | None = None
     has_header: bool = True
     names: tuple[str, ...] = ()
-    skip_lines: int = 0
-    footer_lines: int = 0
-    comment: str | None = None
-    encoding: str | None = None
-    nulls: frozenset[str] = frozenset([""])
-    decimal_comma: tuple[str, ...] = ()
-    thousands: Mapping[str, str] = field(default_factory=dict)
-    short_rows: str = "bad"
-    long_rows: str = "bad"
-    max_row_bytes: int = 8 << 20
 
 
 def csv_settings(said: Mapping[str, Any], path: str) -> CsvSettings:
     """Return what the section says, of a config that fits its schema; ``path``: the pattern of the files."""
-    own = {
-        key: value for key, value in said.items() if key not in ("header", "names", "nulls", "decimal_comma")
-    }
+    own = {key: value for key, value in said.items() if key not in ("header", "names")}
     names = tuple(said.get("names", ()))
     return CsvSettings(
-        **{"delimiter": "\t" if _is_of_tabs(path) else ",", **own},
+        **{"delimiter": "\t" if _is_of_tabs(path) else ",", **line_settings(own)},
         is_delimiter_said="delimiter" in said,
         has_header=said.get("header", "none" if names else "first") == "first",
         names=names,
-        nulls=frozenset(said.get("nulls", [""])),
-        decimal_comma=tuple(said.get("decimal_comma", ())),
     )
 
 

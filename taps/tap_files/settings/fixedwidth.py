@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tap_files.settings import setting
-from tap_files.settings.lines import LINES, lines_problems
+from tap_files.settings.lines import LINES, LineSettings, line_settings, lines_problems
 
 __all__ = ["FIXED_WIDTH", "FixedWidthSettings", "Span", "fixed_width_problems", "fixed_width_settings"]
 
@@ -69,34 +69,18 @@ class Span:
     end: int
 
 
-@dataclass(frozen=True)
-class FixedWidthSettings:
+@dataclass(frozen=True, kw_only=True)
+class FixedWidthSettings(LineSettings):
     """`fixed_width` of a stream."""
 
     columns: tuple[Span, ...]
     measure: str = "characters"
     trim: str = "both"
-    skip_lines: int = 0
-    footer_lines: int = 0
-    comment: str | None = None
-    encoding: str | None = None
-    nulls: frozenset[str] = frozenset([""])
-    decimal_comma: tuple[str, ...] = ()
-    thousands: Mapping[str, str] = field(default_factory=dict)
-    short_rows: str = "bad"
-    long_rows: str = "bad"
-    max_row_bytes: int = 8 << 20
 
 
 def fixed_width_settings(said: Mapping[str, Any], _path: str) -> FixedWidthSettings:
     """Return what the section says, of a config that fits its schema."""
-    own = {key: value for key, value in said.items() if key not in ("columns", "nulls", "decimal_comma")}
-    return FixedWidthSettings(
-        **own,
-        columns=tuple(_spans(said["columns"])),
-        nulls=frozenset(said.get("nulls", [""])),
-        decimal_comma=tuple(said.get("decimal_comma", ())),
-    )
+    return FixedWidthSettings(**{**line_settings(said), "columns": tuple(_spans(said["columns"]))})
 
 
 def _spans(columns: list[Mapping[str, Any]]) -> Iterator[Span]:

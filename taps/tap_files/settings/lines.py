@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from tap_files.formats.encodings import codec_named
 from tap_files.settings import setting
 
-__all__ = ["LINES", "lines_problems"]
+__all__ = ["LINES", "LineSettings", "line_settings", "lines_problems"]
 
 LINES: dict[str, Any] = {
     "skip_lines": setting.count(
@@ -42,6 +43,31 @@ LINES: dict[str, Any] = {
         "in which it stands before each three digits. What is no such number stays as it is.",
     },
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineSettings:
+    """What both have."""
+
+    skip_lines: int = 0
+    footer_lines: int = 0
+    comment: str | None = None
+    encoding: str | None = None
+    nulls: frozenset[str] = frozenset([""])
+    decimal_comma: tuple[str, ...] = ()
+    thousands: Mapping[str, str] = field(default_factory=dict)
+    short_rows: str = "bad"
+    long_rows: str = "bad"
+    max_row_bytes: int = 8 << 20
+
+
+def line_settings(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a section says, as `LineSettings` has it, the keys of one format among it as they stand."""
+    found = dict(said)
+    for key, make in (("nulls", frozenset), ("decimal_comma", tuple)):
+        if key in found:
+            found[key] = make(found[key])
+    return found
 
 
 def lines_problems(said: Mapping[str, Any], place: str) -> Iterator[str]:

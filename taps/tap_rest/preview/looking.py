@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -14,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from singerkit_shell.errors import SingerkitError
+from singerkit_shell.previews import Look, type_word
 from singerkit_shell.words import counted
 from singerkit_state.order import UnorderableError, order_key
 from singerkit_tap.contract import Context, Start
@@ -22,27 +22,9 @@ from tap_rest.records import ReadPage
 from tap_rest.settings.incremental import Incremental
 from tap_rest.streams import RestStream
 
-__all__ = ["Look", "look_at"]
+__all__ = ["look_at"]
 
 _LONGEST_VALUE = 10_000  # characters of a value that is shown in part
-
-
-@dataclass
-class Look:
-    """What was seen of a stream.
-
-    ``request`` and ``answer`` are for people; ``types`` has a word for each field; ``rows`` are the first ones, as the
-    API wrote them; ``doubts`` are sentences; ``code`` is what a run would have ended with, 0 if it would go on.
-    """
-
-    stream: str
-    request: str = ""
-    answer: str = ""
-    types: dict[str, str] = field(default_factory=dict)
-    rows: list[dict[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
-    code: int = 0
 
 
 def look_at(stream: RestStream, rows: int) -> Look:
@@ -104,20 +86,14 @@ class _Heard(logging.Filter):
 
 def _tell(look: Look, stream: RestStream, page: ReadPage) -> None:
     answer = page.answer
-    look.request = f"{stream.settings.method} {url_of_config(answer.url)}"
     size, seconds = len(answer.body), answer.seconds
-    look.answer = f"{answer.status}, {counted(len(page.came), 'record')}, {size:,} bytes in {seconds:.2f} s"
+    look.source = [
+        f"{stream.settings.method} {url_of_config(answer.url)}",
+        f"{answer.status}, {counted(len(page.came), 'record')}, {size:,} bytes in {seconds:.2f} s",
+    ]
     look.types = {
-        name: _word(schema) for name, schema in stream.effective_schema.get("properties", {}).items()
+        name: type_word(schema) for name, schema in stream.effective_schema.get("properties", {}).items()
     }
-
-
-def _word(schema: dict[str, Any]) -> str:
-    """Return the types of a field in short: `integer?` may be null."""
-    said = schema.get("type", [])
-    types = [said] if isinstance(said, str) else list(said)
-    names = [schema.get("format", name) if name == "string" else name for name in types if name != "null"]
-    return "|".join(names or ["null" if types else "any"]) + "?" * ("null" in types and bool(names))
 
 
 def _row(record: bytes | Raw) -> dict[str, str]:
