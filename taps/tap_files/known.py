@@ -8,7 +8,7 @@ It stands in the state as the position of the stream (`singerkit_tap.position`):
      "floor": 1764100000000000, "at_floor": ["b0Qx71aa"]}
 
 Of each file: a digest of its version, when anything of it changed last (microseconds), the rows that were sent of it, its size, a digest of
-all its bytes ("": it was not read at once from its beginning to its end), then where it can be gone on with (byte, line, the number of what its reader needs besides), and digests of its beginning and of what is
+all its bytes, or of those up to the place where it was read ("": nobody has it), then where it can be gone on with (byte, line, the number of what its reader needs besides), and digests of its beginning and of what is
 before that place; last the number of a digest of the settings that say where its rows and columns are. ``open``: of which a part was sent; it cannot be gone on with where the byte is null.
 
 At most so many names are kept (`remembered_files`). The oldest fall off, and ``floor`` is when the newest of those changed last;
@@ -20,6 +20,7 @@ Behind `singerkit-state divide` there is ``{"shards": {"0/2": {...}, "1/2": {...
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
@@ -31,6 +32,7 @@ import msgspec
 from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, UsageError
 from tap_files.entries import Entry, Position, position_of
 from tap_files.formats.contract import Spot
+from tap_files.inorder import InOrder
 from tap_files.opening import digest, ends_of, is_compared, whole_of
 from tap_files.places.contract import Found, Place
 from tap_files.settings.stream import StreamSettings
@@ -79,6 +81,8 @@ class Known(Memory):
             self._contexts.setdefault(msgspec.json.encode(context), number)
         self._cuts, self._cut = kept.cuts, digest(settings.cut)
         self._floor, self._at_floor = kept.floor, {*kept.at_floor}
+        self._has_lost_names = kept.floor is not None
+        """Whether names fell off in runs before, so that a file of which nobody knows may be one that was read. Those of this run are listed once."""
         self._size = sum(_ENTRY_BYTES + len(name) for name in (*self._done, *self._open))
         self._listed_known: set[str] = set()
         self._newest_read = -inf
@@ -112,11 +116,10 @@ class Known(Memory):
 
     def turns(self, listed: Iterable[Found]) -> Iterator[Turn]:
         """See `Memory.turns`: the oldest first, so that of rows with one key those of the newest file stay."""
-        news = [found for found in listed if not self._was_read(found) and self._is_ready(found)]
-        news.sort(key=lambda found: (found.modified or 0, found.name))
-        oldest = [*accumulate(map(_time, reversed(news)), min, initial=inf)]
-        for left, found in zip(range(len(news), 0, -1), news, strict=True):
-            self._next = oldest[left]
+        news = InOrder(found for found in listed if not self._was_read(found) and self._is_ready(found))
+        oldest = self._oldest_behind(news)
+        for found in news:
+            self._next = oldest.pop()
             try:
                 turn = self._turn(found)
             except (BadDataError, NotAuthorisedError) as error:  # of the look at its beginning and end
@@ -133,6 +136,13 @@ class Known(Memory):
         if is_read:
             self._newest_read = max(self._newest_read, found.modified or -inf)
         return is_read
+
+    @staticmethod
+    def _oldest_behind(files: InOrder) -> array[float]:
+        """Return of each file when the one changed last that is the oldest of it and those behind it; the last comes first."""
+        behind = array("d", map(_time, files))
+        behind.reverse()
+        return array("d", accumulate(behind, min))
 
     def _is_ready(self, found: Found) -> bool:
         is_ready = self._ready(found)
@@ -170,12 +180,13 @@ class Known(Memory):
             return Turn(found, file, self._spot(entry), self._settings.is_whole, was_read=True)
         entry = entry or self._done.get(file)
         if entry is None:
-            self.unsure += self._floor is not None and not self._replaces
-            return self._anew(found, file, replaces=self._floor is not None and self._replaces)
-        if self._is_the_same(found, entry):
+            self.unsure += self._has_lost_names and not self._replaces
+            return self._anew(found, file, replaces=self._has_lost_names and self._replaces)
+        is_open = file in self._open
+        if not is_open and self._is_the_same(found, entry):
             entry.version, entry.appeared = _version(found), found.appeared
             return None
-        if self._is_cut_alike(entry) and self._may_go_on(found, entry, was_cut=file in self._open):
+        if self._is_cut_alike(entry) and self._may_go_on(found, entry, was_cut=is_open):
             start = self._spot(entry)
             return Turn(found, file, start, self._settings.is_whole, was_read=start != Spot())
         return self._changed(found, file, entry)
@@ -229,7 +240,7 @@ class Known(Memory):
         has_grown = found.size > (entry.size or 0)
         if not has_grown and (self._replaces or not was_cut):
             return False
-        size = entry.size or 0
+        size = entry.byte if was_cut else entry.size or 0
         if has_grown and entry.whole and is_compared(self._place, found, size):
             return whole_of(self._place, found, size) == entry.whole
         return ends_of(self._place, found, entry.byte) == (entry.head, entry.tail)
@@ -262,9 +273,10 @@ class Known(Memory):
 
     # What was read
 
-    def reached(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None) -> None:
+    def reached(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None, whole: str) -> None:
         """See `Memory.reached`."""
         self._note(self._open, turn, spot, rows, ends)
+        self._open[turn.file].whole = whole
 
     def done(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None, whole: str) -> None:
         """See `Memory.done`."""
@@ -274,6 +286,10 @@ class Known(Memory):
             self.moved[turn.file] = self._gone[whole]
         self._note(self._done, turn, spot, rows, ends)
         self._done[turn.file].whole = whole
+        if (
+            len(self._done) > 2 * self._settings.remembered_files
+        ):  # no STATE may be due for long, of small files
+            self._let_fall()
 
     def _note(
         self, entries: dict[str, Entry], turn: Turn, spot: Spot | None, rows: int, ends: Ends | None

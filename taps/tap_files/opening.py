@@ -86,9 +86,10 @@ class PlainBytes:
         self._kept = 0
         self._copy: IO[bytes] | None = None
         begin = turn.start.byte
-        self._all = blake2b(digest_size=_WHOLE) if begin == 0 else None
+        self._former = blake2b(digest_size=_WHOLE) if begin == 0 else None
+        """Of all bytes before those that are kept."""
         if begin and is_compared(place, turn.found, begin):
-            self._all = _hashed(place, turn.found, begin)
+            self._former = _hashed(place, turn.found, begin)
         self._is_at_end = False
 
     def read(self, size: int, /) -> bytes:
@@ -96,14 +97,15 @@ class PlainBytes:
         data = self._content.read(size)
         self._at += len(data)
         self._is_at_end = not data
-        if self._all is not None:
-            self._all.update(data)
         if self._head is not None and len(self._head) < END_BYTES:
             self._head += data[: END_BYTES - len(self._head)]
         self._last.append(data)
         self._kept += len(data)
         while self._kept - len(self._last[0]) >= _KEPT:
-            self._kept -= len(self._last.popleft())
+            former = self._last.popleft()
+            self._kept -= len(former)
+            if self._former is not None:
+                self._former.update(former)
         return data
 
     def ends(self, byte: int) -> Ends | None:
@@ -124,7 +126,18 @@ class PlainBytes:
     @property
     def whole(self) -> str:
         """The digest of all bytes of the file; "": not all were read."""
-        return _shown(self._all.digest()) if self._all is not None and self._is_at_end else ""
+        return self.up_to(self._at) if self._is_at_end else ""
+
+    def up_to(self, byte: int) -> str:
+        """Return the digest of all bytes of the file before one that was read; "": nobody has it."""
+        left = byte - (self._at - self._kept)
+        if self._former is None or left < 0:
+            return ""
+        found = self._former.copy()
+        for data in self._last:
+            found.update(data[:left])
+            left -= len(data[:left])
+        return _shown(found.digest())
 
     def _recent(self, begin: int, size: int) -> bytes:
         """Return bytes that are kept."""

@@ -288,7 +288,7 @@ class Trails(Memory):
 
     # What was read
 
-    def reached(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None) -> None:  # noqa: ARG002
+    def reached(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None, whole: str) -> None:  # noqa: ARG002
         """See `Memory.reached`."""
         self._note(turn, spot, ends)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from singerkit_shell.errors import BadDataError
 from tap_files.formats.contract import Piece, Spot
+from tap_files.inorder import InOrder
 from tap_files.opening import PlainBytes, read_up_to
 from tap_files.places.contract import Found, Place
 from tap_files.settings.stream import StreamSettings
@@ -31,7 +32,7 @@ class Sample:
     problem: BadDataError | None = None
 
 
-def learn_columns(columns: Columns, settings: StreamSettings, place: Place, listed: Sequence[Found]) -> None:
+def learn_columns(columns: Columns, settings: StreamSettings, place: Place, listed: InOrder) -> None:
     """Learn the columns of the first piece of some files, and those that all paths make; what cannot be read is left to the read, which says so."""
     for sample in first_pieces(settings, place, listed):
         with contextlib.suppress(BadDataError):
@@ -57,9 +58,9 @@ def learn(columns: Columns, sample: Sample) -> None:
         columns.look_at_records(sample.piece.records or ())
 
 
-def first_pieces(settings: StreamSettings, place: Place, listed: Sequence[Found]) -> Iterator[Sample]:
+def first_pieces(settings: StreamSettings, place: Place, listed: InOrder) -> Iterator[Sample]:
     """Yield the beginning of some files, in the order of their times."""
-    for found in spread(sorted(listed, key=lambda one: (one.modified or 0, one.name))):
+    for found in spread(listed):
         try:
             yield _sample(settings, place, found)
         except BadDataError as error:
@@ -79,8 +80,8 @@ def start_of(place: Place, found: Found, size: int) -> bytes:
         return read_up_to(content, size)
 
 
-def spread(listed: Sequence[Found]) -> Iterator[Found]:
+def spread(listed: InOrder) -> Iterator[Found]:
     """Yield the first, the last, and some between them."""
     most = min(FILES, len(listed))
-    for number in range(most):
-        yield listed[number * (len(listed) - 1) // max(most - 1, 1)]
+    places = {number * (len(listed) - 1) // max(most - 1, 1) for number in range(most)}
+    return (found for number, found in enumerate(listed) if number in places)

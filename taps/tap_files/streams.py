@@ -27,6 +27,7 @@ from tap_files.formats.contract import (
     Spot,
     UnreadableFile,
 )
+from tap_files.inorder import InOrder
 from tap_files.known import Known
 from tap_files.opening import PlainBytes, digest
 from tap_files.packed.packing import archive_kind, archive_of
@@ -81,7 +82,7 @@ class FileStream(BlockStream):
         settings: StreamSettings,
         place: Place,
         columns: Columns,
-        listed: Sequence[Found] | None = None,
+        listed: InOrder | None = None,
     ) -> None:
         """``listed``: the files that were listed in this run already; None: none were."""
         self._settings, self._place, self._columns, self._listed = settings, place, columns, listed
@@ -335,7 +336,7 @@ class FileStream(BlockStream):
                 rows += piece.count
                 self._since_safe += _bytes_of(before, spot, turn.found)
                 if spot is not None and not turn.replaces and self._is_due(memory):
-                    memory.reached(turn, spot, rows, content.ends(spot.byte))
+                    memory.reached(turn, spot, rows, content.ends(spot.byte), content.up_to(spot.byte))
                     page.is_safe, page.position = True, memory.position()
                 self._is_torn = turn.replaces or is_bare
                 yield page
@@ -347,7 +348,10 @@ class FileStream(BlockStream):
                 yield self._safe_page(memory)
         except BadDataError as error:
             if rows > turn.start.row and not turn.replaces:
-                memory.reached(turn, spot, rows, None if spot is None else content.ends(spot.byte))
+                ends, whole = (
+                    (None, "") if spot is None else (content.ends(spot.byte), content.up_to(spot.byte))
+                )
+                memory.reached(turn, spot, rows, ends, whole)
             raise self._in_file(error, turn) from None
         finally:
             content.close()

@@ -19,6 +19,7 @@ from singerkit_tap.starts import former_read
 from singerkit_tap.stream import BlockStream
 from tap_files.config import CONFIG_SCHEMA, config_conflicts, streams_of
 from tap_files.filecolumns import FILE_COLUMNS
+from tap_files.inorder import InOrder
 from tap_files.packed.archives import Archives
 from tap_files.packed.placing import unpacking
 from tap_files.places.addresses import Address, opened_place
@@ -99,12 +100,13 @@ class TapFiles(SingerkitTap):
         is_left_out = self._is_left_out(settings.name)
         if not (known or is_left_out):
             try:
-                listed = [*Readiness(settings, place).files(settings.pattern.files(place))]
+                listed = InOrder(Readiness(settings, place).files(settings.pattern.files(place)))
                 learn_columns(columns, settings, place, listed)
             except SingerkitError as error:
                 unreadable = error
         columns.learn(dict.fromkeys(settings.pattern.partitions))
-        if is_left_out or unreadable is not None or listed == []:  # nobody knows yet what they hold
+        is_empty = listed is not None and not listed
+        if is_left_out or unreadable is not None or is_empty:  # nobody knows yet what they hold
             columns.learn({name: None for name in settings.primary_keys if name not in FILE_COLUMNS})
         stream = FileStream(self, settings, place, columns, listed)
         stream.unreadable = unreadable

@@ -51,10 +51,10 @@ class Memory(Protocol):
         """Return how to go on with a file that has changed while it was read, as it is now; None: all of it was read."""
         ...
 
-    def reached(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None) -> None:
+    def reached(self, turn: Turn, spot: Spot | None, rows: int, ends: Ends | None, whole: str) -> None:
         """Note that ``rows`` rows of a file were sent, all up to ``spot``; None: no later run can go on there.
 
-        ``ends``: digests of its first bytes and of the last ones before the spot; None: nobody has them.
+        ``ends``: digests of its first bytes and of the last ones before the spot; None: nobody has them. ``whole``: of all bytes before the spot; "": nobody has it.
         """
         ...
 

@@ -11,6 +11,7 @@ import msgspec
 from singerkit_shell.errors import SingerkitError
 from singerkit_shell.previews import Look, type_word
 from singerkit_shell.words import counted
+from tap_files.inorder import InOrder
 from tap_files.places.contract import Found, Place
 from tap_files.preview.columndoubts import advice_on, doubts_of
 from tap_files.samples import FILES, Sample, first_pieces, learn
@@ -62,7 +63,7 @@ def _look_into(
     texts: dict[str, list[Any]] = {}
     first: Sample | None = None
     count = 0
-    for sample in first_pieces(settings, place, files):
+    for sample in first_pieces(settings, place, InOrder(files)):
         if sample.problem is not None:
             look.doubts.append(f"{sample.found.name}: {str(sample.problem).removesuffix('.')}.")
             look.code = sample.problem.exit_code

@@ -174,6 +174,28 @@ def test_a_file_that_was_changed_in_its_middle_and_got_longer_has_not_only_grown
     ]
 
 
+def test_a_file_that_was_read_in_part_and_changed_in_its_middle_has_not_only_grown(
+    folder: Folder, monkeypatch
+):
+    """Found by `make torture ARGS='--from files'`: of a file that ended at a bad row two digests alone were compared."""
+    monkeypatch.setattr("tap_files.formats.textreader.BLOCK_BYTES", 256)
+    rows = [f"{n:04}x\n" for n in range(2000)]
+    folder.write("in/a.csv", "id\n" + "".join(rows) + "bad,row\n")
+    with pytest.raises(BadDataError, match="2001"):
+        folder.sync()
+    first = folder.result()
+    rows[1000] = "other\n"
+    rows += ["2000x\n", "2001x\n"]
+    folder.write("in/a.csv", "id\n" + "".join(rows))
+    second = folder.sync(first.state)
+    assert [row["id"] for row in loaded(first.rows(), second.messages)] == [row.strip() for row in rows]
+    folder.write("in/a.csv", "id\n" + "".join(rows) + "bad,row\n")
+    with pytest.raises(BadDataError, match="2003"):
+        folder.sync(second.state)
+    folder.write("in/a.csv", "id\n" + "".join([*rows, "2002x\n"]))
+    assert folder.sync(folder.result().state).column("id") == ["2002x"]
+
+
 class Motion:
     """Changes files while they are read: before what a run reads, by its number, counted over all files."""
 

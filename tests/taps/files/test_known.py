@@ -127,6 +127,26 @@ def test_wherever_runs_end_each_file_is_loaded_once_though_few_names_are_kept(fo
     assert len(result.state["bookmarks"]["t"]["_singerkit_position"]["done"]) == 2
 
 
+def test_files_of_a_first_run_are_new_though_names_fall_off_in_it(folder: Folder, monkeypatch):
+    """Each of those that came behind had a REPLACE and a STATE of its own: a first load of many files took hours."""
+    monkeypatch.setattr(streams, "_LEAST_BYTES", 0)
+    monkeypatch.setattr(streams, "_STATE_SHARE", 0)
+    for number in range(9):
+        folder.write(f"in/{number}.csv", f"id\n{number}\n", modified=1_000_000 + number)
+    run = folder.sync(remembered_files=2)
+    assert run.column("id") == [*range(9)]
+    assert run.of_type("REPLACE") == []
+    folder.write("in/9.csv", "id\n9\n")
+    assert len(folder.sync(run.state, remembered_files=2).of_type("REPLACE")) == 1
+
+
+def test_names_fall_off_where_no_state_is_due(folder: Folder):
+    memory = known()
+    for turn in memory.turns(file(f"{number:03}.csv", number) for number in range(100)):
+        memory.done(turn, None, 1, None, "")
+        assert len(memory._done) <= 7
+
+
 def test_a_million_names_take_no_memory_but_for_those_that_are_new():
     """Of what is known no name is kept a second time."""
     memory = known({"done": {}, "floor": 10, "at_floor": []})
