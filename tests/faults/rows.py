@@ -253,6 +253,49 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             (74,),
         ),
     ),
+    "Files as a source": _rows(
+        (
+            "F4",
+            "a file is uploaded by and by",
+            "it waits for its marker, or for its age; without either its rows are replaced when it is complete",
+            (0,),
+        ),
+        (
+            "F6",
+            "bytes that are none of the encoding",
+            "named with record and line; the rows before are safe",
+            (65,),
+        ),
+        ("F7", "a quote that is never closed", "a bad row up to its line, never the rest of the file", (65,)),
+        (
+            "F10",
+            "gzip that is cut, or has something behind its end",
+            "named with the byte; the rows before are safe",
+            (65,),
+        ),
+        ("F11", "another delimiter than is said", "refused, since no run guesses one", (65,)),
+        (
+            "F12",
+            "a log is renamed, copied and emptied, or packed",
+            "each line comes once, whatever its file is called by then",
+            (0,),
+        ),
+        (
+            "F13",
+            "a cell of Excel with an error, a workbook that is locked",
+            "named with the cell; refused",
+            (65,),
+        ),
+        (
+            "F14",
+            "a bomb, an archive that leads elsewhere or is locked by a password, `..` in `path`",
+            "nothing of it is read; of a bomb no more than the limit",
+            (65, 78),
+        ),
+        ("F18", "Parquet of a newer version", "said with the version that reads it", (65,)),
+        ("F19", "no credentials, or wrong ones", "the setting is named, never its value", (77,)),
+        ("F20", "a folder that is not there, or is empty", "an error; a warning", (78, 0)),
+    ),
     "Messages and values": _rows(
         (
             "M1",

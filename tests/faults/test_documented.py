@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = {
     cells[0]: cells
     for line in (ROOT / "docs" / "faults.md").read_text(encoding="utf-8").splitlines()
-    if re.match(r"\| [PSDHLM][0-9]+ ", line)
+    if re.match(r"\| [PSDHLFM][0-9]+ ", line)
     for cells in [split_cells(line)]
 }
 
@@ -75,7 +75,7 @@ def test_every_exit_code_of_a_row_is_expected_by_a_test(row: Row) -> None:
 def test_every_test_of_a_fault_belongs_to_a_row() -> None:
     for path in (ROOT / "tests" / "faults").glob("test_*.py"):
         numbered = re.findall(
-            r"^def test_([psdhlm])([0-9]{2})_", path.read_text(encoding="utf-8"), re.MULTILINE
+            r"^def test_([psdhlfm])([0-9]{2})_", path.read_text(encoding="utf-8"), re.MULTILINE
         )
         assert {f"{letter.upper()}{int(number)}" for letter, number in numbered} <= set(ROWS), path.name
 

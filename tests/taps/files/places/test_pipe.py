@@ -46,6 +46,7 @@ def test_each_file_is_read_once(
     assert all(secret not in there.written.buffer.getvalue().decode() for secret in ground.secrets)
 
 
+@pytest.mark.fault("F19", exit=[77], main=True)
 @pytest.mark.parametrize("kind", ["s3", "asyncssh", "nginx"])
 def test_a_process_reads_and_says_in_one_line_why_it_cannot(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
