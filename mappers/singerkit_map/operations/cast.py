@@ -58,7 +58,9 @@ def made(said: Mapping[str, Any], place: str) -> Operation:
 def _as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return value.text if isinstance(value, ExactNumber) and value.is_finite() else text_of(value).decode()
+    if type(value) is ExactNumber and value.text[-1].isdigit():  # neither NaN nor Infinity
+        return value.text
+    return text_of(value).decode()
 
 
 def _as_number(value: Any) -> Any:

@@ -50,10 +50,10 @@ class Keyed(OfValue):
 def made(said: Mapping[str, Any], place: str) -> Keyed:
     key = Key(said["key"], said.get("key_id"), f"{place}.key")
 
-    prefix, digest = key.prefix, key.digest
+    prefix, hashed = key.prefix, key.hasher()
 
     def value(seen: object) -> str:
-        return prefix + digest(seen if type(seen) is str else canonical_text(seen)).hex()
+        return prefix + hashed(seen if type(seen) is str else canonical_text(seen))
 
     return Keyed(
         place,

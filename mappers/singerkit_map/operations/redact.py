@@ -29,8 +29,8 @@ SETTINGS: Mapping[str, Any] = {
         },
         "with": {
             "type": "string",
-            "pattern": "^[A-Za-z_*#<>{}\\[\\] ]{1,40}$",
-            "says": "letters, stars, `#`, `_`, blanks and brackets, 40 at most",
+            "pattern": r"^(\*{1,40}|\[[A-Za-z _-]{0,40}\]|<[A-Za-z _-]{0,40}>)$",
+            "says": "stars, or a word in brackets such as `[gone]` or `<gone>`",
             "description": "What stands in the place of each find. Default: its kind in brackets.",
         },
     },

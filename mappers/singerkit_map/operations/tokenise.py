@@ -120,13 +120,16 @@ class Tokenising(Keyed):
 
 
 def _text_of(key: Key) -> Callable[[str], str]:
-    return lambda text: f"{key.prefix}tok_{key.digest(_APART + text).hex()[:32]}"
+    prefix, hashed = key.prefix, key.hasher()
+    return lambda text: f"{prefix}tok_{hashed(_APART + text)[:32]}"
 
 
 def _uuid_of(key: Key) -> Callable[[str], str]:
+    hashed = key.hasher()
+
     def token(text: str) -> str:
         # As UUID(version=8), which Python below 3.14 refuses: four bits say the version, two the variant.
-        number = int.from_bytes(key.digest(_APART + text)[:16], "big")
+        number = int(hashed(_APART + text)[:32], 16)
         number = number & ~(0xF << 76) | (8 << 76)
         number = number & ~(0x3 << 62) | (2 << 62)
         return str(uuid.UUID(int=number))

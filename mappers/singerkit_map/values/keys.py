@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
@@ -49,24 +50,29 @@ class Key:
                 f"`{place}`; nothing was read: make one with `openssl rand -hex 32`, and keep it where the results must stay the same."
             )
         self.prefix = f"{key_id}:" if key_id else ""
-        self._inner, self._outer = _halves(text.encode("utf-8", "surrogatepass"))
+        self._halves = _halves(text.encode("utf-8", "surrogatepass"))
 
-    def digest(self, text: str) -> bytes:
-        """Return the HMAC-SHA256 of the UTF-8 of a text."""
-        try:
-            data = text.encode()
-        except UnicodeEncodeError:
-            data = text.encode("utf-8", "surrogatepass")
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(data)
-        outer.update(inner.digest())
-        found: bytes = outer.digest()
-        return found
+    def hasher(self) -> Callable[[str], str]:
+        """Return what makes the HMAC-SHA256 of the UTF-8 of a text, in hexadecimal digits; one call a text, as there are many."""
+        copy_inner, copy_outer = (half.copy for half in self._halves)
+
+        def hashed(text: str) -> str:
+            try:
+                data = text.encode()
+            except UnicodeEncodeError:
+                data = text.encode("utf-8", "surrogatepass")
+            inner, outer = copy_inner(), copy_outer()
+            inner.update(data)
+            outer.update(inner.digest())
+            digits: str = outer.hexdigest()
+            return digits
+
+        return hashed
 
     @property
     def fingerprint(self) -> str:
         """What tells this key from another, and nothing else about it."""
-        return self.prefix + self.digest("singerkit: which key this is").hex()[:8]
+        return self.prefix + self.hasher()("singerkit: which key this is")[:8]
 
 
 def _halves(key: bytes) -> tuple[Any, Any]:

@@ -52,6 +52,7 @@ _BACKWARDS = re.compile(r"[^\s@\uff20\ufe6b<>()\[\],;:\"\\/?&#|{}^*`]*+")
 _AROUND = ".'!-=$%~\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb"
 _LABEL = r"[\w\-\u00b7\u0300-\u036f\u200b-\u200d\u2060\ufeff]"
 _DOMAIN = re.compile(rf"{_LABEL}++(?:[.\u3002\uff0e]{_LABEL}++)++")
+_DOT = re.compile(r"[.\u3002\uff0e]")
 _TOP = re.compile(r"[^\W\d_]")
 
 
@@ -60,25 +61,33 @@ def _emails(text: str) -> Iterator[Span]:
     found: Span | None = None
     last = 0
     for at in _AT.finditer(text):
-        behind = _DOMAIN.match(text, at.end())
+        end = _domain_end(text, at.end())
         before = _BACKWARDS.match(text[last : at.start()][::-1])
         last = at.end()
-        if behind is None or before is None or not _TOP.match(_last_label(behind[0])):
+        if end is None or before is None:
             continue
         local = text[at.start() - before.end() : at.start()].lstrip(_AROUND)
         start = at.start() - len(local)
         if found is not None and found[1] >= start:  # a@b.org@c.org
-            found = (found[0], behind.end())
+            found = (found[0], end)
         elif local:
             if found is not None:
                 yield found
-            found = (start, behind.end())
+            found = (start, end)
     if found is not None:
         yield found
 
 
-def _last_label(domain: str) -> str:
-    return re.split(r"[.\u3002\uff0e]", domain)[-1]
+def _domain_end(text: str, start: int) -> int | None:
+    """Return where a domain ends, without parts at its end that begin with no letter: `b.org` of `b.org.0301`."""
+    found = _DOMAIN.match(text, start)
+    if found is None:
+        return None
+    labels = _DOT.split(found[0])
+    end = found.end()
+    while len(labels) > 1 and not _TOP.match(labels[-1]):
+        end -= len(labels.pop()) + 1
+    return end if len(labels) > 1 else None
 
 
 # IBANs

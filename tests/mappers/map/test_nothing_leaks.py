@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mappers.map.mapping import Mapped, mapped, record_line, schema_line
 from mappers.map.operating import KEY
+from sampling import IS_SAMPLE, tries
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 
@@ -58,7 +59,7 @@ def records(draw: st.DrawFn) -> bytes:
     return b'{"type":"RECORD","stream":"s","record":%s}\n' % text.encode()
 
 
-@settings(max_examples=120, deadline=None, database=None)
+@settings(max_examples=tries(120), deadline=None, database=None, derandomize=IS_SAMPLE)
 @given(
     st.lists(records(), min_size=1, max_size=4),
     st.sampled_from(["fail", "quarantine", "null"]),

@@ -49,6 +49,7 @@ CASES: list[Case] = [
     ("redact", {}, "react@18.2.0, @5.30, foo@bar", "react@18.2.0, @5.30, foo@bar"),
     ("redact", {}, "https://x.org/?mail=john%40x.org&a=1", "https://x.org/?[email]&a=1"),
     ("redact", {}, "a@b.org@c.org", "[email]"),
+    ("redact", {}, "a@b.org004111.0301, a@b.org.", "[email].0301, [email]."),
     ("redact", {}, "card 4111 1111 1111 1111.", "card [card]."),
     ("redact", {}, "card 4111-1111-1111-1112.", "card 4111-1111-1111-1112."),
     ("redact", {}, "no 1 4111111111111111 2", "no 1 [card] 2"),
