@@ -58,7 +58,7 @@ _NOT_DONE: Mapping[str, str] = {
 }
 """Settings of other Singer plugins that have no effect here: what accepting them would hide."""
 _OF_MAPS = ("stream_map", "faker_", "flattening_", "transformations")
-MAP_CONVERTED = "`singerkit-map convert FILE` makes of the config that has it a map of ours, for `singerkit-map` in the pipe and for `map` of a target"
+MAP_CONVERTED = "`singerkit-map convert FILE` makes a map of ours of it, for `singerkit-map` in the pipe and for `map` of a target"
 """The way out for settings that say what `singerkit-map` does."""
 
 
@@ -275,11 +275,37 @@ def unknown_keys(
 
     An object of the schema whose ``additionalProperties`` is a schema, or that names no properties, takes any key.
     """
-    return [
+    strange = list(_strange(config, schema, tuple(at)))
+    of_maps = [key for path, key, _ in strange if _is_of_maps(key) and (path or key not in (refused or {}))]
+    others = [
         (_of_others(key, refused or {}) if not path else None)
         or _not_done(key)
         or _unknown(_place([*path, key]), key, known, "setting", _elsewhere(key, path, schema))
-        for path, key, known in _strange(config, schema, tuple(at))
+        for path, key, known in strange
+        if key not in of_maps
+    ]
+    return [*_maps_not_done(of_maps), *others]
+
+
+def _is_of_maps(key: str) -> bool:
+    return key in _NOT_DONE and key.startswith(_OF_MAPS)
+
+
+def _maps_not_done(keys: Sequence[str]) -> list[str]:
+    """One sentence about all settings of other programs that say what a map says."""
+    if not keys:
+        return []
+    named, one = (
+        " and ".join(filter(None, (", ".join(f"`{key}`" for key in keys[:-1]), f"`{keys[-1]}`"))),
+        len(keys) == 1,
+    )
+    hidden = ", ".join(dict.fromkeys(_NOT_DONE[key] for key in keys))
+    ctx = click.get_current_context(silent=True)
+    files = [path for path in (ctx.meta.get(CONFIG_PATHS, ()) if ctx else ()) if path != "ENV"]
+    converted = MAP_CONVERTED.replace("FILE", files[-1]) if len(files) == 1 else MAP_CONVERTED
+    return [
+        f"{named} {'has' if one else 'have'} no effect here and {'is' if one else 'are'} refused: {hidden}; {converted}; then remove "
+        f"{'it' if one else 'them'} here"
     ]
 
 
@@ -309,8 +335,7 @@ def _of_others(key: str, refused: Mapping[str, str]) -> str | None:
 def _not_done(key: str) -> str | None:
     if key not in _NOT_DONE:
         return None
-    out = f"{MAP_CONVERTED}; then remove it here" if key.startswith(_OF_MAPS) else "remove it"
-    return f"`{key}` has no effect here and is refused: {_NOT_DONE[key]}; {out}"
+    return f"`{key}` has no effect here and is refused: {_NOT_DONE[key]}; remove it"
 
 
 def _unknown(place: str, key: str, known: Sequence[str], what: str, elsewhere: str | None = None) -> str:

@@ -199,7 +199,7 @@ def test_defaults_are_filled_in():
         (
             {"stream_maps": {"a": {"b": "__NULL__"}}},
             "`stream_maps` has no effect here and is refused: no stream or field would be left out, renamed or changed; "
-            "`singerkit-map convert FILE` makes of the config that has it a map of ours, for `singerkit-map` in the pipe and for `map` of "
+            "`singerkit-map convert FILE` makes a map of ours of it, for `singerkit-map` in the pipe and for `map` of "
             "a target; then remove it here",
         ),
     ],
