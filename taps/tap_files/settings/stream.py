@@ -29,6 +29,9 @@ _OF_VALUES = {"encoding", "nulls", "decimal_comma", "thousands", "trim", "infini
 }
 """Settings of formats that say what a text means, or what becomes of a row that is none: all others say where rows and columns are."""
 
+_OF_LINES = ("csv", "fixed_width", "jsonl", "log")
+"""Formats in which a last line without its end can wait."""
+
 STREAM: dict[str, Any] = {
     "type": "object",
     "required": ["name", "path"],
@@ -308,6 +311,10 @@ def stream_problems(said: Mapping[str, Any], place: str) -> Iterator[str]:
         yield f"`{place}.on_removed` `delete` does not go with `{place}.rotation` `follow`: logs go in time, and their rows stay"
     if said.get("rotation") == "follow" and not form.is_text:
         yield f"`{place}.rotation` `follow` has no effect on files of the format `{form.name}`, which are no logs"
+    if _follows_rotation(said, form) and "on_changed" in said:
+        yield f"`{place}.on_changed` has no effect with `{place}.rotation` `follow`: what was read of a log is found again, and anything else is another log"
+    if said.get("grows") and form.name not in _OF_LINES:
+        yield f"`{place}.grows` has no effect on files of the format `{form.name}`, whose records are no lines"
     if form.name not in said and (form.section.get("required") or form.section.get("minProperties")):
         yield f"Expected the key `{place}.{form.name}`, which the format `{form.name}` needs"
     if form.name in said:

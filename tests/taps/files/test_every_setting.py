@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from taps.files.conftest import Folder
 
-from singerkit_shell.errors import SingerkitError
+from singerkit_shell.errors import ConfigurationError, SingerkitError
 from tap_files.config import CONFIG_SCHEMA
 from tap_files.formats.table import FORMATS
 from tap_files.settings.stream import STREAM
@@ -78,6 +79,23 @@ def test_a_setting_has_an_effect(folder: Folder, setting: str) -> None:
     without = outcome(folder, on_error="continue") if setting != "on_error" else outcome(folder)
     rest = {} if setting == "on_error" else {"on_error": "continue"}
     assert outcome(folder, **rest, **{setting: EFFECTS[setting]}) != without
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"grows": True, "format": "json"}, "`streams[0].grows` has no effect on files of the format `json`"),
+        (
+            {"format": "log", "log": {"pattern": "logfmt"}, "on_changed": "fail"},
+            "`streams[0].on_changed` has no effect with `streams[0].rotation` `follow`",
+        ),
+    ],
+)
+def test_a_setting_that_would_have_no_effect_is_refused(
+    folder: Folder, settings: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(sentence)):
+        folder.sync(**settings)
 
 
 def test_every_setting_is_shown() -> None:
