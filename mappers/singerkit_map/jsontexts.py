@@ -14,7 +14,7 @@ from msgspec import Raw
 from singerkit_map.paths import BadValue
 from singerkit_wire.jsonexact import ExactNumber, dumps
 
-__all__ = ["loads", "text_of", "texts", "values"]
+__all__ = ["Unreadable", "check_readable", "loads", "text_of", "texts", "values"]
 
 _decoder = msgspec.json.Decoder(list, float_hook=ExactNumber)
 
@@ -40,11 +40,21 @@ def _loaded(text: bytes) -> Any:
     try:
         return loads(text)
     except (ValueError, RecursionError):
-        return _Unreadable()
+        return Unreadable()
 
 
-class _Unreadable:
+class Unreadable:
     """What is no JSON in UTF-8, or nested too deeply: of no type that an operation takes."""
+
+
+def check_readable(value: Any) -> None:
+    """See that a value could be read.
+
+    Raises:
+        BadValue: its bytes are not UTF-8.
+    """
+    if isinstance(value, Unreadable):
+        raise BadValue("expected UTF-8, got other bytes")
 
 
 def loads(text: bytes) -> Any:

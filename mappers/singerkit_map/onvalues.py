@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import UNSET, Raw
 
 from singerkit_map.block import HIDDEN, NULL, Bad, Block, Column, texts_of
-from singerkit_map.jsontexts import text_of, texts, values
+from singerkit_map.jsontexts import Unreadable, text_of, texts, values
 from singerkit_map.paths import BadValue, Path, change_at, value_at
 from singerkit_shell.errors import BadDataError
 
 __all__ = ["change_inside", "is_kind", "spread", "work_on"]
 
 _MISSING = object()
-_KINDS: Mapping[type, str] = {str: "string", bool: "boolean", int: "integer", list: "array", dict: "object"}
+_KINDS: Mapping[type, str] = {
+    Unreadable: "unreadable",
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    list: "array",
+    dict: "object",
+}
 _WORDS = {
+    "unreadable": "bytes that are not UTF-8",
     "string": "a text",
     "boolean": "a boolean",
     "integer": "an integer",
@@ -83,12 +93,14 @@ def work_on(block: Block, path: Path, work: Work, never_null: Collection[str] = 
     """Put what an operation makes of a field in its place, or with ``into`` beside it."""
     column = block.columns[path.top]
     keys = texts_of(column)
-    one = _inside(block, path, work) if path.is_nested else _of_top(work)
+    one = _Inside(block, path, work) if path.is_nested else _of_top(work)
     made, failed = _made_of(keys, one, None if path.is_nested else _all_of_top(work, one))
     if not path.is_nested:
         made[None] = UNSET if work.missing is ... else _raw(work.missing)
         made[b"null"] = NULL if work.null is ... else _raw(work.null)
     into = path.top if path.is_nested or work.into is None else work.into
+    if isinstance(one, _Inside) and one.nulls:
+        block.place.nulled[block.place.stream, work.place, str(path)] += one.nulls_in(keys)
     if failed:
         _deal_with(block, path, work, keys, failed, never_null)
         block.columns[into] = _with_failed(
@@ -129,13 +141,20 @@ def _all_of_top(work: Work, one: Callable[[Any], Any]) -> Callable[[Sequence[Any
     return all_of
 
 
-def _inside(block: Block, path: Path, work: Work) -> Callable[[Any], Any]:
-    """Return what makes of a whole field the one with what is inside it changed."""
-    one, into = _of_top(work), work.into
-    makes_null = block.place.on_error == "null"
+class _Inside:
+    """What makes of a whole field the one with what is inside it changed; ``nulls``: how many bad values became null on the way."""
 
-    def change(within: dict[str, Any], name: str) -> None:
-        target = into or name
+    def __init__(self, block: Block, path: Path, work: Work) -> None:
+        self._one, self._path, self._work = _of_top(work), path, work
+        self._makes_null = block.place.on_error == "null"
+        self.nulls = 0
+
+    def __call__(self, value: Any) -> Any:
+        return change_at(value, self._path.steps, self._change)
+
+    def _change(self, within: dict[str, Any], name: str) -> None:
+        work = self._work
+        target = work.into or name
         value = within.get(name, _MISSING)
         if value is _MISSING or value is None:
             put = work.missing if value is _MISSING else work.null
@@ -145,14 +164,23 @@ def _inside(block: Block, path: Path, work: Work) -> Callable[[Any], Any]:
                 within[target] = None
             return
         try:
-            within[target] = one(value)
+            within[target] = self._one(value)
         except BadValue:
-            if not makes_null:
+            if not self._makes_null:
                 raise
             within[target] = None
-            block.place.nulled[block.place.stream, work.place, str(path)] += 1
+            self.nulls += 1
 
-    return lambda value: change_at(value, path.steps, change)
+    def nulls_in(self, keys: Sequence[bytes | None]) -> int:
+        """Return how many they are in all records of a column, each of its distinct texts looked at once more."""
+        total = 0
+        for key, times in Counter(keys).items():
+            self.nulls = 0
+            if key is not None:
+                with suppress(BadValue):
+                    self(*values([key]))
+            total += self.nulls * times
+        return total
 
 
 def _made_of(

@@ -44,6 +44,7 @@ class Plan:
         self.steps = steps
         """Each operation with the shape of the records before it."""
         self._place = place
+        self._schema: tuple[bytes, bytes] | None = None
         first = steps[0][1]
         self._reader = RecordReader(list(first.fields))
         self._known = frozenset(first.fields)
@@ -52,7 +53,12 @@ class Plan:
         )
 
     def schema(self, message: Message, log: logging.Logger) -> Message:
-        """Return the SCHEMA message of what comes out."""
+        """Return the SCHEMA message of what comes out, made once of lines that say the same."""
+        if self._schema is None or self._schema[0] != message.line:
+            self._schema = message.line, self._made_schema(message, log)
+        return Message("SCHEMA", self.shape.stream, self._schema[1], message.number)
+
+    def _made_schema(self, message: Message, log: logging.Logger) -> bytes:
         said: dict[str, Any] = decode(str(message.line, "utf-8"))
         shape = self.shape
         schema = declared_schema(read_declaration(message), message.number)
@@ -77,7 +83,7 @@ class Plan:
             said["bookmark_properties"] = list(shape.bookmarks)
         if isinstance(said.get("inferred"), list):
             said["inferred"] = list(shape.inferred)
-        return Message("SCHEMA", shape.stream, encode(said).encode(), message.number)
+        return encode(said).encode()
 
     def run(self, run: Run) -> Iterator[Run | Letters]:
         """Yield what becomes of the records of a run: those that are set aside, then the others.

@@ -14,7 +14,7 @@ from msgspec import UNSET
 from singerkit_catalog.admitted import string_formats
 from singerkit_map.block import Bad, Block, texts_of
 from singerkit_map.contract import BadValue, Impossible, Operation, Shape
-from singerkit_map.jsontexts import values
+from singerkit_map.jsontexts import check_readable, values
 from singerkit_map.paths import path_of, schema_at, value_at
 from singerkit_shell.errors import ConfigurationError
 from singerkit_wire.stream import DELETED_AT
@@ -85,6 +85,7 @@ class _Filter:
         verdicts: dict[bytes | None, bool | str] = {None: stays(None)}
         for text, value in zip(distinct, values(distinct), strict=True):
             try:
+                check_readable(value)
                 verdicts[text] = stays(value_at(value, path.steps, None))
             except BadValue as bad:
                 verdicts[text] = str(bad)

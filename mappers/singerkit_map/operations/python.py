@@ -12,7 +12,7 @@ from msgspec import UNSET, Raw
 
 from singerkit_map.block import Bad, Block, texts_of
 from singerkit_map.contract import BadValue, Impossible, Operation, Shape
-from singerkit_map.jsontexts import text_of, values
+from singerkit_map.jsontexts import check_readable, text_of, values
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import config_folder
 
@@ -67,6 +67,8 @@ class _Python:
         for row, found in enumerate(zip(*columns, strict=True)):
             record = {name: value for name, value in zip(names, found, strict=True) if value is not UNSET}
             try:
+                for value in record.values():
+                    check_readable(value)
                 after = self.function(record)
                 texts = (
                     None

@@ -240,6 +240,51 @@ def test_a_glob_that_met_no_stream_is_told_of_and_so_are_values_that_became_null
     assert "`users` at `map.streams` matched no stream" in other.mapper.unmet()[0]
 
 
+def test_each_bad_value_inside_a_list_that_became_null_is_counted():
+    fields = {"l": {"type": "array", "items": {"type": "object", "properties": {"c": {"type": "string"}}}}}
+    bad = {"l": [{"c": "x"}, {"c": "7"}, {"c": "y"}]}
+    made = mapped(
+        [{"op": "cast", "field": "l[].c", "to": "integer"}],
+        fields,
+        [bad, {"l": ["z"]}, bad, {}],
+        on_error="null",
+    )
+    assert made.records == [
+        {"l": [{"c": None}, {"c": 7}, {"c": None}]},
+        {"l": None},
+        {"l": [{"c": None}, {"c": 7}, {"c": None}]},
+        {},
+    ]
+    assert made.mapper.unmet() == [
+        "Stream `s`: 5 bad values of `l[].c` became null (`map.streams.s[0]`, `on_error`)."
+    ]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        CAST,
+        {"op": "cast", "field": "mail", "to": "text"},
+        {"op": "filter", "field": "mail", "is": "equal", "value": "x"},
+        {"op": "mask", "field": "mail"},
+    ],
+)
+def test_bytes_that_are_not_utf_8_are_a_bad_value(operation):
+    data = schema_line("s", FIELDS) + b'{"type":"RECORD","stream":"s","record":{"id":1,"mail":"\xff"}}\n'
+    with pytest.raises(BadDataError, match="UTF-8"):
+        Mapped({"streams": {"s": [operation]}}, data)
+    assert (
+        b"\xff" in Mapped({"streams": {"s": [{"op": "drop", "fields": ["n"]}]}}, data).text
+    )  # the target judges it
+
+
+def test_a_schema_that_comes_again_is_told_of_once(caplog):
+    line = schema_line("s", FIELDS).replace(b'"properties"', b'"minProperties": 1, "properties"', 1)
+    made = Mapped({"streams": {"s": [RENAME]}}, line * 3)
+    assert [message["type"] for message in made.messages] == ["SCHEMA"] * 3
+    assert caplog.text.count("judges records as a whole by `minProperties`") == 1
+
+
 @pytest.mark.parametrize("record", [b"null", b"[1]", b'"x"'])
 def test_a_record_that_is_none_ends_the_run_with_its_line(record):
     with pytest.raises(
