@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from singer_sdk.singerlib import SelectionMask
 
 from singerkit_shell.encoding import count_lines, holds
+from singerkit_wire.columnlines import NumberTexts, rows_of_columns
 from singerkit_wire.encode import RecordEncoder, picked
 from singerkit_wire.readyrows import ReadyRows
 
@@ -35,6 +36,16 @@ def encoder(names: tuple[str, ...] = NAMES, **selected: bool) -> RecordEncoder:
 def ready(rows: list[dict[str, Any]], *, names: tuple[str, ...] = NAMES) -> ReadyRows:
     lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows)
     return ReadyRows("".join(line + "\n" for line in lines).encode("utf-8", "surrogatepass"), names)
+
+
+@given(rows=st.lists(st.tuples(texts, st.none() | texts, st.integers().map(str)), max_size=5))
+def test_the_keys_of_columns_are_those_that_stand_in_their_lines(rows: list[tuple[Any, ...]]) -> None:
+    of_texts, of_more, of_numbers = ([row[number] for row in rows] for number in range(3))
+    made = rows_of_columns({"id": of_texts, "w": of_more, "v": NumberTexts(of_numbers)}, len(rows))
+    ours, again = encoder(PLAIN), ReadyRows(made.block, made.names)
+    for name in PLAIN:
+        assert [*ours.key_values(made, name)] == [*ours.key_values(again, name)]
+        assert [*ours.key_values(made[1:], name)] == [*ours.key_values(again[1:], name)]
 
 
 @pytest.mark.parametrize("names", [NAMES, PLAIN])

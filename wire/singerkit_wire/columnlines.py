@@ -7,13 +7,12 @@ other texts, with nulls or with other values are encoded.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import msgspec
 
-from singerkit_wire.readyrows import ReadyRows
+from singerkit_wire.readyrows import JsonColumn, ReadyRows
 
 __all__ = ["JsonColumn", "NumberTexts", "has_any", "is_plain", "json_of_texts", "rows_of_columns"]
 
@@ -28,18 +27,10 @@ class NumberTexts(list[str | None]):
     """The texts of numbers, each as JSON has it; None is null."""
 
 
-@dataclass(frozen=True, slots=True)
-class JsonColumn:
-    """Values as JSON, in UTF-8 and with no line end; ``quote``: what is to stand around each."""
-
-    values: Sequence[bytes]
-    quote: bytes = b""
-
-
 def rows_of_columns(columns: Mapping[str, Sequence[Any] | JsonColumn | bytes], count: int) -> ReadyRows:
     """Return ``count`` rows of columns by name; bytes in place of a column are the JSON that all rows have there."""
     literals: list[bytes] = []
-    values: list[Sequence[bytes]] = []
+    made: dict[str, JsonColumn] = {}
     literal = b"{"
     for number, (name, column) in enumerate(columns.items()):
         literal += b"%s%s:" % (b"," if number else b"", _encoder.encode(name))
@@ -48,10 +39,11 @@ def rows_of_columns(columns: Mapping[str, Sequence[Any] | JsonColumn | bytes], c
             continue
         found = column if isinstance(column, JsonColumn) else _as_json(column)
         literals.append(literal + found.quote)
-        values.append(found.values)
+        made[name] = found
         literal = found.quote
     literal += b"}\n"
-    return ReadyRows(_joined(literals, values, literal, count), tuple(columns), count)
+    block = _joined(literals, [column.values for column in made.values()], literal, count)
+    return ReadyRows(block, tuple(columns), made, count)
 
 
 def _joined(literals: list[bytes], values: Sequence[Sequence[bytes]], end: bytes, count: int) -> bytes:
@@ -73,6 +65,8 @@ def _joined(literals: list[bytes], values: Sequence[Sequence[bytes]], end: bytes
 
 
 def _as_json(column: Sequence[Any]) -> JsonColumn:
+    if not column:
+        return JsonColumn([])
     if isinstance(column, range):
         return JsonColumn(_encoder.encode(list(column))[1:-1].split(b","))
     if isinstance(column, NumberTexts):

@@ -250,7 +250,9 @@ class RecordEncoder:
         """Return one property of all rows so that what is one value to its type is one text; missing is ``null``."""
         if name not in self._key_forms:
             self._key_forms[name] = key_form((self._properties or {}).get(name))
-        return self._key_forms[name](_encoder.encode_lines(self.column(rows, name)).splitlines())
+        known = rows.known(name) if isinstance(rows, ReadyRows) else None
+        texts = _encoder.encode_lines(self.column(rows, name)).splitlines() if known is None else known
+        return self._key_forms[name](texts)
 
     def lines(self, rows: Rows, time_extracted: str, version: int | None = None) -> bytes:
         """Return the RECORD lines of ``rows``, each ended by a newline; ``version``: that of a full load."""

@@ -6,24 +6,48 @@ them, a block becomes RECORD lines without a look at any row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import overload
 
 from singerkit_shell.encoding import count_lines
 
-__all__ = ["ReadyRows"]
+__all__ = ["JsonColumn", "ReadyRows"]
+
+
+@dataclass(frozen=True, slots=True)
+class JsonColumn:
+    """Values as JSON, in UTF-8 and with no line end; ``quote``: what is to stand around each."""
+
+    values: Sequence[bytes]
+    quote: bytes = b""
+
+    def whole(self) -> Sequence[bytes]:
+        """Return the values with what stands around them."""
+        return [b'"%b"' % value for value in self.values] if self.quote else self.values
 
 
 class ReadyRows(Sequence[bytes]):
     """JSON objects of the fields ``names``, all of them, in this order, each ended by a newline and with none inside; in UTF-8.
 
-    ``count``: how many they are, where that is known.
+    ``columns``: those of which the values are known besides; ``count``: how many rows they are, where that is known.
     """
 
-    def __init__(self, block: bytes, names: Sequence[str], count: int | None = None) -> None:
+    def __init__(
+        self,
+        block: bytes,
+        names: Sequence[str],
+        columns: Mapping[str, JsonColumn] | None = None,
+        count: int | None = None,
+    ) -> None:
         self.block, self.names = block, tuple(names)
-        self._known = count
+        self._columns, self._known = columns or {}, count
+
+    def known(self, name: str) -> Sequence[bytes] | None:
+        """Return the values of a column as they stand; None: nobody knows without a look."""
+        column = self._columns.get(name)
+        return None if column is None else column.whole()
 
     @cached_property
     def _rows(self) -> list[bytes]:
