@@ -39,6 +39,8 @@ class CsvReader(TextReader):
 
     def __init__(self, settings: CsvSettings, content: Bytes, start: Spot) -> None:
         self._settings = settings
+        self._is_over_lines = False
+        """Whether rows of the block before went over several lines."""
         super().__init__(settings, "csv", content, start)
 
     def _at_once(self, block: bytes) -> Columns | None:
@@ -46,6 +48,8 @@ class CsvReader(TextReader):
         data = self._coding.utf8(block)
         if settings.comment is not None and settings.comment.encode() in data:
             return None
+        if self._is_over_lines:
+            return self._parsed_over_lines(data.decode())
         if settings.escape is None:
             ended = data if data.endswith((b"\n", b"\r")) else data + b"\n"
             cells = cells_of(ended, len(self._names), settings.delimiter.encode(), settings.quote.encode())
@@ -82,6 +86,7 @@ class CsvReader(TextReader):
                     rows.append(row)
                     begins.append(line)
                 line = reader.line_num
+        self._is_over_lines = line > len(rows)
         if not rows or {*map(len, rows)} != {len(self._names)}:
             return None
         return Columns(list(zip(*rows, strict=True)), begins, line, is_all=False)

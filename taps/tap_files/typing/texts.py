@@ -7,6 +7,7 @@ All else stays text: `007`, `1e5`, `+1`, ` 1`. The digits of a number stay as th
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -21,6 +22,7 @@ __all__ = ["CONVERTERS", "DECLARED", "KINDS", "WORDS", "Column", "Misfit", "kind
 Column = Sequence[Any]
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _PLAIN_NUMBER = re.compile(r"([+-]?)0*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
+_SHORTEST_MOMENT = 16
 WORDS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0"), False),
@@ -89,10 +91,19 @@ def _moments(values: Column) -> Column:
     if not there:
         return [None] * len(values)
     data = with_moments(_joined(there), len(there))
-    if data is None:
-        raise Misfit
-    found = iter(data.decode().split("\n"))
+    found = iter(_each_moment(there) if data is None else data.decode().split("\n"))
     return [next(found) if value else None for value in values]
+
+
+def _each_moment(there: Sequence[str]) -> list[str]:
+    """Return points in time that are written in several ways."""
+    if min(map(len, there)) < _SHORTEST_MOMENT:
+        raise Misfit
+    try:
+        deque(map(datetime.fromisoformat, there), maxlen=0)
+    except ValueError:
+        raise Misfit from None
+    return [f"{text[:10]}T{text[11:]}" if text[10] == " " else text for text in there]
 
 
 def _booleans(values: Column) -> Column:
@@ -154,7 +165,7 @@ def _declared_date(text: str) -> str:
 
 
 def _declared_moment(text: str) -> str:
-    if len(text) < 16:
+    if len(text) < _SHORTEST_MOMENT:
         raise ValueError(text)
     datetime.fromisoformat(text)
     return f"{text[:10]}T{text[11:]}" if text[10] == " " else text

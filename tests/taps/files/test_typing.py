@@ -148,6 +148,8 @@ def sent(column: Any) -> bytes:
 @example(("string date-time", ["1900-02-29T10:00:00"]))
 @example(("string date-time", ["2026-01-31T24:00:00", "2026-01-31T10:00:00"]))
 @example(("string date-time", ["2026-01-31T10:00:60Z"]))
+@example(("string date-time", ["2026-01-31 10:00:00", "20260131 10:00:00.5", "2026-01-31T10:00:00"]))
+@example(("string date-time", ["2026-01-31 10:00:00", "20260131T1000"]))
 def test_a_column_at_once_is_what_its_values_are_one_by_one(made: tuple[str, list[str]]):
     kind, values = made
     expected = one_by_one(kind, values)
