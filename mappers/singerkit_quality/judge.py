@@ -150,6 +150,7 @@ class Judge:
         examples: list[Broken] = []
         for batch in batches:
             found = self._broken_in(stream, held, batch, judged)
+            _fail_at_first(stream, found, batch)
             for one, places in found:
                 broken[Judged(stream.name, one.rule)] += len(places)
                 examples.append(_example(one.rule, stream, batch, places[0]))
@@ -157,6 +158,15 @@ class Judge:
             rejects += aside.values()
             kept.append(_without(batch, aside) if aside else batch)
         return Verdict(kept, rejects, judged, broken, examples)
+
+    def find(self, stream: Stream, batches: Sequence[Batch]) -> tuple[Counter[Judged], list[Broken]]:
+        """Return how many rows each rule was held against, and every row that breaks one, in their order; none is set aside, and nothing ends."""
+        judged: Counter[Judged] = Counter()
+        broken: list[Broken] = []
+        for batch in batches:
+            for one, places in self._broken_in(stream, self._held.get(stream.name, ()), batch, judged):
+                broken += [_example(one.rule, stream, batch, place) for place in places]
+        return judged, sorted(broken, key=lambda one: one.line)
 
     def _broken_in(
         self, stream: Stream, held: Sequence[_Held], batch: Batch, judged: Counter[Judged]
@@ -180,7 +190,6 @@ class Judge:
             bad = [row for row in bad if row not in without] if without else bad
             if bad:
                 found.append((one, bad))
-        _fail_at_first(stream, found, batch)
         return found
 
 

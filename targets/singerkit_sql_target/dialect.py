@@ -25,6 +25,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from singerkit_quality.matching import Pattern
 from singerkit_shell.errors import BadDataError, SingerkitError
 from singerkit_sql_target.newest import Newest
 from singerkit_target.abilities import Abilities, Domain
@@ -42,6 +43,7 @@ __all__ = [
     "Field",
     "InTheWay",
     "OutcomeUnknown",
+    "Pattern",
     "Runs",
     "Session",
     "Words",
@@ -258,6 +260,18 @@ class Words(Protocol):
         ...
 
     def column_name(self, field: str) -> str: ...
+
+    def matches(self, text: str, pattern: Pattern, *, whole: bool = True) -> str:
+        """Return the condition that a text, an expression, is one of a pattern, or holds one.
+
+        Raises:
+            PatternError: the database does not take such a pattern.
+        """
+        ...
+
+    def plain_text(self, text: str) -> str:
+        """Return a text, an expression, that is compared character by character."""
+        ...
 
     def kept_rows(self, error: Exception) -> tuple[str, str] | None:
         """Say why rows cannot be deleted or marked, and what makes it possible; None: the error is about something else."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from singerkit_quality.rules import Rules
 from singerkit_quality.sets import AskedSet, Found, Standing
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.words import counted, visible
@@ -17,6 +18,7 @@ from singerkit_sql_target.dialect import Existing, InTheWay, Runs, Words
 from singerkit_sql_target.fitting import VALID_TO
 from singerkit_sql_target.letters import literal
 from singerkit_sql_target.names import place_of
+from singerkit_sql_target.rowsql import NotHere, family_of, row_condition
 from singerkit_sql_target.runtable import QUALITY, RUNS, RunTable, runs_in
 from singerkit_sql_target.settings import Settings
 from singerkit_target.pastruns import AskedRuns
@@ -67,7 +69,7 @@ class Sets:
 class SetJudge:
     """Judges in whatever transaction ``runs`` is in; ``pipeline`` is that of the run."""
 
-    def __init__(self, runs: Runs, words: Words, settings: Settings, pipeline: str) -> None:
+    def __init__(self, runs: Runs, words: Words, settings: Settings, pipeline: str | None) -> None:
         self._runs, self._words, self._settings, self._pipeline = runs, words, settings, pipeline
         self._tables: dict[str, _Table | None] = {}
 
@@ -80,7 +82,35 @@ class SetJudge:
         table = self._table(asked.stream)
         if table is None:
             return _not_judged(asked, "the stream has no table yet")
+        if asked.rule.is_of_rows:
+            return self._of_rows(asked, table)
         return _JUDGES[asked.rule.kind](self, asked, table)
+
+    def _of_rows(self, asked: AskedSet, table: _Table) -> Found:
+        """Judge a rule of records on the rows that are stored."""
+        column = self._column(asked, asked.stream, table, str(asked.rule.field))
+        type_ = table.there.columns[self._name(asked.stream, str(asked.rule.field))].type
+        try:
+            broken = row_condition(asked.rule, column, type_, self._words)
+        except NotHere as error:
+            return _not_judged(asked, str(error))
+        is_of_null = asked.rule.kind == "not_null"
+        return self.rows(asked, table, "TRUE" if is_of_null else f"{column} IS NOT NULL", broken)
+
+    def streams_of(self, rules: Rules) -> list[str]:
+        """Return the streams that rules are of: those that runs have had, and those that rules name."""
+        known = {name for run in self._past_runs() for name in run.streams}
+        named = {pattern for pattern in rules.by_pattern if not set("*?[") & set(pattern)}
+        return sorted(name for name in known | named if rules.of(name))
+
+    def keys_of(self, stream: str) -> Sequence[str]:
+        """Return the columns of the table of a stream by which rows replace each other, as far as the store knows."""
+        table = self._table(stream)
+        there = None if table is None else table.there
+        return getattr(there, "key", None) or getattr(there, "primary_key", ())
+
+    def _name(self, stream: str, field: str) -> str:
+        return self._words.column_name(self._settings.naming.column(stream, field))
 
     # --- tables ------------------------------------------------------------------------------------------------
 
@@ -101,7 +131,7 @@ class SetJudge:
         return _Table(self._words.quote(schema, name), there, ends)
 
     def _column(self, asked: AskedSet, stream: str, table: _Table, name: str, of: str = "t") -> str:
-        column = self._words.column_name(self._settings.naming.column(stream, name))
+        column = self._name(stream, name)
         if column not in table.there.columns:
             raise ConfigurationError(
                 f"Rule `{asked.rule.kind}` at `{asked.rule.place}` is on `{name}` of stream `{stream}`, whose table has no column `{column}`; name one that it "
@@ -169,7 +199,7 @@ class SetJudge:
 
     def _check_alike(self, asked: AskedSet, table: _Table, one: str, other_table: _Table, other: str) -> None:
         families = {
-            _family(where.there.columns[name.partition(".")[2][1:-1].replace('""', '"')].type)
+            family_of(where.there.columns[name.partition(".")[2][1:-1].replace('""', '"')].type)
             for where, name in ((table, one), (other_table, other))
         }
         if len(families) > 1:
@@ -284,8 +314,9 @@ class SetJudge:
             return None
         quoted = self._words.quote(self._settings.schema, QUALITY)
         text = self._words.types[Kind.STRING]
+        pipeline = {} if self._pipeline is None else {"pipeline": self._pipeline}
         same = {
-            "pipeline": self._pipeline,
+            **pipeline,
             "stream": asked.stream,
             "rule": asked.rule.kind,
             "fields": str(asked.rule.field),
@@ -321,29 +352,3 @@ def _digest(label: str | None) -> str:
 def _shown(key: str) -> str:
     said = visible(key).replace("\n", " ")
     return said if len(said) <= _LONGEST_KEY else f"{said[: _LONGEST_KEY - 3]}..."
-
-
-_FAMILIES = (
-    (
-        "number",
-        (
-            "bigint",
-            "integer",
-            "smallint",
-            "numeric",
-            "decimal",
-            "double",
-            "real",
-            "hugeint",
-            "tinyint",
-            "float",
-        ),
-    ),
-    ("text", ("text", "character", "varchar", "name")),
-    ("moment", ("timestamp", "date")),
-)
-
-
-def _family(type_: str) -> str:
-    lower = type_.lower()
-    return next((family for family, names in _FAMILIES if lower.startswith(names)), lower)

@@ -10,6 +10,8 @@ from functools import cached_property, partial
 from typing import IO, Any, ClassVar, Protocol
 from urllib.parse import quote
 
+from singerkit_quality.rules import rules_of
+from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_target.dialect import Words
 from singerkit_sql_target.methods import Method, methods_of
 from singerkit_sql_target.nestings import nestings_of, way_of
@@ -92,6 +94,18 @@ class SqlTarget(SingerkitTarget):
         settings = settings_of(self.config, self.given_keys, self.owners)
         for table in list(tables_of(lines, settings, self.words(), self.unnesting(), self.mapping())):
             sys.stdout.write(encode({**table, "database": self.database()}) + "\n")
+
+    def judge_tables(self) -> None:
+        from singerkit_sql_target.tablejudge import judge_tables
+
+        checks = self.config.get("checks")
+        if not checks:
+            raise ConfigurationError(
+                "Expected rules (`checks`) in the config, got none; nothing was judged: write some, or name a file with them with one more `--config`."
+            )
+        loader: Any = self.make_loader()
+        settings = settings_of(self.config, self.given_keys, self.owners)
+        judge_tables(loader, rules_of(checks), self.words(), settings, self.config.get("pipeline"))
 
     def see_to_letters(self, wish: Wish) -> None:
         """List dead letters, or load them once more: what is refused again is set aside again, whatever `on_invalid` says."""

@@ -452,6 +452,14 @@ class SingerkitTarget(Target):
         del source
         raise UsageError(f"{self.name} loads into no tables; leave `--tables` out.")
 
+    def judge_tables(self) -> None:
+        """Print what came of the rules of the config, held against the tables that there are.
+
+        Raises:
+            UsageError: there can be none.
+        """
+        raise UsageError(f"{self.name} loads into no tables that could be asked; leave `--judge` out.")
+
     def tell_of_runs(self, asked: AskedRuns) -> None:
         """Print former runs; reads no input."""
         pastruns.tell(self.make_loader(), asked)
@@ -496,6 +504,7 @@ class SingerkitTarget(Target):
         over_stored: bool = False,
         schema: str | None = None,
         tables: bool = False,
+        judge: bool = False,
         check_config: bool = False,
     ) -> None:
         """Run the target on the command line; see `byhand.options` for the settings that change a state instead."""
@@ -546,6 +555,11 @@ class SingerkitTarget(Target):
                 raise UsageError("`--tables` changes nothing, and goes with none of the options that do.")
             target.tell_tables(file_input or sys.stdin.buffer)
             return
+        if judge:
+            if wish.is_one or state_file is not None:
+                raise UsageError("`--judge` changes nothing, and goes with none of the options that do.")
+            target.judge_tables()
+            return
         if wish.is_one and (wish.is_of_letters or wish.history):
             if state_file is not None:
                 raise UsageError(
@@ -578,6 +592,13 @@ class SingerkitTarget(Target):
                 ["--tables"],
                 is_flag=True,
                 help="Print the tables to which the streams of the SCHEMA messages of the input go, a line of JSON each, and end; nothing is loaded.",
+            )
+        )
+        command.params.append(
+            click.Option(
+                ["--judge"],
+                is_flag=True,
+                help="Hold what is stored against the rules of the config (`checks`), print a line of JSON for each, and end; nothing is loaded.",
             )
         )
         return adopted_by_shell(command, cls.name, logging.getLogger(cls.name))

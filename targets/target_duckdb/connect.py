@@ -30,9 +30,11 @@ from singerkit_sql_target.dialect import (
     ExistingColumn,
     Field,
     InTheWay,
+    Pattern,
     Session,
     Words,
 )
+from singerkit_sql_target.letters import literal
 from singerkit_sql_target.naming import lower_ascii
 from singerkit_sql_target.session import StandardSession, key_in
 from singerkit_state.duckdb_file import first_line, open_or_make, quoted, run
@@ -107,6 +109,13 @@ class DuckDialect:
 
     def is_refusal(self, error: Exception) -> bool:
         return not isinstance(error, _CANNOT_WRITE)
+
+    def matches(self, text: str, pattern: Pattern, *, whole: bool = True) -> str:
+        function = "regexp_full_match" if whole else "regexp_matches"
+        return f"{function}({text}, {literal(pattern.in_words_of('re2'))})"
+
+    def plain_text(self, text: str) -> str:
+        return text
 
     def kept_rows(self, error: Exception) -> tuple[str, str] | None:
         if not isinstance(error, duckdb.ConstraintException):

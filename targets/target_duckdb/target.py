@@ -64,6 +64,13 @@ class TargetDuckDB(SqlTarget):
             ]
         return settings.problems(self.config, self.given_keys)
 
+    def judge_tables(self) -> None:
+        if not self._path.exists():
+            raise ConfigurationError(
+                f"There is no file {self._path}, and so nothing to judge; nothing was made."
+            )
+        super().judge_tables()
+
     def see_to_letters(self, wish: Wish) -> None:
         path = self._path
         if not path.exists():

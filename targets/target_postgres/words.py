@@ -10,6 +10,8 @@ import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
 
+from singerkit_sql_target.dialect import Pattern
+from singerkit_sql_target.letters import literal
 from singerkit_wire.kinds import Kind
 from target_postgres import ddl
 from target_postgres.domain import ABILITIES
@@ -43,6 +45,13 @@ class _PostgresWords:
 
     def column_name(self, field: str) -> str:
         return column_identifier(field)
+
+    def matches(self, text: str, pattern: Pattern, *, whole: bool = True) -> str:
+        said = pattern.in_words_of("postgres")
+        return f"{self.plain_text(text)} ~ {literal(f'^(?:{said})$' if whole else said)}"
+
+    def plain_text(self, text: str) -> str:
+        return f'({text}) COLLATE "C"'
 
     def kept_rows(self, error: Exception) -> tuple[str, str] | None:
         if not isinstance(error, psycopg2.Error):

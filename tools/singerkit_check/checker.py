@@ -12,6 +12,7 @@ import msgspec
 from singerkit_check.extensions import check_activate, check_batch, check_replace
 from singerkit_check.findings import Findings, shown
 from singerkit_check.lines import LineCutter
+from singerkit_check.quality import Quality
 from singerkit_check.records import Stream
 from singerkit_check.schemas import declare
 from singerkit_check.states import States
@@ -52,7 +53,9 @@ class Checker:
         *,
         max_line_bytes: int = MAX_LINE_BYTES,
         clock: Callable[[], float] = time.time,
+        quality: Quality | None = None,
     ) -> None:
+        self.quality = quality
         self.streams: dict[str, Stream] = {}
         self.messages: Counter[str] = Counter()
         """Messages by type; of unknown types only the first hundred are kept apart."""
@@ -83,6 +86,8 @@ class Checker:
         """Check the lines that end in the next piece of the stream."""
         for number, line in self._cutter.feed(data):
             self._check(line, number)
+            if self.quality is not None:
+                self.quality.take(line, number)
 
     def end(self) -> None:
         """Check the rest when the input has ended."""
@@ -91,6 +96,10 @@ class Checker:
             number, line = rest
             if line is None or not line.isspace():
                 self._check_last(line, number)
+                if self.quality is not None:
+                    self.quality.take(line, number)
+        if self.quality is not None:
+            self.quality.flush()
         if not self.messages and not self._line:
             self._add(
                 "empty", "Expected a message, got the end of the input: did the tap die before its first one?"

@@ -19,6 +19,7 @@ import click
 from singerkit_check.checker import MAX_LINE_BYTES, Checker
 from singerkit_check.findings import Finding, Findings
 from singerkit_check.pipe import pump
+from singerkit_check.quality import Quality, read_rules
 from singerkit_check.report import Outcome, Writer
 from singerkit_check.rules import RULES
 from singerkit_shell.arguments import Command
@@ -61,6 +62,11 @@ def _rule_ids(_ctx: click.Context, _param: click.Parameter, given: Sequence[str]
 @click.command(NAME, cls=Command, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("file", required=False, type=click.Path(dir_okay=False))
 @click.option("--state", metavar="FILE", help="The STATE value that the run began with: makes ST07 exact.")
+@click.option(
+    "--rules",
+    metavar="FILE",
+    help="Hold records against the rules of quality in this file, too: `checks`, as the config of a target has them.",
+)
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @click.option("--waive", metavar="RULE", multiple=True, callback=_rule_ids, help="Do not count this rule.")
 @click.option(
@@ -106,6 +112,8 @@ def cli(**given: Any) -> int:
     needs pytest: pip install 'singerkit[check]'.
     """
     if given["taps"] or given["targets"]:
+        if given["rules"]:
+            raise UsageError("--rules is for a stream; leave it out beside --tap and --target.")
         return _run_suite(given)
     for name in ("read_rows", "appends", "driver", "rule", "details"):
         if given[name]:
@@ -119,6 +127,7 @@ def cli(**given: Any) -> int:
 def _check_stream(given: dict[str, Any]) -> int:
     path = given["file"]
     start = _read_state(given["state"])
+    rules = None if given["rules"] is None else read_rules(given["rules"])
     is_piped = path is None or path == "-"
     if is_piped and sys.stdin.isatty():
         raise UsageError(
@@ -134,7 +143,10 @@ def _check_stream(given: dict[str, Any]) -> int:
         findings = Findings(
             lambda finding: _tell(writers, finding), limit=given["limit"], waived=given["waive"]
         )
-        checker = Checker(findings, max_line_bytes=given["max_line_bytes"])
+        quality = (
+            None if rules is None else Quality(rules, lambda finding: _tell(writers, finding), given["limit"])
+        )
+        checker = Checker(findings, max_line_bytes=given["max_line_bytes"], quality=quality)
         if given["state"] is not None:
             checker.begins_at(start)
         began = time.monotonic()
@@ -148,6 +160,8 @@ def _check_stream(given: dict[str, Any]) -> int:
         raise CannotWriteError(
             f"The report {given['report']} is not whole ({failure.strerror}); the stream was read to its end."
         )
+    if quality is not None and quality.problem is not None:
+        raise quality.problem
     return _verdict(outcome, given["as_json"], bool(interrupted))
 
 

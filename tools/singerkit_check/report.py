@@ -9,6 +9,7 @@ from typing import IO
 
 from singerkit_check.checker import Checker
 from singerkit_check.findings import Finding, Findings, shown
+from singerkit_check.quality import Quality
 from singerkit_check.rules import Severity
 
 __all__ = ["Outcome", "Writer", "finding_json", "finding_text", "summary_json", "summary_text"]
@@ -35,6 +36,11 @@ class Outcome:
         if self.is_strict:
             for rule, count in self.findings.rules(Severity.WARNING).items():
                 broken[rule] = broken.get(rule, 0) + count
+        quality = self.checker.quality
+        if quality is not None:
+            broken |= quality.errors
+            if self.is_strict:
+                broken |= quality.warnings
         return broken
 
     @property
@@ -43,8 +49,9 @@ class Outcome:
         rules = ", ".join(self.broken)
         places = _number(sum(self.broken.values()), "place")
         kind = "rules" if self.is_strict else "required rules"
+        own = " and those of quality" if self.checker.quality is not None else ""
         return (
-            f"Expected a stream that keeps the {kind} of Singer, got one that breaks {rules} in {places} (see above); "
+            f"Expected a stream that keeps the {kind} of Singer{own}, got one that breaks {rules} in {places} (see above); "
             f"{'it was passed on unchanged: ' if self.was_passed_on else ''}correct the tap, or waive a rule with --waive."
         )
 
@@ -102,11 +109,25 @@ def summary_text(outcome: Outcome) -> str:
     ):
         if rules := findings.rules(severity):
             text.append(_counted(list(rules.items()), _number(findings.total(severity), word)))
+    if checker.quality is not None:
+        text += _of_quality(checker.quality)
     if not outcome.is_whole:
         text.append("the reader of the stream went away before its end")
     if not outcome.broken:
         text.append("no required rule is broken" if not outcome.is_strict else "no rule is broken")
     return "singerkit-check: " + "; ".join(text)
+
+
+def _of_quality(quality: Quality) -> list[str]:
+    said = quality.standing()
+    text = [
+        f"{one['place']} (`{one['rule']}`) is broken by {one['broken']:,} of {_number(one['judged'], 'record')}"
+        for one in said
+        if one["broken"]
+    ]
+    if idle := [f"{one['place']} (`{one['rule']}`)" for one in said if one["verdict"] == "not judged"]:
+        text.append(f"not judged: {', '.join(idle)}")
+    return [*text, *quality.unmatched()]
 
 
 def _number(count: int, word: str) -> str:
@@ -146,5 +167,6 @@ def summary_json(outcome: Outcome) -> str:
             "streams": {stream.name: stream.rows for stream in checker.streams.values()},
             "findings": {severity.value: findings.rules(severity) for severity in Severity},
             "seconds": round(outcome.seconds, 3),
+            **({} if checker.quality is None else {"quality": checker.quality.standing()}),
         }
     )

@@ -17,6 +17,7 @@ _VERBS = {
     "run": ("singerkit_run.command", "run", "Run the pipelines of a file, in their order."),
     "history": ("singerkit_history.command", "history", "Show what former runs have come to."),
     "report": ("singerkit_report.command", "report", "Write the history of runs as an HTML file to look at."),
+    "quality": ("singerkit_cli.quality", "quality", "Hold loaded tables against the rules of quality."),
     "dbt": ("singerkit_dbt.command", "command", "Make models of dbt for what the pipelines load."),
     "state": ("singerkit_state.cli", "command", "Look at the state of a pipeline, change it, and go back."),
     "check": (

@@ -17,6 +17,7 @@ from faults import loads
 
 from singerkit_quality.sets import SetsBroken
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_sql_target.tablejudge import TablesBroken
 from target_duckdb.target import TargetDuckDB
 from target_jsonl.target import TargetJsonl
 from target_postgres.target import TargetPostgres
@@ -42,6 +43,7 @@ class Place:
 
     load: Callable[..., None]
     query: Callable[[str], list[tuple[Any, ...]]]
+    judge: Callable[..., None]
     ids: Callable[[], list[int]]
     letters: Callable[[], list[tuple[Any, ...]]]
 
@@ -70,10 +72,15 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         lines = b"".join(json.dumps(one).encode() + b"\n" for one in messages)
         kind(config={**config, **more})._load(io.BytesIO(lines))
 
+    def judge(**more: Any) -> None:
+        kind(config={**config, **more}).judge_tables()
+
     def letters() -> list[tuple[Any, ...]]:
         return query("SELECT line, path, reason FROM _singerkit_rejects ORDER BY line")
 
-    return Place(load, query, lambda: [id_ for (id_,) in query("SELECT id FROM orders ORDER BY id")], letters)
+    return Place(
+        load, query, judge, lambda: [id_ for (id_,) in query("SELECT id FROM orders ORDER BY id")], letters
+    )
 
 
 def test_a_unit_that_breaks_a_rule_leaves_those_before_it_and_the_state_where_it_was(
@@ -355,6 +362,53 @@ def test_the_number_of_rows_and_the_shares_of_values_are_compared_with_former_ru
         "SELECT count(*) FROM _singerkit_quality WHERE CAST(measured AS text) LIKE '%secret%'"
     )
     assert said == 0
+
+
+def test_tables_are_judged_without_a_load(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows that nobody judged when they came, under the name that the config gives their column; nothing is changed."""
+    names = {"column_names": {"orders.note": "remark"}}
+    place.load(
+        PEOPLE,
+        person(1),
+        ORDERS,
+        order(1, 1, "a"),
+        order(2, 99, "toolong"),
+        order(3, None, "a"),
+        STATE({"a": 1}),
+        **names,
+    )
+    checks = {
+        "orders": [
+            {"rule": "range", "field": "qty", "max": 9},
+            {"rule": "length", "field": "note", "max": 3, "on": "warn"},
+            {"rule": "unique", "fields": ["note"], "on": "warn"},
+            {"rule": "not_null", "field": "id"},
+            OWNED,
+        ],
+        "p*": [{"rule": "not_null", "field": "seen", "on": "quarantine"}, {"rule": "rows", "change": 1}],
+        "never": [{"rule": "not_null", "field": "id"}],
+    }
+    capsys.readouterr()
+    with pytest.raises(TablesBroken, match="break 3 rules: stream `orders`: rule `range`") as caught:
+        place.judge(checks=checks, **names)
+    assert caught.value.exit_code == 65
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["stream"], one["rule"], one["verdict"], one["judged"], one["broken"]) for one in said] == [
+        ("never", "not_null", "not judged", 0, 0),
+        ("orders", "range", "broken", 2, 1),
+        ("orders", "length", "broken", 3, 1),
+        ("orders", "unique", "broken", 3, 2),
+        ("orders", "not_null", "kept", 3, 0),
+        ("orders", "references", "broken", 2, 1),
+        ("people", "not_null", "broken", 1, 1),
+        ("people", "rows", "not judged", 0, 0),
+    ]
+    assert said[1]["keys"] == ["id = 2"]
+    assert place.ids() == [1, 2, 3]
+    with pytest.raises(ConfigurationError, match="whose table has no column `qyt`"):
+        place.judge(checks={"orders": [{"rule": "not_null", "field": "qyt"}]})
+    with pytest.raises(ConfigurationError, match="Expected rules"):
+        place.judge()
 
 
 @pytest.mark.parametrize(
