@@ -107,7 +107,8 @@ class SetJudge:
         """Return the columns of the table of a stream by which rows replace each other, as far as the store knows."""
         table = self._table(stream)
         there = None if table is None else table.there
-        return list(getattr(there, "key", None) or getattr(there, "primary_key", ()))
+        keys: Sequence[str] = getattr(there, "key", None) or getattr(there, "primary_key", None) or ()
+        return keys
 
     def _name(self, stream: str, field: str) -> str:
         return self._words.column_name(self._settings.naming.column(stream, field))
