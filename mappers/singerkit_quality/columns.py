@@ -42,44 +42,44 @@ class ColumnView:
     @cached_property
     def has_null(self) -> bool:
         lines = self.raw_lines
-        if lines is None:
-            return None in self._on_wire or any(
-                isinstance(one, Raw) and one == _NULL for one in self._on_wire
-            )
-        return b"\nnull\n" in lines or lines.endswith(b"\nnull")
+        if lines is not None:
+            return b"\nnull" in lines
+        return None in self._on_wire or (Raw in set(map(type, self._on_wire)) and _NULL in self._on_wire)
 
     def nulls(self) -> Sequence[int]:
         return [place for place, value in enumerate(self._on_wire) if value is None or value == _NULL]
 
     @cached_property
-    def is_ascii(self) -> bool:
-        """Whether no character is beyond ASCII, as far as the wire shows it."""
+    def ascii_lines(self) -> str | None:
+        """All texts in their quotes, a newline before each, where no character is beyond ASCII or escaped; None: that does not show on the wire."""
         lines = self.raw_lines
-        return lines is not None and lines.isascii() and b"\\" not in lines
+        return lines.decode("ascii") if lines is not None and lines.isascii() and b"\\" not in lines else None
 
-    def length_ends(self) -> tuple[int, int] | None:
-        """Return numbers of characters that no text is shorter or longer than; None: that does not show on the wire."""
-        lines = self.raw_lines
-        if lines is None or not self._on_wire or self.has_null or not self.is_ascii:
-            return None
-        lengths = list(map(len, self._on_wire))
-        return min(lengths) - 2, max(lengths) - 2
+    def has_none_longer(self, most: float) -> bool:
+        """Whether the wire shows that no text has more characters: there each of them is a byte or more, between quotes."""
+        try:
+            return max(map(len, self._on_wire)) <= most
+        except (TypeError, ValueError):
+            return False
+
+    def has_none_shorter(self, least: float) -> bool:
+        """Whether the wire shows that no text has fewer characters."""
+        return (
+            self.ascii_lines is not None and not self.has_null and min(map(len, self._on_wire)) - 2 >= least
+        )
 
     def float_ends(self) -> tuple[float, float] | None:
         """Return the least and the greatest number, rounded; None: that does not show on the wire."""
-        if not self._on_wire:
-            return None
         try:
-            numbers = (
-                self._on_wire
-                if self.raw_lines is None
-                else _floats.decode(b"[%b]" % b",".join(self._on_wire))
-            )
-            if self.has_null:
+            numbers: Any = self._on_wire if type(self._on_wire[0]) is int else self._floats()
+            if None in numbers:
                 numbers = [number for number in numbers if number is not None]
-            return (float(min(numbers)), float(max(numbers))) if numbers else None
-        except (TypeError, OverflowError, msgspec.MsgspecError):
+            return float(min(numbers)), float(max(numbers))
+        except (TypeError, ValueError, OverflowError, msgspec.MsgspecError):
             return None
+
+    def _floats(self) -> list[float | None]:
+        return _floats.decode(b"[%b]" % b",".join(self._on_wire))
 
     @cached_property
     def values(self) -> Sequence[Any]:

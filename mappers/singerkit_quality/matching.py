@@ -41,6 +41,11 @@ class _Set:
     def admitted(self) -> Ranges:
         return _others(self.ranges) if self.is_negated else self.ranges
 
+    @cached_property
+    def admitted_others(self) -> Ranges:
+        """The characters that it does not admit."""
+        return self.ranges if self.is_negated else _others(self.ranges)
+
 
 @dataclass(frozen=True)
 class _Row:
@@ -87,6 +92,12 @@ class Pattern:
         """
         return _written(self._tree, _ENGINES[engine])
 
+    def in_words_of_plain_lines(self) -> str | None:
+        """Return the pattern as Python reads it, of texts with neither quotes nor newlines, where it tries nothing twice; else None."""
+        ways = _Ways()
+        first, _, _ = ways.of(self._tree)
+        return _written(_without(self._tree, _NOT_IN_LINES), _ENGINES["re"]) if ways.are_plain(first) else None
+
 
 def pattern_of(said: str) -> Pattern:
     """Read a pattern.
@@ -126,6 +137,7 @@ _WORD: Ranges = ((48, 57), (65, 90), (95, 95), (97, 122))
 _SPACE: Ranges = ((9, 13), (32, 32))
 _CLASSES = {"d": _DIGIT, "w": _WORD, "s": _SPACE}
 _CONTROL = {"t": 9, "n": 10, "r": 13, "f": 12, "v": 11}
+_NOT_IN_LINES: Ranges = ((10, 10), (34, 34))
 _NOT_A_NEWLINE = _Set(((10, 10),), is_negated=True)
 _COUNT = re.compile(r"\{(\d{1,6})(?:(,)(\d{0,6}))?\}", re.ASCII)
 
@@ -437,6 +449,18 @@ class _Walk:
         return frozenset().union(*(self._ways.follow[place] for place in reached))
 
 
+def _without(node: _Node, characters: Ranges) -> _Node:
+    """Return a part of a pattern that has none of these characters."""
+    match node:
+        case _Set():
+            return _Set(_joined([*node.admitted_others, *characters]), is_negated=True)
+        case _Repeat():
+            return _Repeat(_without(node.part, characters), node.least, node.most)
+        case _Row():
+            return _Row(tuple(_without(part, characters) for part in node.parts))
+    return _Either(tuple(_without(part, characters) for part in node.parts))
+
+
 # --- the same for others -----------------------------------------------------------------------------------
 
 
@@ -484,7 +508,7 @@ def _written_set(node: _Set, engine: _Engine) -> str:
 
 
 def _character(code: int, special: frozenset[str], engine: _Engine) -> str:
-    if 0xD800 <= code <= 0xDFFF or (code == 0 and not engine.holds_nul):
+    if (0xD800 <= code <= 0xDFFF or code == 0) and not engine.holds_nul:
         raise PatternError(f"has a character that no text of {engine.name} holds")
     character = chr(code)
     return f"\\{character}" if character in special else character

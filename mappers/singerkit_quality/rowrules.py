@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from singerkit_quality.columns import ColumnView
-from singerkit_quality.matching import pattern_of
+from singerkit_quality.matching import Pattern, pattern_of
 from singerkit_quality.rules import Rule
 from singerkit_quality.textrules import SIGNS, TYPES
 from singerkit_wire.kinds import Kind
@@ -162,26 +162,39 @@ def _length(said: Mapping[str, Any], kind: Kind) -> RowTest:
     least, most = said.get("min", 0), said.get("max", math.inf)
 
     def surely(column: ColumnView) -> bool:
-        ends = column.length_ends()
-        return ends is not None and least <= ends[0] and ends[1] <= most
+        return column.has_none_longer(most) and (not least or column.has_none_shorter(least))
 
     return RowTest(lambda value: least <= len(value) <= most, surely)
 
 
 def _matches(said: Mapping[str, Any], kind: Kind) -> RowTest:
     _need_text(kind)
-    return RowTest(pattern_of(said["pattern"]).matches)
+    return _of_pattern(pattern_of(said["pattern"]))
 
 
 def _type(said: Mapping[str, Any], kind: Kind) -> RowTest:
     _need_text(kind)
-    return RowTest(TYPES[said["type"]].matches)
+    return _of_pattern(TYPES[said["type"]])
+
+
+def _of_pattern(pattern: Pattern) -> RowTest:
+    """Texts on the wire have no quotes inside, and no newlines: one search finds whether any of them is not of the pattern."""
+    plain = pattern.in_words_of_plain_lines()
+    if plain is None:
+        return RowTest(pattern.matches)
+    find = re.compile(rf'\n(?!(?:"{plain}"|null)(?:\n|\Z))').search
+
+    def surely(column: ColumnView) -> bool:
+        lines = column.ascii_lines
+        return lines is not None and find(lines) is None
+
+    return RowTest(pattern.matches, surely)
 
 
 def _encoding(_said: Mapping[str, Any], kind: Kind) -> RowTest:
     _need_text(kind)
     found = re.compile(SIGNS.in_words_of("re")).search
-    return RowTest(lambda value: found(value) is None, lambda column: column.is_ascii)
+    return RowTest(lambda value: found(value) is None, lambda column: column.ascii_lines is not None)
 
 
 def _need_text(kind: Kind) -> None:

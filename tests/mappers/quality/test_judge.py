@@ -109,6 +109,8 @@ def _run(lines: Sequence[bytes]) -> Run:
             ["abc", "abd", "ABC", "", "a\n", None],
             [1, 2, 3, 4],
         ),
+        ({"rule": "matches", "field": "t", "pattern": ".[^x]{4,}"}, ["b", "bcdef"], [0]),
+        ({"rule": "matches", "field": "t", "pattern": "[\ud800-\udfff]|a"}, ["a", "b"], [1]),
         (
             {"rule": "type", "field": "t", "type": "integer"},
             ["1", "-0", "01", "+1", "1.0", " 1", "1e3", "\u0661"],
