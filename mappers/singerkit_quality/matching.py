@@ -96,7 +96,9 @@ class Pattern:
         """Return the pattern as Python reads it, of texts with neither quotes nor newlines, where it tries nothing twice; else None."""
         ways = _Ways()
         first, _, _ = ways.of(self._tree)
-        return _written(_without(self._tree, _NOT_IN_LINES), _ENGINES["re"]) if ways.are_plain(first) else None
+        return (
+            _written(_without(self._tree, _NOT_IN_LINES), _ENGINES["re"]) if ways.are_plain(first) else None
+        )
 
 
 def pattern_of(said: str) -> Pattern:
