@@ -17,7 +17,7 @@ from singerkit_wire.values import values_of
 __all__ = ["ColumnView"]
 
 _NULL = Raw(b"null")
-_floats = msgspec.json.Decoder(list[float | None])
+_NEVER_RAW = frozenset({Kind.INTEGER, Kind.BOOLEAN, Kind.DATE, Kind.DATE_TIME, Kind.TIME, Kind.UUID})
 _NUMBERS = {Kind.INTEGER, Kind.BIG_INTEGER, Kind.NUMBER}
 _SEEN_FIRST = 1_000
 
@@ -41,6 +41,8 @@ class ColumnView:
 
     @cached_property
     def has_null(self) -> bool:
+        if self._column.kind in _NEVER_RAW:
+            return None in self._on_wire
         lines = self.raw_lines
         if lines is not None:
             return b"\nnull" in lines
@@ -68,18 +70,17 @@ class ColumnView:
             self.ascii_lines is not None and not self.has_null and min(map(len, self._on_wire)) - 2 >= least
         )
 
-    def float_ends(self) -> tuple[float, float] | None:
-        """Return the least and the greatest number, rounded; None: that does not show on the wire."""
+    def has_numbers_between(self, low: float, high: float, reader: msgspec.json.Decoder[Any]) -> bool:
+        """Whether the wire shows that all numbers, rounded, are more than one and less than the other; ``reader`` takes a list of such alone, and of null."""
+        numbers = self._on_wire
         try:
-            numbers: Any = self._on_wire if type(self._on_wire[0]) is int else self._floats()
-            if None in numbers:
-                numbers = [number for number in numbers if number is not None]
-            return float(min(numbers)), float(max(numbers))
-        except (TypeError, ValueError, OverflowError, msgspec.MsgspecError):
-            return None
-
-    def _floats(self) -> list[float | None]:
-        return _floats.decode(b"[%b]" % b",".join(self._on_wire))
+            if type(numbers[0]) is Raw:
+                reader.decode(b"[%b]" % b",".join(numbers))
+                return True
+            numbers = [number for number in numbers if number is not None] if None in numbers else numbers
+            return bool(low < min(numbers) and max(numbers) < high)
+        except (TypeError, ValueError, IndexError, msgspec.MsgspecError):
+            return False
 
     @cached_property
     def values(self) -> Sequence[Any]:

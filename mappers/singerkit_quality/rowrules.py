@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -78,18 +78,18 @@ def _range(said: Mapping[str, Any], kind: Kind) -> RowTest:
     def keeps(value: Any) -> bool:
         return (low is None or value >= low) and (high is None or value <= high)
 
-    if kind in NUMBERS:
-        return RowTest(keeps, lambda column: _is_surely_between(column, low, high))
-    return RowTest(keeps)
+    return RowTest(keeps, _between(low, high)) if kind in NUMBERS else RowTest(keeps)
 
 
-def _is_surely_between(column: ColumnView, low: Decimal | None, high: Decimal | None) -> bool:
+def _between(low: Decimal | None, high: Decimal | None) -> Callable[[ColumnView], bool]:
     """A number that is rounded is strictly between two others only where it is itself."""
-    ends = column.float_ends()
-    if ends is None:
-        return False
-    least, greatest = ends
-    return (low is None or least > _rounded(low)) and (high is None or greatest < _rounded(high))
+    least, greatest = (
+        (-math.inf if low is None else _rounded(low)),
+        (math.inf if high is None else _rounded(high)),
+    )
+    limits = {name: bound for name, bound in (("gt", least), ("lt", greatest)) if math.isfinite(bound)}
+    reader = msgspec.json.Decoder(list[Annotated[float, msgspec.Meta(**limits)] | None])
+    return lambda column: column.has_numbers_between(least, greatest, reader)
 
 
 def _rounded(bound: Decimal) -> float:
@@ -178,15 +178,15 @@ def _type(said: Mapping[str, Any], kind: Kind) -> RowTest:
 
 
 def _of_pattern(pattern: Pattern) -> RowTest:
-    """Texts on the wire have no quotes inside, and no newlines: one search finds whether any of them is not of the pattern."""
+    """Texts on the wire have no quotes inside, and no newlines, so that one pattern is that of all of them."""
     plain = pattern.in_words_of_plain_lines()
     if plain is None:
         return RowTest(pattern.matches)
-    find = re.compile(rf'\n(?!(?:"{plain}"|null)(?:\n|\Z))').search
+    are_all = re.compile(rf'(?:\n(?:"{plain}"|null))*+').fullmatch
 
     def surely(column: ColumnView) -> bool:
         lines = column.ascii_lines
-        return lines is not None and find(lines) is None
+        return lines is not None and are_all(lines) is not None
 
     return RowTest(pattern.matches, surely)
 
