@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from singerkit_quality.rules import Rule, Rules
 from singerkit_shell.errors import BadDataError
 from singerkit_sql_target.dialect import Words
 from singerkit_sql_target.fitting import METADATA_KINDS, VALID_FROM, VALID_TO
@@ -30,7 +31,12 @@ class _Line(msgspec.Struct):
 
 
 def tables_of(
-    lines: Iterable[bytes], settings: Settings, words: Words, unnesting: Unnesting, mapping: MapOfTarget
+    lines: Iterable[bytes],
+    settings: Settings,
+    words: Words,
+    unnesting: Unnesting,
+    mapping: MapOfTarget,
+    rules: Rules = Rules({}),  # noqa: B008  frozen
 ) -> Iterator[dict[str, Any]]:
     """Yield what there is to say of the table of each stream, of the last SCHEMA message of each; messages of other kinds say nothing here.
 
@@ -49,7 +55,7 @@ def tables_of(
     places = Places(settings, words, ())
     for stream in streams.values():
         places.take(stream.name)
-        yield _table(stream, settings, words)
+        yield _table(stream, settings, words) | _checks(stream.name, rules, settings, words)
 
 
 def _schemas(lines: Iterable[bytes]) -> Iterator[Message]:
@@ -95,6 +101,31 @@ def _table(stream: Stream, settings: Settings, words: Words) -> dict[str, Any]:
         "valid": [VALID_FROM, VALID_TO] if keeps_history else None,
         **_description(stream.schema),
     }
+
+
+def _checks(stream: str, rules: Rules, settings: Settings, words: Words) -> dict[str, Any]:
+    """Return the rules of quality of a stream, with the columns that its fields have."""
+    said = [_check(stream, rule, settings, words) for rule in rules.of(stream)]
+    return {"checks": said} if said else {}
+
+
+def _check(stream: str, rule: Rule, settings: Settings, words: Words) -> dict[str, Any]:
+    def column(of: str, field: str) -> str:
+        return words.column_name(settings.naming.column(of, field))
+
+    made: dict[str, Any] = {
+        "rule": rule.kind,
+        "place": rule.place,
+        "on": rule.on.value,
+        "columns": [column(stream, name) for name in rule.fields],
+    }
+    if "values" in rule.said:
+        made["values"] = rule.said["values"]
+    if "to" in rule.said:
+        other = rule.said["to"]["stream"]
+        schema, table = place_of(other, settings, words)
+        made["to"] = {"schema": schema, "table": table, "column": column(other, rule.said["to"]["field"])}
+    return made
 
 
 def _description(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,7 +92,8 @@ class SqlTarget(SingerkitTarget):
 
         lines = (line.encode() if isinstance(line, str) else line for line in source)
         settings = settings_of(self.config, self.given_keys, self.owners)
-        for table in list(tables_of(lines, settings, self.words(), self.unnesting(), self.mapping())):
+        rules = rules_of(self.config.get("checks", {}))
+        for table in list(tables_of(lines, settings, self.words(), self.unnesting(), self.mapping(), rules)):
             sys.stdout.write(encode({**table, "database": self.database()}) + "\n")
 
     def judge_tables(self) -> None:

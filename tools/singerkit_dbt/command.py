@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from singerkit_dbt.asking import Asking, Loaded
+from singerkit_dbt.checks import left_out
 from singerkit_dbt.folder import FOLDER, Difference, difference, write
 from singerkit_dbt.tables import same_places
 from singerkit_dbt.texts import Freshness, texts_of
@@ -106,6 +107,10 @@ def generate(
     loaded = [asking.loaded(plan.pipelines[name]) for name in chosen]
     _see_one_database(loaded)
     tables = same_places(table for one in loaded for table in one.tables)
+    if without := left_out(tables):
+        _warn(
+            f"Rules of quality that dbt has no test for are left out, and `singerkit quality run` judges them: {', '.join(without[:10])}."
+        )
     there = difference(folder / FOLDER, texts_of(tables, freshness))
     if check:
         return _checked(there)

@@ -10,7 +10,7 @@ from singerkit_catalog.admitted import json_types
 from singerkit_dbt.words import plain_name, shortened
 from singerkit_shell.errors import ConfigurationError
 
-__all__ = ["Column", "Table", "same_places", "table_of"]
+__all__ = ["Check", "Column", "Table", "same_places", "table_of"]
 
 _KEPT = ("upsert", "overwrite", "delete+insert", "history")
 """The ways to load under which the key of a stream is one of its table."""
@@ -23,6 +23,18 @@ class Column:
     name: str
     description: str = ""
     values: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """A rule of quality of a target (`checks`) on columns; ``to``: schema, table and column that values are to be in."""
+
+    rule: str
+    place: str
+    columns: tuple[str, ...]
+    only_warns: bool = False
+    values: tuple[str | int | float, ...] = ()
+    to: tuple[str, str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,7 @@ class Table:
     deleted_at: str | None = None
     loaded_at: str | None = None
     description: str = ""
+    checks: tuple[Check, ...] = ()
 
     @property
     def source(self) -> str:
@@ -76,6 +89,19 @@ def table_of(said: Mapping[str, Any]) -> Table:
         deleted_at,
         said["loaded_at"],
         said.get("description", ""),
+        tuple(map(_rule, said.get("checks", ()))),
+    )
+
+
+def _rule(said: Mapping[str, Any]) -> Check:
+    to = said.get("to")
+    return Check(
+        said["rule"],
+        said["place"],
+        tuple(said["columns"]),
+        said["on"] == "warn",
+        tuple(said.get("values", ())),
+        None if to is None else (to["schema"], to["table"], to["column"]),
     )
 
 
@@ -129,6 +155,7 @@ def _both(one: Table, other: Table) -> Table:
         one.deleted_at or other.deleted_at,
         one.loaded_at or other.loaded_at,
         one.description or other.description,
+        tuple(check for check in one.checks if check in other.checks),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from singerkit_dbt.checks import checked_columns, tests_of
 from singerkit_dbt.tables import Column, Table
 from singerkit_dbt.words import column, quoted, text, value, yaml_text
 
@@ -61,6 +62,7 @@ def _sources(tables: Sequence[Table], freshness: Freshness) -> Iterator[str]:
     yield ""
     yield "sources:"
     source = None
+    places = {(table.schema, table.name): table for table in tables}
     for table in tables:
         if table.source != source:
             source = table.source
@@ -68,23 +70,33 @@ def _sources(tables: Sequence[Table], freshness: Freshness) -> Iterator[str]:
             yield f"    schema: {text(table.schema.replace(chr(34), chr(34) * 2))}"
             yield "    quoting: {schema: true, identifier: true}"
             yield "    tables:"
-        yield from _source(table, freshness)
+        yield from _source(table, freshness, places)
 
 
-def _source(table: Table, freshness: Freshness) -> Iterator[str]:
+def _source(table: Table, freshness: Freshness, places: Mapping[tuple[str, str], Table]) -> Iterator[str]:
     yield f"      - name: {table.called}"
     if table.name != table.called:
         yield f"        identifier: {text(table.name.replace(chr(34), chr(34) * 2))}"
     yield from _described(table.description, "        ")
     yield from _fresh(table, freshness)
-    tested = [one for one in table.columns if one.description or one.values or one.name in table.key]
+    checks = checked_columns(table)
+    tested = [
+        one
+        for one in table.columns
+        if one.description or one.values or one.name in table.key or one.name in checks
+    ]
     tested += [Column(name) for name in table.key if name not in {one.name for one in table.columns}]
     if tested:
         yield "        columns:"
     for one in tested:
         yield from _named(one, "          ")
         yield from _described(one.description, "            ")
-        yield from _tests(one, table)
+        own = list(_tests(one, table))
+        of_checks = [line for check in checks.get(one.name, ()) for line in tests_of(check, table, places)]
+        if of_checks and not own:
+            yield "            data_tests:"
+        yield from own
+        yield from of_checks
     if len(table.key) > 1:
         yield "        data_tests:"
         yield "          - unique:"

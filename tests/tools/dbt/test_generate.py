@@ -101,6 +101,49 @@ def test_sources_have_keys_and_enums_as_tests_and_descriptions(project: Project)
     assert log["data_tests"][1] == {"unique": {"config": {"where": '"_sdc_valid_to" is null'}}}
 
 
+def test_rules_of_quality_are_tests_of_which_dbt_has_its_own(generate: Generate) -> None:
+    """Of what is there, and no more than a warning where the rule is none; one that dbt does not know is told of."""
+    checks = [
+        {"rule": "not_null", "place": "p0", "on": "fail", "columns": ["v"]},
+        {"rule": "accepted", "place": "p1", "on": "quarantine", "columns": ["v"], "values": ["it's", "b"]},
+        {
+            "rule": "references",
+            "place": "p2",
+            "on": "warn",
+            "columns": ["n"],
+            "to": {"schema": "raw", "table": "t", "column": "id"},
+        },
+        {"rule": "accepted", "place": "p3", "on": "warn", "columns": ["n"], "values": [1, 2.5]},
+        {"rule": "length", "place": "checks.s[4]", "on": "fail", "columns": ["v"]},
+    ]
+    columns = [{"column": name, "kind": "string", "schema": {}} for name in ("id", "v", "n")]
+    said = {
+        "stream": "s",
+        "schema": "raw",
+        "load_method": "upsert",
+        "loaded_at": None,
+        "valid": None,
+        "columns": columns,
+    }
+    tables = [
+        {**said, "table": "s", "key": ["id"], "deleted_at": "_sdc_deleted_at", "checks": checks},
+        {**said, "table": "t", "key": ["id"], "deleted_at": None},
+    ]
+    code, out = generate.run(tables=tables)
+    assert code == 0, out
+    assert "`length` of stream `s` (checks.s[4])" in out
+    (source,) = yaml.safe_load(generate.project.files()["_sources.yml"])["sources"]
+    by_name = {one["name"]: one for one in source["tables"][0]["columns"]}
+    there = {"where": '"_sdc_deleted_at" is null'}
+    first, second = by_name["v"]["data_tests"]
+    assert first["not_null"] == {"name": "checks_raw__s_0", "config": {"severity": "error", **there}}
+    assert [rendered(one) for one in second["accepted_values"]["arguments"]["values"]] == ["it''s", "b"]
+    referring, numbers = by_name["n"]["data_tests"]
+    assert referring["relationships"]["arguments"] == {"to": "source('raw', 't')", "field": '"id"'}
+    assert referring["relationships"]["config"] == {"severity": "warn", **there}
+    assert numbers["accepted_values"]["arguments"] == {"values": [1, 2.5], "quote": False}
+
+
 @pytest.fixture
 def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generate:
     """The command in this process, for tables that nobody is asked for."""
