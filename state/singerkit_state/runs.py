@@ -101,6 +101,14 @@ class RuleRun:
     why: str = ""
     measured: Mapping[str, float] = field(default_factory=dict)
 
+    def sentence(self) -> str:
+        """Say what came of it."""
+        of = f" of {self.fields}" if self.fields else ""
+        numbers = f" by {self.broken:,} of {self.judged:,}" if self.broken else ""
+        why = f": {self.why}" if self.why else ""
+        is_ = "is " if self.verdict != "not judged" else "was "
+        return f"Rule `{self.rule}`{of} in stream {self.stream} ({self.place}, {self.on}) {is_}{self.verdict}{numbers}{why}"
+
 
 @dataclass(frozen=True)
 class Run:

@@ -116,11 +116,14 @@ def lag_seconds(run: Run) -> float | None:
 
 
 def _below(run: Run, width: int | None) -> Sequence[str]:
-    if not run.reason:
-        return ()
+    broken = [one.sentence() for one in run.quality if one.verdict == "broken"]
+    return [line for said in (run.reason, *broken) if said for line in _indented(said, width)]
+
+
+def _indented(said: str, width: int | None) -> Sequence[str]:
     indent = "    "
     if width is None:
-        return [f"{indent}{run.reason}"]
+        return [f"{indent}{said}"]
     return textwrap.wrap(
-        run.reason, max(width, 40), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        said, max(width, 40), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
     )

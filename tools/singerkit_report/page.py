@@ -277,6 +277,10 @@ def _part(one: Standing, *, is_open: bool) -> Element:
         _listed(
             "Records set aside, by reason", [(f"{count:,} ", reason) for reason, count in one.dead_letters]
         ),
+        _listed(
+            "Rules of quality in the last run",
+            [("", one.sentence()) for one in sorted(one.quality, key=lambda rule: rule.verdict)],
+        ),
         _listed("Warnings", [(f"in {counted(count, 'run')}: ", said) for said, count in one.warnings]),
         id=_anchor(one),
         open="" if is_open else None,

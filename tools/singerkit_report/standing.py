@@ -11,7 +11,7 @@ from functools import cached_property
 from singerkit_history.table import lag_seconds
 from singerkit_run.usual import UNSAID, Expected, why_late, why_too_long
 from singerkit_shell.words import counted
-from singerkit_state.runs import Run
+from singerkit_state.runs import RuleRun, Run
 from singerkit_state.shards import WHOLE, pipeline_and_shard
 
 __all__ = ["Day", "Standing", "standings", "up_to"]
@@ -137,6 +137,12 @@ class Standing:
     def warnings(self) -> Sequence[tuple[str, int]]:
         """Warnings, and how many runs had each, those of the most runs first."""
         return Counter(one for run in self.runs for one in run.warnings).most_common()
+
+    @cached_property
+    def quality(self) -> Sequence[RuleRun]:
+        """What came of rules of quality in the last run that has any, without those that were kept."""
+        last = max((run for run in self.runs if run.quality), key=lambda run: run.started, default=None)
+        return [] if last is None else [one for one in last.quality if one.verdict != "kept"]
 
     @cached_property
     def schema_changes(self) -> Sequence[tuple[datetime, str]]:

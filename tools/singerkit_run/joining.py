@@ -61,6 +61,7 @@ def _with_parts(run: Run, parts: Sequence[Run]) -> Run:
         warned=max(len(warnings), max(part.warned for part in parts)),
         schema_changes=tuple(changes),
         parts=tuple(part.id for part in parts),
+        quality=last.quality,
     )
 
 

@@ -20,7 +20,7 @@ from singerkit_history.command import history
 from singerkit_history.table import lines_of
 from singerkit_run.joining import joined
 from singerkit_shell.errors import UsageError
-from singerkit_state.runs import Run, StreamRun
+from singerkit_state.runs import RuleRun, Run, StreamRun, as_json, from_json
 
 AT = datetime(2026, 11, 28, 3, 0, tzinfo=UTC)
 
@@ -147,14 +147,22 @@ def test_tries_of_a_runner_that_has_left_no_word_here_are_one_run() -> None:
     first = run_of(
         "a", result="failed", exit_code=69, runner="r", streams={"s": StreamRun(1, new=1, bookmark_after="1")}
     )
+    rule = RuleRun("s", "rows", "", "checks.s[0]", "warn", "broken", 9, 0, "the run has 9 rows")
     second = run_of(
-        "b", 1, runner="r", streams={"s": StreamRun(2, new=None, bookmark_before="1", bookmark_after="2")}
+        "b",
+        1,
+        runner="r",
+        streams={"s": StreamRun(2, new=None, bookmark_before="1", bookmark_after="2")},
+        quality=[rule],
     )
 
     [run] = joined([], [second, first])
 
     assert (run.id, run.parts, run.tries, run.result, run.started) == ("r", ("a", "b"), 2, "complete", AT)
     assert run.streams["s"] == StreamRun(3, bookmark_after="2")
+    assert from_json(as_json(run)).quality == (rule,)
+    [_, line] = lines_of([run], None)
+    assert line.below == ["    Rule `rows` in stream s (checks.s[0], warn) is broken: the run has 9 rows"]
 
 
 def test_a_run_whose_target_found_another_one_at_work_did_nothing() -> None:

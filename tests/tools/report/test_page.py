@@ -19,7 +19,7 @@ from singerkit_run.durations import shown
 from singerkit_run.planfile import read_plan
 from singerkit_run.usual import UNSAID, Expected, expected_of
 from singerkit_shell.secrets import redactor
-from singerkit_state.runs import Run, StreamRun
+from singerkit_state.runs import RuleRun, Run, StreamRun
 
 from .month import NAMES, month
 
@@ -84,6 +84,19 @@ def test_each_pipeline_has_its_part() -> None:
     ):
         assert words in text
     assert seen(month(NOW)).addresses == {f"#pipeline-{name}" for name in NAMES}
+
+
+def test_rules_of_quality_that_were_not_kept_in_the_last_run_are_listed() -> None:
+    rules = [
+        RuleRun("orders", "unique", "number", "checks.orders[0]", "warn", "broken", 20, 2),
+        RuleRun("orders", "range", "qty", "checks.orders[1]", "fail", "not judged", why="no record came"),
+        RuleRun("orders", "not_null", "id", "checks.orders[2]", "fail", "kept", 20),
+    ]
+    older = run(id="0", started=NOW - timedelta(hours=9), quality=[replace(rules[2], verdict="broken")])
+    text = seen([older, run(quality=rules)], ("orders",)).text
+    assert "Rule unique of number in stream orders (checks.orders[0], warn) is broken by 2 of 20" in text
+    assert "was not judged: no record came" in text
+    assert "not_null" not in text
 
 
 def test_all_is_well() -> None:
