@@ -51,6 +51,7 @@ OTHER_MODES = [
     (Case, "overwrite,keyless,variants"),
     (Case, "history,keep"),
     (Case, "upsert,map,piped"),
+    (Case, "upsert,rules,versions"),
     (Case, "delete+insert,map,versions"),
     *(
         (DuckCase, name)

@@ -20,6 +20,13 @@ _THERE_AND_BACK = [
     {"op": "filter", "field": "seq", "is": "not_null"},
 ]
 MAP: Mapping[str, Any] = {"streams": {"*": _THERE_AND_BACK}}
+_OF_RECORDS = [
+    {"rule": "not_null", "field": "seq", "on": "quarantine"},
+    {"rule": "range", "field": "seq", "min": 0},
+    {"rule": "rows", "change": 0.01, "on": "warn"},
+]
+_OF_KEYS = [*_OF_RECORDS, {"rule": "unique", "fields": ["id"]}]
+RULES: Mapping[str, Any] = {"*": _OF_RECORDS, "customers": _OF_KEYS, "orders": _OF_KEYS}
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "upsert": {},
     "append": {"load_method": "append"},
@@ -38,11 +45,12 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
     "versions": {"add_record_metadata": True},
     "keyless": {},
     "map": {"map": MAP},
+    "rules": {"checks": RULES},
     "piped": {},
 }
 """A run that commits once; records that leave fields out; values that are not of the type of their column; complete loads
 of customers that end with ACTIVATE_VERSION; customers without a key, where their rows replace each other as a whole; a map in the target that changes nothing and goes
-through every record, and one in the pipe, in a process that is killed too."""
+through every record, rules of quality that hold, of records and of all rows, and one in the pipe, in a process that is killed too."""
 _REMOVING = ("overwrite", "delete+insert")
 
 
