@@ -156,7 +156,8 @@ class Judge:
                 examples.append(_example(one.rule, stream, batch, places[0]))
             aside = _set_aside(stream, found, batch)
             rejects += aside.values()
-            kept.append(_without(batch, aside) if aside else batch)
+            if len(aside) < len(batch.wire_rows):
+                kept.append(_without(batch, aside) if aside else batch)
         return Verdict(kept, rejects, judged, broken, examples)
 
     def find(self, stream: Stream, batches: Sequence[Batch]) -> tuple[Counter[Judged], list[Broken]]:

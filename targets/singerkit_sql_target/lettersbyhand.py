@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from singerkit_quality.judge import Judge
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.words import counted
@@ -34,6 +35,7 @@ def see_to(
     missing_fields: str | None,
     unnesting: Unnesting,
     log: logging.Logger,
+    judge: Judge | None = None,
 ) -> None:
     """List the letters that are meant, or load them once more, and say what became of them; ``unnesting`` takes SCHEMA messages of a file apart.
 
@@ -60,7 +62,15 @@ def see_to(
         name = pipeline_of(letters, named)
         state = loader.begin(name)
         found = replay(
-            loader, letters, state, judgement, missing_fields, log, stop_flag, over_stored=wish.over_stored
+            loader,
+            letters,
+            state,
+            judgement,
+            missing_fields,
+            log,
+            stop_flag,
+            over_stored=wish.over_stored,
+            judge=judge,
         )
         _tell(found, log)
     except BaseException:

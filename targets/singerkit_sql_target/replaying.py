@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
+from singerkit_quality.judge import Judge
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.signals import StopFlag
 from singerkit_sql_target.letters import Letter, Letters, Since
@@ -65,7 +66,9 @@ class _Replaying:
         *,
         is_ours: bool,
         over_stored: bool,
+        judge: Judge | None = None,
     ) -> None:
+        self._judge = judge
         self._loader, self._judgement, self._log = loader, judgement, log
         self._missing_fields, self._is_ours, self._over_stored = missing_fields, is_ours, over_stored
         self._decoders: dict[str, tuple[str, BlockDecoder]] = {}
@@ -120,6 +123,9 @@ class _Replaying:
         batches, rejects = decoder.decode(
             Run(letter.stream, letter.record.rstrip(b"\r\n") + b"\n", 1, letter.line)
         )
+        if self._judge is not None:
+            verdict = self._judge.judge(decoder.stream, batches)
+            batches, rejects = list(verdict.batches), [*rejects, *verdict.rejects]
         self._loader.replay(letter)
         for batch in batches:
             self._loader.write(decoder.stream, batch)
@@ -146,6 +152,8 @@ class _Replaying:
             max_columns=self._loader.domain.columns,
             key=self._loader.abilities.keys(letter.stream),
         )
+        if self._judge is not None:
+            self._judge.declare(stream)
         given = self._loader.declare(replace(stream, said=(letter.declared or "").encode()))
         abilities = self._loader.abilities
         judgement = replace(
@@ -170,6 +178,7 @@ def replay(
     stop: StopFlag,
     *,
     over_stored: bool,
+    judge: Judge | None = None,
 ) -> Replayed:
     """Load letters of the pipeline that ``loader`` has begun; ``state`` is what that has committed.
 
@@ -178,7 +187,7 @@ def replay(
     """
     mark = None if state is None else read_mark(decode(state))
     replaying = _Replaying(
-        loader, judgement, missing_fields, log, is_ours=mark is not None, over_stored=over_stored
+        loader, judgement, missing_fields, log, is_ours=mark is not None, over_stored=over_stored, judge=judge
     )
     waiting = list(reversed(letters))
     while waiting:

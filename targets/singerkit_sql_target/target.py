@@ -124,6 +124,7 @@ class SqlTarget(SingerkitTarget):
             missing,
             self.unnesting(),
             self.logger,
+            self.judge(),
         )
 
     def unmet(self) -> Sequence[str]:

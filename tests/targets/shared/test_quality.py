@@ -14,10 +14,18 @@ import duckdb
 import pytest
 from conformance.singer import RECORD, SCHEMA, STATE
 from faults import loads
+from targets.shared.test_load import RECORD as Record
+from targets.shared.test_load import SCHEMA as Schema
+from targets.shared.test_load import STATE as State
+from targets.shared.test_load import Memory, Run
 
+from singerkit_quality.judge import Judge
+from singerkit_quality.rules import rules_of
 from singerkit_quality.sets import SetsBroken
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.tablejudge import TablesBroken
+from singerkit_target.byhand import Wish
+from singerkit_target.contract import UnitLost
 from target_duckdb.target import TargetDuckDB
 from target_jsonl.target import TargetJsonl
 from target_postgres.target import TargetPostgres
@@ -44,6 +52,7 @@ class Place:
     load: Callable[..., None]
     query: Callable[[str], list[tuple[Any, ...]]]
     judge: Callable[..., None]
+    by_hand: Callable[..., None]
     ids: Callable[[], list[int]]
     letters: Callable[[], list[tuple[Any, ...]]]
 
@@ -75,11 +84,19 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     def judge(**more: Any) -> None:
         kind(config={**config, **more}).judge_tables()
 
+    def by_hand(wish: Wish, **more: Any) -> None:
+        kind(config={**config, **more}).see_to_letters(wish)
+
     def letters() -> list[tuple[Any, ...]]:
         return query("SELECT line, path, reason FROM _singerkit_rejects ORDER BY line")
 
     return Place(
-        load, query, judge, lambda: [id_ for (id_,) in query("SELECT id FROM orders ORDER BY id")], letters
+        load,
+        query,
+        judge,
+        by_hand,
+        lambda: [id_ for (id_,) in query("SELECT id FROM orders ORDER BY id")],
+        letters,
     )
 
 
@@ -117,6 +134,30 @@ def test_records_that_are_set_aside_stand_among_the_dead_letters_once(
         assert [(line, path) for line, path, _ in place.letters()] == [(3, "$.qty"), (6, "$.qty")]
     assert "rule `range` of `qty`" in place.letters()[0][2]
     assert "broken by 2 of 5 records: set aside" in caplog.text
+
+
+def test_a_dead_letter_that_is_replayed_is_judged_again(place: Place) -> None:
+    """It was loaded in spite of the rule; where the rule has been mended it is."""
+    config = rule("range", "quarantine", **AT_MOST_9)
+    place.load(ORDERS, order(1, 10), order(2, 11), STATE({"a": 1}), **config)
+    for on in ("quarantine", "fail"):
+        with pytest.raises(BadDataError):
+            place.by_hand(Wish(replay_rejects=True), **rule("range", on, **AT_MOST_9))
+        assert (place.ids(), len(place.letters())) == ([], 2)
+    with pytest.raises(BadDataError):
+        place.by_hand(Wish(replay_rejects=True), **rule("range", field="qty", max=10))
+    assert (place.ids(), len(place.letters())) == ([1], 1)
+
+
+def test_a_unit_that_is_written_again_is_counted_once() -> None:
+    """As are the records of it that are set aside."""
+    loader = Memory()
+    loader.troubles["commit"] = [UnitLost("Connection lost.")]
+    judge = Judge(rules_of({"a": [{"rule": "range", "field": "n", "max": 9, "on": "quarantine"}]}))
+    run = Run(Schema(keys=("n",)), *(Record(n) for n in (8, 9, 10)), State(1), loader=loader, judge=judge)
+    assert run.rows() == [8, 9]
+    assert [one.line for one in loader.letters] == [4]
+    assert (run.summary.done.judged.total(), run.summary.done.broken.total()) == (3, 1)
 
 
 def test_what_is_set_aside_goes_with_its_unit_and_has_a_limit(place: Place) -> None:
