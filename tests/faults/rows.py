@@ -396,6 +396,12 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             "it is seen nowhere: no row, dead letter, result of a rule, log line or state",
             (0, 65),
         ),
+        (
+            "M26",
+            "a rule of quality is broken: by a record, by all rows together, by one that is to be set aside; once more",
+            "nothing of that unit is committed, what came before it is; or its dead letter is there once, and the run goes on",
+            (65, 0),
+        ),
     ),
 }
 ROWS: dict[str, Row] = {row.id: row for rows in SECTIONS.values() for row in rows}

@@ -917,3 +917,45 @@ def test_m21_what_only_the_server_refuses_is_set_aside(database: str, policy: st
         (3, lines_[1]),
         (4, lines_[2]),
     ]
+
+
+# --- M26 ----------------------------------------------------------------------------------------------------
+
+SHORT_NOTE = {"rule": "length", "field": "note", "max": 3}
+
+
+@pytest.mark.fault("M26", exit=[65], main=True)
+@pytest.mark.parametrize(
+    ("rule", "last", "told"),
+    [
+        (SHORT_NOTE, order(3), "Expected records that keep rule `length` of `note` (`checks.orders[0]`)"),
+        (
+            {"rule": "unique", "fields": ["note"]},
+            order(3, "ab"),
+            "rule `unique` of `note` (`checks.orders[0]`) is broken by 2 of 3 rows (key id = 1; id = 3)",
+        ),
+    ],
+    ids=["a record", "all rows"],
+)
+def test_m26_a_broken_rule_keeps_its_unit_out(
+    database: str, rule: dict[str, Any], last: dict[str, Any], told: str
+) -> None:
+    checks = {"orders": [rule]}
+    load(database, ORDERS, order(1, "ab"), order(2, "c"), STATE({"at": 2}), checks=checks).expect(0)
+    for _ in range(2):
+        outcome = load(database, ORDERS, last, STATE({"at": 3}), checks=checks).expect(65)
+        assert told in outcome.last_words
+        assert CONTENT not in outcome.stderr
+        assert outcome.stdout == b""
+        assert query(database, "SELECT id FROM orders ORDER BY id") == [(1,), (2,)]
+    load(database, ORDERS, order(3, "d"), STATE({"at": 3}), checks=checks).expect(0)
+
+
+@pytest.mark.fault("M26", exit=[0])
+def test_m26_what_a_rule_sets_aside_is_there_once(database: str) -> None:
+    checks = {"orders": [{**SHORT_NOTE, "on": "quarantine"}]}
+    for _ in range(2):
+        outcome = load(database, ORDERS, order(1, "ab"), order(2), STATE({"at": 2}), checks=checks).expect(0)
+        assert CONTENT not in outcome.stderr
+        assert query(database, "SELECT id FROM orders") == [(1,)]
+        assert query(database, "SELECT line, path FROM _singerkit_rejects") == [(3, "$.note")]
