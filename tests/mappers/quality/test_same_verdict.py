@@ -150,7 +150,7 @@ def _literal(value: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def databases(postgres_dsn: str) -> Iterator[list[tuple[Execute, Words, int]]]:
+def stores(postgres_dsn: str) -> Iterator[list[tuple[Execute, Words, int]]]:
     connection = psycopg2.connect(postgres_dsn)
     connection.autocommit = True
     duck = duckdb.connect()
@@ -179,7 +179,7 @@ def databases(postgres_dsn: str) -> Iterator[list[tuple[Execute, Words, int]]]:
 @settings(max_examples=tries(150), deadline=None)
 @given(data=st.data(), asked=_RULES)
 def test_a_rule_says_the_same_of_records_and_in_both_databases(
-    databases: list[Any], data: st.DataObject, asked: tuple[str, dict[str, Any]]
+    stores: list[Any], data: st.DataObject, asked: tuple[str, dict[str, Any]]
 ) -> None:
     field, said = asked
     one = (
@@ -190,7 +190,7 @@ def test_a_rule_says_the_same_of_records_and_in_both_databases(
     values = data.draw(st.lists(st.none() | one, min_size=1, max_size=12))
     expected = broken({"field": field, **said}, values)
     [rule] = rules_of({"s": [{"field": field, **said}]}).of("s")
-    for execute, words, which in databases:
+    for execute, words, which in stores:
         assert in_sql(execute, words, rule, _COLUMNS[field][which], field, values) == expected, words.name
 
 
