@@ -258,7 +258,8 @@ class SetJudge:
         others, sum_of_other = self._sum(asked, to["stream"], other, to["field"])
         if not count and not others:
             return _not_judged(asked, "there are no rows")
-        differs = abs(one - sum_of_other) > Decimal(str(asked.rule.said.get("within", 0)))
+        are_finite = one.is_finite() and sum_of_other.is_finite()  # a NaN is none of a load
+        differs = not are_finite or abs(one - sum_of_other) > Decimal(str(asked.rule.said.get("within", 0)))
         why = f"its sum is not that of `{to['field']}` of stream `{to['stream']}`" if differs else ""
         return Found(asked.stream, asked.rule, Standing.BROKEN if differs else Standing.KEPT, count, why=why)
 

@@ -22,7 +22,7 @@ from targets.shared.test_load import Memory, Run
 from singerkit_quality.judge import Judge
 from singerkit_quality.rules import rules_of
 from singerkit_quality.sets import SetsBroken
-from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
 from singerkit_sql_target.tablejudge import TablesBroken
 from singerkit_target.byhand import Wish
 from singerkit_target.contract import UnitLost
@@ -465,6 +465,33 @@ def test_a_rule_of_all_rows_is_refused_where_nobody_can_judge_it(
     with pytest.raises(ConfigurationError) as caught:
         target(config={"checks": {"orders": [rule_]}, "run_history_days": 0})
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(("field", "code"), [("v", 78), ("w", 65)])
+def test_rules_are_of_fields_as_a_map_leaves_them(tmp_path: Path, field: str, code: int) -> None:
+    """One that it drops is none; what its operations make of a value is what is judged."""
+    operations = [{"op": "rename", "from": "v", "to": "w"}, {"op": "mask", "field": "w"}]
+    config = {
+        "destination_path": str(tmp_path),
+        "map": {"streams": {"s": operations}},
+        "checks": {"s": [{"rule": "matches", "field": field, "pattern": "[a-z]+"}]},
+    }
+    messages = [
+        SCHEMA("s", {"id": INTEGER, "v": TEXT}, ["id"]),
+        RECORD("s", {"id": 1, "v": "abc"}),
+        STATE({"a": 1}),
+    ]
+    lines = "".join(json.dumps(one) + "\n" for one in messages)
+    with pytest.raises(SingerkitError) as caught:
+        TargetJsonl(config=config)._load(io.BytesIO(lines.encode()))
+    assert caught.value.exit_code == code
+
+
+def test_columns_that_have_no_values_in_common_refer_to_nothing(place: Place) -> None:
+    words = {"rule": "references", "field": "note", "to": {"stream": "people", "field": "id"}}
+    with pytest.raises(ConfigurationError, match="no values in common"):
+        place.load(PEOPLE, person(1), ORDERS, order(1, 1, "1"), STATE({"a": 1}), checks={"orders": [words]})
+    assert place.count("orders") == 0
 
 
 def test_files_are_held_against_the_same_rules(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
