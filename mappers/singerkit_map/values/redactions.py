@@ -130,9 +130,18 @@ def _ibans(text: str) -> Iterator[Span]:
         if length is None or start < last:
             continue
         end = _iban_end(text, start, length)
-        if end is not None:
+        if end is not None and _stands_alone(text, end):
             yield start, end
             last = end
+
+
+def _stands_alone(text: str, end: int) -> bool:
+    """Tell whether no letter or digit follows, but those of another IBAN."""
+    follows = text[end : end + 1]
+    if not (follows.isascii() and follows.isalnum()):
+        return True
+    length = _LENGTHS.get(text[end : end + 2].upper())
+    return length is not None and _iban_end(text, end, length) is not None
 
 
 def _iban_end(text: str, start: int, length: int) -> int | None:
@@ -147,9 +156,6 @@ def _iban_end(text: str, start: int, length: int) -> int | None:
             return None
         taken.append(letter)
         place += 1
-    follows = text[place : place + 1]
-    if follows.isascii() and follows.isalnum():
-        return None
     return place if _is_iban("".join(taken)) else None
 
 
