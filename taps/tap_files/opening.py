@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from base64 import urlsafe_b64encode
 from collections import deque
 from contextlib import closing
 from hashlib import blake2b
-from tempfile import NamedTemporaryFile
 from typing import IO
 
+from singerkit_shell.errors import CannotWriteError
 from tap_files.formats.contract import PIECE_BYTES
 from tap_files.places.contract import Content, FileChanged, Found, Place
 from tap_files.turns import END_BYTES, Ends, Turn
 
-__all__ = ["PlainBytes", "digest", "ends_of", "is_compared", "read_up_to", "whole_of"]
+__all__ = ["PlainBytes", "cannot_copy", "digest", "ends_of", "is_compared", "read_up_to", "whole_of"]
 
 _WHOLE = 12
 COMPARED_BYTES = 64 << 20
@@ -66,6 +67,14 @@ def read_up_to(content: Content, size: int) -> bytes:
     while len(data) < size and (more := content.read(size - len(data))):
         data += more
     return data
+
+
+def cannot_copy(error: OSError) -> CannotWriteError:
+    """Return what to do where there is no room for a copy of a file."""
+    return CannotWriteError(
+        f"A file is copied to this machine while it is read, and the folder for such copies, {tempfile.gettempdir()}, cannot take it "
+        f"({error.strerror}); rows read so far are safe: make room there, or name another folder in the environment variable TMPDIR."
+    )
 
 
 def _read(place: Place, found: Found, offset: int, size: int) -> bytes:
@@ -154,11 +163,14 @@ class PlainBytes:
         path = self._place.path_of(self._found)
         if path is not None:
             return path
-        copy = self._copy = NamedTemporaryFile(prefix="tap-files-")  # noqa: SIM115  `close` closes it
-        while data := self._content.read(PIECE_BYTES):
-            copy.write(data)
-        copy.flush()
-        return copy.name
+        try:
+            copy = self._copy = tempfile.NamedTemporaryFile(prefix="tap-files-")  # noqa: SIM115  `close` closes it
+            while data := self._content.read(PIECE_BYTES):
+                copy.write(data)
+            copy.flush()
+        except OSError as error:
+            raise cannot_copy(error) from None
+        return str(copy.name)
 
     def close(self) -> None:
         """Let go of the file."""

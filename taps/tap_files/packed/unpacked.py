@@ -6,9 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO
 
-from singerkit_shell.errors import CannotWriteError
 from tap_files.formats.contract import UnreadableFile
-from tap_files.opening import read_up_to
+from tap_files.opening import cannot_copy, read_up_to
 from tap_files.packed.inflating import Inflated
 from tap_files.packed.limits import Limits
 from tap_files.packed.packing import START, check_start, packing_of
@@ -108,7 +107,7 @@ def on_disk(content: Content, limits: Limits) -> IO[bytes]:
     try:
         copy = tempfile.NamedTemporaryFile(prefix="tap-files-")  # noqa: SIM115  the caller closes it
     except OSError as error:
-        raise _cannot_write(error) from None
+        raise cannot_copy(error) from None
     try:
         while part := content.read(_PIECE):
             size += len(part)
@@ -128,11 +127,4 @@ def _write(copy: IO[bytes], part: bytes) -> None:
         if not part:
             copy.flush()
     except OSError as error:
-        raise _cannot_write(error) from None
-
-
-def _cannot_write(error: OSError) -> CannotWriteError:
-    return CannotWriteError(
-        f"A file is copied to this machine while it is read, and the folder for such copies, {tempfile.gettempdir()}, cannot take it "
-        f"({error.strerror}); rows read so far are safe: make room there, or name another folder in the environment variable TMPDIR."
-    )
+        raise cannot_copy(error) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import sys
 from typing import Any
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from taps.files.conftest import Folder, cuts
 
-from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_shell.errors import BadDataError, CannotWriteError, ConfigurationError
 
 SYNC = b"0123456789abcdef"
 
@@ -83,6 +84,19 @@ def test_a_damaged_file_is_named(folder: Folder, kind: str) -> None:
         outcome = folder.run(path="in/*.parquet")
         assert outcome.code == 65
         assert "Traceback" not in outcome.stderr
+
+
+def test_without_room_for_a_copy_a_run_says_what_to_do(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not on this disk as it is read (in a bucket, or packed) is copied, where a reader goes to and fro."""
+    file = io.BytesIO()
+    pq.write_table(pa.table({"id": [1]}), file)
+    folder.write("in/a.parquet.gz", gzip.compress(file.getvalue()))
+    with open("/dev/full", "w+b", buffering=0) as full:
+        monkeypatch.setattr("tempfile.NamedTemporaryFile", lambda **_: full)
+        with pytest.raises(CannotWriteError, match=r"No space left.*make room there.*TMPDIR"):
+            folder.sync(path="in/*.parquet.gz")
 
 
 def test_a_row_with_an_error_of_excel_is_a_bad_row(folder: Folder) -> None:
