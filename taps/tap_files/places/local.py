@@ -113,6 +113,8 @@ class _LocalContent(Content):
 
     def begin(self, offset: int) -> None:
         try:
+            if self._found.identity not in (None, _identity(os.fstat(self._descriptor))):
+                raise _changed(self._found)  # another file has been moved to its name, and may be longer
             self._check()
         except BaseException:
             self.close()

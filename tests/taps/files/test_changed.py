@@ -247,6 +247,25 @@ def test_f3_no_part_of_a_version_is_taken_for_the_whole(folder: Folder, monkeypa
         assert [row["id"] for row in loaded(loaded([], committed), rest.messages)] == wanted
 
 
+@pytest.mark.parametrize("at", range(12))
+def test_f3_a_longer_file_that_is_moved_to_the_place_of_one_is_not_that_one_grown(
+    folder: Folder, monkeypatch, at
+):
+    """Found by `make torture ARGS='--from files'`: of logs that rotated between listing and reading another one was read, and a line came twice."""
+    file = folder.write("in/a.csv", "id\n10\n20\n")
+    first = folder.sync()
+    folder.append("in/a.csv", "30\n")
+    new = folder.write("new", "id\n11\n21\n31\n41\n")
+    motion = Motion(monkeypatch, **{f"read{at}": lambda: new.replace(file)})
+    second = folder.sync(first.state)
+    motion.changes.clear()
+    if new.exists():
+        new.replace(file)
+    third = folder.sync(second.state)
+    table = loaded(loaded(first.rows(), second.messages), third.messages)
+    assert [row["id"] for row in table] == [11, 21, 31, 41]
+
+
 def test_f3_a_file_that_never_rests_ends_the_run(folder: Folder, monkeypatch):
     folder.write("in/a.csv", "id\n10\n20\n", modified=1_000_000)
     folder.write("in/b.csv", "id\n5\n")
