@@ -224,6 +224,13 @@ class FileStream(BlockStream):
         """Yield what takes the rows of files away that are not there any more, as a listing to its end has shown."""
         gone = memory.missing() if self._settings.on_removed == "delete" else ()
         gone = [file for file in gone if self._is_of_shard(file) and archive_of(file) not in unread]
+        left_out = {file for file in gone if self._is_left_out(file)}
+        if left_out:
+            self.logger.info(
+                "Rows of %s stay that are there still, and left out by `path` or `start_date`.",
+                counted(len(left_out), "file"),
+            )
+        gone = [file for file in gone if file not in left_out]
         if not gone:
             return
         if not self._count:
@@ -239,6 +246,15 @@ class FileStream(BlockStream):
         self.logger.info(
             "The rows of %s that are not there any more go from the target.", counted(len(gone), "file")
         )
+
+    def _is_left_out(self, file: str) -> bool:
+        """Tell whether a file that was read and is not listed is there all the same."""
+        shown, pattern = self._settings.address.shown, self._settings.pattern
+        name = file.removeprefix(shown)
+        if not file.startswith(shown) or name.startswith("/"):
+            return False
+        may_be = self._settings.start_date is not None or not pattern.fits(archive_of(name))
+        return may_be and self._place.look(name) is not None
 
     def _tell(self, memory: Known | Trails, ready: Readiness, *, is_cut_off: bool = False) -> None:
         """Say what a run left and set aside, and what nobody knows any more. ``is_cut_off``: it ends with an error."""

@@ -305,6 +305,18 @@ def test_rows_of_files_that_are_gone_go_where_it_is_said(folder: Folder, caplog)
     assert "looks like a folder that is not mounted" in caplog.text
 
 
+def test_no_row_goes_of_a_file_that_is_there_and_left_out(folder: Folder):
+    folder.write("in/a.csv", "id\n1\n", modified=1_000_000)
+    folder.write("in/b.csv", "id\n2\n")
+    folder.stream["on_removed"] = "delete"
+    first = folder.sync()
+    for left_out in ({"path": "in/b*.csv"}, {"start_date": "2000-01-01T00:00:00Z"}):
+        assert folder.sync(first.state, **left_out).of_type("REPLACE") == []
+    (folder.path / "in/a.csv").unlink()
+    for left_out in ({"path": "in/b*.csv"}, {"start_date": "2000-01-01T00:00:00Z"}):
+        assert len(folder.sync(first.state, **left_out).of_type("REPLACE")) == 1
+
+
 def test_no_row_goes_while_a_file_could_not_be_listed(folder: Folder, monkeypatch):
     folder.write("in/x/a.csv", "id\n1\n")
     folder.write("in/y/b.csv", "id\n2\n")
