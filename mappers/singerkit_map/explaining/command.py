@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from singerkit_map.explaining.looking import looks_at
+from singerkit_map.explaining.looking import Looking
 from singerkit_map.explaining.printing import print_look
 from singerkit_map.reading import read_map
 from singerkit_map.settings import CONFIG_SCHEMA, MAP
@@ -54,8 +54,13 @@ def explain(paths: tuple[str, ...], file: str | None, catalog: str | None, rows:
     click.get_current_context().meta[CONFIG_PATHS] = list(paths)
     said, at = _map_of(merged_config(*paths).config)
     parts = _of_file(file) if file is not None else _of_catalog(str(catalog))
-    for look in looks_at(parts, read_map(said, at), said, rows):
+    looking = Looking(read_map(said, at), said, rows)
+    for part in parts:
+        looking.take(part)
+    for look in looking.looks.values():
         print_look(look)
+    for sentence in looking.unmet():
+        click.secho(f"! {sentence}", fg="red", err=True)
 
 
 def _map_of(config: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from singerkit_map.reading import MapConfig
 from singerkit_wire.batch import Letters
 from singerkit_wire.messages import Message, Run
 
-__all__ = ["HIDDEN", "Look", "RowLook", "looks_at"]
+__all__ = ["HIDDEN", "Look", "Looking", "RowLook"]
 
 HIDDEN = "***"
 Row = dict[str, str]
@@ -52,11 +52,16 @@ class Looking:
         self._hidden: dict[str, frozenset[str]] = {}
         self.looks: dict[str, Look] = {}
 
+    def unmet(self) -> list[str]:
+        """Return a sentence for each name or pattern of the map that no stream has met."""
+        return self._mapper.unmet()
+
     def take(self, part: Run | Message) -> None:
         """Look at a part.
 
         Raises:
             ConfigurationError: an operation cannot be done to a stream.
+            BadDataError: the records of a stream come before its SCHEMA.
         """
         if isinstance(part, Run):
             self._take_rows(part)
@@ -97,6 +102,8 @@ class Looking:
 
     def _take_rows(self, run: Run) -> None:
         look = self.looks.get(run.stream)
+        if look is None:
+            list(self._mapper.run(run))  # which tells of a SCHEMA that is missing
         if look is None or not look.name:
             return
         for at, line in enumerate(run.data.split(b"\n")[: max(0, self._most - len(look.rows))]):
@@ -136,18 +143,3 @@ def _row_of(line: bytes) -> Row:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else text_of(value).decode()
-
-
-def looks_at(
-    parts: Iterable[Run | Message], config: MapConfig, said: Mapping[str, Any], rows: int
-) -> Iterator[Look]:
-    """Yield a look at each stream of the parts, with at most so many rows.
-
-    Raises:
-        ConfigurationError: an operation cannot be done to a stream.
-        BadDataError: the input is no Singer stream.
-    """
-    looking = Looking(config, said, rows)
-    for part in parts:
-        looking.take(part)
-    yield from looking.looks.values()

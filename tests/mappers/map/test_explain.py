@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from singerkit_map.explaining.command import explain
-from singerkit_shell.errors import ConfigurationError, UsageError
+from singerkit_shell.errors import BadDataError, ConfigurationError, UsageError
 
 SECRETS = ("ann@example.org", "123-45-6789", "4111111111111111", "+49 30 901820")
 TEXT = {"type": ["string", "null"]}
@@ -143,6 +143,22 @@ def test_one_of_the_two_inputs_is_named(tmp_path: Path) -> None:
     assert isinstance(explained("--config", config).exception, UsageError)
     gone = explained("--config", config, "--stream", str(tmp_path / "gone"))
     assert "cannot be read" in str(gone.exception)
+
+
+def test_a_name_that_no_stream_has_is_told_of(tmp_path: Path) -> None:
+    drop = [{"op": "drop", "fields": ["ssn"]}]
+    config = written(tmp_path, "map.json", {"streams": {"users": drop, "usres": drop, "audit*": drop}})
+    shown = explained("--config", config, "--stream", written(tmp_path, "users.singer", messages()))
+    assert shown.exception is None
+    assert shown.stderr.count("matched no stream") == 1
+    assert "`usres`" in shown.stderr
+
+
+def test_records_before_their_schema_are_told_of_as_in_a_run(tmp_path: Path) -> None:
+    config, lines = written(tmp_path, "map.json", MAP), messages().splitlines(keepends=True)
+    shown = explained("--config", config, "--stream", written(tmp_path, "users.singer", "".join(lines[1:])))
+    assert isinstance(shown.exception, BadDataError)
+    assert "Expected a SCHEMA before the first RECORD of stream `users`" in str(shown.exception)
 
 
 def test_what_a_function_of_the_users_changes_is_not_shown(
