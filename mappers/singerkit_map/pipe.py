@@ -20,7 +20,7 @@ from singerkit_wire.output import Output
 
 __all__ = ["LetterFile", "Pipe"]
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 19  # what is at work at a time stays near the processor
 _WAIT_SECONDS = 0.1
 
 

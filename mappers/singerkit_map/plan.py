@@ -127,7 +127,9 @@ class Plan:
     def _letters(self, block: Block) -> Letters:
         """Take the records out that are set aside, as the operations have left them."""
         bad = dict(block.bad)
-        whole = Block(block.place, dict(block.columns), block.lines, envelope=dict(block.envelope))
+        whole = Block(
+            block.place, dict(block.columns), block.lines, envelope=dict(block.envelope), common=block.common
+        )
         whole.take(sorted(bad))
         stream = self.shape.stream
         rejects = tuple(

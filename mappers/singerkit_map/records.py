@@ -161,7 +161,8 @@ def _around(line: bytes) -> tuple[bytes, bytes] | None:
     at = line.find(_RECORD)
     if at < 0 or not line.endswith(b"}"):
         return None
-    head = line[: at + len(_RECORD)]
+    begins = at + len(_RECORD)
+    head = line[: begins + len(line[begins:]) - len(line[begins:].lstrip(b" "))]
     try:
         message = _members.decode(line)
         record = bytes(message["record"])

@@ -278,6 +278,26 @@ def test_bytes_that_are_not_utf_8_are_a_bad_value(operation):
     )  # the target judges it
 
 
+@pytest.mark.parametrize(
+    "more", [[{}, {}], [{"time_extracted": "2024"}] * 2, [{"time_extracted": "2024"}, {"version": 1}]]
+)
+def test_a_record_that_is_set_aside_keeps_what_stood_beside_it(more):
+    lines = [
+        record_line("s", {"id": 1, "mail": mail}, **one) for one, mail in zip(more, ("x", "7"), strict=True)
+    ]
+    made = Mapped(
+        {"streams": {"s": [CAST]}, "on_error": "quarantine"}, schema_line("s", FIELDS) + b"".join(lines)
+    )
+    (letter,) = made.letters
+    assert json.loads(letter.record) == {
+        "type": "RECORD",
+        "stream": "s",
+        "record": {"id": 1, "mail": "x"},
+        **more[0],
+    }
+    assert made.messages[1] == {"type": "RECORD", "stream": "s", "record": {"id": 1, "mail": 7}, **more[1]}
+
+
 def test_a_schema_that_comes_again_is_told_of_once(caplog):
     line = schema_line("s", FIELDS).replace(b'"properties"', b'"minProperties": 1, "properties"', 1)
     made = Mapped({"streams": {"s": [RENAME]}}, line * 3)
