@@ -113,8 +113,6 @@ class _LocalContent(Content):
 
     def begin(self, offset: int) -> None:
         try:
-            if self._found.identity not in (None, _identity(os.fstat(self._descriptor))):
-                raise _changed(self._found)  # another file has been moved to its name, and may be longer
             self._check()
         except BaseException:
             self.close()
@@ -136,7 +134,8 @@ class _LocalContent(Content):
 
     def _check(self) -> None:
         status = os.fstat(self._descriptor)
-        has_grown = status.st_size > (self._found.size or 0)
+        # A longer one may be another file that was moved to the name. (Some file systems number a file anew each time.)
+        has_grown = status.st_size > (self._found.size or 0) and _identity(status) == self._found.identity
         if has_grown or _version(status) == self._found.version or self._was_moved(status):
             return
         raise _changed(self._found)

@@ -33,9 +33,9 @@ def test_what_is_written_down_comes_as_if_it_was_sorted_in_memory(monkeypatch: p
 
 
 def test_f17_very_many_files_take_no_more_memory_than_many(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(inorder, "HELD", 500)
+    monkeypatch.setattr(inorder, "HELD", 200)
     peaks = []
-    for count in (1_000, 4_000):
+    for count in (400, 2_000):
         tracemalloc.start()
         assert sum(1 for _ in InOrder(files(count))) == count
         peaks.append(tracemalloc.get_traced_memory()[1])
