@@ -42,6 +42,7 @@ ENTRIES = {
     "target-duckdb": "target_duckdb.target",
     "singerkit-state": "singerkit_state.cli",
     "singerkit": "singerkit_cli.command",
+    "singerkit-map": "singerkit_map.command",
     "singerkit-check": "singerkit_check.command",
 }
 BIN = Path(sys.executable).parent

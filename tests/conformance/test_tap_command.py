@@ -1,6 +1,6 @@
 """The rules of `singerkit_check.suite.test_tap_command`, against our own executables.
 
-What an interpreter's own start can change, as it starts for a user: the options, the environment, signals, exit codes.
+What an interpreter's own start can change, as it starts for a user: the environment, signals, exit codes.
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,6 @@ from singerkit_check.suite.test_tap_command import *  # noqa: F403  pytest colle
 
 AS_FOR_A_USER = (
     "test_t03_several_config_files_merge_and_env_is_read",
-    "test_t07_short_forms",
-    "test_t07_d_is_discover",
     "test_t14_a_signal_stops_at_a_message_boundary",
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from covering import threes
 from faults.loads import RECORD, SCHEMA, STATE, lines, load, query, running, state_row
 from waiting import wait_until
 
@@ -43,11 +44,16 @@ def letters(database: str) -> list[tuple[str, int]]:
     return query(database, "SELECT stream, line FROM _singerkit_rejects ORDER BY line")
 
 
-@pytest.mark.parametrize("invalid", ["fail", "quarantine"])
-@pytest.mark.parametrize("tail", ["", "DEFERRABLE", LATE])
-@pytest.mark.parametrize("filled", [True, False], ids=["filled", "empty"])
-@pytest.mark.parametrize("schema", [C, JOURNAL], ids=["keyed", "keyless"])
-@pytest.mark.parametrize("order", ["parents first", "children first"])
+@pytest.mark.parametrize(
+    ("order", "schema", "filled", "tail", "invalid"),
+    threes(
+        ["parents first", "children first"],
+        [C, JOURNAL],
+        [True, False],
+        ["", "DEFERRABLE", LATE],
+        ["fail", "quarantine"],
+    ),
+)
 def test_rows_of_one_unit_come_in_any_order(
     database: str, order: str, schema: dict[str, Any], filled: bool, tail: str, invalid: str
 ) -> None:

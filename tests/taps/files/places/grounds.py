@@ -38,8 +38,8 @@ __all__ = [
 ]
 
 QUICK: Mapping[str, Any] = {
-    "timeout": {"connect": 10, "read": 10},
-    "retries": {"tries": 3, "first_wait": 0.01, "longest_wait": 0.05, "total": 30},
+    "timeout": {"connect": 60, "read": 60},
+    "retries": {"tries": 3, "first_wait": 0.01, "longest_wait": 0.05, "total": 120},
 }
 
 
