@@ -87,8 +87,8 @@ class Known(Memory):
         self._listed_known: set[str] = set()
         self._newest_read = -inf
         """When the newest of the files was modified that are listed, and were read by a former run."""
-        self.late: list[str] = []
-        """Files that this run reads though it is behind newer ones."""
+        self.late, self.first_late = 0, ""
+        """Files that this run reads behind newer ones that were read before: how many, and one of them."""
         self._bound: float = inf
         """When the oldest file changed last that is still to be read: names from there on may not fall off."""
         self._next: float = inf
@@ -127,7 +127,7 @@ class Known(Memory):
             if turn is None:
                 continue
             if (found.modified or inf) < self._newest_read:
-                self.late.append(turn.file)
+                self.late, self.first_late = self.late + 1, self.first_late or turn.file
             yield turn
         self._next = inf
 

@@ -75,7 +75,7 @@ class Trails(Memory):
     forgotten = unsure = 0
     has_forgotten = False
     moved: Mapping[str, str] = {}
-    late: Sequence[str] = ()
+    late, first_late = 0, ""
 
     def __init__(
         self,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from singerkit_shell.words import counted
-from singerkit_tap.changes import listed, reset_of
+from singerkit_tap.changes import reset_of
 from singerkit_tap.stream import BlockStream
 from tap_files.listing import Pattern
 from tap_files.packed.packing import archive_kind
@@ -27,10 +27,10 @@ def taken_sentence(stream: BlockStream) -> str:
     )
 
 
-def late_sentence(stream: BlockStream, late: Sequence[str]) -> str:
+def late_sentence(stream: BlockStream, late: int, first: str) -> str:
     """Return what is told where files were read though they are older than such as were read before."""
     return (
-        f"{counted(len(late), 'file')} of stream `{stream.name}` came behind newer ones that were read before ({listed(late)}), and its key ({_key(stream)}) goes over files: of rows with one key "
+        f"{counted(late, 'file')} of stream `{stream.name}` came behind newer ones that were read before (`{first}`{', ...' * (late > 1)}), and its key ({_key(stream)}) goes over files: of rows with one key "
         f"theirs are in the target now. If files share keys, read them all again, in one run: {reset_of(stream)}."
     )
 

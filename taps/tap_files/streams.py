@@ -263,7 +263,7 @@ class FileStream(BlockStream):
             self.tap.sync_run.warn(self, aside)
         if are_shared(self.primary_keys, self._settings.pattern):
             if memory.late:
-                self.tap.sync_run.warn(self, late_sentence(self, memory.late))
+                self.tap.sync_run.warn(self, late_sentence(self, memory.late, memory.first_late))
             if self.shard is not None:
                 self.tap.sync_run.warn(self, shards_sentence(self))
         if memory.moved and self._settings.on_removed == "keep":
