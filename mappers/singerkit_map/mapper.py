@@ -12,6 +12,7 @@ from singerkit_map.plan import Plan, plan_of, replace_line
 from singerkit_map.reading import MapConfig
 from singerkit_shell.configtext import RepeatedKeyError, without_repeats
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_state.reached import may_be_of
 from singerkit_state.value import MARK_KEY, decode, encode, is_empty, without_mark
 from singerkit_wire.declarations import read_declaration
 from singerkit_wire.messages import Message, Run
@@ -158,8 +159,44 @@ class Mapper:
             return message
         mark = value.get(MARK_KEY)
         mark = {**(mark if isinstance(mark, dict) else {}), self._name: self._config.fingerprint}
+        renamed = self._renamed(value.get("bookmarks"), mark.pop("renamed", None))
+        if renamed:
+            mark["renamed"] = renamed
         said["value"] = {**without_mark(value), MARK_KEY: mark}
         return Message("STATE", message.stream, encode(said).encode(), message.number)
+
+    def _renamed(self, bookmarks: Any, before: Any) -> list[list[str]]:
+        """Return the names that streams have behind the map, each with that of its bookmark; ``before``: what a map before this one has said.
+
+        That may come back from a tap of others, of an earlier run: what is declared in this one says more.
+        """
+        if not isinstance(bookmarks, dict):
+            return []
+        found = []
+        known = {tap: name for name, tap in before} if _are_pairs(before) else {}
+        for tap in bookmarks:
+            stream = self._stream_of(tap)
+            name = self._called(stream)
+            if name == stream and tap in known and (known[tap] in self._plans or tap not in self._plans):
+                name = self._called(known[tap])
+            if name not in (stream, tap):
+                found.append([name, tap])
+        return found
+
+    def _stream_of(self, bookmark: str) -> str:
+        """Return the stream that a bookmark is of, which taps of others may call by more than its name."""
+        if bookmark in self._plans:
+            return bookmark
+        return next(
+            (name for name, plan in self._plans.items() if plan is not None and may_be_of(bookmark, name)),
+            bookmark,
+        )
+
+    def _called(self, stream: str) -> str:
+        for operation in self._config.of(stream):
+            if (called := getattr(operation, "called", None)) is not None:
+                stream = called(stream)
+        return stream
 
     def check_state(self, stored: Any) -> None:
         """See whether the rows of a stored state went through this map.
@@ -200,3 +237,7 @@ class Mapper:
             f"Stream `{stream}`: {count} bad value{'s' if count > 1 else ''} of `{path}` became null (`{place}`, `on_error`)."
             for (stream, place, path), count in sorted(self._nulled.items())
         ]
+
+
+def _are_pairs(said: Any) -> bool:
+    return isinstance(said, list) and all(isinstance(one, list) and len(one) == 2 for one in said)

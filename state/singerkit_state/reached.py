@@ -14,9 +14,9 @@ from typing import Any
 
 from singerkit_shell.nesting import is_deep
 from singerkit_state.readas import READ_AS
-from singerkit_state.value import MARK_KEY, decode
+from singerkit_state.value import MARK_KEY, behind_map, decode
 
-__all__ = ["NOTHING", "Reached", "reached", "reaches"]
+__all__ = ["NOTHING", "Reached", "may_be_of", "reached", "reaches"]
 
 _LEVELS = 200  # what walks a state after this recurses
 _BESIDE = frozenset({MARK_KEY, "currently_syncing"})
@@ -97,6 +97,11 @@ def _endings(name: str) -> frozenset[str]:
     return frozenset(_folded(name[start:]) for start in starts)
 
 
+def may_be_of(bookmark: str, stream: str) -> bool:
+    """Tell whether a bookmark of this name may be that of a stream, before whose name others of its database may stand."""
+    return _folded(stream) in _endings(bookmark)
+
+
 def _folded(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).casefold() or name
 
@@ -107,6 +112,7 @@ def reached(state: str | None) -> Reached:
         value = None if state is None else decode(state)
     except ValueError:
         return _UNKNOWN
+    value = behind_map(value)
     if not isinstance(value, dict):
         return NOTHING
     if is_deep(value, _LEVELS):
@@ -114,9 +120,15 @@ def reached(state: str | None) -> Reached:
     bookmarks = value.get("bookmarks")
     if isinstance(bookmarks, dict) and bookmarks:
         named = frozenset(name for name, bookmark in bookmarks.items() if reaches(bookmark))
-        return Reached(named, frozenset(bookmarks) - named, is_ours=MARK_KEY in value)
+        return Reached(named, frozenset(bookmarks) - named, is_ours=_is_of_ours(value))
     others = {key: item for key, item in value.items() if key not in _BESIDE}
     return Reached(frozenset(_names_in(others)), is_by_stream=False) if reaches(others) else NOTHING
+
+
+def _is_of_ours(value: Mapping[str, Any]) -> bool:
+    """Tell whether a tap of ours has written a state; a map marks those of others, too."""
+    mark = value.get(MARK_KEY)
+    return isinstance(mark, dict) and "run" in mark
 
 
 def reaches(bookmark: Any) -> bool:

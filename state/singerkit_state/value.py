@@ -21,6 +21,8 @@ __all__ = [
     "MARK_KEY",
     "Mark",
     "after",
+    "before_map",
+    "behind_map",
     "comparable",
     "decode",
     "digest",
@@ -60,6 +62,8 @@ class Mark:
     map: str | None = None
     target_map: str | None = None
     """Which map the rows went through in the pipe, and which in the target."""
+    renamed: Sequence[Sequence[str]] | None = None
+    """The streams that a map calls otherwise: how it does, and how their bookmarks do."""
 
 
 def read_mark(value: Any) -> Mark | None:
@@ -77,8 +81,39 @@ def read_mark(value: Any) -> Mark | None:
         in_pipe, in_target = (
             text if isinstance(text := mark.get(key), str) else None for key in ("map", "target_map")
         )
-        return Mark(run, pipeline, complete, resumes, location, divided, names, in_pipe, in_target)
+        renamed = _renamed(mark) or None
+        return Mark(run, pipeline, complete, resumes, location, divided, names, in_pipe, in_target, renamed)
     return None
+
+
+def _renamed(mark: Any) -> list[list[str]]:
+    said = mark.get("renamed") if isinstance(mark, dict) else None
+    pairs = said if isinstance(said, list) else []
+    return [
+        one
+        for one in pairs
+        if isinstance(one, list) and len(one) == 2 and all(isinstance(name, str) for name in one)
+    ]
+
+
+def behind_map(value: Any) -> Any:
+    """Return a STATE value with its bookmarks under the names that their streams have behind a map (`rename_stream`), as its mark says.
+
+    What a target has loaded is held against such a value; what is stored, and what the tap reads again, has the tap's own names.
+    """
+    renamed = _renamed(value.get(MARK_KEY)) if isinstance(value, dict) else []
+    bookmarks = value.get("bookmarks") if renamed else None
+    if not isinstance(bookmarks, dict):
+        return value
+    behind = {tap: name for name, tap in renamed if tap in bookmarks}
+    others = {name: part for name, part in bookmarks.items() if name not in behind}
+    return {**value, "bookmarks": others | {behind[name]: bookmarks[name] for name in behind}}
+
+
+def before_map(value: Any, stream: str) -> str:
+    """Return the name that the bookmark of a stream has in a STATE value, whose mark says how a map calls it."""
+    renamed = _renamed(value.get(MARK_KEY)) if isinstance(value, dict) else []
+    return next((tap for name, tap in renamed if name == stream), stream)
 
 
 def _divided(said: Any) -> dict[str, int | None] | None:

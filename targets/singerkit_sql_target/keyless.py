@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from singerkit_sql_target.methods import Method
 from singerkit_sql_target.settings import Settings
 from singerkit_state.edit import has_part
-from singerkit_state.value import decode
+from singerkit_state.value import behind_map, decode
 from singerkit_wire.declarations import read_declaration
 from singerkit_wire.messages import Message
 from singerkit_wire.stream import DELETED_AT, Stream
@@ -22,7 +22,7 @@ def told_of_keyless(settings: Settings, streams: Mapping[str, Stream], began_wit
     """
     if settings.with_metadata:
         return []
-    state = None if began_with is None else decode(began_with)
+    state = None if began_with is None else behind_map(decode(began_with))
     return [
         f"Stream `{name}` has no key and is read without a bookmark, so each run sends its rows again, and they are added to those that are "
         "there: they are there once for each run. Say what they are: `load_method` `overwrite`, where each run brings all of them, `key_properties` "

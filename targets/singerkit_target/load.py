@@ -27,7 +27,7 @@ from singerkit_state import statefile
 from singerkit_state.edit import has_part
 from singerkit_state.lineage import WaysOut, check_start
 from singerkit_state.nostate import looks_like
-from singerkit_state.value import Mark, decode, encode, is_empty, is_utf8, read_mark
+from singerkit_state.value import Mark, before_map, behind_map, decode, encode, is_empty, is_utf8, read_mark
 from singerkit_target.along import Along
 from singerkit_target.contract import (
     CommitsBeside,
@@ -459,9 +459,10 @@ class Load:
             check_set(pipeline, self._loader.pipelines(with_state=True), self._ways(pipeline))
         self._stored = None if stored is None else decode(stored)
         self._mapping.check(self._stored, start)
-        self._repeats.begin(start, self._stored)
-        self._overwrites.begin(start if mark else self._stored)
-        self._log_versions.take_state(start if mark else self._stored)
+        goes_on_from, had = behind_map(start), behind_map(self._stored)
+        self._repeats.begin(goes_on_from, had)
+        self._overwrites.begin(goes_on_from if mark else had)
+        self._log_versions.take_state(goes_on_from if mark else had)
         loader = self._loader
         if others := self._divided.others_in(self._loader):
             self._loader.expect_rows_of(others)
@@ -618,7 +619,7 @@ class Load:
         return f"{error.before_anew}{self._reading_anew(stream)}; or {error.go_on} with {self._ways_out().accept()}{each_run}"
 
     def _reading_anew(self, stream: str) -> str:
-        stream = self._unnesting.owner(stream)
+        stream = before_map(self._stored, self._unnesting.owner(stream))
         is_apart = has_part(self._stored, stream)
         return (
             f"read {'the stream' if is_apart else 'everything'} from the beginning with "
@@ -629,20 +630,21 @@ class Load:
         return replace(self._ways(self._pipeline_name), state_file=self._publisher.state_file)
 
     def _way_to_start_over(self, stream: str) -> str:
-        return self._ways_out().start_over(stream)
+        return self._ways_out().start_over(before_map(self._stored, stream))
 
     def _take_state(self, state: _State) -> None:
         mark = read_mark(state.value)
         self._begin(state.value, mark)
         if self._mark is not None:
             self._mark = mark
-        self._overwrites.take_state(state.value)
+        value = behind_map(state.value)
+        self._overwrites.take_state(value)
         self._rows_after_state = self._version_after_state = self._replaced_after_state = False
         for stream in self._versions.due(self._decoders):
             self._activate(stream)
             del self._versions.waiting[stream]
-        self._log_versions.take_state(state.value)
-        self._ends_empty, self._last_value = is_empty(state.value), state.value
+        self._log_versions.take_state(value)
+        self._ends_empty, self._last_value = is_empty(value), value
         self._point = SafePoint(
             self._last_word(state), self.summary.counts(), state.message, self._unit_log.position()
         )

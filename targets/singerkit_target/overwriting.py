@@ -13,7 +13,7 @@ from typing import Any
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_state.reached import reached
 from singerkit_state.readas import READ_AS
-from singerkit_state.value import decode, encode
+from singerkit_state.value import behind_map, decode, encode
 
 __all__ = ["Overwrites", "interrupted_streams"]
 
@@ -177,7 +177,7 @@ def _has_versions(part: Mapping[str, Any]) -> bool:
 def interrupted_streams(state: str | None) -> frozenset[str]:
     """Return the streams that a state leaves in the middle of a load."""
     try:
-        value = None if state is None else decode(state)
+        value = None if state is None else behind_map(decode(state))
     except ValueError:
         return frozenset()
     bookmarks = value.get("bookmarks") if isinstance(value, Mapping) else None

@@ -37,7 +37,11 @@ class _Renamed:
     is_of_streams = True
 
     def outcome(self, shape: Shape) -> Shape:
-        return replace(shape, stream=self.to.replace("{stream}", shape.stream))
+        return replace(shape, stream=self.called(shape.stream))
+
+    def called(self, stream: str) -> str:
+        """Return the name that a stream gets."""
+        return self.to.replace("{stream}", stream)
 
     def apply(self, block: Block, before: Shape, /) -> None:
         """Records do not know what their stream is called."""

@@ -263,3 +263,34 @@ def test_a_bad_record_leaves_what_was_committed_before_it(target: Database) -> N
 )
 def test_a_map_that_cannot_be_ends_before_a_row_is_read(target: Database, said: Any, sentence: str) -> None:
     assert sentence in target.run(USERS, user(1), STATE({"users": 1}), map=said).expect(78).stderr
+
+
+def test_a_renamed_stream_is_known_in_the_state_by_both_names(target: Database) -> None:
+    """What a state says of a stream guards its table: it was lost with exit 0 where the state had another name."""
+    said = {"streams": {"users": [{"op": "rename_stream", "to": "people"}]}}
+    mark = {"run": "r", "pipeline": "default", "complete": True}
+
+    def state(id_: int | None, *, complete: bool = True) -> Any:
+        bookmarks = {} if id_ is None else {"users": {"replication_key": "id", "replication_key_value": id_}}
+        return {
+            "type": "STATE",
+            "value": {"bookmarks": bookmarks, "_singerkit": mark | {"complete": complete}},
+        }
+
+    def run(*messages: Any, **config: Any) -> Any:
+        return target.run(*messages, map=said, **config)
+
+    run(state(None, complete=False), USERS, user(1), user(2), state(2)).expect(0)
+    overwritten = run(
+        state(2, complete=False), USERS, user(3), state(3), load_method={"people": "overwrite"}
+    ).expect(78)
+    assert (
+        "Stream `people` is overwritten (`load_method`), and by its state a run brings what is new"
+        in overwritten.stderr
+    )
+    assert "--start-over --stream users" in overwritten.stderr
+    assert target.query("SELECT id FROM people ORDER BY id") == [(1,), (2,)]
+    target.query("DROP TABLE people")
+    gone = run(state(2, complete=False), USERS, user(3), state(3)).expect(69)
+    assert "people" in gone.stderr
+    assert "--start-over --stream users" in gone.stderr

@@ -10,6 +10,8 @@ from mappers.map.mapping import Mapped, mapped, record_line, schema_line
 from singerkit_map.mapper import IN_PIPE, Mapper
 from singerkit_map.reading import read_map
 from singerkit_shell.errors import BadDataError, ConfigurationError
+from singerkit_state.reached import reached
+from singerkit_state.value import behind_map
 
 FIELDS = {"id": {"type": "integer"}, "mail": {"type": ["string", "null"]}, "n": {"type": ["number", "null"]}}
 RENAME = {"op": "rename", "from": "mail", "to": "email"}
@@ -90,6 +92,39 @@ def test_a_state_of_others_says_so_too_and_an_empty_one_stays_empty():
         made = Mapped({"streams": {"s": [RENAME]}}, b'{"type":"STATE","value":%b}\n' % text.encode())
         assert (b"_singerkit" in made.text) == says
         assert text[:-1].encode() in made.text
+
+
+def renamed_in(config, value, data=b""):
+    made = Mapped({"streams": config}, data + json.dumps({"type": "STATE", "value": value}).encode() + b"\n")
+    return made.messages[-1]["value"]
+
+
+def test_the_state_says_what_renamed_streams_are_called():
+    to = {"op": "rename_stream", "to": "people"}
+    value = renamed_in({"users": [to], "t": []}, {"bookmarks": {"users": {"id": 1}, "t": {"id": 2}}})
+    assert value["_singerkit"]["renamed"] == [["people", "users"]]
+    assert behind_map(value)["bookmarks"] == {"t": {"id": 2}, "people": {"id": 1}}
+    twice = renamed_in(
+        {"people": [{"op": "rename_stream", "to": "folks"}]}, value, schema_line("people", FIELDS)
+    )
+    assert twice["_singerkit"]["renamed"] == [["folks", "users"]]
+    no_longer = renamed_in(
+        {}, value, schema_line("users", FIELDS)
+    )  # a tap of others gives back what it was given
+    assert "renamed" not in no_longer["_singerkit"]
+    by_path = renamed_in(
+        {"users": [to]}, {"bookmarks": {"public-users": {"id": 1}}}, schema_line("users", FIELDS)
+    )
+    assert by_path["_singerkit"]["renamed"] == [["people", "public-users"]]
+
+
+def test_the_mark_of_a_map_makes_a_state_of_others_none_of_ours():
+    text = '{"bookmarks":{"public-users":{"id":1}},"_singerkit":{"map":"0123"}}'
+    assert reached(text).names("users") is None
+    assert (
+        reached(text.replace('"map"', '"run":"r","pipeline":"p","complete":true,"map"')).names("users")
+        is False
+    )
 
 
 def test_maps_that_do_the_same_have_one_fingerprint_and_others_another():
