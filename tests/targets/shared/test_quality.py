@@ -230,10 +230,12 @@ def test_what_leaves_a_field_out_or_says_that_its_row_is_gone_is_not_judged(plac
     ],
 )
 def test_a_rule_that_cannot_be_judged_ends_the_run_before_a_row_is_read(
-    place: Place, said: dict[str, Any], told: str
+    tmp_path: Path, said: dict[str, Any], told: str
 ) -> None:
+    target = TargetDuckDB(config={"database": str(tmp_path / "a.duckdb"), "checks": {"orders": [said]}})
+    lines = "".join(json.dumps(one) + "\n" for one in [ORDERS, order(1), STATE({"a": 1})])
     with pytest.raises(ConfigurationError) as caught:
-        place.load(ORDERS, order(1), STATE({"a": 1}), checks={"orders": [said]})
+        target._load(io.BytesIO(lines.encode()))
     assert told in str(caught.value)
     assert "no row of the stream was read" in str(caught.value)
 
