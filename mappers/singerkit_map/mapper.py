@@ -13,7 +13,7 @@ from singerkit_map.reading import MapConfig
 from singerkit_shell.configtext import RepeatedKeyError, without_repeats
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_state.reached import may_be_of
-from singerkit_state.value import MARK_KEY, decode, encode, is_empty, without_mark
+from singerkit_state.value import MARK_KEY, Mark, decode, encode, is_empty, read_mark, without_mark
 from singerkit_wire.declarations import read_declaration
 from singerkit_wire.messages import Message, Run
 
@@ -155,6 +155,7 @@ class Mapper:
             value = said.get("value")
         except (RepeatedKeyError, ValueError):
             return message
+        self._check_shards(read_mark(value))
         if not isinstance(value, dict) or is_empty(value):
             return message
         mark = value.get(MARK_KEY)
@@ -164,6 +165,20 @@ class Mapper:
             mark["renamed"] = renamed
         said["value"] = {**without_mark(value), MARK_KEY: mark}
         return Message("STATE", message.stream, encode(said).encode(), message.number)
+
+    def _check_shards(self, mark: Mark | None) -> None:
+        """See that no stream is renamed of which a run reads a part: its target looks for the other parts by the tap's name.
+
+        Raises:
+            ConfigurationError: one is.
+        """
+        for stream in () if mark is None else mark.divided or ():
+            name = self._called(stream)
+            if name != stream:
+                raise ConfigurationError(
+                    f"Stream `{stream}` would be called `{name}` behind the map, and this run reads a shard of it, whose others are known by the name that the tap "
+                    "has: what one of them says is gone would be taken for all; nothing was written: name the table in the target's config, or read it without `--shard`."
+                )
 
     def _renamed(self, bookmarks: Any, before: Any) -> list[list[str]]:
         """Return the names that streams have behind the map, each with that of its bookmark; ``before``: what a map before this one has said.

@@ -8,6 +8,7 @@ from typing import Any
 
 from singerkit_catalog.admitted import types_of
 from singerkit_map.paths import Impossible, Path, schema_at
+from singerkit_wire.stream import DELETED_AT
 
 __all__ = ["Shape", "check_kind"]
 
@@ -19,6 +20,9 @@ _WORDS = {
     "number": "a number",
     "boolean": "a boolean",
 }
+_TELLS_DELETIONS = (
+    f"`{DELETED_AT}` tells which rows are gone at the source, and without it they would stay in the target"
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,13 @@ class Shape:
         raise Impossible(f"there is a field `{path}` already", setting)
 
     def renamed(self, names: Mapping[str, str]) -> Shape:
-        """Return the shape with fields at the top called otherwise, keys and bookmarks with them."""
+        """Return the shape with fields at the top called otherwise, keys and bookmarks with them.
+
+        Raises:
+            Impossible: the field that tells of deleted rows would be.
+        """
+        if DELETED_AT in names:
+            raise Impossible(_TELLS_DELETIONS, "from")
 
         def of(fields: Iterable[str]) -> tuple[str, ...]:
             return tuple(names.get(name, name) for name in fields)
@@ -78,7 +88,7 @@ class Shape:
         """Return the shape with these fields alone.
 
         Raises:
-            Impossible: one that is in the key would go.
+            Impossible: one that is in the key would go, or the one that tells of deleted rows.
         """
         lost = [key for key in self.keys if key not in kept]
         if lost:
@@ -86,6 +96,9 @@ class Shape:
                 f"`{lost[0]}` is in the key of the stream, without which its rows are not known again",
                 setting,
             )
+
+        if DELETED_AT in self.fields and DELETED_AT not in kept:
+            raise Impossible(_TELLS_DELETIONS, setting)
 
         def of(fields: Iterable[str]) -> tuple[str, ...]:
             return tuple(name for name in fields if name in kept)

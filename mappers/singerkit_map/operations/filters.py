@@ -37,7 +37,8 @@ _NOTHING = ("null", "not_null")
 
 SETTINGS: Mapping[str, Any] = {
     "description": "Records stay of which one field compares as it should. Null, and a field that is left out, is equal to nothing and in no order. "
-    "A record that says that its row was deleted always stays.",
+    "A record that says that its row was deleted always stays; of a stream that tells of deleted rows one that leaves the field out is a bad value, since nobody "
+    "knows what it is. A row that changes so that it would not stay any more is in the target what it was.",
     "required": ["field", "is"],
     "properties": {
         "field": {
@@ -97,6 +98,8 @@ class _Filter:
         for row, key in enumerate(keys):
             verdict = verdicts[key]
             is_gone = marks is not None and marks[row] is not UNSET and bytes(marks[row]) != b"null"
+            if key is None and marks is not None:
+                verdict = "expected the field, which a change that leaves it out does not tell"
             if isinstance(verdict, str) and not is_gone:
                 is_null = block.nulled(row, Bad(self.field, verdict, self.place))
                 verdict = stays(None) if is_null else True

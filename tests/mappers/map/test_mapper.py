@@ -118,6 +118,18 @@ def test_the_state_says_what_renamed_streams_are_called():
     assert by_path["_singerkit"]["renamed"] == [["people", "public-users"]]
 
 
+@pytest.mark.parametrize("bookmarks", [{}, {"users": {"id": 1}}])
+def test_a_stream_of_which_a_shard_is_read_is_not_renamed(bookmarks):
+    """The first shard would have removed the rows of all others by its ACTIVATE_VERSION."""
+    mark = {"run": "r", "pipeline": "p[0/2]", "complete": False, "divided": [["users", None]]}
+    state = {"bookmarks": bookmarks, "_singerkit": mark}
+    with pytest.raises(
+        ConfigurationError, match="would be called `people` behind the map, and this run reads a shard"
+    ):
+        renamed_in({"users": [{"op": "rename_stream", "to": "people"}]}, state)
+    assert renamed_in({"users": [RENAME]}, state)["_singerkit"]["divided"] == [["users", None]]
+
+
 def test_the_mark_of_a_map_makes_a_state_of_others_none_of_ours():
     text = '{"bookmarks":{"public-users":{"id":1}},"_singerkit":{"map":"0123"}}'
     assert reached(text).names("users") is None

@@ -115,6 +115,23 @@ def test_a_config_that_is_wrong_is_refused(operation, sentence):
     assert sentence in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("operation", "setting"),
+    [
+        (op("keep", fields=["id"]), "fields"),
+        (op("drop", fields=["_sdc_deleted_at"]), "fields"),
+        (op("rename", **{"from": "_sdc_deleted_at", "to": "gone"}), "from"),
+    ],
+)
+def test_what_tells_of_deleted_rows_stays_what_it_is(operation, setting):
+    fields = FIELDS | {"_sdc_deleted_at": {"type": ["string", "null"]}}
+    with pytest.raises(
+        ConfigurationError,
+        match=rf"`_sdc_deleted_at` tells which rows are gone .* at `map.streams.s\[0\].{setting}`",
+    ):
+        mapped([operation], fields, [], ["id"])
+
+
 def test_keys_bookmarks_and_required_follow_a_field():
     from mappers.map.mapping import Mapped, schema_line
 
@@ -176,9 +193,17 @@ def test_what_cannot_be_compared_is_a_bad_value_and_what_is_in_no_order_is_left_
 
 def test_a_record_of_a_deleted_row_is_never_filtered():
     fields = FIELDS | {"_sdc_deleted_at": {"type": ["string", "null"]}}
-    records = [{"id": 1, "_sdc_deleted_at": "2024-01-01"}, {"id": 2, "_sdc_deleted_at": None}, {"id": 3}]
-    made = mapped([op("filter", field="mail", **{"is": "equal"}, value="m")], fields, records, ["id"])
-    assert [one["id"] for one in made.records] == [1]
+    filters = [op("filter", field="mail", **{"is": "equal"}, value="m")]
+    records = [
+        {"id": 1, "_sdc_deleted_at": "2024-01-01"},
+        {"id": 2, "mail": None, "_sdc_deleted_at": None},
+        {"id": 3, "mail": "m"},
+    ]
+    assert [one["id"] for one in mapped(filters, fields, records, ["id"]).records] == [1, 3]
+    with pytest.raises(BadDataError, match="which a change that leaves it out does not tell"):
+        mapped(
+            filters, fields, [{"id": 4, "_sdc_deleted_at": None}], ["id"]
+        )  # a large value that has not changed
 
 
 @pytest.mark.parametrize(("order_by", "stay"), [(None, ["a", "c", "f"]), ("at", ["a", "b", "c", "f"])])
