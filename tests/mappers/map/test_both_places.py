@@ -294,3 +294,19 @@ def test_a_renamed_stream_is_known_in_the_state_by_both_names(target: Database) 
     gone = run(state(2, complete=False), USERS, user(3), state(3)).expect(69)
     assert "people" in gone.stderr
     assert "--start-over --stream users" in gone.stderr
+
+
+def test_files_of_a_batch_go_through_the_map_of_a_target(tmp_path: Any) -> None:
+    file = tmp_path / "one.jsonl"
+    file.write_text('{"id":1,"a":"7"}\n{"id":2,"a":"x"}\n')
+    batch = {"type": "BATCH", "stream": "s", "encoding": {"format": "jsonl"}, "manifest": [str(file)]}
+    data = "".join(
+        json.dumps(line) + "\n" for line in (SCHEMA("s", FIELDS, ["id"]), batch, STATE({"s": 1}))
+    ).encode()
+    cast = [{"op": "cast", "field": "a", "to": "integer"}, {"op": "rename_stream", "to": "t"}]
+    loaded = Loaded(data, {"streams": {"s": cast}, "on_error": "quarantine"}, lost=[True])
+    assert [row[:2] for row in loaded.rows["t"]] == [("1", "7")]
+    assert [(stream, path) for stream, path, *_ in loaded.letters] == [("t", "$.a")]
+    assert f"That line is one of the batch file `{file}`" in str(Loaded(data, {"streams": {"s": cast}}).error)
+    with pytest.raises(ConfigurationError, match="`dedupe` has no effect on the files of a BATCH"):
+        Loaded(data, {"streams": {"s": [{"op": "dedupe", "key": ["id"]}]}})
