@@ -40,8 +40,12 @@ _READS = 70
 """About so many reads a run makes."""
 
 
-def reading(_case: Case, _sizes: Sizes, roll: random.Random) -> Plan:
+def reading(case: Case, _sizes: Sizes, roll: random.Random) -> Plan:
     plan = Plan()
+    if (
+        not case.has_sessions
+    ):  # what cannot be read may be the file of the database, where the tap reads its state
+        plan.codes["tap"].add(78)
     action = roll.choice(["kill", "kill", "kill-after", "term", f"errno={errno.EIO}"])
     plan.codes["tap"] |= {"kill": {-9}, "kill-after": {-9}, "term": {143}}.get(action, set())
     plan.tap.append(
