@@ -59,7 +59,7 @@ class Broken:
     def warning(self) -> str:
         return (
             f"Stream `{self.stream}`: a record breaks {self.rule.called()}, the first at {self.where}; it is loaded all the same (`on: warn`), and so are "
-            "all others like it."
+            "all others like it, unless another rule sets them aside."
         )
 
 

@@ -168,7 +168,7 @@ class Summary:
                 rule.called(),
                 f"{count:,}",
                 counted(self.done.judged[Judged(name, rule)], "record"),
-                "set aside" if rule.on is On.QUARANTINE else "loaded all the same (`on: warn`)",
+                "set aside" if rule.on is On.QUARANTINE else self._loaded_all_the_same(name),
             )
         seconds = self.seconds()
         log.info(
@@ -178,4 +178,10 @@ class Summary:
             counted(int(self.committed_rows / seconds) if seconds else 0, "row"),
             counted(self.commits, "commit"),
             f", a unit written again {counted(self.replays, 'time')}" if self.replays else "",
+        )
+
+    def _loaded_all_the_same(self, stream: str) -> str:
+        others_set_aside = any(rule.on is On.QUARANTINE for name, rule in self.done.broken if name == stream)
+        return "loaded all the same (`on: warn`)" + (
+            ", but for those that another rule sets aside" if others_set_aside else ""
         )

@@ -127,7 +127,7 @@ def _of_quality(quality: Quality) -> list[str]:
     ]
     if idle := [f"{one['place']} (`{one['rule']}`)" for one in said if one["verdict"] == "not judged"]:
         text.append(f"not judged: {', '.join(idle)}")
-    return [*text, *quality.unmatched()]
+    return [*text, *(sentence.removesuffix(".") for sentence in quality.unmatched())]
 
 
 def _number(count: int, word: str) -> str:

@@ -190,6 +190,17 @@ def test_a_rule_that_only_warns_loads_all_and_counts(place: Place, caplog: pytes
     assert "the first at key id = 1, line 2" in caplog.text
 
 
+def test_a_record_that_one_rule_warns_of_and_another_sets_aside_is_not_told_as_loaded(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    aside = rule("range", "quarantine", **AT_MOST_9)["checks"]["orders"]
+    warned = rule("not_null", "warn", field="note")["checks"]["orders"]
+    place.load(ORDERS, order(1, 10, note=None), STATE({"a": 1}), checks={"orders": [*aside, *warned]})
+    assert place.ids() == []
+    assert "unless another rule sets them aside" in caplog.text
+    assert "loaded all the same (`on: warn`), but for those that another rule sets aside" in caplog.text
+
+
 def test_what_leaves_a_field_out_or_says_that_its_row_is_gone_is_not_judged(place: Place) -> None:
     """As far as the stored value stays."""
     own = SCHEMA(
