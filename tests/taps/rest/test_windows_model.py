@@ -247,7 +247,7 @@ def play(api: Api, seed: int, shape: Shape, *, has_key: bool, concurrency: int =
 ENDS = {"inclusive": ("inclusive", 0), "exclusive": ("exclusive", 0), "whole seconds": ("inclusive", 1)}
 
 
-@settings(max_examples=tries(6), deadline=None)
+@settings(max_examples=tries(4), deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     paging=st.sampled_from(sorted(PAGING)),
@@ -266,7 +266,7 @@ def test_the_newest_version_of_every_row_arrives(
     assert play(api, seed, shape, has_key=has_key, concurrency=concurrency) == []
 
 
-@settings(max_examples=tries(8), deadline=None)
+@settings(max_examples=tries(5), deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     paging=st.sampled_from(sorted(PAGING)),
