@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from singerkit_shell.errors import BadDataError
+from singerkit_wire.stream import DELETED_AT
 
 __all__ = ["HIDDEN", "NULL", "Bad", "Block", "Column", "Place", "texts_of"]
 
@@ -101,6 +102,20 @@ class Block:
             return False
         self.place.nulled[self.place.stream, bad.place, bad.path] += 1
         return True
+
+    def deleted(self) -> list[int]:
+        """Return the records that say that their row was deleted at the source, whether or not the SCHEMA names the field."""
+        marks = self.columns.get(DELETED_AT, ())
+        return [row for row, mark in enumerate(marks) if mark is not UNSET and bytes(mark) != b"null"]
+
+    def refuse_deleted(self, place: str) -> None:
+        """Set records of deleted rows aside before an operation that can do nothing with them.
+
+        Raises:
+            BadDataError: there is one, and bad values end the run.
+        """
+        for row in self.deleted():
+            self.refuse(row, Bad(DELETED_AT, "expected no record of a deleted row", place))
 
     def sentence(self, row: int, bad: Bad) -> str:
         """Say what is wrong with a record: reason, place, line, operation."""

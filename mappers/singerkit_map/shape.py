@@ -10,7 +10,7 @@ from singerkit_catalog.admitted import types_of
 from singerkit_map.paths import Impossible, Path, schema_at
 from singerkit_wire.stream import DELETED_AT
 
-__all__ = ["Shape", "check_kind"]
+__all__ = ["TELLS_DELETIONS", "Shape", "check_kind"]
 
 _WORDS = {
     "string": "text",
@@ -20,7 +20,7 @@ _WORDS = {
     "number": "a number",
     "boolean": "a boolean",
 }
-_TELLS_DELETIONS = (
+TELLS_DELETIONS = (
     f"`{DELETED_AT}` tells which rows are gone at the source, and without it they would stay in the target"
 )
 
@@ -63,7 +63,7 @@ class Shape:
             Impossible: the field that tells of deleted rows would be.
         """
         if DELETED_AT in names:
-            raise Impossible(_TELLS_DELETIONS, "from")
+            raise Impossible(TELLS_DELETIONS, "from")
 
         def of(fields: Iterable[str]) -> tuple[str, ...]:
             return tuple(names.get(name, name) for name in fields)
@@ -98,7 +98,7 @@ class Shape:
             )
 
         if DELETED_AT in self.fields and DELETED_AT not in kept:
-            raise Impossible(_TELLS_DELETIONS, setting)
+            raise Impossible(TELLS_DELETIONS, setting)
 
         def of(fields: Iterable[str]) -> tuple[str, ...]:
             return tuple(name for name in fields if name in kept)

@@ -21,7 +21,8 @@ __all__ = ["SETTINGS", "made"]
 
 SETTINGS: Mapping[str, Any] = {
     "description": "Of the records of a run that have one key the first stays; with `order_by` each that is newer than those before it, so that behind it the last is "
-    "the newest. Earlier runs are not looked at: there the key in the target does it.",
+    "the newest. Earlier runs are not looked at: there the key in the target does it. "
+    "A record of a deleted row, where no SCHEMA tells of them, is a bad record.",
     "required": ["key"],
     "properties": {
         "key": {
@@ -77,6 +78,7 @@ class _Dedupe:
         self.seen.pop(stream, None)
 
     def apply(self, block: Block, _before: Shape, /) -> None:
+        block.refuse_deleted(self.place)
         seen = self.seen.setdefault(block.place.stream, {})
         orders = [None] * len(block) if self.order_by is None else self._orders(block, self.order_by)
         kept: list[int] = []

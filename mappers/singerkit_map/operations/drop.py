@@ -10,6 +10,8 @@ from singerkit_map.block import Block
 from singerkit_map.contract import Impossible, Operation, Shape
 from singerkit_map.onvalues import change_inside
 from singerkit_map.paths import Path, path_of, schema_at, without_schema_at
+from singerkit_map.shape import TELLS_DELETIONS
+from singerkit_wire.stream import DELETED_AT
 
 __all__ = ["SETTINGS", "made"]
 
@@ -39,6 +41,8 @@ class _Drop:
     if_there: bool
 
     def outcome(self, shape: Shape) -> Shape:
+        if DELETED_AT in self.fields:  # records may have it where no SCHEMA names it
+            raise Impossible(TELLS_DELETIONS, "fields")
         for path in self._paths(shape):
             if path.is_nested:
                 shape = shape.with_fields(without_schema_at(shape.fields, path))

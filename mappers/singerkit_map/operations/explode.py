@@ -21,7 +21,8 @@ __all__ = ["SETTINGS", "made"]
 
 SETTINGS: Mapping[str, Any] = {
     "description": "A record becomes one for each element of a list, which stands in the place of the list. Of a stream with a key `position` becomes a "
-    "part of the key; elements that are gone when a record comes again stay in the target.",
+    "part of the key; elements that are gone when a record comes again stay in the target. "
+    "A record of a deleted row, where no SCHEMA tells of them, is a bad record.",
     "required": ["field"],
     "properties": {
         "field": {
@@ -92,6 +93,7 @@ class _Explode:
         return replace(shape.with_fields(fields, self.into or self.field), keys=keys)
 
     def apply(self, block: Block, _before: Shape, /) -> None:
+        block.refuse_deleted(self.place)
         rows: list[int] = []
         elements: list[Any] = []
         places: list[Raw] = []

@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from msgspec import UNSET
-
 from singerkit_catalog.admitted import string_formats
 from singerkit_map.block import Bad, Block, texts_of
 from singerkit_map.contract import BadValue, Impossible, Operation, Shape
@@ -95,9 +93,10 @@ class _Filter:
             block.keep(list(map(verdicts.__getitem__, keys)))  # type: ignore[arg-type]
             return
         found: list[bool] = []
+        deleted = frozenset(block.deleted())
         for row, key in enumerate(keys):
             verdict = verdicts[key]
-            is_gone = marks is not None and marks[row] is not UNSET and bytes(marks[row]) != b"null"
+            is_gone = row in deleted
             if key is None and marks is not None:
                 verdict = "expected the field, which a change that leaves it out does not tell"
             if isinstance(verdict, str) and not is_gone:

@@ -9,11 +9,13 @@ from typing import Any
 from singerkit_map.block import Block
 from singerkit_map.contract import Impossible, Operation, Shape
 from singerkit_map.paths import path_of, schema_at
+from singerkit_wire.stream import DELETED_AT
 
 __all__ = ["SETTINGS", "made"]
 
 SETTINGS: Mapping[str, Any] = {
-    "description": "All other fields are left out. Keys have to be among those that stay.",
+    "description": "All other fields are left out. Keys have to be among those that stay. What tells of a deleted row (`_sdc_deleted_at`) stays in any case: "
+    "where the SCHEMA names it, it is to be among them.",
     "required": ["fields"],
     "properties": {
         "fields": {
@@ -46,7 +48,8 @@ class _Keep:
         return shape.only(self.fields, "fields")
 
     def apply(self, block: Block, _before: Shape, /) -> None:
-        block.columns = {name: column for name, column in block.columns.items() if name in self.fields}
+        kept = self.fields | {DELETED_AT}  # of which targets know what it says where no SCHEMA names it
+        block.columns = {name: column for name, column in block.columns.items() if name in kept}
 
 
 def made(said: Mapping[str, Any], place: str) -> Operation:

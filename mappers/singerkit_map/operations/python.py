@@ -15,12 +15,14 @@ from singerkit_map.contract import BadValue, Impossible, Operation, Shape
 from singerkit_map.jsontexts import check_readable, text_of, values
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import config_folder
+from singerkit_wire.stream import DELETED_AT
 
 __all__ = ["SETTINGS", "made"]
 
 SETTINGS: Mapping[str, Any] = {
     "description": "A function of a module of yours, beside the config or installed, is given each record as a dict (numbers that are no integers as `Decimal`, what is left "
-    "out is not in it) and returns it, changed or another; None: it is left out. It has to be the same for the same record. An exception is a bad value.",
+    "out is not in it) and returns it, changed or another; None: it is left out. It has to be the same for the same record. An exception is a bad value, and so is the record of a deleted row "
+    "(`_sdc_deleted_at` has a value) that it leaves out, or makes one of a row that is there.",
     "required": ["function"],
     "properties": {
         "function": {
@@ -69,11 +71,10 @@ class _Python:
             try:
                 for value in record.values():
                     check_readable(value)
-                after = self.function(record)
+                is_gone = record.get(DELETED_AT) is not None
+                after = _checked(self.function(record), is_gone)
                 texts = (
-                    None
-                    if after is None
-                    else {name: Raw(text_of(value)) for name, value in _checked(after).items()}
+                    None if after is None else {name: Raw(text_of(value)) for name, value in after.items()}
                 )
             except Exception as error:  # whatever it is, it is that of one record
                 reason = (
@@ -98,7 +99,12 @@ def _values_of(texts: list[bytes | None]) -> list[Any]:
     return [UNSET if text is None else next(found) for text in texts]
 
 
-def _checked(record: Any) -> dict[str, Any]:
+def _checked(record: Any, is_gone: bool) -> dict[str, Any] | None:
+    """Return what a function has made of a record; ``is_gone``: of one that said that its row was deleted."""
+    if is_gone and (record is None or (isinstance(record, dict) and record.get(DELETED_AT) is None)):
+        raise BadValue("the function left out that the row was deleted")
+    if record is None:
+        return None
     if not isinstance(record, dict) or not all(isinstance(name, str) for name in record):
         raise BadValue("expected a dict of the function, or None")
     return record

@@ -132,6 +132,52 @@ def test_what_tells_of_deleted_rows_stays_what_it_is(operation, setting):
         mapped([operation], fields, [], ["id"])
 
 
+@pytest.mark.parametrize("on_error", ["fail", "null", "quarantine"])
+@pytest.mark.parametrize(
+    "operation", [op("dedupe", key=["id"]), op("explode", field="tags", position="place", empty="drop")]
+)
+def test_a_deleted_row_of_which_no_schema_tells_is_a_bad_record_where_rows_are_made_or_left_out(
+    operation, on_error
+):
+    """Targets take such records as if the SCHEMA named the field: the deletion was lost, or became some."""
+    fields = {"id": {"type": "integer"}, "tags": {"type": ["array", "null"]}}
+    alive = {"id": 1, "tags": ["x"], "_sdc_deleted_at": None}
+    records = [alive, {"id": 1, "_sdc_deleted_at": "2024-01-01"}]
+    if on_error == "quarantine":
+        made = mapped([operation], fields, records, ["id"], on_error=on_error)
+        assert [one["_sdc_deleted_at"] for one in made.records] == [None]
+        assert [(one.line, one.path) for one in made.letters] == [(3, "$._sdc_deleted_at")]
+        return
+    sentence = r"Expected no record of a deleted row at s\.\$\._sdc_deleted_at \(line 3\)"
+    with pytest.raises(BadDataError, match=sentence):
+        mapped([operation], fields, records, ["id"], on_error=on_error)
+
+
+def test_what_tells_of_a_deleted_row_stays_where_no_schema_names_it():
+    deleted = {"id": 1, "mail": None, "_sdc_deleted_at": "2024-01-01", "other": 1}
+    (record,) = mapped([op("keep", fields=["id"])], FIELDS, [deleted], ["id"]).records
+    assert record == {"id": 1, "_sdc_deleted_at": "2024-01-01"}
+    with pytest.raises(ConfigurationError, match="`_sdc_deleted_at` tells which rows are gone"):
+        mapped([op("drop", fields=["_sdc_deleted_at"], if_there=True)], FIELDS, [deleted], ["id"])
+
+
+@pytest.mark.parametrize("made", [None, {"id": 1}, {"id": 1, "_sdc_deleted_at": None}])
+def test_a_function_leaves_out_no_deleted_row(monkeypatch, made):
+    import types
+
+    module = types.ModuleType("clean_gone")
+    module.clean = lambda record: made if record["id"] == 1 else record
+    monkeypatch.setitem(__import__("sys").modules, "clean_gone", module)
+    records = [{"id": 1, "_sdc_deleted_at": "2024-01-01"}, {"id": 2, "_sdc_deleted_at": "2024-01-01"}]
+    function = [op("python", function="clean_gone:clean")]
+    with pytest.raises(BadDataError, match="The function left out that the row was deleted"):
+        mapped(function, FIELDS, records, ["id"])
+    assert mapped(function, FIELDS, records[1:], ["id"]).records == records[1:]
+    assert len(mapped(function, FIELDS, [{"id": 1, "_sdc_deleted_at": None}], ["id"]).records) == (
+        made is not None
+    )
+
+
 def test_keys_bookmarks_and_required_follow_a_field():
     from mappers.map.mapping import Mapped, schema_line
 
