@@ -19,7 +19,7 @@ def taken_apart(path: str) -> tuple[str, str] | None:
     `?`, `#` and `%` are letters of names here, so that nothing is taken apart as a URL is.
 
     Raises:
-        ValueError: no place here has such a scheme; the text says so.
+        ValueError: no place here has such a scheme, or a password stands in it; the text says so.
     """
     scheme, found, rest = path.partition("://")
     if not found or not scheme.isalnum() or scheme.lower() == "file":
@@ -30,7 +30,20 @@ def taken_apart(path: str) -> tuple[str, str] | None:
             f"Expected a path of this machine or one that begins with {known}, got `{scheme}://`"
         )
     host, _, name = rest.partition("/")
+    _check_shows_no_secret(scheme.lower(), host)
     return f"{scheme.lower()}://{host}", name
+
+
+def _check_shows_no_secret(scheme: str, host: str) -> None:
+    user, _, _ = host.rpartition("@")
+    if user and scheme in ("http", "https"):
+        raise ValueError(
+            "Expected a path without user and password, which would be shown: write them at `storage.http`"
+        )
+    if ":" in user:
+        raise ValueError(
+            f"Expected `{scheme}://user@host`, got a path with a password, which would be shown: write it at `storage.{scheme}`"
+        )
 
 
 def place_of(address: str, storage: Mapping[str, Any]) -> Place:

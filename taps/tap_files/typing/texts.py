@@ -22,7 +22,11 @@ __all__ = ["CONVERTERS", "DECLARED", "KINDS", "WORDS", "Column", "Misfit", "kind
 Column = Sequence[Any]
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _PLAIN_NUMBER = re.compile(r"([+-]?)0*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
-_SHORTEST_MOMENT = 16
+# Python reads more as dates than targets do: weeks, days without dashes, any character between date and time.
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT = re.compile(
+    _DAY.pattern + r"[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)? ?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+)
 WORDS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0"), False),
@@ -97,7 +101,7 @@ def _moments(values: Column) -> Column:
 
 def _each_moment(there: Sequence[str]) -> list[str]:
     """Return points in time that are written in several ways."""
-    if min(map(len, there)) < _SHORTEST_MOMENT:
+    if not all(map(_MOMENT.fullmatch, there)):
         raise Misfit
     try:
         deque(map(datetime.fromisoformat, there), maxlen=0)
@@ -158,14 +162,14 @@ def _declared_boolean(text: str) -> bool:
 
 
 def _declared_date(text: str) -> str:
-    if len(text) != 10:
+    if not _DAY.fullmatch(text):
         raise ValueError(text)
     date.fromisoformat(text)
     return text
 
 
 def _declared_moment(text: str) -> str:
-    if len(text) < _SHORTEST_MOMENT:
+    if not _MOMENT.fullmatch(text):
         raise ValueError(text)
     datetime.fromisoformat(text)
     return f"{text[:10]}T{text[11:]}" if text[10] == " " else text

@@ -98,6 +98,15 @@ def test_a_setting_that_would_have_no_effect_is_refused(
         folder.sync(**settings)
 
 
+@pytest.mark.parametrize(
+    "path", ["sftp://joe:hunter2@127.0.0.1:2/a.csv", "https://joe:hunter2@127.0.0.1/a.csv"]
+)
+def test_a_password_in_a_path_is_refused_with_the_config(folder: Folder, path: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"would be shown.*at `streams\[0\].path`") as caught:
+        folder.sync(path=path)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_every_setting_is_shown() -> None:
     shown = {*EFFECTS, *SHOWN_ELSEWHERE, *FORMATS}
     assert {*STREAM["properties"]} - shown == set()

@@ -16,6 +16,7 @@ from taps.files.reading_bytes import pieces_of
 
 from singerkit_shell.errors import BadDataError
 from singerkit_wire.columnlines import rows_of_columns
+from singerkit_wire.exact import date_time
 from tap_files.formats import csvtext
 from tap_files.formats.cells import CellColumns
 from tap_files.settings.csv import csv_settings
@@ -164,6 +165,29 @@ def test_a_column_at_once_is_what_its_values_are_one_by_one(made: tuple[str, lis
     except Misfit:
         return
     assert rows_of_columns({"a": found}, len(fields)).block == expected
+
+
+ODD_MOMENTS = """2026-W05-1T12:00:00Z 20260131T120000Z 2026-01-31Q12:00 2026-01-31T1200 2026-01-31T12 2026-01-31T12:00:00-00:00:30
+2026-01-31T12:00:00,5Z 2026-01-31T12:00 2026-01-31T12:00:00+0200 2026-01-31T12:00:00.1234567+14 2026-031T12:00:00Z"""
+
+
+@pytest.mark.parametrize("text", [*ODD_MOMENTS.split(), "2026-01-31 12:00:00 +02:00"])
+def test_what_is_declared_a_date_time_is_one_to_targets(text: str):
+    """Python reads more than they do."""
+    for values in ([text], [text, "2026-01-31T12:00:00Z"]):
+        try:
+            found = DECLARED["string date-time"](values)
+        except Misfit:
+            assert text in ODD_MOMENTS.split()[:6] + ODD_MOMENTS.split()[-1:]
+        else:
+            moments = [found] if isinstance(found, bytes) else found
+            date_time(str(moments[0]))
+
+
+@pytest.mark.parametrize("text", ["2026-W05-1", "2026-031", "20260131", "2026-1-31"])
+def test_what_is_declared_a_date_is_one_to_targets(text: str):
+    with pytest.raises(Misfit):
+        DECLARED["string date"]([text])
 
 
 @pytest.mark.parametrize(
