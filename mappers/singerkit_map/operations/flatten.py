@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw
 
 from singerkit_catalog.admitted import types_of
 from singerkit_catalog.schema import or_null, properties_of
-from singerkit_map.block import NULL, Bad, Block
+from singerkit_map.block import HIDDEN, NULL, Bad, Block
 from singerkit_map.contract import Impossible, Operation, Shape
 from singerkit_map.jsontexts import loads, text_of
 from singerkit_map.paths import Path
@@ -20,7 +20,8 @@ from singerkit_map.shape import check_kind
 __all__ = ["SETTINGS", "made"]
 
 SETTINGS: Mapping[str, Any] = {
-    "description": "The fields of an object become fields of the record, called after both: `address__city`. Lists stay as they are.",
+    "description": "The fields of an object become fields of the record, called after both: `address__city`. Lists stay as they are. "
+    "A record of which two fields would have one name is a bad record.",
     "properties": {
         "field": {
             "type": "string",
@@ -108,24 +109,34 @@ class _Flatten:
     def _take_apart(self, block: Block, name: str, inner: list[str]) -> None:
         names = {one: name + self.separator + one for one in inner}
         texts = block.columns[name]
-        columns: dict[str, list[Any]] = {called: [UNSET] * len(texts) for called in names.values()}
+        none = [UNSET] * len(texts)
+        columns: dict[str, list[Any]] = {
+            called: list(block.columns.get(called, none)) for called in names.values()
+        }
+        whole: list[Any] = list(none)
         for row, text in enumerate(texts):
             for member, value in self._members(block, row, name, text, inner):
                 called = names.get(member) or name + self.separator + member
                 if called not in columns:  # one that the SCHEMA does not name
-                    columns[called] = list(block.columns.get(called, [UNSET] * len(texts)))
-                columns[called][row] = value
+                    columns[called] = list(block.columns.get(called, none))
+                if columns[called][row] is UNSET:
+                    columns[called][row] = value
+                else:
+                    block.refuse(row, Bad(called, "expected one field of this name, got two", self.place))
+            if row in block.bad and not self._is_object(text):
+                whole[row] = HIDDEN
         made: dict[str, Any] = {}
         for one, column in block.columns.items():
             if one == name:
                 made |= columns
             elif one not in columns:
                 made[one] = column
-        if any(
-            row in block.bad for row in range(len(texts))
-        ):  # what could not be taken apart is set aside as it is
-            made[name] = [text if row in block.bad else UNSET for row, text in enumerate(texts)]
+        if HIDDEN in whole:  # it may hold what is hidden once it is taken apart
+            made[name] = whole
         block.columns = made
+
+    def _is_object(self, text: Any) -> bool:
+        return text is UNSET or bytes(text)[:1] in (b"{", b"n")
 
     def _members(
         self, block: Block, row: int, name: str, text: Any, inner: list[str]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from mappers.map.mapping import mapped
 
@@ -176,6 +178,34 @@ def test_a_function_leaves_out_no_deleted_row(monkeypatch, made):
     assert len(mapped(function, FIELDS, [{"id": 1, "_sdc_deleted_at": None}], ["id"]).records) == (
         made is not None
     )
+
+
+def test_flatten_overwrites_no_field_that_no_schema_names():
+    fields = {"id": {"type": "integer"}, "o": {"type": "object", "properties": {"a": {"type": "string"}}}}
+    record = {"id": 1, "o": {"a": "1", "zz": "X"}, "o__zz": "OTHER"}
+    with pytest.raises(BadDataError, match=r"Expected one field of this name, got two at s\.\$\.o__zz"):
+        mapped([op("flatten")], fields, [record])
+    assert mapped([op("flatten")], fields, [record | {"o": {"a": "1"}}]).records == [
+        {"id": 1, "o__a": "1", "o__zz": "OTHER"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("record", "whole"),
+    [
+        ({"n": "x", "o": {"ssn": "secret"}}, None),  # bad before it is taken apart
+        ({"n": "1", "o": "secret"}, "***"),
+        ({"n": "1", "o": {"ssn": "secret", "zz": "1"}, "o__zz": "2"}, None),
+    ],
+)
+def test_what_is_hidden_once_it_is_taken_apart_is_in_no_dead_letter(record, whole):
+    inside = {"type": "object", "properties": {"ssn": {"type": "string"}}}
+    fields = {"n": {"type": "string"}, "o": inside}
+    operations = [op("cast", field="n", to="integer"), op("flatten"), op("mask", field="o__ssn")]
+    made = mapped(operations, fields, [record], on_error="quarantine")
+    (letter,) = made.letters
+    assert b"secret" not in letter.record
+    assert json.loads(letter.record)["record"].get("o") == whole
 
 
 def test_keys_bookmarks_and_required_follow_a_field():
