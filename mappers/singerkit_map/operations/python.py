@@ -76,7 +76,7 @@ class _Python:
                 texts = (
                     None if after is None else {name: Raw(text_of(value)) for name, value in after.items()}
                 )
-            except Exception as error:  # whatever it is, it is that of one record
+            except (Exception, SystemExit) as error:  # whatever it is, it is that of one record
                 reason = (
                     str(error)
                     if isinstance(error, BadValue)
@@ -130,7 +130,7 @@ def made(said: Mapping[str, Any], place: str) -> Operation:
         raise ConfigurationError(
             f"The module `{module}` of `{place}.function` has no function `{name}`. Nothing was read."
         ) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigurationError(
             f"The module `{module}` of `{place}.function` cannot be imported ({type(error).__name__}: {error}). Nothing was read."
         ) from None

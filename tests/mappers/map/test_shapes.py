@@ -180,6 +180,26 @@ def test_a_function_leaves_out_no_deleted_row(monkeypatch, made):
     )
 
 
+@pytest.mark.parametrize("code", [0, "secret"])
+def test_a_function_that_ends_the_process_is_a_bad_value(monkeypatch, code):
+    """Mapper and target ended with exit 0, and without the rows."""
+    import types
+
+    module = types.ModuleType("clean_exit")
+    module.clean = lambda record: __import__("sys").exit(code)
+    monkeypatch.setitem(__import__("sys").modules, "clean_exit", module)
+    with pytest.raises(BadDataError, match="The function raised SystemExit") as told:
+        mapped([op("python", function="clean_exit:clean")], FIELDS, [{"id": 1}])
+    assert "secret" not in str(told.value)
+
+
+def test_a_module_that_ends_the_process_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "exits_at_once.py").write_text("raise SystemExit(0)")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigurationError, match="cannot be imported \\(SystemExit: 0\\)"):
+        mapped([op("python", function="exits_at_once:clean")], FIELDS, [])
+
+
 def test_flatten_overwrites_no_field_that_no_schema_names():
     fields = {"id": {"type": "integer"}, "o": {"type": "object", "properties": {"a": {"type": "string"}}}}
     record = {"id": 1, "o": {"a": "1", "zz": "X"}, "o__zz": "OTHER"}
