@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from singerkit_map.block import Block
-from singerkit_map.contract import Impossible, Shape
+from singerkit_map.contract import BadValue, Impossible, Shape
 from singerkit_map.jsontexts import texts
 from singerkit_map.operations.hmacs import Keyed
 from singerkit_map.operations.words import ON_VALUE, refused
@@ -23,7 +23,8 @@ _APART = "singerkit token:"
 SETTINGS: Mapping[str, Any] = {
     "description": (
         "A token in the place of a value: the same one wherever the value stands, in each run, which tells nothing without the key. Beside it a stream of its own has a record for each token with its "
-        "value, so that the target has a table of both: grant it to those who may know. It goes before the rows that use it, in the same unit of commit, and has the token as its key."
+        "value, so that the target has a table of both: grant it to those who may know. It goes before the rows that use it, in the same unit of commit, and has the token as its key. "
+        "A text that not every target can store (NUL, half a surrogate pair) is a bad value."
     ),
     "properties": {
         **ON_VALUE,
@@ -63,7 +64,7 @@ def made(said: Mapping[str, Any], place: str) -> Tokenising:
     met: dict[str, str] = {}
 
     def value(seen: object) -> str:
-        text = canonical_text(seen)
+        text = _storable(canonical_text(seen))
         token = token_of(text)
         met[token] = text
         return token
@@ -117,6 +118,19 @@ class Tokenising(Keyed):
 
     def _stream(self, shape: Shape) -> str:
         return self.tokens or f"{shape.stream}__tokens"
+
+
+def _storable(text: str) -> str:
+    """Return a text that each target can store: else its token would be without it, and it in the dead letters.
+
+    Raises:
+        BadValue: it holds NUL or half a surrogate pair.
+    """
+    if "\0" in text or any("\ud800" <= one <= "\udfff" for one in text if one > "\ud7ff"):
+        raise BadValue(
+            "expected text that can be stored beside its token, got one with NUL or half a surrogate pair"
+        )
+    return text
 
 
 def _text_of(key: Key) -> Callable[[str], str]:

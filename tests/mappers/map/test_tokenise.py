@@ -76,17 +76,29 @@ def test_values_inside_others_and_odd_ones_are_told_too() -> None:
     operation = made("tokenise", field="who.mail", tokens="vault")
     block = Block(
         Place("people"),
-        {"who": [Raw(b'{"mail": "\\ud800"}'), Raw(b'{"mail": null}'), Raw(b"null")]},
+        {"who": [Raw(b'{"mail": "\\ud83d\\ude00"}'), Raw(b'{"mail": null}'), Raw(b"null")]},
         [1, 2, 3],
     )
     operation.apply(block, SHAPE)
     (told,) = (json.loads(record) for record in block.beside["vault"])
-    assert told["value"] == "\ud800"
+    assert told["value"] == "\U0001f600"
     assert [json.loads(bytes(one)) for one in block.columns["who"]] == [
         {"mail": told["token"]},
         {"mail": None},
         None,
     ]
+
+
+@pytest.mark.parametrize("text", ['"\\ud800SECRET"', '"a\\u0000SECRET"'])
+def test_a_value_that_no_target_can_store_is_bad_and_hidden(text: str) -> None:
+    """It went to the dead letters of the target as it was, and its token was stored without it."""
+    line = b'{"type":"RECORD","stream":"s","record":{"id":1,"f":%s}}\n' % text.encode()
+    data = schema_line("s", {"id": {"type": "integer"}, "f": TEXT}) + line
+    said = [{"op": "tokenise", "field": "f", "key": KEY}]
+    done = Mapped({"streams": {"s": said}, "on_error": "quarantine"}, data)
+    (letter,) = done.letters
+    assert (letter.path, done.records) == ("$.f", [])
+    assert json.loads(letter.record)["record"] == {"id": 1, "f": "***"}
 
 
 def test_the_stream_of_tokens_has_the_token_as_its_key_and_a_name_of_its_own() -> None:
