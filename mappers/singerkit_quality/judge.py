@@ -88,6 +88,8 @@ class Judge:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
+        self.stores_nothing_for_missing = False
+        """Whether a field that a record leaves out is nowhere then, as in a file of lines: no stored value stands in for it."""
         self._held: dict[str, Sequence[_Held]] = {}
         self._of_sets: dict[str, Sequence[Rule]] = {}
 
@@ -180,8 +182,14 @@ class Judge:
         for one in held:
             name = str(one.rule.field)
             place = places.get(name)
-            if place is None or not rows:
-                continue  # no record of the batch has it
+            if not rows:
+                continue
+            if place is None:  # no record of the batch has it
+                if self.stores_nothing_for_missing and one.rule.kind == "not_null":
+                    lacking = [row for row in range(len(rows)) if row not in exempt.gone]
+                    judged[Judged(stream.name, one.rule)] += len(lacking)
+                    found += [(one, lacking)] if lacking else []
+                continue
             view = views.get(name)
             if view is None:
                 view = views[name] = ColumnView(batch.columns[place], one.kind, [row[place] for row in rows])
@@ -201,15 +209,15 @@ class _Exempt:
         self._rows = batch.wire_rows
         self._is_masked = PRESENT in places
         deleted = places.get(DELETED_AT)
-        self._gone: Collection[int] = (
+        self.gone: Collection[int] = (
             () if deleted is None else {n for n, row in enumerate(self._rows) if row[deleted] is not None}
         )
 
     def of(self, place: int) -> Collection[int]:
         if not self._is_masked:
-            return self._gone
+            return self.gone
         absent = {n for n, row in enumerate(self._rows) if row[0] is not None and row[0][place - 1] == "0"}
-        return absent.union(self._gone)
+        return absent.union(self.gone)
 
 
 def _fail_at_first(stream: Stream, found: Sequence[tuple[_Held, Sequence[int]]], batch: Batch) -> None:

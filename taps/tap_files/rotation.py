@@ -55,6 +55,11 @@ class Trail(msgspec.Struct, array_like=True):
     stage: int
     """One of the following."""
 
+    @property
+    def seen(self) -> int:
+        """The bytes of which there are digests: what was read, or what there was where not a line of it was complete."""
+        return self.byte or self.size or 0
+
     def is_at(self, found: Found) -> bool:
         """Tell whether a file is the very one that was read last, unchanged, whatever its name is by now."""
         return _key(self) == _key(found) and self.version == _version(found)
@@ -154,10 +159,13 @@ class Trails(Memory):
                 gone.append(trail)
         return gone
 
-    def _rank(self, trail: Trail, found: Found) -> tuple[bool, int, bool]:
-        """Return what is greatest for the file in which a log goes on: of two that begin alike it is the longer one, and then its own one."""
-        is_plain = not self._is_packed(found)
-        return is_plain, (found.size or 0) if is_plain else 0, _key(trail) == _key(found)
+    def _rank(self, trail: Trail, found: Found) -> tuple[bool, bool, int, bool]:
+        """Return what is greatest for the file in which a log goes on: of two that begin alike it is the longer one, and then its own one.
+
+        As many logs begin as a line that is not complete, its own one comes first there.
+        """
+        is_plain, is_own = not self._is_packed(found), _key(trail) == _key(found)
+        return trail.byte == 0 and is_own, is_plain, (found.size or 0) if is_plain else 0, is_own
 
     def _trails_in(self, found: Found, trails: Sequence[Trail]) -> list[Trail]:
         """Return those of ``trails`` that a file has."""
@@ -165,7 +173,7 @@ class Trails(Memory):
             return []
         head = self._head(found)
         begin_so = [trail for trail in trails if _begins(head, trail)]
-        return [trail for trail in begin_so if self._ends(found, trail.byte) == (trail.head, trail.tail)]
+        return [trail for trail in begin_so if self._ends(found, trail.seen) == (trail.head, trail.tail)]
 
     def _related(self, trails: Sequence[Trail]) -> Callable[[Found], list[Trail]]:
         """Return what finds the trails that a file may have by its name, as rotation makes them, or by device and inode."""
@@ -299,8 +307,11 @@ class Trails(Memory):
             trail.stage = _ENDED if turn.is_whole else _READ
 
     def _note(self, turn: Turn, spot: Spot | None, ends: Ends | None) -> Trail | None:
-        if spot is not None and spot.byte == 0:
-            return None  # not a line of it is complete
+        if spot is not None and spot.byte == 0:  # not a line of it is complete
+            size = 0 if self._is_packed(turn.found) else turn.found.size
+            ends = self._ends(turn.found, size) if size else None
+            if ends is None:
+                return None
         if spot is None or ends is None:
             raise RetryableError(
                 f"The log {turn.file} of stream `{self._settings.name}` was emptied or replaced while it was read, and nobody can tell any more which part of it that was; "
@@ -385,7 +396,7 @@ def _one_each(listed: Iterable[Found]) -> list[Found]:
 
 def _begins(head: bytes, trail: Trail) -> bool:
     """Tell whether a file begins as the one of a trail did."""
-    size = min(END_BYTES, trail.byte)
+    size = min(END_BYTES, trail.seen)
     return len(head) >= size and digest(head[:size]) == trail.head
 
 

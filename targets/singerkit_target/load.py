@@ -172,6 +172,8 @@ class Load:
         judge: Judge | None = None,
     ) -> None:
         self._judge = judge
+        if judge is not None:
+            judge.stores_nothing_for_missing = loader.abilities.is_log
         self._quality = Quality(judge)
         self._notes = notes or RunNotes.none()
         self._unmet = unmet

@@ -227,6 +227,29 @@ def test_a_last_line_without_its_end_comes_when_the_log_has_ended(log):
     assert len(log.received) == 3
 
 
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_f12_a_log_of_nothing_but_a_line_without_its_end_comes_once_it_is_rotated(log, folder, is_packed):
+    log.file.write("1 a\n")
+    log.file.flush()
+    log.run()
+    log.file.close()
+    log.live.rename(log.path / "app.log.2")
+    log.live.write_text("2 half")
+    log.run()
+    log.live.rename(log.path / "app.log.1")
+    log.live.write_text("2 h\n")
+    log.run()
+    if is_packed:
+        with gzip.open(log.path / "app.log.1.gz", "wb") as file:
+            file.write((log.path / "app.log.1").read_bytes())
+        (log.path / "app.log.1").unlink()
+    for _ in range(3):
+        log.run()
+    assert [f"{row['n']} {row['text']}" for row in log.received] == ["1 a", "2 h", "2 half"]
+    assert {row["_file"] for row in log.received} == {"in/app.log"}
+    assert sorted(row["_row"] for row in log.received) == [1, 2, 3]
+
+
 def test_copies_of_a_log_and_logs_of_other_days(folder):
     folder.write("in/app.log", "1 a\n2 b\n")
     state = folder.sync(None, **SETTINGS).state

@@ -521,3 +521,16 @@ def test_files_are_held_against_the_same_rules(tmp_path: Path, caplog: pytest.Lo
     stored = [json.loads(line)["id"] for line in (tmp_path / "orders.jsonl").read_text().splitlines()]
     assert stored == [0, 2]
     assert "No stream of this run is called `order`" in caplog.text
+
+
+def test_a_field_that_a_record_leaves_out_of_a_file_is_no_value(tmp_path: Path) -> None:
+    """In a table the stored value may stay; in a file of lines there is none."""
+    checks = rule("not_null", "quarantine", field="note")["checks"]
+    target = TargetJsonl(config={"destination_path": str(tmp_path), "checks": checks})
+    own = SCHEMA("orders", {"id": INTEGER, "note": TEXT}, ["id"])
+    records = [RECORD("orders", {"id": 1}), RECORD("orders", {"id": 2, "note": "n"})]
+    for lines in (records, records[:1]):
+        text = "".join(json.dumps(one) + "\n" for one in [own, *lines, STATE({"a": len(lines)})])
+        target._load(io.BytesIO(text.encode()))
+    stored = [json.loads(line)["id"] for line in (tmp_path / "orders.jsonl").read_text().splitlines()]
+    assert stored == [2]
