@@ -11,6 +11,7 @@ import psycopg2
 import pytest
 from taps.postgres.conftest import Shop
 from taps.written import Result
+from waiting import wait_until
 
 from tap_postgres import heap
 
@@ -26,6 +27,9 @@ def keyless(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
         "CREATE TABLE t (v int, filler text)", FILLED.format(1, 700), "DELETE FROM t WHERE v % 4 = 0"
     )
     shop.execute("VACUUM t")
+    # A row counts as one that all may see once no older transaction of the server is open: other tests have some.
+    seen = "SELECT coalesce(max(xmin::text::bigint), 0) < pg_snapshot_xmin(pg_current_snapshot())::text::bigint FROM t"
+    wait_until(lambda: shop.query(seen) == [(True,)], "the end of the transactions of other tests")
     return shop
 
 
