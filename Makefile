@@ -24,7 +24,7 @@ demo-log: $(READY) ## let a shop in PostgreSQL change while tap-postgres | targe
 	$(BIN)/python examples/demo/following.py $(ARGS)
 
 test: $(READY) ## run every test against real servers
-	$(BIN)/pytest -q -n 3 --dist worksteal $(ARGS)
+	$(BIN)/pytest -q -n 4 --dist worksteal $(ARGS)
 
 test-servers: $(READY) ## compare what tap-rest reads with what servers by others hold: Kinto, PostgREST with OAuth2, MLflow, CouchDB's API, json-server, nginx, PostGraphile, JupyterHub, Prism
 	$(BIN)/pytest -q -o python_files='on_*.py' tests/servers $(ARGS)
