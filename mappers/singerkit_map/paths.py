@@ -82,8 +82,8 @@ def path_of(text: str, fields: Mapping[str, Any] | None = None) -> Path:
     return Path(str(steps[0]), tuple(steps[1:]))
 
 
-def schema_at(fields: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-    """Return the schema of what a path leads to; that of a value of which the SCHEMA says nothing is empty.
+def schema_at(fields: Mapping[str, Any], path: Path, setting: str = "field") -> Mapping[str, Any]:
+    """Return the schema of what a path, which a ``setting`` names, leads to; that of a value of which the SCHEMA says nothing is empty.
 
     Raises:
         Impossible: there is no such field.
@@ -94,7 +94,10 @@ def schema_at(fields: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
         found.append(schema)
         return schema
 
-    with_schema_at(fields, path, see)
+    try:
+        with_schema_at(fields, path, see)
+    except Impossible as impossible:
+        raise Impossible(str(impossible), setting) from None
     return found[0]
 
 

@@ -39,10 +39,7 @@ class _Copy:
         path = path_of(self.field, shape.fields)
         if path.in_lists:
             raise Impossible(f"`{self.field}` is in a list: which element is meant?", "from")
-        try:
-            schema = schema_at(shape.fields, path)
-        except Impossible as impossible:
-            raise Impossible(str(impossible), "from") from None
+        schema = schema_at(shape.fields, path, "from")
         shape.check_free(Path(self.to), "to")
         return shape.with_fields({**shape.fields, self.to: or_null(schema) if path.is_nested else schema})
 

@@ -65,10 +65,7 @@ class _Dedupe:
             for name in names:
                 if path_of(name, shape.fields).is_nested:
                     raise Impossible(f"`{name}` is no field at the top; `copy` it there first", setting)
-                try:
-                    schema_at(shape.fields, path_of(name, shape.fields))
-                except Impossible as impossible:
-                    raise Impossible(str(impossible), setting) from None
+                schema_at(shape.fields, path_of(name, shape.fields), setting)
         if DELETED_AT in shape.fields:
             raise Impossible("the stream tells of changes and deleted rows, of which each counts", "")
         return shape

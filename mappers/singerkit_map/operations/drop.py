@@ -54,11 +54,11 @@ class _Drop:
         for field in self.fields:
             path = path_of(field, shape.fields)
             try:
-                schema_at(shape.fields, path)
-            except Impossible as impossible:
+                schema_at(shape.fields, path, "fields")
+            except Impossible:
                 if self.if_there:
                     continue
-                raise Impossible(str(impossible), "fields") from None
+                raise
             yield path
 
     def apply(self, block: Block, before: Shape, /) -> None:

@@ -41,10 +41,7 @@ class _Keep:
                     f"`{field}` is no field at the top: `keep` keeps those whole, `drop` takes away inside",
                     "fields",
                 )
-            try:
-                schema_at(shape.fields, path)
-            except Impossible as impossible:
-                raise Impossible(str(impossible), "fields") from None
+            schema_at(shape.fields, path, "fields")
         return shape.only(self.fields, "fields")
 
     def apply(self, block: Block, _before: Shape, /) -> None:

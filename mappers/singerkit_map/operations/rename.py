@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from singerkit_map.block import Block
-from singerkit_map.contract import Impossible, Operation, Shape
+from singerkit_map.contract import Operation, Shape
 from singerkit_map.onvalues import change_inside
 from singerkit_map.paths import path_of, schema_at, with_schema_at, without_schema_at
 
@@ -41,10 +41,7 @@ class _Rename:
 
     def outcome(self, shape: Shape) -> Shape:
         path = path_of(self.field, shape.fields)
-        try:
-            schema = schema_at(shape.fields, path)
-        except Impossible as impossible:
-            raise Impossible(str(impossible), "from") from None
+        schema = schema_at(shape.fields, path, "from")
         shape.check_free(path.beside(self.to), "to")
         if not path.is_nested:
             return shape.renamed({path.top: self.to})

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,14 +12,14 @@ from typing import Any
 
 from faults.torture.files_logs import Lines
 from faults.torture.files_shelves import Drops, Items, Notes, Shelf, Visits
-from faults.torture.source import HttpFault
+from faults.torture.stirring import Stirred
 
 __all__ = ["FilesSource"]
 
 KINDS: tuple[type[Shelf], ...] = (Notes, Items, Visits, Drops, Lines)
 
 
-class FilesSource:
+class FilesSource(Stirred):
     """A folder for each stream, and who writes to them."""
 
     page_size, is_sorted = 10, True
@@ -79,30 +77,10 @@ class FilesSource:
 
     @contextlib.contextmanager
     def stirred(self) -> Iterator[None]:
-        """Write while a run is under way, until it has ended."""
-        ended = threading.Event()
+        """Write while a run is under way, and note whether anybody does."""
         self.was_stirred = bool(self.stirring)
-
-        def write() -> None:
-            while self.stirring and not ended.wait(0.01):
-                self.stirring -= 1
-                self.emit(1)
-
-        writer = threading.Thread(target=write)
-        writer.start()
-        try:
+        with super().stirred():
             yield
-        finally:
-            ended.set()
-            writer.join()
-
-    # what a source over HTTP has besides
-
-    def arm(self, *faults: HttpFault) -> None:
-        assert not faults
-
-    def serve_connection(self, connection: socket.socket) -> None:
-        connection.close()
 
     def close(self) -> None:
         """Close the log."""

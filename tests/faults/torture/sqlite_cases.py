@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-import socket
 import sqlite3
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
@@ -31,7 +29,7 @@ from faults.torture.checker import Checker, State, Violation
 from faults.torture.duckdb_cases import DuckCase
 from faults.torture.duckdb_checker import DuckChecker, DuckPipeline, columns_of
 from faults.torture.pipeline import PIPELINE, Outcome, Pipeline
-from faults.torture.source import HttpFault
+from faults.torture.stirring import Stirred
 
 __all__ = ["SqliteCase", "SqliteSource"]
 
@@ -44,11 +42,12 @@ Row = tuple[int, int, str]
 RESUMED = "the full load that was cut off goes on where it was"
 
 
-class SqliteSource:
+class SqliteSource(Stirred):
     """A file of SQLite and all rows that it has ever had. ``stirring``: changes that come while a run is under way."""
 
     page_size, is_sorted = 10, True
     requests = struck = 0
+    at_once = 3
 
     def __init__(self, roll: random.Random) -> None:
         self._roll = roll
@@ -94,32 +93,6 @@ class SqliteSource:
         self.ever[table].add(row)
         connection.execute(f"DELETE FROM {table} WHERE id = ?", [key])
         connection.execute(f"INSERT INTO {table} VALUES (?, ?, ?)", row)
-
-    @contextlib.contextmanager
-    def stirred(self) -> Iterator[None]:
-        """Write while a run is under way, until it has ended."""
-        ended = threading.Event()
-
-        def write() -> None:
-            while self.stirring and not ended.wait(0.01):
-                self.stirring -= 1
-                self.emit(3)
-
-        writer = threading.Thread(target=write)
-        writer.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            writer.join()
-
-    # what a source over HTTP has besides
-
-    def arm(self, *faults: HttpFault) -> None:
-        assert not faults
-
-    def serve_connection(self, connection: socket.socket) -> None:
-        connection.close()
 
     def close(self) -> None:
         """Nothing is open."""
