@@ -192,7 +192,7 @@ class StreamContract(Protocol):
         """Return what decides which rows the source gives, by part, to be compared with that of a later run.
 
         ``where``, ``asks``, ``parent``: digests (`singerkit_tap.changes`), since they may tell more than a state should;
-        ``records``: a place within an answer. A part that is not known yet is None, and keeps what it was.
+        ``records``: a place within an answer; others by the tap itself (`recall`). A part that is not known yet is None, and keeps what it was.
         """
         ...
 

@@ -10,6 +10,7 @@ from singerkit_catalog.admitted import types_of
 from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, SingerkitError
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.words import counted
+from singerkit_state.readas import ReadAs
 from singerkit_state.shards import is_of
 from singerkit_tap.advice import Advice
 from singerkit_tap.contract import Context, Page, Start
@@ -37,12 +38,13 @@ from tap_files.rotation import Trails
 from tap_files.rows import Rows
 from tap_files.settings.stream import StreamSettings
 from tap_files.sharedkeys import are_shared, late_sentence, shards_sentence, taken_sentence
-from tap_files.telling import Seen, moved_sentence
+from tap_files.telling import Seen, moved_sentence, others_of, settings_sentence
 from tap_files.turns import Memory, Turn
 from tap_files.typing.columns import Columns
 
 __all__ = ["FileStream", "schema_with"]
 
+_SETTINGS = "settings"
 _STATE_SHARE = 20
 """So many times the size of the state is read before another one is written."""
 _LEAST_BYTES = 1 << 20
@@ -69,12 +71,10 @@ class FileStream(BlockStream):
     goes_on_by_position = True
     is_divided_by_key = False
     advice: ClassVar[Advice] = Advice(
-        leaves_out="the config or the catalog leaves {it} out, or no file has {it} any more",
-        places={
-            "where": "its `path` begins otherwise, so that a file which was read comes again under another name (start it over to have its rows once)",
-            "asks": "its settings of `format` or `compression` are others",
-        },
+        leaves_out="the config or the catalog leaves {it} out, or no file has {it} any more", places={}
     )
+    _others: Sequence[str] = ()
+    """The settings by which files are read otherwise than by the run before."""
 
     def __init__(
         self,
@@ -123,12 +123,12 @@ class FileStream(BlockStream):
         return {"_file": {"inclusion": "automatic"}} if "_file" in self._settings.file_columns else {}
 
     def asks_of(self) -> Mapping[str, Any]:
-        """Return what names of files begin with, and how they are read, as digests."""
-        address = self._settings.address
-        return {
-            "where": digest(f"{address.root} {address.shown}".encode()),
-            "asks": digest(self._settings.meant),
-        }
+        """Return how files are read, a digest of each setting."""
+        return {_SETTINGS: {name: digest(said) for name, said in self._settings.read_by.items()}}
+
+    def recall(self, former: ReadAs) -> None:
+        """See which settings are others than those of the run before."""
+        self._others = others_of(former.source.get(_SETTINGS), self.asks_of()[_SETTINGS])
 
     def with_catalog(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Return the schema of a catalog with the columns that were found since it was made."""
@@ -162,9 +162,11 @@ class FileStream(BlockStream):
         except SingerkitError:
             self._tell(memory, ready, is_cut_off=True)
             raise
-        if not stop_flag:
-            self._tell(memory, ready)
-            failures.raise_any(self._seen.count)
+        if stop_flag:
+            self._tell_settings(ready, is_cut_off=True)
+            return
+        self._tell(memory, ready)
+        failures.raise_any(self._seen.count)
 
     def _pages_of_files(
         self, memory: Known | Trails, ready: Readiness, failures: FailedFiles
@@ -256,8 +258,16 @@ class FileStream(BlockStream):
         may_be = self._settings.start_date is not None or not pattern.fits(archive_of(name))
         return may_be and self._place.look(name) is not None
 
+    def _tell_settings(self, ready: Readiness, *, is_cut_off: bool) -> None:
+        sentence = settings_sentence(
+            self, self._others, self._seen.anew, self._seen.kept(ready.waiting), is_cut_off=is_cut_off
+        )
+        if sentence is not None:
+            self.tap.sync_run.warn(self, sentence)
+
     def _tell(self, memory: Known | Trails, ready: Readiness, *, is_cut_off: bool = False) -> None:
         """Say what a run left and set aside, and what nobody knows any more. ``is_cut_off``: it ends with an error."""
+        self._tell_settings(ready, is_cut_off=is_cut_off)
         aside = None if self.bad_rows is None else self.bad_rows.summary()
         if aside is not None:
             self.tap.sync_run.warn(self, aside)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from singerkit_shell.words import counted
+from singerkit_tap.changes import listed, reset_of
+from singerkit_tap.stream import BlockStream
 from tap_files.formats.contract import Spot
 from tap_files.turns import Turn
 
-__all__ = ["Seen", "moved_sentence", "named"]
+__all__ = ["Seen", "moved_sentence", "named", "others_of", "settings_sentence"]
 
 _NAMED = 5
 """Files that are named."""
@@ -22,6 +25,37 @@ def moved_sentence(stream: str, moved: Mapping[str, str]) -> str:
         f"{counted(len(moved), 'new file')} of stream `{stream}` {'has' if len(moved) == 1 else 'have'} the very bytes of files that were read and are gone ({shown}{', ...' * (len(moved) > _NAMED)}), as if they were moved or renamed: "
         "their rows are in the target under both names then. Set `on_removed` to `delete`, which takes those of files that are gone from it."
     )
+
+
+def others_of(former: Any, now: Mapping[str, str]) -> list[str]:
+    """Return the names of settings that differ from those of the run before, ``former``: digests, as ``now``; anything else: nobody knows them."""
+    if not isinstance(former, Mapping):
+        return []
+    others = [name for name in sorted({*former, *now}) if former.get(name) != now.get(name)]
+    return ["format"] if "format" in others else others
+
+
+def settings_sentence(
+    stream: BlockStream, others: Sequence[str], anew: int, kept: int, *, is_cut_off: bool
+) -> str | None:
+    """Return what is told, once, of settings by which files are read otherwise; None: nothing was read before.
+
+    ``anew``: files that were read before, and again from their beginning in this run; ``kept``: those that were not.
+    """
+    if not others or not (anew or kept):
+        return None
+    read = (
+        f" {counted(anew, 'file')} {'was' if anew == 1 else 'were'} read anew by {'it' if len(others) == 1 else 'them'}."
+        if anew
+        else ""
+    )
+    of = "other files" if is_cut_off else counted(kept, "file")
+    stays = (
+        f" What was loaded before of {of} stays as it was read then: if it should come again, run {reset_of(stream)}."
+        if kept
+        else ""
+    )
+    return f"{listed(others)} of stream `{stream.name}` {'is' if len(others) == 1 else 'are'} set otherwise than for the run before.{read}{stays} This is said once."
 
 
 def named(files: Sequence[str]) -> str:
@@ -48,6 +82,15 @@ class Seen:
             self._changed.append(turn.file)
         else:
             self._grown += 1
+
+    @property
+    def anew(self) -> int:
+        """Files that were read before, and are read from their beginning."""
+        return len(self._changed)
+
+    def kept(self, waiting: int) -> int:
+        """Return how many files were read before and are not read from their beginning; as `sentence`."""
+        return self.count - self._new - self.anew - self._refused - waiting
 
     def sentence(self, stream: str, waiting: int, is_cut_off: bool = False) -> str:
         """Return it for people; ``waiting``: files that are left to a later run; ``is_cut_off``: the run ended before all were."""

@@ -190,8 +190,8 @@ class StreamSettings:
     limits: Limits
     cut: bytes
     """What decides where rows and columns of a file are."""
-    meant: bytes
-    """What decides that, and what the texts mean."""
+    read_by: Mapping[str, bytes]
+    """What decides that, and what the texts mean: the settings, by their names in the config; of `path` the place that it leads to."""
 
     @property
     def own_columns(self) -> tuple[str, ...]:
@@ -230,7 +230,7 @@ def stream_settings(said: Mapping[str, Any]) -> StreamSettings:
         members=said.get("members", "*"),
         limits=limits_of(said),
         cut=_written(form, said, {key: section[key] for key in section.keys() - _OF_VALUES}),
-        meant=_written(form, said, section),
+        read_by=_read_by(address, form, said, section),
     )
 
 
@@ -262,6 +262,18 @@ def _without_defaults(form: Format, said: Mapping[str, Any]) -> dict[str, Any]:
 
 def _written(form: Format, said: Mapping[str, Any], section: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode([form.name, section, _compression(said)], order="deterministic")
+
+
+def _read_by(
+    address: Address, form: Format, said: Mapping[str, Any], section: Mapping[str, Any]
+) -> dict[str, bytes]:
+    found = {
+        "path": f"{address.root} {address.shown}",
+        "format": form.name,
+        "compression": _compression(said),
+    }
+    found |= {f"{form.name}.{key}": value for key, value in section.items()}
+    return {name: msgspec.json.encode(value, order="deterministic") for name, value in found.items()}
 
 
 def _compression(said: Mapping[str, Any]) -> str:

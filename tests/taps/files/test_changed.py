@@ -419,16 +419,41 @@ def test_a_file_that_was_begun_is_not_gone_on_with_by_settings_that_find_its_col
     assert len(second.of_type("REPLACE")) == (on_changed == "replace")
 
 
+_OTHERWISE = " set otherwise than for the run before."
+
+
 def test_files_that_were_read_stay_where_settings_are_others_and_the_run_says_so_once(folder: Folder, caplog):
-    told = "`t` is read otherwise than by the run before: its settings of `format` or `compression` are others. It goes on all the same, so what this would"
+    told = (
+        f"`csv.delimiter`, `csv.nulls` of stream `t` are{_OTHERWISE} What was loaded before of 2 files stays as it was read then: if it should come again, "
+        "run `singerkit-state reset STATE --stream t` and run again. This is said once."
+    )
     folder.write("in/a.csv", "id,v\n1,a\n")
+    folder.write("in/b.csv", "id,v\n2,b\n")
     first = folder.sync()
     same = folder.sync(first.state, csv={"delimiter": ",", "header": "first"})
-    assert (same.rows(), told in caplog.text) == ([], False)
-    second = folder.sync(same.state, csv={"delimiter": ";"})
+    assert (same.rows(), _OTHERWISE in caplog.text) == ([], False)
+    second = folder.sync(same.state, csv={"delimiter": ";", "nulls": ["-"]})
     assert (second.rows(), caplog.text.count(told)) == ([], 1)
-    folder.sync(second.state, csv={"delimiter": ";"})
+    folder.sync(second.state, csv={"delimiter": ";", "nulls": ["-"]})
     assert caplog.text.count(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("news", "now", "said"),
+    [
+        ("id,v\n2,-\n", {"csv": {"nulls": ["-"]}}, f"`csv.nulls` of stream `t` is{_OTHERWISE} 1 file was read anew by it. This"),
+        ("id,v\n1,a\n2,-\n", {"csv": {"nulls": ["-"]}}, f"{_OTHERWISE} What was loaded before of 1 file stays"),
+        ("id,v\n1,a\n2,-\n", {"csv": {"header": "first", "names": ["n", "m"]}}, f"`csv.header`, `csv.names` of stream `t` are{_OTHERWISE} 1 file was read anew by them. This"),
+        ('{"id": 1}', {"format": "jsonl"}, f"`format` of stream `t` is{_OTHERWISE} 1 file was read anew by it. This"),
+    ],
+    ids=["changed", "grown", "grown and cut otherwise", "format"],
+)  # fmt: skip
+def test_of_settings_that_are_others_a_run_says_what_came_of_them(folder: Folder, caplog, news, now, said):
+    folder.write("in/a.csv", "id,v\n1,a\n")
+    first = folder.sync()
+    folder.write("in/a.csv", news)
+    folder.sync(first.state, **now)
+    assert said in caplog.text
 
 
 @pytest.mark.parametrize("on_changed", ["replace", "fail"])
@@ -449,7 +474,7 @@ def test_a_compression_that_the_name_tells_anyway_is_no_other_setting(
     folder.write("in/a.csv.gz", gzip.compress(b"id\n1\n") + gzip.compress(b"2\n"))
     second = folder.sync(first.state, path="in/*.csv.gz", compression="gzip")
     assert (second.column("id"), second.of_type("REPLACE")) == ([2], [])
-    assert "are others" not in caplog.text
+    assert _OTHERWISE not in caplog.text
 
 
 def test_what_texts_mean_may_change_in_the_middle_of_a_file(folder: Folder, caplog):
@@ -458,7 +483,7 @@ def test_what_texts_mean_may_change_in_the_middle_of_a_file(folder: Folder, capl
     folder.append("in/a.csv", "2,-\n")
     second = folder.sync(first.state, csv={"nulls": ["-"]})
     assert [(row["id"], row["v"]) for row in second.rows()] == [(2, None)]
-    assert (second.of_type("REPLACE"), "are others" in caplog.text) == ([], True)
+    assert (second.of_type("REPLACE"), _OTHERWISE in caplog.text) == ([], True)
 
 
 def test_a_state_that_does_not_say_how_files_were_cut_is_gone_on_with(folder: Folder):
@@ -516,7 +541,7 @@ def test_a_path_that_is_written_otherwise_is_refused_since_its_files_would_come_
     first = folder.sync()
     for alike in ("in/[a-c].csv", "./in/*.csv", "file://in/*.csv"):
         assert folder.sync(first.state, path=alike).rows() == []
-    assert "begins otherwise" not in caplog.text
+    assert _OTHERWISE not in caplog.text
     absolute = f"{folder.path}/in/*.csv"
     with pytest.raises(
         ConfigurationError, match=r"like `in/a\.csv`, and its `path` is absolute now.*as it was"
