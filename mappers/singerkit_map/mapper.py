@@ -20,7 +20,10 @@ from singerkit_wire.messages import Message, Run
 __all__ = ["IN_PIPE", "IN_TARGET", "Mapper"]
 
 IN_PIPE, IN_TARGET = "map", "target_map"
-"""What a STATE calls the map that its rows went through, in the mark."""
+"""What a STATE calls the map that its rows went through, in the mark; of several in one pipe it has a list."""
+
+_PASSED = "maps"
+"""What a STATE message says beside its value: the maps of this pipe that it has come through. The value itself may be one that a tap gives back."""
 
 
 class Mapper:
@@ -159,12 +162,19 @@ class Mapper:
         if not isinstance(value, dict) or is_empty(value):
             return message
         mark = value.get(MARK_KEY)
-        mark = {**(mark if isinstance(mark, dict) else {}), self._name: self._config.fingerprint}
+        mark = {**(mark if isinstance(mark, dict) else {}), self._name: self._passed(said)}
         renamed = self._renamed(value.get("bookmarks"), mark.pop("renamed", None))
         if renamed:
             mark["renamed"] = renamed
         said["value"] = {**without_mark(value), MARK_KEY: mark}
         return Message("STATE", message.stream, encode(said).encode(), message.number)
+
+    def _passed(self, said: dict[str, Any]) -> str | list[str]:
+        """Return the map that the rows before a STATE message went through, this one; where they went through others before it, all of them."""
+        if self._name != IN_PIPE:
+            return self._config.fingerprint
+        said[_PASSED] = [*_texts(said.get(_PASSED)), self._config.fingerprint]
+        return said[_PASSED] if len(said[_PASSED]) > 1 else self._config.fingerprint
 
     def _check_shards(self, mark: Mark | None) -> None:
         """See that no stream is renamed of which a run reads a part: its target looks for the other parts by the tap's name.
@@ -222,8 +232,8 @@ class Mapper:
         if is_empty(stored) or not isinstance(stored, dict):
             return
         mark = stored.get(MARK_KEY)
-        before = mark.get(self._name) if isinstance(mark, dict) else None
-        if before == self._config.fingerprint:
+        before = _texts(mark.get(self._name)) if isinstance(mark, dict) else []
+        if self._config.fingerprint in before:
             return
         through = "another map" if before else "no map"
         sentence = f"The rows of the stored state went through {through}, and those of this run go through the one of this config: what was stored stays as it is"
@@ -252,6 +262,10 @@ class Mapper:
             f"Stream `{stream}`: {count} bad value{'s' if count > 1 else ''} of `{path}` became null (`{place}`, `on_error`)."
             for (stream, place, path), count in sorted(self._nulled.items())
         ]
+
+
+def _texts(said: Any) -> list[str]:
+    return [one for one in (said if isinstance(said, list) else [said]) if isinstance(one, str)]
 
 
 def _are_pairs(said: Any) -> bool:

@@ -59,9 +59,9 @@ class Mark:
     """Of a shard: the streams of which it reads a part, each with the version of its last load where all of that has come."""
     moving: Sequence[str] | None = None
     """Those of them whose rows may be of another shard when they change, which may have a newer version in hand."""
-    map: str | None = None
+    map: str | Sequence[str] | None = None
     target_map: str | None = None
-    """Which map the rows went through in the pipe, and which in the target."""
+    """Which map the rows went through in the pipe, of several all in their order, and which in the target."""
     renamed: Sequence[Sequence[str]] | None = None
     """The streams that a map calls otherwise: how it does, and how their bookmarks do."""
 
@@ -78,12 +78,26 @@ def read_mark(value: Any) -> Mark | None:
         )
         divided, moving = _divided(mark.get("divided")), mark.get("moving")
         names = tuple(str(name) for name in moving) if isinstance(moving, list) else None
-        in_pipe, in_target = (
-            text if isinstance(text := mark.get(key), str) else None for key in ("map", "target_map")
+        in_target = mark.get("target_map")
+        return Mark(
+            run,
+            pipeline,
+            complete,
+            resumes,
+            location,
+            divided,
+            names,
+            _maps(mark.get("map")),
+            in_target if isinstance(in_target, str) else None,
+            _renamed(mark) or None,
         )
-        renamed = _renamed(mark) or None
-        return Mark(run, pipeline, complete, resumes, location, divided, names, in_pipe, in_target, renamed)
     return None
+
+
+def _maps(said: Any) -> str | list[str] | None:
+    if isinstance(said, list):
+        return [one for one in said if isinstance(one, str)] or None
+    return said if isinstance(said, str) else None
 
 
 def _renamed(mark: Any) -> list[list[str]]:

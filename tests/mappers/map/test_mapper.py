@@ -11,7 +11,7 @@ from singerkit_map.mapper import IN_PIPE, Mapper
 from singerkit_map.reading import read_map
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_state.reached import reached
-from singerkit_state.value import behind_map
+from singerkit_state.value import behind_map, read_mark
 
 FIELDS = {"id": {"type": "integer"}, "mail": {"type": ["string", "null"]}, "n": {"type": ["number", "null"]}}
 RENAME = {"op": "rename", "from": "mail", "to": "email"}
@@ -176,6 +176,32 @@ def test_a_map_that_has_changed_is_told_of_or_refused(caplog, stored, through):
             Mapper(
                 read_map(said | {"on_map_change": "fail"}), __import__("logging").getLogger("m"), IN_PIPE
             ).check_state(stored)
+
+
+def test_each_of_two_maps_in_one_pipe_finds_itself_in_the_state():
+    """A tap of others gives the mark of the last run back, which says nothing of the maps of this one."""
+    first, second, changed = ({"streams": {"s": [one]}} for one in (RENAME, CAST, {**RENAME, "to": "e_mail"}))
+
+    def behind(*maps, value):
+        data = json.dumps({"type": "STATE", "value": value}).encode() + b"\n"
+        for one in maps:
+            data = Mapped(one, data).text
+        return json.loads(data)["value"]
+
+    def is_known(said, value):
+        try:
+            Mapped(said | {"on_map_change": "fail"}, b"").mapper.check_state(value)
+        except ConfigurationError:
+            return False
+        return True
+
+    stored = behind(first, second, value={"bookmarks": {"s": 1}})
+    assert [is_known(one, stored) for one in (first, second, changed)] == [True, True, False]
+    assert behind(first, second, value=stored) == stored
+    stored = behind(changed, second, value=stored)
+    assert [is_known(one, stored) for one in (first, second, changed)] == [False, True, True]
+    ours = stored["_singerkit"] | {"run": "r", "pipeline": "p", "complete": True}
+    assert read_mark({"_singerkit": ours}).map == stored["_singerkit"]["map"]
 
 
 def test_unknown_fields_go_on_and_one_that_the_map_makes_is_bad():
