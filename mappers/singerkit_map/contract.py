@@ -87,6 +87,8 @@ class OfValue:
     def outcome(self, shape: Shape) -> Shape:
         path = path_of(self.field, shape.fields)
         check_kind(schema_at(shape.fields, path), self.takes, self.field)
+        if self.into is None or path.is_nested:
+            shape.check_may_change(path)
         if self.into is not None:
             shape.check_free(path.beside(self.into))
         elif self.protects and path.top in shape.bookmarks:

@@ -25,6 +25,7 @@ from singerkit_wire.batch import Letters, Reject
 from singerkit_wire.declarations import Declaration, declared_schema, read_declaration
 from singerkit_wire.messages import Message, Run
 from singerkit_wire.replacing import read_replacement
+from singerkit_wire.stream import DELETED_AT
 
 __all__ = ["Plan", "plan_of", "replace_line"]
 
@@ -49,7 +50,9 @@ class Plan:
         self._reader = RecordReader(list(first.fields))
         self._known = frozenset(first.fields)
         self._made = (
-            frozenset(name for _, one in [*steps, (None, shape)] for name in one.fields) - self._known
+            frozenset(name for _, one in [*steps, (None, shape)] for name in one.fields)
+            - self._known
+            - {DELETED_AT}
         )
 
     def schema(self, message: Message, log: logging.Logger) -> Message:

@@ -23,6 +23,10 @@ _WORDS = {
 TELLS_DELETIONS = (
     f"`{DELETED_AT}` tells which rows are gone at the source, and without it they would stay in the target"
 )
+_TOLD_BY_THE_TAP = (
+    f"`{DELETED_AT}` tells which rows are gone at the source, and is made and changed by no operation"
+)
+_DELETIONS = Path(DELETED_AT)
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,24 @@ class Shape:
         """See that no field is at ``path``.
 
         Raises:
-            Impossible: one is.
+            Impossible: one is, or it would tell of deleted rows.
         """
+        if path == _DELETIONS:
+            raise Impossible(_TOLD_BY_THE_TAP, setting)
         try:
             schema_at(self.fields, path)
         except Impossible:
             return
         raise Impossible(f"there is a field `{path}` already", setting)
+
+    def check_may_change(self, path: Path, setting: str = "field") -> None:
+        """See that what is at ``path`` does not tell of deleted rows: what an operation makes of it may be null, or no longer be.
+
+        Raises:
+            Impossible: it does.
+        """
+        if path.top == DELETED_AT:
+            raise Impossible(_TOLD_BY_THE_TAP, setting)
 
     def renamed(self, names: Mapping[str, str]) -> Shape:
         """Return the shape with fields at the top called otherwise, keys and bookmarks with them.

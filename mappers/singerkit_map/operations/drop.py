@@ -45,6 +45,7 @@ class _Drop:
             raise Impossible(TELLS_DELETIONS, "fields")
         for path in self._paths(shape):
             if path.is_nested:
+                shape.check_may_change(path, "fields")
                 shape = shape.with_fields(without_schema_at(shape.fields, path))
             else:
                 shape = shape.only(shape.fields.keys() - {path.top}, "fields")

@@ -16,6 +16,7 @@ from singerkit_map.contract import Impossible, Operation, Shape
 from singerkit_map.jsontexts import loads, text_of
 from singerkit_map.paths import Path
 from singerkit_map.shape import check_kind
+from singerkit_wire.stream import DELETED_AT
 
 __all__ = ["SETTINGS", "made"]
 
@@ -117,6 +118,11 @@ class _Flatten:
         for row, text in enumerate(texts):
             for member, value in self._members(block, row, name, text, inner):
                 called = names.get(member) or name + self.separator + member
+                if called == DELETED_AT:
+                    block.refuse(
+                        row, Bad(called, "expected no field that tells of a deleted row", self.place)
+                    )
+                    continue
                 if called not in columns:  # one that the SCHEMA does not name
                     columns[called] = list(block.columns.get(called, none))
                 if columns[called][row] is UNSET:

@@ -45,6 +45,7 @@ class _Rename:
         shape.check_free(path.beside(self.to), "to")
         if not path.is_nested:
             return shape.renamed({path.top: self.to})
+        shape.check_may_change(path, "from")
         fields = with_schema_at(shape.fields, path, lambda _: schema, self.to)
         return shape.with_fields(without_schema_at(fields, path))
 

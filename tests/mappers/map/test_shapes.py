@@ -123,15 +123,54 @@ def test_a_config_that_is_wrong_is_refused(operation, sentence):
         (op("keep", fields=["id"]), "fields"),
         (op("drop", fields=["_sdc_deleted_at"]), "fields"),
         (op("rename", **{"from": "_sdc_deleted_at", "to": "gone"}), "from"),
+        *[
+            (op(name, field="_sdc_deleted_at", **more), "field")
+            for name, more in (
+                ("constant", {"value": None, "over": True}),
+                ("default", {"value": "2024-01-01"}),
+                ("cast", {"to": "text"}),
+                ("mask", {}),
+                ("timezone", {"assume": "UTC", "gap": "null"}),
+                ("labels", {"labels": {"x": "y"}, "unknown": "null"}),
+            )
+        ],
     ],
 )
 def test_what_tells_of_deleted_rows_stays_what_it_is(operation, setting):
+    """Null in its place, and a value in the place of null: rows stayed that were gone, and went that were there."""
     fields = FIELDS | {"_sdc_deleted_at": {"type": ["string", "null"]}}
     with pytest.raises(
         ConfigurationError,
         match=rf"`_sdc_deleted_at` tells which rows are gone .* at `map.streams.s\[0\].{setting}`",
     ):
         mapped([operation], fields, [], ["id"])
+
+
+@pytest.mark.parametrize(
+    ("operation", "setting"),
+    [
+        (op("constant", field="_sdc_deleted_at", value="2024-01-01"), "field"),
+        (op("constant", field="_sdc_deleted_at", value="2024-01-01", over=True), "field"),
+        (op("copy", **{"from": "mail", "to": "_sdc_deleted_at"}), "to"),
+        (op("rename", **{"from": "mail", "to": "_sdc_deleted_at"}), "to"),
+        (op("normalise", field="mail", trim=True, **{"as": "_sdc_deleted_at"}), "as"),
+        (op("explode", field="l", position="_sdc_deleted_at"), "position"),
+        (op("parse_url", field="mail", into={"host": "_sdc_deleted_at"}), "into"),
+        (op("flatten", field="_sdc", separator="_"), "separator"),
+    ],
+)
+def test_no_operation_makes_rows_deleted(operation, setting):
+    inner = {"type": ["object", "null"], "properties": {"deleted_at": {"type": "string"}}}
+    sentence = rf"is made and changed by no operation, at `map.streams.s\[0\].{setting}`"
+    with pytest.raises(ConfigurationError, match=sentence):
+        mapped([operation], FIELDS | {"_sdc": inner}, [], ["id"])
+
+
+def test_flatten_makes_no_row_deleted_by_a_field_that_the_schema_does_not_name():
+    fields = FIELDS | {"_sdc": {"type": ["object", "null"], "properties": {"at": {"type": "string"}}}}
+    record = {"id": 1, "_sdc": {"deleted_at": "2024-01-01"}}
+    with pytest.raises(BadDataError, match="Expected no field that tells of a deleted row"):
+        mapped([op("flatten", field="_sdc", separator="_")], fields, [record], ["id"])
 
 
 @pytest.mark.parametrize("on_error", ["fail", "null", "quarantine"])
