@@ -34,7 +34,7 @@ _DSN_PASSWORD = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNOR
 _OURS = re.compile(
     r"(?<![\w-])(?:tap-rest|tap-postgres slot (?:list|create|drop)|target-postgres|target-jsonl|target_postgres|target_jsonl|singerkit-check|singerkit-state|singerkit-map (?:convert|explain)|singerkit-map|singerkit (?:check|dbt|history|init|quality|report|run|state)|"
     r"--(?:about|adopt|appends|at-least|catalog|check|check-config|config|days|debug|details|discover|driver|dry-run|error-after|failed|folder|format|from|from-history|full-refresh|help|hmac-key-env|"
-    r"history|input|into|jobs|json|judge|last|last-state|leave-out|limit|max-line-bytes|most-mb|new|no-pass-through|output|over-stored|overwrite|pass-through|pipeline|project|properties|read-rows|"
+    r"history|input|into|jobs|json|judge|last|last-state|leave-out|limit|mask|max-line-bytes|most-mb|new|no-pass-through|output|over-stored|overwrite|pass-through|pipeline|project|properties|read-rows|"
     r"records|rejects|replay-rejects|report|restore|rows|rule|rules|schema|set|shard|since|start-over|state|state-file|stream|strict|system|tables|tap|target|test|to|verbose|version|waive|warn-after|workers|yes)"
     r")(?![\w-])|PostgreSQL"
 )

@@ -22,8 +22,8 @@ def _record(tap: type[Any]) -> type[Any]:
     class Record(tap):  # type: ignore[misc]  # it is handed in, since it is what starts this
         @classmethod
         def get_singer_command(cls) -> ShellCommand:
-            def run(to: str, most_mb: int, **options: Any) -> None:
-                recorded(tap, to, most_mb * _MEBIBYTE).invoke(**options)
+            def run(to: str, most_mb: int, mask: tuple[str, ...], **options: Any) -> None:
+                recorded(tap, to, most_mb * _MEBIBYTE, mask).invoke(**options)
 
             return _command(
                 super().get_singer_command(),
@@ -36,6 +36,12 @@ def _record(tap: type[Any]) -> type[Any]:
                     default=1024,
                     show_default=True,
                     help="Record so many MiB at most; the run goes on without.",
+                ),
+                click.Option(
+                    ["--mask"],
+                    multiple=True,
+                    metavar="MEMBER",
+                    help="A member of the answers, at any depth, whose values are not recorded; may be given more than once.",
                 ),
             )
 

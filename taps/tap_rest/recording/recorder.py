@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
 import requests
 
 from singerkit_shell.errors import CannotWriteError, SingerkitError, Stopped
+from singerkit_shell.words import counted
 from tap_rest.answers import Response
 from tap_rest.recording.folder import FORMAT, FolderWriter, FullError
+from tap_rest.recording.members import Members, NotJSONError
 from tap_rest.recording.tape import Asked, Track
 from tap_rest.recording.veil import Veil
 from tap_rest.retries import Transient
@@ -25,10 +28,11 @@ _logger = logging.getLogger("tap-rest")
 
 
 class Recorder:
-    """A tape that is written; ``veil`` masks."""
+    """A tape that is written; ``veil`` masks, and so are members of answers called one of ``masked``."""
 
-    def __init__(self, folder: FolderWriter, veil: Veil) -> None:
+    def __init__(self, folder: FolderWriter, veil: Veil, masked: Collection[str] = ()) -> None:
         self._folder, self.veil = folder, veil
+        self.members = Members(masked, veil.stand_in)
         self._lock = threading.RLock()
         self._clock: list[float] = []
         self._is_full = False
@@ -88,12 +92,21 @@ class Recorder:
                 self._write(told())
                 self.count += 1
             except FullError:
-                self._is_full = True
-                _logger.warning(
-                    "The recording has as many bytes as it may have after %d exchanges; the run goes on, and what follows is not recorded "
-                    "(`--most-mb`).",
-                    self.count,
+                self._stop("The recording has as many bytes as it may have", "`--most-mb`")
+            except NotJSONError:
+                self._stop(
+                    "The recording ends at an answer that is no JSON, in which no members are masked,",
+                    "`--mask`",
                 )
+
+    def _stop(self, why: str, option: str) -> None:
+        self._is_full = True
+        _logger.warning(
+            "%s after %s; the run goes on, and what follows is not recorded (%s).",
+            why,
+            counted(self.count, "exchange"),
+            option,
+        )
 
     def _write(self, told: dict[str, Any]) -> None:
         with self._lock:
@@ -110,9 +123,9 @@ class Recorder:
         asked: Asked,
         error: Transient | SingerkitError,
     ) -> dict[str, Any]:
-        failure: dict[str, Any] = {"kind": type(error).__name__, "says": self.veil.text(str(error))}
+        failure: dict[str, Any] = {"kind": type(error).__name__, "says": self._text(str(error))}
         if isinstance(error, Transient):
-            failure |= {"in_the_end": self.veil.text(error.in_the_end)}
+            failure |= {"in_the_end": self._text(error.in_the_end)}
         return {**self._told(track, request, asked), "failure": failure}
 
     def _came(
@@ -124,9 +137,10 @@ class Recorder:
         cookies: list[Any],
     ) -> dict[str, Any]:
         is_login = track is Track.TOKEN
-        headers = self.veil.given_headers(response.headers, is_login=is_login)
         content_type = response.headers.get("Content-Type", "")
         body = self._folder.body(self._body(response, is_login=is_login), content_type)
+        given = self.veil.given_headers(response.headers, is_login=is_login)
+        headers = {name: self.members.of_text(value) for name, value in given.items()}
         told = {"status": response.status, "seconds": response.seconds, "headers": headers} | body
         if cookies:
             told["cookies"] = [
@@ -143,13 +157,25 @@ class Recorder:
     def _body(self, response: Response, *, is_login: bool) -> Iterator[bytes]:
         if is_login:
             yield self.veil.login(response.body)
-        else:
-            yield from self.veil.pieces(response.spans[0].pieces() if response.spans else [response.body])
+            return
+        pieces: Iterable[bytes] = response.spans[0].pieces() if response.spans else [response.body]
+        yield from self.veil.pieces([self._masked(response, b"".join(pieces))] if self.members else pieces)
+
+    def _text(self, text: str) -> str:
+        return self.veil.text(self.members.of_text(text))
+
+    def _masked(self, response: Response, body: bytes) -> bytes:
+        try:
+            return self.members.of_answer(body)
+        except NotJSONError:
+            if response.status < HTTPStatus.BAD_REQUEST:
+                raise
+            return body
 
     def _told(self, track: Track, request: requests.PreparedRequest, asked: Asked) -> dict[str, Any]:
         told: dict[str, Any] = {
             "method": request.method,
-            "url": self.veil.url(asked.url),
+            "url": self.veil.url(self.members.of_url(asked.url)),
             "headers": self.veil.sent_headers(request.headers),
         }
         names = {name for name, _ in _parameters(str(request.url))}
@@ -157,7 +183,9 @@ class Recorder:
         if added:
             told["masked"] = sorted(added)
         if asked.content or request.body:
-            told["body"] = "masked" if track is Track.TOKEN else self.veil.text(asked.body)
+            told["body"] = (
+                "masked" if track is Track.TOKEN else self.veil.text(self.members.of_request(asked.body))
+            )
         return {"exchange": self.count + 1, "request": told} | (
             {"for": "token"} if track is Track.TOKEN else {}
         )

@@ -181,7 +181,7 @@ class Replayer:
         if self.end is None:
             return "it was cut off there"
         if self.end.get("is_full"):
-            return "it met its limit there"
+            return "nothing more was recorded there"
         return f"the run ended there with {self.end['code']}" if self.end.get("code") else None
 
     def _shown(self, asked: _Compared) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -33,13 +33,16 @@ _logger = logging.getLogger("tap-rest")
 _OUR_FAULT = 70
 
 
-def recorded(tap: type[Any], folder: str, limit: int) -> type[Any]:
-    """Return ``tap`` (`tap_rest.tap.TapRest`) as one whose run is recorded in ``folder``, in ``limit`` bytes at most."""
+def recorded(tap: type[Any], folder: str, limit: int, masked: Collection[str] = ()) -> type[Any]:
+    """Return ``tap`` (`tap_rest.tap.TapRest`) as one whose run is recorded in ``folder``, in ``limit`` bytes at most.
+
+    ``masked``: the members of answers whose values are not recorded.
+    """
 
     class Recorded(tap):  # type: ignore[misc]  # it is handed in, since it is what starts this
         @cached_property
         def tape(self) -> Recorder:
-            return Recorder(FolderWriter(folder, limit), Veil())
+            return Recorder(FolderWriter(folder, limit), Veil(), masked)
 
         def sync(self) -> None:
             """Sync as always, and say in the end what the recording holds."""
@@ -152,7 +155,7 @@ def _tell_of_parts(folder: str, tape: Replayer) -> None:
             folder,
         )
     elif tape.end.get("is_full"):
-        _logger.warning("The recording in %s met its limit: what came after is not in it.", folder)
+        _logger.warning("The recording in %s ended before its run did: what came after is not in it.", folder)
 
 
 def _keeps_schemas(api: ApiSettings) -> bool:

@@ -14,6 +14,7 @@ from contextlib import redirect_stdout
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import canaries
 import pytest
@@ -34,8 +35,9 @@ from taps.rest.conftest import TAP
 
 from singerkit_shell.configfile import resolved
 from singerkit_shell.errors import SingerkitError
+from tap_rest.recording.members import Members
 from tap_rest.recording.runs import recorded, replayed
-from tap_rest.recording.veil import PLACE_HOLDER, STAND_IN
+from tap_rest.recording.veil import PLACE_HOLDER, STAND_IN, Veil
 from tap_rest.tap import TapRest
 
 FAST = {"tries": 3, "first_wait": 0.01, "longest_wait": 0.05}
@@ -369,10 +371,10 @@ def test_a_full_recording_leaves_the_run_alone(folder: Path, caplog: pytest.LogC
     with serving({"/rows": paged}) as api:
         given = config(api, {**STREAM, "schema": {"properties": {"id": {}}}})
         assert lines_of(recorded(TapRest, str(folder), 1500), given)[-1] != b""
-    assert "as many bytes as it may have after 1 exchanges; the run goes on" in caplog.text
+    assert "as many bytes as it may have after 1 exchange; the run goes on" in caplog.text
     assert exchanges(folder)[-1] == {"end": {"exchanges": 1, "code": 0, "is_full": True}}
-    assert "it met its limit there" in ended(replayed(TapRest, str(folder)), given)[1]
-    assert "met its limit: what came after" in caplog.text
+    assert "nothing more was recorded there" in ended(replayed(TapRest, str(folder)), given)[1]
+    assert "ended before its run did: what came after" in caplog.text
     assert list((folder / "bodies").iterdir()) == []
 
 
@@ -549,3 +551,102 @@ def test_a_hook_is_recorded_as_well(folder: Path, tmp_path: Path) -> None:
     assert lines_of(replayed(TapRest, str(folder)), given) == then
     assert exchanges(folder)[1]["request"]["masked"] == ["x"]
     canaries.search(folder, "a hook")
+
+
+PEOPLE = [
+    {
+        "id": 1,
+        "mail": "zoe@people.example",
+        "tel": 4912345,
+        "notes": {"mail": ["zoe@home.example", None]},
+        "sum": 1.10,
+    },
+    {"id": 2, "mail": "jo@people.example", "tel": 4912345, "notes": {}, "sum": 2.50},
+]
+
+
+def test_members_that_are_masked_are_not_in_the_recording(folder: Path) -> None:
+    """A child is asked for by such a value, in its path, in a parameter and in a body; a replay asks the same."""
+    asked: list[str] = []
+
+    def of_one(request: Asked) -> Reply:
+        asked.append(request.path)
+        link = f"<{request.path}?like=zoe%40people.example>; rel=self"
+        return json_reply([{"id": asked.count(request.path), "mail": "other@people.example"}], Link=link)
+
+    routes: dict[str, Route] = {f"/mails/{quote(one['mail'])}": of_one for one in PEOPLE}  # type: ignore[arg-type]
+    with serving({"/people": lambda _: json_reply(PEOPLE), **routes}) as api:
+        child = {
+            "name": "mails",
+            "path": "/mails/{parent.mail}",
+            "parent": {"stream": "people"},
+            "params": {"like": "{parent.mail}"},
+            "primary_keys": ["id"],
+        }
+        given = config(api, {"name": "people", "path": "/people", "primary_keys": ["id"]}, child)
+        lines_of(recorded(TapRest, str(folder), LIMIT, ["mail", "tel"]), given)
+    assert len(asked) >= 2
+    held = b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+    assert b"people.example" not in held
+    assert b"rel=self" in held
+    assert b"home.example" not in held
+    assert b"4912345" not in held
+    records = [
+        json.loads(line.replace(b",}", b"}"))["record"]
+        for line in lines_of(replayed(TapRest, str(folder)), given)
+        if b'"people"' in line and b'"RECORD"' in line
+    ]
+    first, second = records
+    assert STAND_IN.fullmatch(first["mail"])
+    assert first["mail"] != second["mail"]
+    assert first["tel"] == second["tel"] != PEOPLE[0]["tel"]
+    assert isinstance(first["tel"], int)
+    assert first["notes"]["mail"][1] is None
+    assert (first["sum"], second["sum"]) == (1.10, 2.50)
+
+
+@pytest.mark.parametrize(
+    ("body", "masked"),
+    [
+        (
+            b'{"tel": -12.50, "name": "Zo"}\n{"tel": "12"}\n',
+            b'{"tel":1000001,"name":"Zo"}\n{"tel":"1000002"}',
+        ),
+        (b'{"tel": ["", null, true, {"a": "x"}]}', b'{"tel":["",null,true,{"a":"masked-000001"}]}'),
+        (b'{"n": 1.10, "t\\u0065l": "\\u007a"}', b'{"n":1.10,"tel":"masked-000001"}'),
+        (b" ", b" "),
+    ],
+)
+def test_each_kind_of_value_has_a_stand_in(body: bytes, masked: bytes) -> None:
+    assert Members(["tel"], Veil().stand_in).of_answer(body) == masked
+
+
+@pytest.mark.parametrize(
+    ("asked", "recorded_as"),
+    [
+        ('{"who": "z\\u006fe", "count":1.10}', '{"who": "masked-000001", "count":1.10}'),
+        ("who=zoe&page=2", "who=masked-000001&page=2"),
+        ('{"tel":  77}', '{"tel":  1000002}'),
+    ],
+)
+def test_a_request_keeps_its_form(asked: str, recorded_as: str) -> None:
+    members = Members(["mail"], Veil().stand_in)
+    members.of_answer(b'{"mail": ["zoe", 77]}')
+    assert members.of_request(asked) == recorded_as
+
+
+def test_a_recording_with_members_masked_ends_where_there_is_no_json(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    routes = {
+        "/rows": lambda _: Reply(b"id,mail\n1,zoe@people.example\n", headers={"Content-Type": "text/csv"})
+    }
+    with serving(routes) as api:
+        given = config(api, {"name": "rows", "path": "/rows", "format": "csv"})
+        assert b"zoe@people.example" in b"".join(
+            lines_of(recorded(TapRest, str(folder), LIMIT, ["mail"]), given)
+        )
+    assert "no JSON, in which no members are masked, after 0 exchanges; the run goes on" in caplog.text
+    assert b"people.example" not in b"".join(
+        file.read_bytes() for file in folder.rglob("*") if file.is_file()
+    )
