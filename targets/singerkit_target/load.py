@@ -327,7 +327,8 @@ class Load:
     def _load_chunk(self, chunk: Chunk) -> None:
         parts, problem = self._parts(chunk)
         try:
-            due = segments(parts, lambda: bool(self._versions.due(self._decoders)))
+            # The STATE from which the tap goes on is none that a later one covers.
+            due = segments(parts, lambda: not self._begun or bool(self._versions.due(self._decoders)))
             for segment in self._unnesting.segments(due):
                 self._handle_segment(segment)
                 if self._stop.count > 1:

@@ -524,6 +524,16 @@ def test_a_start_that_is_not_the_committed_state_is_refused_and_the_committed_on
     Run(MARKED(2), SCHEMA(), MARKED(3, complete=True), loader=Memory(stored=MARKED(2)["value"]))
 
 
+@pytest.mark.parametrize("committed", [None, 1])
+def test_a_start_is_none_that_a_later_state_covers(committed):
+    """Of a stream that the map drops nothing stands between the two."""
+    loader = Memory(stored=None if committed is None else MARKED(committed)["value"])
+    run = Run(
+        MARKED(committed), MARKED(2), SCHEMA(), RECORD(3), MARKED(3), MARKED(3, complete=True), loader=loader
+    )
+    assert (run.rows(), run.printed[-1]) == ([3], 3)
+
+
 def test_a_start_over_is_warned_of(caplog):
     Run(MARKED(None), SCHEMA(), MARKED(3, complete=True), loader=Memory(stored=MARKED(2)["value"]))
     assert "starts over" in caplog.text
