@@ -8,6 +8,7 @@ settings hold none.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import select
@@ -24,6 +25,7 @@ from singerkit_shell.variables import Variables, stand_ins
 
 __all__ = [
     "Referred",
+    "does_not_answer",
     "from_variable",
     "is_same_file",
     "read_bytes",
@@ -43,6 +45,9 @@ _LONGEST_VALUE = 1 << 20  # bytes of a file that holds one value
 _SECONDS = 10.0  # how long a pipe may be silent
 _PIECE = 1 << 20
 _LEVELS = 200  # what walks a config after this may recurse
+
+
+_NO_ANSWER = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
 
 
 class _NotText(ValueError):
@@ -216,6 +221,11 @@ def is_same_file(one: str, other: str) -> bool:
         return os.path.samefile(one, other)
     except OSError:
         return os.path.realpath(one) == os.path.realpath(other)
+
+
+def does_not_answer(error: Exception) -> bool:
+    """Tell whether a disk, or the server of a mounted one, fails to give what is there: nobody's setting is wrong, and it may be read later."""
+    return isinstance(error, OSError) and error.errno in _NO_ANSWER
 
 
 def reason_of(error: Exception) -> str:

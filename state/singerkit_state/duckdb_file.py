@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from singerkit_shell.configfile import does_not_answer
 from singerkit_shell.errors import (
     CannotWriteError,
     ConfigurationError,
     LockHeldError,
     NotAuthorisedError,
+    RetryableError,
     SingerkitError,
 )
 from singerkit_state import statefile
@@ -27,6 +29,7 @@ __all__ = [
     "NO_EXTENSIONS",
     "first_line",
     "literal",
+    "not_answering",
     "open_or_make",
     "quoted",
     "run",
@@ -41,6 +44,8 @@ _LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.02
 _PREPARED = "_singerkit_statement"
 _SYNC_FAILED = "fsync failed"
 """What DuckDB says where a file that it opens, and brings up to date by its log, cannot be written to the disk."""
+_READ_FAILED = "Could not read from file"
+"""What it says where the system cannot read; of what it has read and is none of its own it says other things."""
 _HOLDER = re.compile(r"Conflicting lock is held in (.*?) \(PID (\d+)\)")
 
 
@@ -48,17 +53,18 @@ def open_or_make(path: Path, *, setting: str = "") -> duckdb.DuckDBPyConnection:
     """Open a file for writing, in UTC; one that is not there is made. ``setting`` is as at `why_not_opened`.
 
     Raises:
-        LockHeldError, NotAuthorisedError, CannotWriteError, ConfigurationError: it cannot be.
+        LockHeldError, NotAuthorisedError, CannotWriteError, RetryableError, ConfigurationError: it cannot be.
     """
     import duckdb
 
+    said, away = "", None
     for _ in range(_LOOKS):
         try:
             _make(path)
             connection = _open(path)
         except (duckdb.Error, OSError) as error:
             reason = why_not_opened(path, error, setting=setting)
-            said = first_line(error)
+            said, away = first_line(error), not_answering(path, error)
         else:
             connection.execute("SET TimeZone = 'UTC'")
             return connection
@@ -67,6 +73,8 @@ def open_or_make(path: Path, *, setting: str = "") -> duckdb.DuckDBPyConnection:
         if take_in_log(path):
             continue
         time.sleep(_LOOK_AGAIN_SECONDS)  # whoever had it open has left it meanwhile
+    if away is not None:
+        raise away
     if _SYNC_FAILED in said:
         raise CannotWriteError(
             f"The database {path} cannot be written ({said}); what was committed is safe: mend its disk, or make room there, then run again."
@@ -172,6 +180,9 @@ def why_not_opened(
             f"changed: grant that, or name another file{setting}, then run again."
         )
     except OSError as reason:
+        away = not_answering(path, reason)
+        if away is not None:
+            return away
         return CannotWriteError(
             f"The database {path} cannot be opened ({reason.strerror}); nothing was read or changed: mend that, then run again."
         )
@@ -207,6 +218,15 @@ def _by_its_looks(path: Path, *, for_writing: bool, setting: str) -> SingerkitEr
             "put the database back from a copy, or move this file away."
         )
     return None
+
+
+def not_answering(path: str | os.PathLike[str], error: Exception) -> RetryableError | None:
+    """Return what to say where a file cannot be read for its disk, whatever is in it; None: it is something else."""
+    if not does_not_answer(error) and _READ_FAILED not in str(error):
+        return None
+    return RetryableError(
+        f"The database {path} cannot be read ({first_line(error)}); what was committed is safe: mend its disk, or the way to that, then run again."
+    )
 
 
 def _holder_in(error: Exception) -> str:

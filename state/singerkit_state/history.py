@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from singerkit_shell.configfile import read_text, reason_of
+from singerkit_shell.configfile import read_text
 from singerkit_shell.errors import ConfigurationError
 from singerkit_state import statefile
 from singerkit_state.value import MARK_KEY, decode, encode, is_utf8
@@ -96,6 +96,7 @@ def read(path: str | os.PathLike[str]) -> list[Entry]:
 
     Raises:
         ConfigurationError: it cannot be read, or is not a history.
+        RetryableError: its disk does not answer.
     """
     history = path_of(path)
     try:
@@ -103,9 +104,7 @@ def read(path: str | os.PathLike[str]) -> list[Entry]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"The history {history} cannot be read ({reason_of(error)}); move it away and try again."
-        ) from None
+        raise statefile.cannot_read(f"history {history}", error, "move it away and try again.") from None
     return [_entry(line, history, number) for number, line in enumerate(lines, 1) if line][::-1]
 
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from singerkit_shell.configfile import read_text
-from singerkit_shell.errors import CannotWriteError, ConfigurationError, FencedError, LockHeldError
+from singerkit_shell.errors import ConfigurationError, FencedError, LockHeldError, RetryableError
 from singerkit_state import history, statefile
 from singerkit_state.value import after, decode, encode
 
@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 NAME = "_singerkit_manifest.json"
 _LONGEST = 2 * statefile.LONGEST  # bytes: a state, and lengths of files
+_WAY_OUT = "restore it, or load into another folder."
 HELD_SECONDS = 10.0
 """How long a commit of somebody else is waited for."""
 
@@ -77,6 +78,7 @@ def read(folder: Path) -> Manifest | None:
 
     Raises:
         ConfigurationError: it cannot be read, is torn, or is not ours.
+        RetryableError: its disk does not answer.
     """
     path = folder / NAME
     try:
@@ -91,9 +93,11 @@ def read(folder: Path) -> Manifest | None:
         )
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, AttributeError, OSError) as error:
+    except OSError as error:
+        raise statefile.cannot_read(f"manifest {path}", error, _WAY_OUT) from None
+    except (ValueError, TypeError, AttributeError) as error:
         raise ConfigurationError(
-            f"The manifest {path} cannot be read ({error}); nothing was written: restore it, or load into another folder."
+            f"The manifest {path} cannot be read ({error}); nothing was written: {_WAY_OUT}"
         ) from None
 
 
@@ -139,7 +143,7 @@ def _keep(folder: Path, found: Manifest, run_id: str) -> None:
         newest = history.read(path)[:1]
         if not newest or not history.same_text(newest[0].text, found.state):
             history.append(path, history.kept_now(found.state, "run", run_id, found.epoch, found.sequence))
-    except (ConfigurationError, CannotWriteError) as error:
+    except (ConfigurationError, RetryableError) as error:
         logger.warning("The state this run begins with is not kept: %s", error)
 
 

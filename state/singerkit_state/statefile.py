@@ -18,9 +18,15 @@ import types
 from datetime import UTC, datetime
 from typing import Any
 
-from singerkit_shell.configfile import read_bytes, reason_of
+from singerkit_shell.configfile import does_not_answer, read_bytes, reason_of
 from singerkit_shell.configtext import RepeatedKeyError, without_repeats
-from singerkit_shell.errors import CannotWriteError, ConfigurationError, LockHeldError
+from singerkit_shell.errors import (
+    CannotWriteError,
+    ConfigurationError,
+    LockHeldError,
+    RetryableError,
+    SingerkitError,
+)
 from singerkit_shell.nesting import is_deep
 from singerkit_state.nostate import no_state
 from singerkit_state.value import decode, encode, is_empty, is_utf8, read_mark
@@ -35,6 +41,7 @@ else:
 __all__ = [
     "LONGEST",
     "StateFileLock",
+    "cannot_read",
     "check_folder",
     "check_replaceable",
     "check_text",
@@ -95,6 +102,7 @@ def text_in(path: str | os.PathLike[str]) -> str | None:
 
     Raises:
         ConfigurationError: it cannot be read, or is too large.
+        RetryableError: its disk does not answer.
     """
     try:
         return read_bytes(os.fspath(path), LONGEST).decode("utf-8-sig", errors="surrogateescape")
@@ -106,9 +114,17 @@ def text_in(path: str | os.PathLike[str]) -> str | None:
             "the file with its `--last-state --state-file FILE`."
         ) from None
     except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"The state file {path} cannot be read ({reason_of(error)}); check the path and its permissions."
-        ) from None
+        raise cannot_read(f"state file {path}", error, "check the path and its permissions.") from None
+
+
+def cannot_read(what: str, error: Exception, way_out: str) -> SingerkitError:
+    """Return why a file that runs go on from cannot be read; ``way_out``: what to do, unless it is its disk that does not answer."""
+    said = f"The {what} cannot be read ({reason_of(error)}); nothing was read or written"
+    if does_not_answer(error):
+        return RetryableError(
+            f"{said}, and it stays as it is: mend its disk, or the way to that, then run again."
+        )
+    return ConfigurationError(f"{said}: {way_out}")
 
 
 def check_replaceable(path: str | os.PathLike[str]) -> None:

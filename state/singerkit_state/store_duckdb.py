@@ -32,7 +32,15 @@ from singerkit_shell.errors import (
     SingerkitError,
 )
 from singerkit_shell.signals import stop_flag
-from singerkit_state.duckdb_file import NO_EXTENSIONS, first_line, quoted, run, take_in_log, why_not_opened
+from singerkit_state.duckdb_file import (
+    NO_EXTENSIONS,
+    first_line,
+    not_answering,
+    quoted,
+    run,
+    take_in_log,
+    why_not_opened,
+)
 from singerkit_state.history import LIMIT, Entry, by_hand, kept_now
 from singerkit_state.statefile import check_folder, state_object
 from singerkit_state.store import Change, Edit, Holder, Snapshot
@@ -416,8 +424,8 @@ def opened(path: str, *, for_writing: bool) -> duckdb.DuckDBPyConnection:
         stop_flag.raise_if_set("the state was waited for, nothing was read or written.")
 
 
-def _not_opened(path: str, error: duckdb.Error) -> ConfigurationError:
-    return ConfigurationError(
+def _not_opened(path: str, error: duckdb.Error) -> SingerkitError:
+    return not_answering(path, error) or ConfigurationError(
         f"The file {path} cannot be opened as a database ({first_line(error)}); nothing was read or changed: name the file that "
         "target-duckdb loads into, put it back from a copy, or install the version of duckdb that has written it."
     )
@@ -426,6 +434,9 @@ def _not_opened(path: str, error: duckdb.Error) -> ConfigurationError:
 def _failed(url: DuckUrl, error: duckdb.Error) -> SingerkitError:
     import duckdb
 
+    away = not_answering(url.path, error)
+    if away is not None:
+        return away
     if isinstance(error, duckdb.IOException | duckdb.FatalException):
         return CannotWriteError(
             f"The state in {url.where} cannot be read or written ({first_line(error)}); nothing was changed: make room, or put the "

@@ -37,7 +37,7 @@ from singerkit_sql_target.dialect import (
 from singerkit_sql_target.letters import literal
 from singerkit_sql_target.naming import lower_ascii
 from singerkit_sql_target.session import StandardSession, key_in
-from singerkit_state.duckdb_file import first_line, open_or_make, quoted, run
+from singerkit_state.duckdb_file import first_line, not_answering, open_or_make, quoted, run
 from singerkit_state.store_duckdb import opened
 from singerkit_wire.kinds import Column, Kind
 from target_duckdb.arrow import ROWS, Rows, as_arrow
@@ -295,6 +295,9 @@ def _error(path: Path, error: Exception, doing: str) -> SingerkitError:
             f"DuckDB ran out of memory or disk space while {doing} ({path}); {safe}: commit more often (`commit_rows`), or give it more, then "
             "run again."
         )
+    away = not_answering(path, error)
+    if away is not None:
+        return away
     if isinstance(error, _CANNOT_WRITE):
         return CannotWriteError(
             f"The database {path} cannot be written while {doing} ({first_line(error)}); {safe}: make room, then run again."

@@ -11,13 +11,14 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from singerkit_shell.errors import CannotWriteError, ConfigurationError
-from singerkit_state import statefile
+from singerkit_shell.errors import CannotWriteError, ConfigurationError, RetryableError
+from singerkit_state import history, manifest, statefile
 from singerkit_state.value import Mark, encode, with_mark
 
 OLD = {"bookmarks": {"orders": {"replication_key_value": "2026-01-01T00:00:00Z"}}}
@@ -53,6 +54,21 @@ def test_a_json_object_is_read_in_any_form(tmp_path: Path, text: str) -> None:
     file = tmp_path / "state.json"
     file.write_bytes(text.encode())
     assert statefile.read(file) == {"a": 1}
+
+
+@pytest.mark.parametrize("name", ["state.json", "state.json.history", manifest.NAME])
+def test_a_disk_that_does_not_answer_is_no_wrong_path(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).symlink_to("/proc/self/mem")  # of which no first byte can be read: EIO
+    reads: dict[str, Callable[[], Any]] = {
+        "state.json": lambda: statefile.read(tmp_path / name),
+        "state.json.history": lambda: history.read(tmp_path / "state.json"),
+        manifest.NAME: lambda: manifest.read(tmp_path),
+    }
+    with pytest.raises(
+        RetryableError, match=f"{name} cannot be read .Input/output error.; nothing was read"
+    ) as caught:
+        reads[name]()
+    assert caught.value.exit_code == 69
 
 
 def test_a_file_torn_at_any_byte_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from urllib.parse import quote
 
 import duckdb
 import pytest
+from faults.torture import inject
 from state.state_tool import answer, refusal, tool
 
 from singerkit_shell.errors import ConfigurationError, LockHeldError
@@ -201,6 +203,21 @@ def test_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
             use(open_store(url_of(path)))
         assert caught.value.exit_code == 78
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("call", [1, 6], ids=["opening", "reading"])
+def test_a_disk_that_does_not_answer_is_no_wrong_setting(file: Path, call: int) -> None:
+    faults = {"LD_PRELOAD": str(inject.library()), "TORTURE_SPEC": inject.rule("pread", call, f"errno={errno.EIO}", persists=True)}  # fmt: skip
+    done = subprocess.run(
+        [Path(sys.executable).with_name("singerkit-state"), "show", url_of(file)],
+        env=os.environ | faults,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = done.stderr.splitlines()[-1]
+    assert (done.returncode, "cannot be read (IO Error" in said, "mend its disk" in said) == (69, True, True)
 
 
 def test_a_folder_and_a_torn_file(tmp_path: Path, file: Path) -> None:
