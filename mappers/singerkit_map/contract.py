@@ -102,6 +102,11 @@ class OfValue:
         changed = with_schema_at(shape.fields, path, self.schema_of, self.into)
         return shape.with_fields(changed, None if self.keeps_keys or self.into is not None else path.top)
 
+    def may_be_null(self, before: Shape) -> list[Path]:
+        """Return the paths of what becomes null with `on_error: null`: what it makes, and what is no object or list on the way there."""
+        path = path_of(self.field, before.fields)
+        return [*path.to_parents(), path if self.into is None else path.beside(self.into)]
+
     def apply(self, block: Block, before: Shape, /) -> None:
         work_on(block, path_of(self.field, before.fields), self, before.keys)
 

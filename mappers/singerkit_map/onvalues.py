@@ -93,14 +93,14 @@ def work_on(block: Block, path: Path, work: Work, never_null: Collection[str] = 
     """Put what an operation makes of a field in its place, or with ``into`` beside it."""
     column = block.columns[path.top]
     keys = texts_of(column)
-    one = _Inside(block, path, work) if path.is_nested else _of_top(work)
+    one = _Inside(block, path, _changing(work), never_null, work.into) if path.is_nested else _of_top(work)
     made, failed = _made_of(keys, one, None if path.is_nested else _all_of_top(work, one))
     if not path.is_nested:
         made[None] = UNSET if work.missing is ... else _raw(work.missing)
         made[b"null"] = NULL if work.null is ... else _raw(work.null)
     into = path.top if path.is_nested or work.into is None else work.into
-    if isinstance(one, _Inside) and one.nulls:
-        block.place.nulled[block.place.stream, work.place, str(path)] += one.nulls_in(keys)
+    if isinstance(one, _Inside):
+        _note_nulls(block, work.place, one, keys)
     if failed:
         _deal_with(block, path, work, keys, failed, never_null)
         block.columns[into] = _with_failed(
@@ -142,18 +142,57 @@ def _all_of_top(work: Work, one: Callable[[Any], Any]) -> Callable[[Sequence[Any
 
 
 class _Inside:
-    """What makes of a whole field the one with what is inside it changed; ``nulls``: how many bad values became null on the way."""
+    """What makes of a whole field the one with what is inside it changed; ``nulls``: how many bad values became null on the way, by their paths.
 
-    def __init__(self, block: Block, path: Path, work: Work) -> None:
-        self._one, self._path, self._work = _of_top(work), path, work
-        self._makes_null = block.place.on_error == "null"
-        self.nulls = 0
+    ``change`` is given each object and the name in it; ``into``: which field it writes, if not that one.
+    """
+
+    def __init__(
+        self,
+        block: Block,
+        path: Path,
+        change: Callable[[dict[str, Any], str], None],
+        never_null: Collection[str],
+        into: str | None = None,
+    ) -> None:
+        self._path, self._change, self._into = path, change, into
+        makes_null = block.place.on_error == "null" and path.top not in never_null
+        self._nulled = self._count if makes_null else None
+        self.nulls: Counter[str] = Counter()
 
     def __call__(self, value: Any) -> Any:
-        return change_at(value, self._path.steps, self._change)
+        return change_at(value, self._path.steps, self._changed, self._nulled)
 
-    def _change(self, within: dict[str, Any], name: str) -> None:
-        work = self._work
+    def _changed(self, within: dict[str, Any], name: str) -> None:
+        try:
+            self._change(within, name)
+        except BadValue:
+            if self._nulled is None:
+                raise
+            within[self._into or name] = None
+            self._nulled(())
+
+    def _count(self, left: tuple[str | None, ...]) -> None:
+        steps = self._path.steps
+        self.nulls[str(Path(self._path.top, steps[: len(steps) - len(left)]))] += 1
+
+    def nulls_in(self, keys: Sequence[bytes | None]) -> Counter[str]:
+        """Return how many they are in all records of a column, each of its distinct texts looked at once more."""
+        total: Counter[str] = Counter()
+        for key, times in Counter(keys).items():
+            self.nulls.clear()
+            if key is not None:
+                with suppress(BadValue):
+                    self(*values([key]))
+            total.update({path: count * times for path, count in self.nulls.items()})
+        return total
+
+
+def _changing(work: Work) -> Callable[[dict[str, Any], str], None]:
+    """Return what puts what an operation makes of a field in an object in its place, or with ``into`` beside it."""
+    one = _of_top(work)
+
+    def change(within: dict[str, Any], name: str) -> None:
         target = work.into or name
         value = within.get(name, _MISSING)
         if value is _MISSING or value is None:
@@ -163,24 +202,15 @@ class _Inside:
             elif value is None:
                 within[target] = None
             return
-        try:
-            within[target] = self._one(value)
-        except BadValue:
-            if not self._makes_null:
-                raise
-            within[target] = None
-            self.nulls += 1
+        within[target] = one(value)
 
-    def nulls_in(self, keys: Sequence[bytes | None]) -> int:
-        """Return how many they are in all records of a column, each of its distinct texts looked at once more."""
-        total = 0
-        for key, times in Counter(keys).items():
-            self.nulls = 0
-            if key is not None:
-                with suppress(BadValue):
-                    self(*values([key]))
-            total += self.nulls * times
-        return total
+    return change
+
+
+def _note_nulls(block: Block, place: str, inside: _Inside, keys: Sequence[bytes | None]) -> None:
+    if inside.nulls:
+        for path, count in inside.nulls_in(keys).items():
+            block.place.nulled[block.place.stream, place, path] += count
 
 
 def _made_of(
@@ -266,14 +296,17 @@ def change_inside(
     path: Path,
     change: Callable[[dict[str, Any], str], None],
     place: str,
+    never_null: Collection[str],
     *,
     hides: bool = False,
 ) -> None:
     """Call ``change`` with each object that a nested path leads to and its last name; ``hides``: what cannot be changed is not shown."""
     keys = texts_of(block.columns[path.top])
-    made, failed = _made_of(keys, lambda value: change_at(value, path.steps, change))
+    inside = _Inside(block, path, change, never_null)
+    made, failed = _made_of(keys, inside)
+    _note_nulls(block, place, inside, keys)
     if failed:
-        _deal_with(block, path, _Change(place, hides), keys, failed)
+        _deal_with(block, path, _Change(place, hides), keys, failed, never_null)
     is_null = block.place.on_error == "null"
     block.columns[path.top] = [
         made[key] if key not in failed else NULL if is_null else left

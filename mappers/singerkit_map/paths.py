@@ -57,6 +57,10 @@ class Path:
     def in_lists(self) -> bool:
         return ELEMENTS in self.steps
 
+    def to_parents(self) -> list[Path]:
+        """Return the paths of what it is in, from the outermost inwards; of a field at the top none."""
+        return [Path(self.top, self.steps[:depth]) for depth in range(len(self.steps))]
+
     def beside(self, name: str) -> Path:
         """Return the path of a field called ``name`` in the object that this one is in."""
         return Path(self.top, (*self.steps[:-1], name)) if self.steps else Path(name)
@@ -223,11 +227,15 @@ def value_at(value: Any, steps: tuple[str | None, ...], missing: Any) -> Any:
 
 
 def change_at(
-    value: Any, steps: tuple[str | None, ...], change: Callable[[dict[str, Any], str], None]
+    value: Any,
+    steps: tuple[str | None, ...],
+    change: Callable[[dict[str, Any], str], None],
+    nulled: Callable[[tuple[str | None, ...]], None] | None = None,
 ) -> Any:
     """Return a value in which ``change`` was called with each object that the steps lead to, and the last of their names.
 
-    Objects and lists on the way are copied, never changed. Missing and null on the way stay as they are.
+    Objects and lists on the way are copied, never changed. Missing and null on the way stay as they are. With ``nulled``, what is no object or
+    list on the way becomes null, and that is called with the steps from there.
 
     Raises:
         BadValue: something on the way is no object, or no list where the steps have elements.
@@ -235,19 +243,21 @@ def change_at(
     if value is None:
         return None
     step, rest = steps[0], steps[1:]
+    if not isinstance(value, list if step is ELEMENTS else dict):
+        if nulled is None:
+            expected = "a list" if step is ELEMENTS else f"an object that has `{step}`"
+            raise BadValue(f"expected {expected}, got {_kind(value)}")
+        nulled(steps)
+        return None
     if step is ELEMENTS:
-        if not isinstance(value, list):
-            raise BadValue(f"expected a list, got {_kind(value)}")
         if not rest:  # the elements themselves: each for this moment in an object of its own
             return [_element(one, change) for one in value]
-        return [change_at(one, rest, change) for one in value]
-    if not isinstance(value, dict):
-        raise BadValue(f"expected an object that has `{step}`, got {_kind(value)}")
+        return [change_at(one, rest, change, nulled) for one in value]
     made = dict(value)
     if not rest:
         change(made, step)
     elif step in made:
-        made[step] = change_at(made[step], rest, change)
+        made[step] = change_at(made[step], rest, change, nulled)
     return made
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from singerkit_catalog.schema import or_null
 from singerkit_map.block import Bad, Block, Place
 from singerkit_map.contract import OfValue, Operation
 from singerkit_map.jsontexts import text_of
-from singerkit_map.paths import Impossible, path_of, with_schema_at
+from singerkit_map.paths import Impossible, Path, with_schema_at
 from singerkit_map.records import RecordReader, lines_of
 from singerkit_map.shape import Shape
 from singerkit_shell.errors import BadDataError, ConfigurationError
@@ -258,7 +258,7 @@ def plan_of(
     for operation in operations:
         try:
             after = operation.outcome(shape)
-            if place.on_error == "null" and isinstance(operation, OfValue):
+            if place.on_error == "null":
                 after = _admitting_null(operation, shape, after)
             _check_keys(shape, after)
         except Impossible as impossible:
@@ -270,13 +270,13 @@ def plan_of(
     return Plan(declaration.fingerprint, steps, shape, place)
 
 
-def _admitting_null(operation: OfValue, before: Shape, after: Shape) -> Shape:
-    """Return a shape in which what an operation makes may be null, as bad values become so; keys never."""
-    path = path_of(operation.field, before.fields)
-    made = path if operation.into is None else path.beside(operation.into)
-    if not made.is_nested and made.top in after.keys:
-        return after
-    return replace(after, fields=with_schema_at(after.fields, made, or_null))
+def _admitting_null(operation: Operation, before: Shape, after: Shape) -> Shape:
+    """Return a shape in which may be null what an operation makes, as bad values become so, and what it looks into; keys never."""
+    may_be_null: Callable[[Shape], Sequence[Path]] = getattr(operation, "may_be_null", lambda _: ())
+    for path in may_be_null(before):
+        if path.top not in after.keys:
+            after = replace(after, fields=with_schema_at(after.fields, path, or_null))
+    return after
 
 
 def _is_of_streams(operation: Operation) -> bool:

@@ -73,6 +73,11 @@ class _Over:
     def apply(self, block: Block, before: Shape) -> None:
         self._on(before).apply(block, before)
 
+    def may_be_null(self, before: Shape) -> list[Path]:
+        """Return the paths of what becomes null with `on_error: null`."""
+        operation = self._on(before)
+        return operation.may_be_null(before) if isinstance(operation, OfValue) else []
+
     def _on(self, shape: Shape) -> Operation:
         path = path_of(self.field, shape.fields)
         if path.top not in shape.fields and not path.is_nested and self.value is not None:

@@ -62,13 +62,17 @@ class _Drop:
                 raise
             yield path
 
+    def may_be_null(self, before: Shape) -> list[Path]:
+        """Return the paths of what becomes null with `on_error: null`."""
+        return [parent for path in self._paths(before) for parent in path.to_parents()]
+
     def apply(self, block: Block, before: Shape, /) -> None:
         for field in self.fields:
             path = path_of(field, before.fields)
             if not path.is_nested:
                 block.columns.pop(path.top, None)  # of one that only records have, too
             elif path.top in block.columns:
-                change_inside(block, path, _without, self.place, hides=True)
+                change_inside(block, path, _without, self.place, before.keys, hides=True)
 
 
 def _without(within: dict[str, Any], name: str) -> None:

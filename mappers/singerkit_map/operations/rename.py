@@ -9,7 +9,7 @@ from typing import Any
 from singerkit_map.block import Block
 from singerkit_map.contract import Operation, Shape
 from singerkit_map.onvalues import change_inside
-from singerkit_map.paths import path_of, schema_at, with_schema_at, without_schema_at
+from singerkit_map.paths import Path, path_of, schema_at, with_schema_at, without_schema_at
 
 __all__ = ["SETTINGS", "made"]
 
@@ -49,10 +49,14 @@ class _Rename:
         fields = with_schema_at(shape.fields, path, lambda _: schema, self.to)
         return shape.with_fields(without_schema_at(fields, path))
 
+    def may_be_null(self, before: Shape) -> list[Path]:
+        """Return the paths of what becomes null with `on_error: null`."""
+        return path_of(self.field, before.fields).to_parents()
+
     def apply(self, block: Block, before: Shape, /) -> None:
         path = path_of(self.field, before.fields)
         if path.is_nested:
-            change_inside(block, path, self._move, self.place)
+            change_inside(block, path, self._move, self.place, before.keys)
             return
         block.columns = {
             self.to if name == path.top else name: column for name, column in block.columns.items()

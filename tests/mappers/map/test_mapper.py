@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import jsonschema
 import pytest
 from mappers.map.mapping import Mapped, mapped, record_line, schema_line
+from mappers.map.operating import KEY
 
 from singerkit_map.mapper import IN_PIPE, Mapper
 from singerkit_map.reading import read_map
@@ -324,13 +326,50 @@ def test_each_bad_value_inside_a_list_that_became_null_is_counted():
     )
     assert made.records == [
         {"l": [{"c": None}, {"c": 7}, {"c": None}]},
-        {"l": None},
+        {"l": [None]},
         {"l": [{"c": None}, {"c": 7}, {"c": None}]},
         {},
     ]
     assert made.mapper.unmet() == [
-        "Stream `s`: 5 bad values of `l[].c` became null (`map.streams.s[0]`, `on_error`)."
+        "Stream `s`: 1 bad value of `l[]` became null (`map.streams.s[0]`, `on_error`).",
+        "Stream `s`: 4 bad values of `l[].c` became null (`map.streams.s[0]`, `on_error`).",
     ]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "cast", "field": "l[].in.c", "to": "text"},
+        {"op": "mask", "field": "l[].in.c", "as": "d"},
+        {"op": "constant", "field": "l[].in.c", "value": "x", "over": True},
+        {"op": "drop", "fields": ["l[].in.c"]},
+        {"op": "rename", "from": "l[].in.c", "to": "d"},
+    ],
+)
+def test_what_is_no_object_on_the_way_of_a_path_becomes_null_where_the_schema_says_so(operation):
+    """The whole field became null, of which the SCHEMA said that it never is."""
+    inner = {"type": "object", "properties": {"c": {"type": "string"}}}
+    element = {"type": "object", "properties": {"in": inner, "k": {"type": "integer"}}, "required": ["in"]}
+    fields = {"l": {"type": "array", "items": element}}
+    records = [{"l": "x"}, {"l": ["x", {"in": "x", "k": 1}, {"in": {"c": "y"}, "k": 2}]}]
+    with pytest.raises(BadDataError, match=r"Expected a list, got a text at s\.\$\.l\[\]\.in\.c \(line 2\)"):
+        mapped([operation], fields, records)
+    made = mapped([operation], fields, records, on_error="null")
+    assert made.records[0] == {"l": None}
+    assert made.records[1]["l"][:2] == [None, {"in": None, "k": 1}]
+    assert made.records[1]["l"][2]["k"] == 2
+    for record in made.records:
+        jsonschema.validate(record, made.schema["schema"])
+    assert [one.split(" became ")[0] for one in made.mapper.unmet()] == [
+        f"Stream `s`: 1 bad value of `{path}`" for path in ("l", "l[]", "l[].in")
+    ]
+
+
+def test_what_is_in_a_key_never_becomes_null():
+    fields = {"k": {"type": "object", "properties": {"c": {"type": "string"}, "d": {"type": "string"}}}}
+    for operation in ({"op": "drop", "fields": ["k.c"]}, {"op": "hmac", "field": "k.c", "key": KEY}):
+        with pytest.raises(BadDataError, match=r"Expected an object that has `c`, got a text at s\.\$\.k\.c"):
+            mapped([operation], fields, [{"k": "x"}], ["k"], on_error="null")
 
 
 @pytest.mark.parametrize(
