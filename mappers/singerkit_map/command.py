@@ -90,10 +90,13 @@ class SingerkitMap(InlineMapper):
             for sentence in mapper.unmet():
                 self.logger.warning("%s", sentence)
         finally:
-            if letters is not None:
-                letters.close()
+            set_aside = [] if letters is None else letters.told()
+            for sentence in [*mapper.nulls(), *set_aside]:
+                self.logger.warning("%s", sentence)
             for sentence in _summary(pipe):
                 self.logger.info("%s", sentence)
+            if letters is not None:
+                letters.close()
 
     def _letter_file(self) -> LetterFile | None:
         path = self.config.get("dead_letters")

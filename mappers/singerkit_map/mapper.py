@@ -250,14 +250,13 @@ class Mapper:
     def unmet(self) -> list[str]:
         """Return what is to be warned of at the end of a complete run."""
         place = f"{self._config.at}.streams".removeprefix(".")
-        missed = [
+        return [
             f"`{pattern}` at `{place}` matched no stream of this run: is the name right?"
             for pattern in self._config.unmatched(list(self._plans))
         ]
-        return [*missed, *self.nulls()]
 
     def nulls(self) -> list[str]:
-        """Return what is to be told of values that were made null."""
+        """Return what is to be told of values that were made null, at whatever end of a run."""
         return [
             f"Stream `{stream}`: {count} bad value{'s' if count > 1 else ''} of `{path}` became null (`{place}`, `on_error`)."
             for (stream, place, path), count in sorted(self._nulled.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -11,6 +12,7 @@ from singerkit_map.jsontexts import loads
 from singerkit_map.mapper import Mapper
 from singerkit_shell.errors import BadDataError, CannotWriteError, ConfigurationError
 from singerkit_shell.signals import StopFlag
+from singerkit_shell.words import counted
 from singerkit_wire.batch import Letters
 from singerkit_wire.batchfiles import batch_files
 from singerkit_wire.jsonexact import dumps
@@ -28,7 +30,8 @@ class LetterFile:
     """The file of records that are set aside, a line of JSON each; on disk before the STATE behind them goes on."""
 
     def __init__(self, path: str, most: int) -> None:
-        self._path, self._most, self._count = path, most, 0
+        self._path, self._most = path, most
+        self._counts: Counter[str] = Counter()
         self._is_new = False
         try:
             self._file = open(path, "ab", opener=_for_us_alone)  # noqa: SIM115  for the run
@@ -50,8 +53,8 @@ class LetterFile:
                 json.dumps(said)[:-1].encode() + b',"record":' + dumps(loads(one.record)["record"]) + b"}\n"
             )
         self._is_new = True
-        self._count += len(letters.rejects)
-        if self._count > self._most:
+        self._counts.update(one.stream for one in letters.rejects)
+        if self._counts.total() > self._most:
             raise BadDataError(
                 f"More than {self._most} records were set aside (`quarantine_limit`), the last at line {letters.rejects[-1].line}: {letters.rejects[-1].reason}; "
                 "what was committed is safe: mend the map or the data, or raise the limit, then run again."
@@ -84,6 +87,13 @@ class LetterFile:
             self.sync()
         finally:
             self._file.close()
+
+    def told(self) -> list[str]:
+        """Return what is to be told of records that were set aside."""
+        return [
+            f"Stream `{stream}`: {counted(count, 'record')} {'is' if count == 1 else 'are'} set aside in {self._path}, with the reasons."
+            for stream, count in sorted(self._counts.items())
+        ]
 
     def _full(self, error: OSError) -> CannotWriteError:
         return CannotWriteError(

@@ -1,4 +1,4 @@
-"""Make of the texts that a config takes from elsewhere what their settings take: numbers, flags, lists and objects.
+"""Make of the texts that a config takes from elsewhere what their settings take: numbers, flags, lists and objects; of `1.0` the whole number.
 
 The environment and files hold texts. What a setting is, its JSON Schema says; a setting that may be a text stays one. A setting
 whose schema has `"secret": False` (a name, a path) is shown wherever it comes from.
@@ -75,6 +75,8 @@ class _Taking:
         # A shorter part of JSON is a secret where its name says so, which `add_from_config` sees.
         if variables and len(str(value)) >= SHORTEST_PART:
             self._judge(str(value), value, schemas, key)
+        if isinstance(value, float) and value.is_integer() and "integer" in (types := _types(schemas)):
+            return value if "number" in types else int(value)  # `1.0` is one to a JSON Schema
         return value
 
     def _taken_reference(

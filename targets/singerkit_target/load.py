@@ -270,6 +270,8 @@ class Load:
                 self._finish()
             finally:  # whatever has happened meanwhile, the commit comes first
                 self._end_commit()
+                for sentence in self._mapping.nulls():
+                    self._log.warning("%s", sentence)
             for sentence in [*self._unmet(), *self._mapping.unmet(), *self._quality.unmet()]:
                 self._log.warning("%s", sentence)
         except BadDataError as error:

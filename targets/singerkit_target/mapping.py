@@ -77,6 +77,10 @@ class MapOfTarget:
         """Return what is to be warned of at the end of a complete run."""
         return () if self._mapper is None else self._mapper.unmet()
 
+    def nulls(self) -> Sequence[str]:
+        """Return what is to be warned of at whatever end of a run."""
+        return () if self._mapper is None else self._mapper.nulls()
+
 
 def _said(state: Any, name: str) -> Any:
     mark = state.get(MARK_KEY) if isinstance(state, dict) else None

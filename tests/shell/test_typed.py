@@ -141,6 +141,12 @@ def test_what_is_written_in_the_config_itself_is_not_made_anything_else(read: An
     assert problems == ['Expected `integer`, got `"12"` at `rows`']
 
 
+def test_a_whole_number_may_be_written_with_a_point(read: Any) -> None:
+    """JSON Schema takes it for one, and `range` and slices of Python do not."""
+    found, problems = read({"rows": 2.0, "sizes": [1.0], "group": {"seconds": 2.0}})
+    assert (problems, json.dumps(found)) == ([], '{"rows": 2, "sizes": [1], "group": {"seconds": 2.0}}')
+
+
 def test_what_a_number_must_be_is_still_checked(read: Any) -> None:
     _, problems = read({"rows": "$0"})
     assert problems == ["Expected a number of at least 1, got `0` at `rows`"]

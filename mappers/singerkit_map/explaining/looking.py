@@ -54,7 +54,7 @@ class Looking:
 
     def unmet(self) -> list[str]:
         """Return a sentence for each name or pattern of the map that no stream has met."""
-        return self._mapper.unmet()
+        return [*self._mapper.unmet(), *self._mapper.nulls()]
 
     def take(self, part: Run | Message) -> None:
         """Look at a part.

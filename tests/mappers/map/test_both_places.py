@@ -11,7 +11,7 @@ import pytest
 from conformance.singer import RECORD, SCHEMA, STATE
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mappers.map.mapping import Mapped
+from mappers.map.mapping import Mapped, record_line, schema_line
 from msgspec import Raw
 from sampling import tries
 from targets.shared.test_databases import Database, target
@@ -310,3 +310,13 @@ def test_files_of_a_batch_go_through_the_map_of_a_target(tmp_path: Any) -> None:
     assert f"That line is one of the batch file `{file}`" in str(Loaded(data, {"streams": {"s": cast}}).error)
     with pytest.raises(ConfigurationError, match="`dedupe` has no effect on the files of a BATCH"):
         Loaded(data, {"streams": {"s": [{"op": "dedupe", "key": ["id"]}]}})
+
+
+def test_values_that_became_null_are_told_in_the_target_too_at_whatever_end(caplog):
+    caplog.set_level(logging.WARNING, logger=LOG.name)
+    data = schema_line("s", {"id": {"type": "integer"}, "a": {"type": "string"}}, ["id"])
+    data += record_line("s", {"id": 1, "a": "x"}) + b'{"type":"STATE","value":{"bookmarks":{"s":1}}}\n'
+    cast = {"op": "cast", "field": "a", "to": "integer"}
+    loaded = Loaded(data + b"no message\n", {"streams": {"s": [cast]}, "on_error": "null"})
+    assert (len(loaded.rows["s"]), loaded.error is None) == (1, False)
+    assert "Stream `s`: 1 bad value of `a` became null" in caplog.text

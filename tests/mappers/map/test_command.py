@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 from mappers.map.mapping import record_line, schema_line
@@ -80,6 +81,25 @@ def test_what_is_set_aside_is_on_disk_before_the_state_behind_it(tmp_path):
         "record": {"id": 2, "age": "x"},
     }
     assert letters.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"on_error": "quarantine"}, "Stream `s`: 2 records are set aside in {file}, with the reasons."),
+        ({"on_error": "null"}, "Stream `s`: 2 bad values of `age` became null"),
+    ],
+)
+@pytest.mark.parametrize("end", [b"", STATE + b"no message\n"])
+def test_what_became_of_bad_values_is_told_at_whatever_end(passed, tmp_path, caplog, said, told, end):
+    """What went on before an error is loaded, and no later run tells of it."""
+    file = str(tmp_path / "dead.jsonl")
+    more = {"dead_letters": file} if said["on_error"] == "quarantine" else {}
+    data = schema_line("s", FIELDS) + record_line("s", {"id": 2, "age": "x"}) * 2 + end
+    with pytest.raises(BadDataError) if end else nullcontext():
+        passed(data, **said, **more)
+    warned = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert any(one.startswith(told.format(file=file)) for one in warned)
 
 
 def test_more_than_the_limit_is_not_set_aside(passed, tmp_path):

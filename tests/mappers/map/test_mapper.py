@@ -308,7 +308,7 @@ def test_of_several_globs_the_most_exact_one_counts():
 def test_a_glob_that_met_no_stream_is_told_of_and_so_are_values_that_became_null():
     made = mapped([CAST], FIELDS, [{"id": 1, "mail": "x"}, {"id": 2, "mail": "x"}], on_error="null")
     assert made.records == [{"id": 1, "mail": None}, {"id": 2, "mail": None}]
-    assert made.mapper.unmet() == [
+    assert made.mapper.nulls() == [
         "Stream `s`: 2 bad values of `mail` became null (`map.streams.s[0]`, `on_error`)."
     ]
     other = Mapped({"streams": {"users": [RENAME]}}, schema_line("s", FIELDS))
@@ -330,7 +330,7 @@ def test_each_bad_value_inside_a_list_that_became_null_is_counted():
         {"l": [{"c": None}, {"c": 7}, {"c": None}]},
         {},
     ]
-    assert made.mapper.unmet() == [
+    assert made.mapper.nulls() == [
         "Stream `s`: 1 bad value of `l[]` became null (`map.streams.s[0]`, `on_error`).",
         "Stream `s`: 4 bad values of `l[].c` became null (`map.streams.s[0]`, `on_error`).",
     ]
@@ -360,7 +360,7 @@ def test_what_is_no_object_on_the_way_of_a_path_becomes_null_where_the_schema_sa
     assert made.records[1]["l"][2]["k"] == 2
     for record in made.records:
         jsonschema.validate(record, made.schema["schema"])
-    assert [one.split(" became ")[0] for one in made.mapper.unmet()] == [
+    assert [one.split(" became ")[0] for one in made.mapper.nulls()] == [
         f"Stream `s`: 1 bad value of `{path}`" for path in ("l", "l[]", "l[].in")
     ]
 

@@ -77,7 +77,7 @@ def test_what_is_hidden_is_seen_nowhere(lines: list[bytes], on_error: str, order
             schema_line("s", FIELDS) + b"".join(lines),
             3,
         )
-        seen += [found.text.decode(), repr(found.letters), *found.mapper.unmet()]
+        seen += [found.text.decode(), repr(found.letters), *found.mapper.nulls()]
     except BadDataError as error:
         seen += traceback.format_exception(error)
     finally:
