@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from singerkit_tap.stream import BlockStream, Owner
 from singerkit_wire.encode import Record
 from tap_files.badrows import BadRows, TooManyBadRows
 from tap_files.beforehand import look_through
+from tap_files.copies import copied
 from tap_files.failures import FailedFiles
 from tap_files.filecolumns import FILE_COLUMNS
 from tap_files.formats.contract import (
@@ -337,26 +339,32 @@ class FileStream(BlockStream):
         )
 
     def _pages_of_version(self, memory: Memory, turn: Turn) -> Iterator[Page]:
-        """Yield the pages of a file as it was listed; where it cannot be read on, one that covers what was sent of it, before the error."""
+        """Yield the pages of a file as it was listed."""
+        with ExitStack() as held:
+            place = self._place
+            if turn.replaces:
+                if not self._is_torn:
+                    place = self._looked_through(turn, held)
+                    if self._since_safe:
+                        yield self._safe_page(memory)
+                if stop_flag:
+                    return
+                self._is_torn = True
+                yield self._replacing(turn.file)
+            yield from self._pages_of_content(memory, turn, self._opened(turn, place))
+
+    def _pages_of_content(self, memory: Memory, turn: Turn, content: PlainBytes) -> Iterator[Page]:
+        """Yield the pages of what was opened; where it cannot be read on, the memory has what was sent of it, before the error."""
         spot: Spot | None = turn.start
         rows = turn.start.row
-        if turn.replaces:
-            if not self._is_torn:
-                self._look_through(turn)
-                if self._since_safe:
-                    yield self._safe_page(memory)
-            if stop_flag:
-                return
-            self._is_torn = True
-            yield self._replacing(turn.file)
-        content = self._opened(turn)
         try:
             reader = self._settings.format.reader(self._settings.format_settings, content, turn.start)
             self._rows.begin_file(reader, turn)
             for piece in reader.pieces():
                 is_bare = piece.behind is None and self._settings.on_changed != "replace"
                 if is_bare and not self._is_torn:
-                    self._look_through(turn)
+                    with ExitStack() as held:
+                        self._looked_through(turn, held)
                 page = Page(self._good_rows(piece, turn), is_safe=False)
                 before, spot = spot, piece.behind
                 rows += piece.count
@@ -382,9 +390,9 @@ class FileStream(BlockStream):
         finally:
             content.close()
 
-    def _opened(self, turn: Turn) -> PlainBytes:
+    def _opened(self, turn: Turn, place: Place) -> PlainBytes:
         try:
-            return PlainBytes(self._place, turn)
+            return PlainBytes(place, turn)
         except BadDataError as error:
             raise self._in_file(error, turn) from None
 
@@ -392,21 +400,28 @@ class FileStream(BlockStream):
         self._since_safe = 0
         return Page((), position=memory.position())
 
-    def _look_through(self, turn: Turn) -> None:
+    def _looked_through(self, turn: Turn, held: ExitStack) -> Place:
         """See that a file can be read to its end before rows are sent that no STATE covers until then: one that cannot is left as the target has it.
 
-        Where the first bad file ends the run in any case, the target drops such rows, and nothing is looked through.
+        Where the first bad file ends the run in any case, the target drops such rows, and nothing is looked through. Returns where to read it from then: a copy of
+        what was looked through, in which nobody writes, where there is one, which goes with ``held``.
 
         Raises:
             BadDataError: it cannot.
         """
         if self._settings.on_error != "continue":
-            return
+            return self._place
         rows = Rows(self.name, self._settings, self._columns.copy(), self._names, lambda: self._names)
+        place = self._place
         try:
-            look_through(self._settings, self._place, rows, turn)
+            copy = copied(place, turn.found) if turn.replaces else None
+            if copy is not None:
+                held.callback(copy.close)
+                place = copy
+            look_through(self._settings, place, rows, turn)
         except BadDataError as error:
             raise self._in_file(error, turn, "what was loaded of it stays as it was") from None
+        return place
 
     def _replacing(self, file: str) -> Page:
         """Return what has the rows of a file go, those that were set aside, too."""

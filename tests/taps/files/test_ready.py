@@ -11,6 +11,8 @@ from taps.files.conftest import Folder, cuts, loaded
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.walltime import wall_time
+from singerkit_tap.contract import Page
+from tap_files import streams
 
 
 def test_f4_files_wait_for_the_marker_of_their_folder(folder: Folder):
@@ -112,6 +114,43 @@ def test_a_changed_file_that_is_bad_is_left_as_it_was_and_the_others_are_read(
     put("b", "id\n11\n", modified=15)
     third = folder.sync(second.state)
     assert sorted(row["id"] for row in loaded(table, third.messages)) == [10, 11, 12, 13]
+
+
+@pytest.mark.parametrize("is_copied", [True, False])
+def test_a_changed_file_that_is_overwritten_by_a_bad_one_while_it_is_sent_does_not_hold_back_the_others(
+    folder: Folder, monkeypatch, is_copied: bool
+):
+    """It is sent from a copy of what was looked through; where there is none, nothing behind the last STATE is committed."""
+    folder.stream["on_error"] = "continue"
+    for number, name in enumerate("ab", 1):
+        folder.write(f"in/{name}.csv", f"id\n{number}\n", modified=number)
+    first = folder.sync()
+    folder.write("in/a.csv", "id\n10\n", modified=11)
+    folder.write("in/b.csv", "id\n20\n", modified=12)
+    folder.write("in/c.csv", "id\n30\n", modified=13)
+    replacing = streams.FileStream._replacing
+
+    def overwriting(stream: streams.FileStream, file: str) -> Page:
+        if file == "in/b.csv":
+            folder.write("in/b.csv", b"id\n\xff\n", modified=14)
+        return replacing(stream, file)
+
+    monkeypatch.setattr(streams.FileStream, "_replacing", overwriting)
+    if is_copied:
+        folder.sync(first.state)
+    else:
+        monkeypatch.setattr("tap_files.copies.COPIED_BYTES", 1)
+        with pytest.raises(BadDataError, match=r"in/b\.csv"):
+            folder.sync(first.state)
+    *_, (committed, state) = cuts(folder.result().messages)
+    table = loaded(first.rows(), committed)
+    assert sorted(row["id"] for row in table) == ([10, 20, 30] if is_copied else [2, 10])
+    with pytest.raises(BadDataError, match=r"in/b\.csv.*stays as it was"):
+        folder.sync(state)
+    *_, (committed, _) = cuts(folder.result().messages)
+    assert sorted(row["id"] for row in loaded(table, committed)) == (
+        [10, 20, 30] if is_copied else [2, 10, 30]
+    )
 
 
 def test_what_was_read_before_a_changed_file_that_is_bad_is_safe(folder: Folder):
