@@ -51,10 +51,6 @@ class Http:
     can_skip = True
 
     def __init__(self, origin: str, said: Mapping[str, Any], patience: Patience) -> None:
-        if "@" in origin:
-            raise ConfigurationError(
-                "Expected `path` without user and password, which would be shown; nothing was sent: write them at `storage.http`."
-            )
         self._where, self._patience = origin, patience
         self._lists_links = said.get("listing") == "links"
         reach = Reach(origin, said.get("allowed_hosts", ()), said.get("allowed_addresses", ()))

@@ -316,10 +316,6 @@ def _login(host: str, said: Mapping[str, Any]) -> dict[str, Any]:
     if not separator:
         name, port = port or name, "22"
     user = user or said.get("username", "")
-    if ":" in user:
-        raise ConfigurationError(
-            "Expected `sftp://user@host` in `path`, got one with a password, which would be shown; nothing was sent: write it at `storage.sftp.password`."
-        )
     if not user or not name.strip("[]") or not port.isdigit() or not 0 < int(port) < 65536:
         raise ConfigurationError(
             "Expected `sftp://user@host:port/...` in `path` (the user may stand at `storage.sftp.username`), got something else; nothing was sent."

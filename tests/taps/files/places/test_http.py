@@ -218,8 +218,6 @@ def test_each_refusal_is_a_sentence_and_an_exit_code(
         ),
     )
     assert "metadata address" in str(refusal("http://inside.test", "a.csv"))
-    with pytest.raises(ConfigurationError, match="without user and password"):
-        place_at("http://user:pw@127.0.0.1")
 
 
 def test_what_has_no_version_is_another_one_each_time(other: tuple[str, type[Other]]):

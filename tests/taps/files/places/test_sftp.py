@@ -60,15 +60,8 @@ def test_each_refusal_is_a_sentence_and_an_exit_code(ground: grounds.Ground):
         nobody.bind(("127.0.0.1", 0))
         away = refusal(ground, f"sftp://127.0.0.1:{nobody.getsockname()[1]}")
     assert (type(away), away.exit_code) == (RetryableError, 69)
-    for address in (
-        "sftp://reader:secret@127.0.0.1",
-        "sftp://",
-        "sftp://127.0.0.1:x",
-        "sftp://127.0.0.1:99999",
-    ):
-        refused = refusal(ground, address)
-        assert refused.exit_code == 78
-        assert "secret" not in str(refused)
+    for address in ("sftp://", "sftp://127.0.0.1:x", "sftp://127.0.0.1:99999"):
+        assert refusal(ground, address).exit_code == 78
     assert "`sftp://user@host" in str(refusal(ground, username=None))
 
 
