@@ -166,10 +166,10 @@ def _around(line: bytes) -> tuple[bytes, bytes] | None:
     try:
         message = _members.decode(line)
         record = bytes(message["record"])
-        _members.decode(head + b"null}")
+        before = _members.decode(head + b"null}")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
         return None
-    if not line.startswith(record, len(head)) or head.count(_RECORD) != 1:
+    if not line.startswith(record, len(head)) or head.count(_RECORD) != 1 or not before.keys() <= _OF_MESSAGE:
         return None
     tail = line[len(head) + len(record) :]
     return None if b'"record"' in tail or b'"type"' in tail or b'"stream"' in tail else (head, tail)

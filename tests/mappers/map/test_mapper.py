@@ -410,6 +410,14 @@ def test_a_record_that_is_set_aside_keeps_what_stood_beside_it(more):
     assert made.messages[1] == {"type": "RECORD", "stream": "s", "record": {"id": 1, "mail": 7}, **more[1]}
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_stands_before_the_record_goes_on(count):
+    """Rows without their version stayed, or went with that of another."""
+    line = b'{"type":"RECORD","version":7,"stream":"s","time_extracted":"2024-01-01T00:00:00Z","record":{"id":1}}\n'
+    made = Mapped({"streams": {"s": [RENAME]}}, schema_line("s", FIELDS) + line * count)
+    assert made.messages[1:] == [json.loads(line)] * count
+
+
 def test_a_schema_that_comes_again_is_told_of_once(caplog):
     line = schema_line("s", FIELDS).replace(b'"properties"', b'"minProperties": 1, "properties"', 1)
     made = Mapped({"streams": {"s": [RENAME]}}, line * 3)
