@@ -15,7 +15,7 @@ Three kinds of nothing: a field that a record leaves out stays out, null stays n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -83,6 +83,9 @@ class OfValue:
     """Two values that differ stay different and one stays one: keys may be changed by it."""
     null: Any = ...
     missing: Any = ...
+    of_texts: Callable[[Sequence[bytes]], Sequence[bytes | None]] | None = None
+    """What ``value`` makes of many values at once, from JSON texts (UTF-8, never null) to JSON texts and nothing decoded on the way; None for each
+    of which ``value`` is to be asked, as for all that might be bad."""
 
     def outcome(self, shape: Shape) -> Shape:
         path = path_of(self.field, shape.fields)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -13,10 +13,12 @@ from msgspec import UNSET, Raw
 from singerkit_map.block import HIDDEN, NULL, Bad, Block, Column, texts_of
 from singerkit_map.jsontexts import Unreadable, text_of, texts, values
 from singerkit_map.paths import BadValue, Path, change_at, value_at
+from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
 
 __all__ = ["change_inside", "is_kind", "spread", "work_on"]
 
+_OfTexts: TypeAlias = Callable[[Sequence[bytes]], Sequence[bytes | None]]
 _MISSING = object()
 _KINDS: Mapping[type, str] = {
     Unreadable: "unreadable",
@@ -57,6 +59,8 @@ class Work(_Told, Protocol):
     def null(self) -> Any: ...
     @property
     def missing(self) -> Any: ...
+    @property
+    def of_texts(self) -> _OfTexts | None: ...
 
 
 class Parting(_Told, Protocol):
@@ -94,7 +98,8 @@ def work_on(block: Block, path: Path, work: Work, never_null: Collection[str] = 
     column = block.columns[path.top]
     keys = texts_of(column)
     one = _Inside(block, path, _changing(work), never_null, work.into) if path.is_nested else _of_top(work)
-    made, failed = _made_of(keys, one, None if path.is_nested else _all_of_top(work, one))
+    at_once = (None, None) if path.is_nested else (_all_of_top(work, one), work.of_texts)
+    made, failed = _made_of(keys, one, *at_once)
     if not path.is_nested:
         made[None] = UNSET if work.missing is ... else _raw(work.missing)
         made[b"null"] = NULL if work.null is ... else _raw(work.null)
@@ -217,17 +222,20 @@ def _made_of(
     keys: Sequence[bytes | None],
     one: Callable[[Any], Any],
     all_of: Callable[[Sequence[Any]], list[Any]] | None = None,
+    of_texts: _OfTexts | None = None,
 ) -> tuple[dict[bytes | None, Any], dict[bytes | None, str]]:
     """Return what becomes of each distinct text, and why nothing becomes of some; null and what is missing stay.
 
-    ``all_of`` makes the same of many values as ``one`` of each.
+    ``all_of`` makes the same of many values as ``one`` of each, and ``of_texts`` of their texts, where it does not leave them to that.
     """
     distinct = dict.fromkeys(keys)
     distinct.pop(None, None)
     distinct.pop(b"null", None)
     given: list[bytes] = list(distinct)  # type: ignore[arg-type]
-    found = values(given)
     made: dict[bytes | None, Any] = {None: UNSET, b"null": NULL}
+    if of_texts is not None:
+        given = _made_of_texts(given, of_texts, made)
+    found = values(given)
     try:
         results = all_of(found) if all_of else [one(value) for value in found]
         written = texts(results)
@@ -235,6 +243,17 @@ def _made_of(
         return made, _made_one_by_one(given, found, one, made)
     made.update(zip(given, _raws_of(given, found, results, written), strict=True))
     return made, {}
+
+
+def _made_of_texts(given: list[bytes], of_texts: _OfTexts, made: dict[bytes | None, Any]) -> list[bytes]:
+    """Put into ``made`` what becomes of texts without a look at their values; return those of which that is not known."""
+    try:
+        check_utf8(b"".join(given))
+    except UnicodeDecodeError:
+        return given
+    written = dict(zip(given, of_texts(given), strict=True))
+    made.update({text: Raw(new) for text, new in written.items() if new is not None})
+    return [text for text, new in written.items() if new is None]
 
 
 def _raws_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -33,6 +33,7 @@ _BOOLEANS = {"true": True, "t": True, "yes": True, "y": True, "1": True, "on": T
 _BOOLEANS |= {"false": False, "f": False, "no": False, "n": False, "0": False, "off": False}
 _TYPES = {"text": "string", "integer": "integer", "number": "number", "boolean": "boolean"}
 _MOST_DIGITS = 1000
+_QUOTE = ord('"')
 
 
 def made(said: Mapping[str, Any], place: str) -> Operation:
@@ -52,6 +53,7 @@ def made(said: Mapping[str, Any], place: str) -> Operation:
         said.get("as"),
         takes,
         keeps_keys=to == "text",
+        of_texts=_OF_TEXTS.get(to),
     )
 
 
@@ -100,9 +102,21 @@ def _as_boolean(value: Any) -> bool:
     return known
 
 
+def _texts_as_text(texts: Sequence[bytes]) -> list[bytes | None]:
+    return [
+        text
+        if text[0] == _QUOTE
+        else b'"%b"' % text
+        if text[-1:].isdigit() and text != b"-0"  # a number: no other value ends so
+        else None
+        for text in texts
+    ]
+
+
 _CASTS: Mapping[str, Callable[[Any], Any]] = {
     "text": _as_text,
     "integer": _as_integer,
     "number": _as_number,
     "boolean": _as_boolean,
 }
+_OF_TEXTS = {"text": _texts_as_text}

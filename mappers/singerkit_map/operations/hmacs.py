@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from singerkit_map.contract import OfValue
 from singerkit_map.operations.words import ON_VALUE
 from singerkit_map.values.canonical import SCALARS, canonical_text
 from singerkit_map.values.fieldschemas import text_field
-from singerkit_map.values.keys import KEY, KEY_ID, Key
+from singerkit_map.values.keys import KEY, KEY_ID, Key, utf8
 
 __all__ = ["SETTINGS", "Keyed", "made"]
 
@@ -39,6 +39,8 @@ SETTINGS: Mapping[str, Any] = {
     ],
 }
 
+_QUOTE, _ESCAPE = b'"\\'
+
 
 @dataclass(frozen=True)
 class Keyed(OfValue):
@@ -51,9 +53,18 @@ def made(said: Mapping[str, Any], place: str) -> Keyed:
     key = Key(said["key"], said.get("key_id"), f"{place}.key")
 
     prefix, hashed = key.prefix, key.hasher()
+    opening = '"' + prefix
 
     def value(seen: object) -> str:
-        return prefix + hashed(seen if type(seen) is str else canonical_text(seen))
+        return prefix + hashed(utf8(seen if type(seen) is str else canonical_text(seen)))
+
+    def of_texts(texts: Sequence[bytes]) -> list[bytes | None]:
+        return [
+            (opening + hashed(text[1:-1]) + '"').encode()
+            if text[0] == _QUOTE and _ESCAPE not in text
+            else None
+            for text in texts
+        ]
 
     return Keyed(
         place,
@@ -65,4 +76,5 @@ def made(said: Mapping[str, Any], place: str) -> Keyed:
         protects=True,
         keeps_keys=True,
         fingerprint=key.fingerprint,
+        of_texts=of_texts,
     )

@@ -18,7 +18,7 @@ from singerkit_map.values.keys import KEY, KEY_ID, Key
 
 __all__ = ["SETTINGS", "made"]
 
-_APART = "singerkit token:"
+_APART = b"singerkit token:"
 """Stands before what is hashed: a token and an `hmac` by the same key do not tell that they are of one value."""
 SETTINGS: Mapping[str, Any] = {
     "description": (
@@ -135,7 +135,7 @@ def _storable(text: str) -> str:
 
 def _text_of(key: Key) -> Callable[[str], str]:
     prefix, hashed = key.prefix, key.hasher()
-    return lambda text: f"{prefix}tok_{hashed(_APART + text)[:32]}"
+    return lambda text: f"{prefix}tok_{hashed(_APART + text.encode())[:32]}"
 
 
 def _uuid_of(key: Key) -> Callable[[str], str]:
@@ -143,7 +143,7 @@ def _uuid_of(key: Key) -> Callable[[str], str]:
 
     def token(text: str) -> str:
         # As UUID(version=8), which Python below 3.14 refuses: four bits say the version, two the variant.
-        number = int(hashed(_APART + text)[:32], 16)
+        number = int(hashed(_APART + text.encode())[:32], 16)
         number = number & ~(0xF << 76) | (8 << 76)
         number = number & ~(0x3 << 62) | (2 << 62)
         return str(uuid.UUID(int=number))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from singerkit_map.values.moments import Moment, iso_moment
 
 __all__ = ["SETTINGS", "made"]
 
+_QUOTE = ord('"')
 _UNITS = ("year", "month", "day", "hour", "minute", "second")
 
 SETTINGS: Mapping[str, Any] = {
@@ -70,7 +71,21 @@ def _cutting(said: Mapping[str, Any], place: str, length: int) -> OfValue:
     def schema_of(schema: Mapping[str, Any]) -> dict[str, Any]:
         return text_field(schema, maxLength=length)
 
-    return OfValue(place, said["field"], beginning, schema_of, said.get("as"), takes=TEXT, protects=True)
+    most = length + 2  # with its quotes; no text has more code points than bytes
+
+    def of_texts(texts: Sequence[bytes]) -> list[bytes | None]:
+        return [text if len(text) <= most and text[0] == _QUOTE else None for text in texts]
+
+    return OfValue(
+        place,
+        said["field"],
+        beginning,
+        schema_of,
+        said.get("as"),
+        takes=TEXT,
+        protects=True,
+        of_texts=of_texts,
+    )
 
 
 def _beginning(wall: datetime, kept: int) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 __all__ = ["cut"]
 
@@ -10,6 +11,10 @@ _JOINER = "\u200d"
 _SKINS = range(0x1F3FB, 0x1F400)
 _FLAGS = range(0x1F1E6, 0x1F200)
 _TAGS = range(0xE0020, 0xE0080)
+_SECOND_HALVES = range(0xDC00, 0xE000)  # of surrogate pairs
+_JOINERS = frozenset({ord(_JOINER), *_SKINS, *_FLAGS, *_TAGS, *_SECOND_HALVES})
+_JOINS_NEXT = "\r" + _JOINER
+_FIRST_MARK = "\u0300"
 _LONGEST = 32
 """Code points of one character: what is longer, a letter under a hundred marks, is cut where it has to be."""
 
@@ -22,13 +27,20 @@ def cut(text: str, length: int) -> str:
     """
     if len(text) <= length:
         return text
-    if text.isascii() and text[length - 1] != "\r":
+    before, after = text[length - 1], text[length]
+    if before not in _JOINS_NEXT and (after < _FIRST_MARK or not _may_join(after)):
         return text[:length]
     lowest = max(length - _LONGEST, 0)
     for end in range(length, lowest, -1):
         if not _is_inside(text, end):
             return text[:end]
     return text[:length]
+
+
+@lru_cache(maxsize=4096)
+def _may_join(char: str) -> bool:
+    """Tell whether a cut before this character may lie inside one that is seen, whatever stands before it."""
+    return unicodedata.category(char)[0] == "M" or ord(char) in _JOINERS
 
 
 def _is_inside(text: str, place: int) -> bool:

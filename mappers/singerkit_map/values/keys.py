@@ -11,7 +11,7 @@ from typing import Any
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
 
-__all__ = ["KEY", "KEY_ID", "Key"]
+__all__ = ["KEY", "KEY_ID", "Key", "utf8"]
 
 KEY: dict[str, Any] = {
     "type": "string",
@@ -50,17 +50,13 @@ class Key:
                 f"`{place}`; nothing was read: make one with `openssl rand -hex 32`, and keep it where the results must stay the same."
             )
         self.prefix = f"{key_id}:" if key_id else ""
-        self._halves = _halves(text.encode("utf-8", "surrogatepass"))
+        self._halves = _halves(utf8(text))
 
-    def hasher(self) -> Callable[[str], str]:
-        """Return what makes the HMAC-SHA256 of the UTF-8 of a text, in hexadecimal digits; one call a text, as there are many."""
+    def hasher(self) -> Callable[[bytes], str]:
+        """Return what makes the HMAC-SHA256 of bytes, in hexadecimal digits; one call a text, as there are many."""
         copy_inner, copy_outer = (half.copy for half in self._halves)
 
-        def hashed(text: str) -> str:
-            try:
-                data = text.encode()
-            except UnicodeEncodeError:
-                data = text.encode("utf-8", "surrogatepass")
+        def hashed(data: bytes) -> str:
             inner, outer = copy_inner(), copy_outer()
             inner.update(data)
             outer.update(inner.digest())
@@ -72,7 +68,15 @@ class Key:
     @property
     def fingerprint(self) -> str:
         """What tells this key from another, and nothing else about it."""
-        return self.prefix + self.hasher()("singerkit: which key this is")[:8]
+        return self.prefix + self.hasher()(b"singerkit: which key this is")[:8]
+
+
+def utf8(text: str) -> bytes:
+    """Return the UTF-8 of a text, in which half of a surrogate pair may stand."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 def _halves(key: bytes) -> tuple[Any, Any]:

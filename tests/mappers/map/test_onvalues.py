@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from mappers.map.operating import made
 from msgspec import UNSET, Raw
 
 from singerkit_map.block import Block, Place
@@ -62,6 +65,33 @@ def test_what_is_made_beside_leaves_the_field_as_it_is():
 def test_null_and_missing_are_filled_where_that_is_said():
     block = at_work(OfValue("map", "a", len, dict, null="none", missing=0), block_of(b'"xyz"', None, b"null"))
     assert shown(block) == [b"3", b"0", b'"none"']
+
+
+OF_TEXTS = [
+    one | {"field": "a", "as": "b"}
+    for one in (
+        {"op": "hmac"}, {"op": "hmac", "key_id": "k1"}, {"op": "truncate", "length": 1}, {"op": "truncate", "length": 4},
+        {"op": "cast", "to": "text"},
+    )
+]  # fmt: skip
+TEXTS = [
+    b'""', b'"x"', b'"a b c"', b'"a\\"b\\\\cdef"', '"a\u0308u\u0308o"'.encode(), '"\u6771\u4eac\u5009\u5eab"'.encode(), b'"ab\\ud83d\\ude00cd"',
+    '"\U0001f1e9\U0001f1ea\U0001f1eb\U0001f1f7"'.encode(), b'"ab\\r\\nc"', b'"\\ud800"', b'"\\u0000"', b'"\xff\xff\xff"', b"0", b"-0", b"-0.0", b"7",
+    b"1.10", b"-1E+5", b"1e400", b"12345678901234567890", b"9" * 5000, b"true", b"false", b"null", b"NaN", b"-Infinity", b"{}", b"[1.0]", None,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", OF_TEXTS)
+def test_what_is_made_of_texts_without_decoding_them_is_what_is_made_of_their_values(said):
+    """Each by itself, all of them, and all that are UTF-8."""
+    quick = made(**said)
+    slow = replace(quick, of_texts=None)
+    assert quick.of_texts([b'"x"']) != [None]
+    utf8 = [text for text in TEXTS if text != b'"\xff\xff\xff"']
+    for texts in ([], *([text] for text in TEXTS), TEXTS, utf8):
+        one, other = (at_work(each, block_of(*texts, on_error="quarantine")) for each in (quick, slow))
+        assert shown(one, "b") == shown(other, "b")
+        assert (shown(one), one.bad) == (shown(other), other.bad)
 
 
 def _refuse(value):
