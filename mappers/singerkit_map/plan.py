@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.validate import line_of
 from singerkit_state.value import decode, encode
 from singerkit_wire.batch import Letters, Reject
+from singerkit_wire.columns import Columns
 from singerkit_wire.declarations import Declaration, declared_schema, read_declaration
 from singerkit_wire.messages import Message, Run
 from singerkit_wire.replacing import read_replacement
@@ -105,9 +107,17 @@ class Plan:
         if len(block):
             lines = block.lines
             in_order = isinstance(lines, range)
+            held = Columns(
+                block.columns,
+                len(lines),
+                len(run.data) * len(lines) // run.lines,
+                partial(lines_of, block, self.shape.stream),
+                block.common,
+                block.envelope,
+            )
             yield Run(
                 self.shape.stream,
-                lines_of(block, self.shape.stream),
+                held,
                 len(lines),
                 lines[0],
                 () if in_order else tuple(lines),

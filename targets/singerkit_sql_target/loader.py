@@ -282,7 +282,7 @@ class SqlLoader:
         table = self._tables[stream.name]
         batch = self._incoming.whole(table, batch)
         self._incoming.tells_of_deletions(table, batch)
-        size = 0 if batch.run is None else len(batch.run.data)
+        size = 0 if batch.run is None else batch.run.size
         self._put(
             stream.name, table.fields(batch.columns), batch.wire_rows, size, table.history or table.keys
         )

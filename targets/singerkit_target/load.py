@@ -728,8 +728,8 @@ class Load:
         if rows.moved:
             self._tell_moved(stream, rows.moved, run)
         self._unit.rows += run.lines
-        self._unit.size += len(run.data)
-        self.summary.size[run.stream] += len(run.data)
+        self._unit.size += run.size
+        self.summary.size[run.stream] += run.size
         self.summary.spent.on(run.stream)
         self._along.tell(self.summary)
         if rejects:

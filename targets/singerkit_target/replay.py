@@ -43,7 +43,7 @@ class UnitInHand:
         """Hold a part that has been written; beyond the limit nothing is held until the next unit."""
         if not self.is_whole:
             return
-        self._size += len(part.data if isinstance(part, Run) else part.line)
+        self._size += part.size if isinstance(part, Run) else len(part.line)
         self.parts.append(part)
         if self._size > self.limit:
             self.parts, self.is_whole = [], False

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from singerkit_state.value import decode, is_empty
+from singerkit_wire.columns import joined_columns
 from singerkit_wire.messages import Message, Run, state_text
 
 __all__ = ["in_load_order", "segments"]
@@ -79,6 +80,11 @@ def _joined(parts: Iterable[Run | Message]) -> Iterator[Run]:
 
 
 def _join(stream: str, parts: list[Run]) -> Run:
+    ends = sum(part.ends for part in parts)
     numbers = tuple(part.line_number(i) for part in parts for i in range(part.lines))
-    data = b"".join(part.data for part in parts)
-    return Run(stream, data, len(numbers), parts[0].first_line, numbers, sum(part.ends for part in parts))
+    held = joined_columns([part.columns for part in parts])
+    if held is None:
+        return Run(
+            stream, b"".join(part.data for part in parts), len(numbers), parts[0].first_line, numbers, ends
+        )
+    return Run(stream, held, len(numbers), parts[0].first_line, numbers, ends)

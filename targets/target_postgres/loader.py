@@ -528,7 +528,7 @@ class PostgresLoader:
         if is_masked(batch) and table.takes_copies and not self._storing.sets_aside:
             # No column of the table takes them, and straight COPY needs none: what a row leaves out is null there.
             names, masks, rows = names[1:], [row[0] for row in rows], [row[1:] for row in rows]
-        csv = as_csv(rows, 0 if batch.run is None else len(batch.run.data))
+        csv = as_csv(rows, 0 if batch.run is None else batch.run.size)
         waiting = self._waiting.of(table, tuple(table.columns.get(name, name) for name in names), len(csv))
         if masks:
             waiting.take_masks(masks)

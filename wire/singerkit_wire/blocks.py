@@ -14,6 +14,7 @@ from msgspec import Raw
 from singerkit_shell.errors import BadDataError, SingerkitError
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.batches import Missing, batches_of
+from singerkit_wire.columndecode import decode_columns
 from singerkit_wire.conflicts import Conflicts, OnConflict, with_variant
 from singerkit_wire.decode import FastDecoder, Refused, compile_decoder
 from singerkit_wire.domain import Domain
@@ -171,7 +172,8 @@ class BlockDecoder:
         while True:
             self.moved = Counter()
             try:
-                return self._decode(run.data, run.lines, run, 0)
+                batches = self._decode_columns(run)
+                return (batches, []) if batches else self._decode(run.data, run.lines, run, 0)
             except (TooWide, NotNullable, NoVariant, UnknownFields) as found:
                 self._see_that_it_is_new(found, met)
                 self._fit(found)
@@ -204,6 +206,16 @@ class BlockDecoder:
                 self._change(with_variant(self.stream, found.column, f"{found.column}__text"))
             case UnknownFields():
                 self._meet(found.fields)
+
+    def _decode_columns(self, run: Run) -> list[Batch]:
+        """Try the fast path on what stands in columns; nothing: it is to be read as lines."""
+        if self._fast is None or run.columns is None:
+            return []
+        try:
+            batches = decode_columns(self._fast, run.columns, run.line_number(0))
+        except Refused:
+            return []
+        return [batch.out_of(run, range(run.lines)) for batch in batches]
 
     def _decode(self, data: bytes, count: int, run: Run, index: int) -> tuple[list[Batch], list[Reject]]:
         """Try the fast path on ``data``, ``count`` lines of ``run`` from ``index`` on; then on each line by itself."""

@@ -35,7 +35,7 @@ class Refused(Exception):
     """The fast path cannot vouch for this block; the exact path decides."""
 
 
-Check = Callable[[list[Any]], list[Any] | None]
+Check = Callable[[Any], list[Any] | None]
 """Judges one column of a block; returns replaced values, or None to keep them; raises `Refused`."""
 
 

@@ -35,18 +35,30 @@ from singerkit_wire.nested import bounded, constrained
 from singerkit_wire.rules import Rules, rules_of
 from singerkit_wire.stream import DELETED_AT, EXTRACTED_AT, VERSION, Stream, of_messages
 
-__all__ = ["FastDecoder", "Refused", "compile_decoder", "without_fillers"]
+__all__ = [
+    "CLOCKS",
+    "NOT_TEXT",
+    "NOT_TEXT_OR_NULL",
+    "NUL",
+    "ODD_ESCAPE",
+    "VERSION_TYPE",
+    "FastDecoder",
+    "Refused",
+    "compile_decoder",
+    "spread",
+    "without_fillers",
+]
 
 _T = TypeVar("_T")
 
-_NUL = b"\\u0000"
-_ODD_ESCAPE = re.compile(rb"\\[u/]")  # what COPY's CSV does not read as JSON means it
+NUL = b"\\u0000"
+ODD_ESCAPE = re.compile(rb"\\[u/]")  # what COPY's CSV does not read as JSON means it
 _LAST_MOMENT = re.compile(rb"23:59:59\.9999")
 _LAST_SECOND = re.compile(rb"23:59:59\.")
 _MAY_BE_FINER = re.compile(rb"\.[0-9]{7}(?<=:[0-9]{2}\.[0-9]{7})")
 _FINER = re.compile(rb"\.[0-9]{6}0*[1-9]")  # digits of a second that no column of a clock holds
-_NOT_TEXT_OR_NULL = re.compile(rb'\n[^"n]')
-_NOT_TEXT = re.compile(rb'\n[^"]')
+NOT_TEXT_OR_NULL = re.compile(rb'\n[^"n]')
+NOT_TEXT = re.compile(rb'\n[^"]')
 _PATTERN_SECONDS = 5.0  # of processor time for a block; then its records are judged one by one
 _SIMPLE = ANNOTATIONS | {"type"}
 _PLAIN_TYPES: Mapping[Kind, Any] = {
@@ -61,8 +73,9 @@ _PLAIN_TYPES: Mapping[Kind, Any] = {
 }
 _FILLER = type(None)
 _NO_FIELD = secrets.token_hex(8)
+CLOCKS = (Kind.DATE_TIME, Kind.DATE, Kind.TIME)
 _LONG = -(2**63), 2**63 - 1
-_VERSION = Bounds().of_integers(*_LONG)
+VERSION_TYPE = Bounds().of_integers(*_LONG)
 
 
 @dataclass(frozen=True)
@@ -100,11 +113,7 @@ class Clocks:
         Raises:
             Refused: something would be.
         """
-        judged = [
-            (index, column)
-            for index, column in enumerate(self.columns)
-            if column.is_key or column.kind is Kind.DATE or column.name not in self.rounded
-        ]
+        judged = [(index, column) for index, column in enumerate(self.columns) if self._judges(column)]
         if not judged or not _MAY_BE_FINER.search(data):
             return
         try:
@@ -116,10 +125,21 @@ class Clocks:
             if _FINER.search(b"\n".join(values)):
                 raise Refused
 
+    def check_column(self, column: Column, values: bytes) -> None:
+        """See the same of the values of one column.
+
+        Raises:
+            Refused: one would be rounded.
+        """
+        if self._judges(column) and _MAY_BE_FINER.search(values) and _FINER.search(values):
+            raise Refused
+
+    def _judges(self, column: Column) -> bool:
+        return column.is_key or column.kind is Kind.DATE or column.name not in self.rounded
+
 
 def _clocks(stream: Stream, rounded: set[str]) -> Clocks:
-    clocks = (Kind.DATE_TIME, Kind.DATE, Kind.TIME)
-    return Clocks(tuple(c for c in stream.columns if c.kind in clocks and not c.is_filler), rounded)
+    return Clocks(tuple(c for c in stream.columns if c.kind in CLOCKS and not c.is_filler), rounded)
 
 
 @dataclass(frozen=True)
@@ -128,7 +148,8 @@ class FastDecoder:
 
     ``quick`` leaves plain text as it stands on the wire, `full` reads it, `sparse` admits missing fields, too; these are made when they are
     needed, since a run may have thousands of streams.
-    ``refused`` is text that may stand for a value which only the exact path can judge. ``watches_deletions`` when other
+    ``types`` are those of the columns, and ``demanded`` names one that no record may leave out; fields of no column are passed over where it
+    ``passes_others``. ``refused`` is text that may stand for a value which only the exact path can judge. ``watches_deletions`` when other
     fields that no schema names are passed over, and one that tells of a deletion is not.
     """
 
@@ -147,6 +168,9 @@ class FastDecoder:
     holds_nul: bool
     watches_deletions: bool
     rules: Rules | None
+    types: Sequence[Any]
+    demanded: str | None
+    passes_others: bool
     pairs: Sequence[tuple[int, int]] = ()
 
     @cached_property
@@ -156,6 +180,18 @@ class FastDecoder:
     @cached_property
     def sparse(self) -> Any:
         return self.make_sparse()
+
+    @cached_property
+    def of_columns(self) -> Sequence[Any]:
+        """A decoder for the values of each column; None where they stay as they stand on the wire."""
+        return [None if type_ in (Raw, _FILLER) else msgspec.json.Decoder(type_) for type_ in self.types]
+
+    @cached_property
+    def names_on_wire(self) -> frozenset[str]:
+        """The fields that the columns are filled from."""
+        return frozenset(
+            column.variant_of or column.name for column in self.stream.columns if not column.is_filler
+        )
 
     def decode(self, data: bytes, lines: int, first_line: int) -> list[Batch]:
         """Decode that many RECORD lines to batches, one for each set of present columns.
@@ -180,8 +216,8 @@ class FastDecoder:
 
     def _decode(self, data: bytes, lines: int, first_line: int) -> list[Batch]:
         # Of no account where text is read, and NUL with it.
-        has_odd_escapes = bool(self.quick or not self.holds_nul) and has_escape(_ODD_ESCAPE, data)
-        if (has_odd_escapes and not self.holds_nul and _NUL in data) or (
+        has_odd_escapes = bool(self.quick or not self.holds_nul) and has_escape(ODD_ESCAPE, data)
+        if (has_odd_escapes and not self.holds_nul and NUL in data) or (
             self.refused and self.refused.search(data)
         ):
             raise Refused
@@ -226,8 +262,8 @@ class FastDecoder:
         Raises:
             Refused, UnicodeDecodeError: there is not, or it is not UTF-8.
         """
-        _check_texts(rows, self.texts.nullable, _NOT_TEXT_OR_NULL)
-        _check_texts(rows, self.texts.required, _NOT_TEXT)
+        _check_texts(rows, self.texts.nullable, NOT_TEXT_OR_NULL)
+        _check_texts(rows, self.texts.required, NOT_TEXT)
 
     @cached_property
     def left_on_wire(self) -> tuple[int, ...]:
@@ -259,13 +295,25 @@ class FastDecoder:
         Raises:
             Refused: a check refuses one.
         """
-        replaced: dict[int, list[Any]] = {}
+        replaced: dict[int, Sequence[Any]] = {}
         for index, check in self.checks:
             column = list(map(itemgetter(index), rows))
-            values = check(column if is_full else [value for value in column if value is not UNSET])
-            if values is not None:
-                replaced[index] = values if is_full else _spread(column, values)
+            values = self.checked_column(check, column, is_full=is_full)
+            if values is not column:
+                replaced[index] = values
         return _with_columns(rows, replaced) if replaced and rows else rows
+
+    @staticmethod
+    def checked_column(check: Check, column: Sequence[Any], *, is_full: bool) -> Sequence[Any]:
+        """Return the values of one column as a check has them; the same ones where it changes none.
+
+        Raises:
+            Refused: it refuses one.
+        """
+        values = check(column if is_full else [value for value in column if value is not UNSET])
+        if values is None:
+            return column
+        return values if is_full else spread(column, values)
 
 
 def without_fillers(rows: list[tuple[Any, ...]], pairs: Sequence[tuple[int, int]]) -> list[tuple[Any, ...]]:
@@ -279,13 +327,15 @@ def without_fillers(rows: list[tuple[Any, ...]], pairs: Sequence[tuple[int, int]
     return found
 
 
-def _spread(column: list[Any], values: list[Any]) -> list[Any]:
+def spread(column: Sequence[Any], values: Sequence[Any]) -> list[Any]:
     """Return ``values`` in the places of ``column`` that hold any."""
     following = iter(values)
     return [UNSET if value is UNSET else next(following) for value in column]
 
 
-def _with_columns(rows: list[tuple[Any, ...]], replaced: Mapping[int, list[Any]]) -> list[tuple[Any, ...]]:
+def _with_columns(
+    rows: list[tuple[Any, ...]], replaced: Mapping[int, Sequence[Any]]
+) -> list[tuple[Any, ...]]:
     columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
     for index, column in replaced.items():
         columns[index] = column
@@ -361,6 +411,9 @@ def compile_decoder(
             holds_nul=domain.holds_nul,
             watches_deletions=watches,
             rules=rules,
+            types=types,
+            demanded=demanded,
+            passes_others=not forbid,
             pairs=tuple(pairs(stream).values()),
         )
         if not left_as_they_are:
@@ -477,7 +530,10 @@ def _message_type(
         )
     message: list[Any] = [("type", Literal["RECORD"]), ("stream", Literal[stream.name]), ("record", record)]
     if with_metadata:
-        message += [("time_extracted", datetime.datetime | None, None), ("version", _VERSION | None, None)]
+        message += [
+            ("time_extracted", datetime.datetime | None, None),
+            ("version", VERSION_TYPE | None, None),
+        ]
     return msgspec.defstruct("Message", message, gc=False)
 
 

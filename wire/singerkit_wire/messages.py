@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from singerkit_shell.errors import BadDataError
+from singerkit_wire.columns import Columns
 from singerkit_wire.lines import Chunk
 
 __all__ = [
@@ -40,18 +41,33 @@ class _Header(msgspec.Struct, gc=False):
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):
-    """RECORD lines of one stream, whole and in order, ``lines`` of them.
+    """RECORD lines of one stream, whole and in order, ``lines`` of them; ``held``: those, or the columns that they are written of on demand.
 
     ``numbers`` tells the line numbers where the lines did not follow each other. ``ends`` is how many lines are no records, and
     say where the elements of lists end (`unnesting.py`).
     """
 
     stream: str
-    data: bytes
+    held: bytes | Columns
     lines: int
     first_line: int
     numbers: tuple[int, ...] = ()
     ends: int = 0
+
+    @property
+    def data(self) -> bytes:
+        """The lines."""
+        return self.held.data if isinstance(self.held, Columns) else self.held
+
+    @property
+    def columns(self) -> Columns | None:
+        """The records in columns, where they stand so."""
+        return self.held if isinstance(self.held, Columns) else None
+
+    @property
+    def size(self) -> int:
+        """About how many bytes the lines are, which need not be written for it."""
+        return self.held.size if isinstance(self.held, Columns) else len(self.held)
 
     def line_number(self, index: int) -> int:
         return self.numbers[index] if self.numbers else self.first_line + index

@@ -101,7 +101,7 @@ class Unnester:
                 self.marks.come = marks
                 lines = self._line_by_line(run.data, numbers)
         own = lines.pop(self.stream)
-        runs = [msgspec.structs.replace(run, data=b"".join(own.data))]
+        runs = [msgspec.structs.replace(run, held=b"".join(own.data))]
         return runs + [
             Run(name, b"".join(one.data), len(one.numbers), one.numbers[0], tuple(one.numbers), one.ends)
             for name, one in lines.items()

@@ -29,6 +29,7 @@ from singerkit_target.load import Load
 from singerkit_target.mapping import MapOfTarget
 from singerkit_target.publish import Publisher
 from singerkit_wire.blocks import Judgement
+from singerkit_wire.columns import Columns
 
 __all__ = ["target"]
 
@@ -320,3 +321,25 @@ def test_values_that_became_null_are_told_in_the_target_too_at_whatever_end(capl
     loaded = Loaded(data + b"no message\n", {"streams": {"s": [cast]}, "on_error": "null"})
     assert (len(loaded.rows["s"]), loaded.error is None) == (1, False)
     assert "Stream `s`: 1 bad value of `a` became null" in caplog.text
+
+
+def test_a_target_has_no_line_written_again(monkeypatch: Any) -> None:
+    """Columns of a map go into its decoder as they are, those of many units joined; only what is odd is written as lines."""
+    monkeypatch.setattr(Columns, "data", property(lambda _self: pytest.fail("lines were written")))
+    operations = [
+        {"op": "rename", "from": "a", "to": "b"},
+        {"op": "drop", "fields": ["o"]},
+        {"op": "cast", "field": "n", "to": "text"},
+    ]
+    records = [
+        RECORD("s", {"id": 1, "a": "x", "n": 1.10, "o": {"c": "x"}, "l": []}),
+        RECORD("s", {"id": 2, "a": "\u00e9", "n": None, "o": None, "l": None}),
+        STATE({"s": 2}),
+        RECORD("s", {"id": 3, "a": "y\\/\u0001", "n": 1e5}),
+        STATE({"s": 3}),
+    ]
+    data = "".join(json.dumps(line) + "\n" for line in (SCHEMA("s", FIELDS, ["id"]), *records)).encode()
+    loaded = Loaded(data, {"streams": {"s": operations}})
+    assert loaded.error is None
+    texts = [("1", "'x'", "'1.1'"), ("2", "'é'", "None"), ("3", repr("y\\/\x01"), "'100000.0'")]
+    assert [row[:3] for row in loaded.rows["s"]] == texts
