@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from singerkit_shell.errors import ConfigurationError
-from tap_rest.jmespaths import jmespath_problems
-from tap_rest.placeholders import holds_any, placeholder_problems
+from tap_rest.asking.placeholders import holds_any, placeholder_problems
+from tap_rest.records.jmespaths import jmespath_problems
 from tap_rest.settings import setting
 from tap_rest.settings.auth import AUTH, AuthSettings, NoneSettings, auth_problems
 from tap_rest.settings.body import with_accept

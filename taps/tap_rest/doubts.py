@@ -10,7 +10,7 @@ from singerkit_shell.secrets import redactor
 from tap_rest.incremental import field_of_change, is_of_creation, other_field_asked, said_of_bookmark
 from tap_rest.masking import texts_inside
 from tap_rest.paths import filters
-from tap_rest.schemas import listed
+from tap_rest.schema.contract import listed
 from tap_rest.settings.stream import StreamSettings
 
 __all__ = [

@@ -8,8 +8,8 @@ from typing import TypeVar
 from singerkit_shell.errors import BadDataError, NotAuthorisedError, SingerkitError
 from singerkit_tap.contract import Context
 from singerkit_tap.failing import IN_A_ROW
-from tap_rest.answers import ForbiddenError
-from tap_rest.retries import FailingServer
+from tap_rest.answers.answer import ForbiddenError
+from tap_rest.http.retries import FailingServer
 
 __all__ = ["REFUSALS", "is_of_one_stream", "samples_of_those_that_answer"]
 

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from singerkit_shell.secrets import MASK, names_secret, redactor
+from tap_rest.asking.urls import joined, parameters_in_path
 from tap_rest.config import ApiSettings
 from tap_rest.masking import is_secret_name, register_secrets, register_secrets_inside, texts_inside
 from tap_rest.settings.lineage import streams_above
 from tap_rest.settings.pagination import Pagination
 from tap_rest.settings.stream import StreamSettings
-from tap_rest.urls import joined, parameters_in_path
 
 __all__ = ["digest_of", "fingerprints_of"]
 

@@ -20,9 +20,9 @@ from singerkit_state.order import (
     starting_value,
 )
 from singerkit_tap.contract import BookmarkValue
-from tap_rest.answers import RefusingAnswer
-from tap_rest.moments import counted_since_epoch
-from tap_rest.placeholders import BOOKMARKS, texts_around
+from tap_rest.answers.answer import RefusingAnswer
+from tap_rest.asking.moments import counted_since_epoch
+from tap_rest.asking.placeholders import BOOKMARKS, texts_around
 from tap_rest.settings.incremental import Incremental
 from tap_rest.settings.stream import StreamSettings
 

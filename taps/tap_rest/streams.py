@@ -31,14 +31,12 @@ from tap_rest.advice import (
     keys_to_set,
     why_no_key_inside,
 )
-from tap_rest.asking import Api, Asking
-from tap_rest.beginnings import Beginning
-from tap_rest.catalogedits import mark_as_inferred
-from tap_rest.clock import clock_of
-from tap_rest.coming import Coming
-from tap_rest.conditional import Conditional
-from tap_rest.copies import refuse_own_values
-from tap_rest.declaredschema import DeclaredSchema
+from tap_rest.answers.clock import clock_of
+from tap_rest.answers.conditional import Conditional
+from tap_rest.answers.tokens import Asked, token_reads
+from tap_rest.asking.first import Beginning
+from tap_rest.asking.pages import Api, Asking
+from tap_rest.deletes.whole import WholeLoad
 from tap_rest.doubts import (
     advice_on_order,
     fate_of_nulls,
@@ -50,12 +48,8 @@ from tap_rest.doubts import (
     told_of_shifting_pages,
     told_of_skipped_parents,
 )
-from tap_rest.durations import duration_of
-from tap_rest.each import ValueLists
 from tap_rest.failing import is_of_one_stream, samples_of_those_that_answer
 from tap_rest.fingerprints import digest_of, fingerprints_of
-from tap_rest.firstpages import FirstPages, Room
-from tap_rest.groups import is_group
 from tap_rest.incremental import (
     bookmark_asked,
     hint_at_start,
@@ -64,20 +58,26 @@ from tap_rest.incremental import (
     unit_problem,
     window_problem,
 )
-from tap_rest.keptschema import IN_STATE
-from tap_rest.localtimes import LocalTimes
 from tap_rest.long.rows import parts_of
 from tap_rest.pages.caps import up_to_cap
-from tap_rest.parentrecords import as_sent, value_at
-from tap_rest.parents import ParentFields, refuse_key_of_several_parents, refuse_lost_copies
-from tap_rest.partitioned import PartitionedStream
-from tap_rest.reading import Reading
-from tap_rest.records import ReadPage
-from tap_rest.samples import limited, pages_without_bookmark
-from tap_rest.schemas import COPIED, Sample, SchemaKeeper
+from tap_rest.parents.copies import refuse_own_values
+from tap_rest.parents.each import ValueLists
+from tap_rest.parents.fields import ParentFields, refuse_key_of_several_parents, refuse_lost_copies
+from tap_rest.parents.groups import is_group
+from tap_rest.parents.partitioned import PartitionedStream
+from tap_rest.parents.records import as_sent, value_at
+from tap_rest.parents.upcoming import Coming
+from tap_rest.records.cutting import ReadPage
+from tap_rest.schema.catalogedits import mark_as_inferred
+from tap_rest.schema.contract import COPIED, Sample, SchemaKeeper
+from tap_rest.schema.declared import DeclaredSchema
+from tap_rest.schema.firstpages import FirstPages, Room
+from tap_rest.schema.kept import IN_STATE
+from tap_rest.schema.localtimes import LocalTimes
+from tap_rest.schema.samples import limited, pages_without_bookmark
 from tap_rest.settings.stream import StreamSettings
-from tap_rest.tokens import Asked, token_reads
-from tap_rest.whole import WholeLoad
+from tap_rest.windows.durations import duration_of
+from tap_rest.windows.reading import Reading
 
 __all__ = ["RestStream"]
 

@@ -21,21 +21,21 @@ from singerkit_tap.delivery import Reading, delivery
 from singerkit_tap.failing import STREAMS_IN_A_ROW
 from singerkit_tap.shell import SingerkitTap
 from singerkit_tap.starts import former_read
-from tap_rest.client import Client
+from tap_rest.asking.urls import parameters_in_path
 from tap_rest.config import CONFIG_SCHEMA, ApiSettings, api_settings, config_conflicts
-from tap_rest.firstpages import Room
 from tap_rest.hook.loading import Hooks
+from tap_rest.http.client import Client
 from tap_rest.incremental import is_of_creation
-from tap_rest.keepers import keeper_of
 from tap_rest.masking import register_secrets, register_secrets_inside
 from tap_rest.recording.tape import Tape
+from tap_rest.schema.firstpages import Room
+from tap_rest.schema.keepers import keeper_of
 from tap_rest.settings.api import api_problems
 from tap_rest.settings.effects import idle_settings
 from tap_rest.settings.hook import literal_hooks, refused_hooks
 from tap_rest.settings.lineage import parents_first
 from tap_rest.settings.stream import StreamSettings
 from tap_rest.streams import RestStream
-from tap_rest.urls import parameters_in_path
 
 __all__ = ["TapRest", "main"]
 

@@ -18,9 +18,9 @@ import pytest
 
 from singerkit_state.readas import ReadAs
 from tap_rest.config import ApiSettings
-from tap_rest.inferredschema import InferredSchema
-from tap_rest.keptschema import KeptSchema
-from tap_rest.schemacache import cache_file
+from tap_rest.schema.cache import cache_file
+from tap_rest.schema.inferred import InferredSchema
+from tap_rest.schema.kept import KeptSchema
 from tap_rest.settings.limits import InferSettings
 from tap_rest.settings.stream import StreamSettings
 

@@ -12,7 +12,7 @@ from requests import PreparedRequest
 
 from singerkit_shell.configfile import renewed
 from singerkit_shell.errors import NotAuthorisedError
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 from tap_rest.auth import fixed
 from tap_rest.auth.digest import digest
 from tap_rest.auth.endpoint import Endpoint
@@ -24,7 +24,7 @@ from tap_rest.auth.oauth2 import oauth2
 from tap_rest.auth.scheme import NoScheme, Scheme
 from tap_rest.auth.service_account import service_account
 from tap_rest.auth.sigv4 import aws_sigv4
-from tap_rest.headers import header_problems
+from tap_rest.http.headers import header_problems
 from tap_rest.settings.auth import AuthSettings, type_of
 
 __all__ = ["Credentials"]

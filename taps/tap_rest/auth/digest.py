@@ -11,7 +11,7 @@ from requests.utils import parse_dict_header
 
 from singerkit_shell.errors import NotAuthorisedError
 from singerkit_shell.secrets import redactor
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 from tap_rest.auth.endpoint import Endpoint
 from tap_rest.auth.scheme import Scheme
 from tap_rest.settings.auth.types import DigestSettings

@@ -12,14 +12,14 @@ import urllib3
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.reach import Reach
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 from tap_rest.auth.refusals import refusal_of
-from tap_rest.charsets import charset_of, utf8_text
 from tap_rest.config import ApiSettings
-from tap_rest.connection import Watchdog
+from tap_rest.http.charsets import charset_of, utf8_text
+from tap_rest.http.connection import Watchdog
+from tap_rest.http.retries import Retrying
+from tap_rest.http.transport import Transport
 from tap_rest.recording.tape import Tape, Track
-from tap_rest.retries import Retrying
-from tap_rest.transport import Transport
 
 __all__ = ["Endpoint", "Question"]
 

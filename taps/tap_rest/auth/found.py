@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 from tap_rest.auth.refusals import lack_of
 from tap_rest.auth.tokens import Token
-from tap_rest.headers import fits_a_header
+from tap_rest.http.headers import fits_a_header
 from tap_rest.paths import Path, finder_of, parse_path, scalar_text
 
 __all__ = ["TokenFinder"]

@@ -8,7 +8,8 @@ from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import names_secret
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
+from tap_rest.asking.payloads import CONTENT_TYPES, payload_of
 from tap_rest.auth.endpoint import Endpoint, Question
 from tap_rest.auth.found import TokenFinder
 from tap_rest.auth.jwts import Signer
@@ -17,7 +18,6 @@ from tap_rest.auth.places import in_cookie, placer_of
 from tap_rest.auth.scheme import Scheme
 from tap_rest.auth.tokens import TokenScheme
 from tap_rest.masking import register_secrets
-from tap_rest.payloads import CONTENT_TYPES, payload_of
 from tap_rest.settings.auth.types import LoginSettings
 
 __all__ = ["login"]

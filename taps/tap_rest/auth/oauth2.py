@@ -11,7 +11,7 @@ import msgspec
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 from tap_rest.auth.endpoint import Endpoint, Question
 from tap_rest.auth.fixed import basic_credentials
 from tap_rest.auth.found import TokenFinder

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from singerkit_shell.errors import ConfigurationError, NotAuthorisedError
-from tap_rest.answers import Response, excerpt, transient_of
+from tap_rest.answers.answer import Response, excerpt, transient_of
+from tap_rest.http.retries import Transient
 from tap_rest.masking import listed_names
-from tap_rest.retries import Transient
 
 __all__ = ["lack_of", "refusal_of"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from requests import PreparedRequest
 from requests.auth import AuthBase
 
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 
 __all__ = ["NoScheme", "Scheme"]
 

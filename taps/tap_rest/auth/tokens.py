@@ -11,7 +11,7 @@ from requests import PreparedRequest
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.secrets import redactor
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 from tap_rest.auth.places import Placer
 from tap_rest.auth.scheme import Scheme
 

@@ -13,9 +13,9 @@ from pathlib import PurePosixPath
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
-from tap_rest.retries import Transient
-from tap_rest.storing import PIECE, Limits, Span, Store, TooLargeError, stored
-from tap_rest.unpacking import CutError, ungzipped
+from tap_rest.http.retries import Transient
+from tap_rest.http.storing import PIECE, Limits, Span, Store, TooLargeError, stored
+from tap_rest.http.unpacking import CutError, ungzipped
 
 __all__ = ["File", "files_in"]
 

@@ -10,13 +10,13 @@ from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor
-from tap_rest.answers import Response
-from tap_rest.bodies import description, first_inside, members_in
-from tap_rest.detecting import HEADS, array_at
+from tap_rest.answers.answer import Response
 from tap_rest.formats.tables import Items, as_objects, kind_in, members_of_value
 from tap_rest.formats.texts import readers_of
 from tap_rest.long.rows import LongRows
 from tap_rest.paths import Path
+from tap_rest.records.bodies import description, first_inside, members_in
+from tap_rest.records.detecting import HEADS, array_at
 from tap_rest.settings.body import FIRST_ROW, ArraysSettings
 
 __all__ = ["Arrays"]

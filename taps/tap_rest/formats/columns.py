@@ -8,10 +8,10 @@ from msgspec import Raw
 
 from singerkit_shell.errors import BadDataError
 from singerkit_shell.secrets import redactor
-from tap_rest.answers import Response
-from tap_rest.bodies import description
+from tap_rest.answers.answer import Response
 from tap_rest.formats.tables import as_objects, is_array, members_of_value, split
 from tap_rest.paths import Path
+from tap_rest.records.bodies import description
 
 __all__ = ["Columns"]
 

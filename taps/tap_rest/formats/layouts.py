@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from msgspec import Raw
 
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 from tap_rest.formats.arrays import Arrays
 from tap_rest.formats.columns import Columns
 from tap_rest.paths import Path

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tap_rest.heads import by_name
+from tap_rest.http.heads import by_name
 
 __all__ = ["Look", "format_of_name", "format_of_type", "is_json", "look_of"]
 

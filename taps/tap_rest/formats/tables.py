@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from tap_rest.bodies import kind_of
 from tap_rest.paths import Path, parse_path
+from tap_rest.records.bodies import kind_of
 
 __all__ = ["Items", "array_in", "as_objects", "is_array", "kind_in", "members_of_value", "split"]
 

@@ -10,21 +10,21 @@ from msgspec.json import encode
 
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
-from tap_rest.answers import Response
-from tap_rest.charsets import charset_of, utf8_text
+from tap_rest.answers.answer import Response
+from tap_rest.answers.tokens import paths_of_token
 from tap_rest.formats.archives import File, files_in
 from tap_rest.formats.csvtext import TABS, CsvReader
 from tap_rest.formats.lines import array_of_lines
 from tap_rest.formats.looks import format_of_name, format_of_type, is_json
 from tap_rest.formats.texts import readers_of
 from tap_rest.formats.xmltext import XmlReader
-from tap_rest.heads import by_name
+from tap_rest.http.charsets import charset_of, utf8_text
+from tap_rest.http.heads import by_name
+from tap_rest.http.storing import Limits, Span
 from tap_rest.long.opening import Opening, as_utf8
 from tap_rest.pages.kinds import body_paths
 from tap_rest.paths import parse_path
 from tap_rest.settings.stream import StreamSettings
-from tap_rest.storing import Limits, Span
-from tap_rest.tokens import paths_of_token
 
 __all__ = ["Translator"]
 

@@ -17,12 +17,12 @@ from singerkit_shell.reach import origin_of
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.words import ended
 from singerkit_wire import jsonexact as exact
-from tap_rest.answers import Response as Answer
-from tap_rest.headers import fits_a_header
+from tap_rest.answers.answer import Response as Answer
 from tap_rest.hook.saying import heard
 from tap_rest.hook.shapes import Request, Response
+from tap_rest.http.headers import fits_a_header
+from tap_rest.http.storing import Limits
 from tap_rest.settings.hook import HookSettings
-from tap_rest.storing import Limits
 
 __all__ = ["HookError", "Hooked", "failure_of"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
-from tap_rest.storing import Span
+from tap_rest.http.storing import Span
 
 __all__ = ["Request", "Response"]
 

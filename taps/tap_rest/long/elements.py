@@ -10,8 +10,8 @@ from msgspec import Raw
 
 from singerkit_wire.encode import split_records
 from tap_rest.formats.xmltext import XmlReader
+from tap_rest.http.storing import Disk, Limits, Span, Store
 from tap_rest.long.rows import Pieces
-from tap_rest.storing import Disk, Limits, Span, Store
 
 __all__ = ["pieces_of_xml"]
 

@@ -10,8 +10,8 @@ from singerkit_shell.errors import BadDataError
 from singerkit_wire.encode import split_records
 from tap_rest.formats.csvtext import CsvReader, CutRowError
 from tap_rest.formats.lines import array_of_lines
+from tap_rest.http.storing import PIECE, WHOLE, Span
 from tap_rest.long.rows import Pieces
-from tap_rest.storing import PIECE, WHOLE, Span
 
 __all__ = ["pieces_of_csv", "pieces_of_lines"]
 

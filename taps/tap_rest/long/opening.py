@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from singerkit_shell.encoding import check_utf8
 from singerkit_shell.errors import BadDataError
 from singerkit_wire.jsonwalk import JsonWalker, items_of
-from tap_rest.answers import Response
-from tap_rest.charsets import is_utf8, utf8_pieces
+from tap_rest.answers.answer import Response
 from tap_rest.formats.csvtext import CsvReader
 from tap_rest.formats.looks import is_json, look_of
 from tap_rest.formats.xmltext import XmlReader
+from tap_rest.http.charsets import is_utf8, utf8_pieces
+from tap_rest.http.storing import PIECE, Limits, Span, stored
 from tap_rest.long.elements import pieces_of_xml
 from tap_rest.long.lines import pieces_of_csv, pieces_of_lines
 from tap_rest.long.rows import LongRows, Pieces
-from tap_rest.storing import PIECE, Limits, Span, stored
 
 __all__ = ["Opening", "as_utf8", "pieces_of_json"]
 

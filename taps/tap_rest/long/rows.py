@@ -12,7 +12,7 @@ from typing import overload
 
 from msgspec import Raw
 
-from tap_rest.storing import Span
+from tap_rest.http.storing import Span
 
 __all__ = ["LongRows", "Pieces", "bytes_in_memory", "changed", "digest_of", "parts_of"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from tap_rest.detecting import DULL
 from tap_rest.openapi.document import Document, Node, node_at
 from tap_rest.openapi.types import merged_node
+from tap_rest.records.detecting import DULL
 
 __all__ = ["Place", "answer_of", "nearest_paths", "operation_at", "path_to", "place_at", "place_of_rows"]
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from tap_rest.answers import RefusingAnswer, TooManyRowsError
+from tap_rest.answers.answer import RefusingAnswer, TooManyRowsError
 from tap_rest.pages.ends import MANY
 from tap_rest.pages.likely import total_count_of
-from tap_rest.records import ReadPage
+from tap_rest.records.cutting import ReadPage
 from tap_rest.settings.pagination import Pagination
 from tap_rest.settings.stream import StreamSettings
 

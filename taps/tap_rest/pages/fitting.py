@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 from tap_rest.names import plain_name
 from tap_rest.pages.lastpage import LastPage, Weight, query_of
 from tap_rest.pages.membernames import PAGE_TOTALS, QUERY_SIZES

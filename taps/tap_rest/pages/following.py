@@ -26,8 +26,8 @@ from singerkit_state.order import Compared, OrderKey, UnorderableError, ValueKin
 from singerkit_tap.contract import BookmarkValue
 from singerkit_tap.keys import keys_of
 from singerkit_wire.encode import RecordEncoder, SentRows
-from tap_rest.keycolumn import KeyColumn
-from tap_rest.records import ReadPage
+from tap_rest.records.cutting import ReadPage
+from tap_rest.windows.keycolumn import KeyColumn
 
 __all__ = ["Following", "Questions"]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor
-from tap_rest.answers import Response
-from tap_rest.heads import by_name
+from tap_rest.answers.answer import Response
+from tap_rest.http.heads import by_name
 from tap_rest.pages.endings import Endings
 from tap_rest.pages.steps import Step
 from tap_rest.paths import Found, Path, column_of, list_and_last, scalar_of, scalar_text
-from tap_rest.records import ReadPage
+from tap_rest.records.cutting import ReadPage
 from tap_rest.settings.pagination import Pagination
 
 __all__ = ["IN_HEADER", "Experience", "Here", "Seen"]

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 
 __all__ = ["End", "LastPage", "Place", "Sign", "Weight", "query_of"]
 

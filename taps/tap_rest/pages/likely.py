@@ -7,7 +7,7 @@ from tap_rest.pages.fitting import whole_number
 from tap_rest.pages.here import IN_HEADER
 from tap_rest.pages.steps import Step, step_after_page
 from tap_rest.paths import scalar_text
-from tap_rest.records import ReadPage
+from tap_rest.records.cutting import ReadPage
 from tap_rest.settings.pagination import Pagination
 
 __all__ = ["likely_steps", "total_count_of"]

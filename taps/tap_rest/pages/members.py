@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 from tap_rest.names import plain_name
 from tap_rest.pages.membernames import BEFORE, LINKS, TOKEN_OBJECTS, is_container
 

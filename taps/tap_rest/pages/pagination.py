@@ -18,7 +18,7 @@ from singerkit_shell.secrets import redactor
 from singerkit_shell.words import counted
 from singerkit_state.bookmarks import canonical_json
 from singerkit_wire.encode import RawRecord
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 from tap_rest.long.rows import digest_of
 from tap_rest.pages.configlines import line_of, line_part, said_in
 from tap_rest.pages.ends import (
@@ -46,7 +46,7 @@ from tap_rest.pages.unread import (
     totals_of,
     verdicts,
 )
-from tap_rest.records import ReadPage
+from tap_rest.records.cutting import ReadPage
 from tap_rest.settings.pagination import Pagination, param_of
 
 __all__ = ["Pages"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from tap_rest.asking.placeholders import as_text
 from tap_rest.pages.steps import role_of
-from tap_rest.placeholders import as_text
 from tap_rest.settings.pagination import Pagination, param_of, size_param_of
 from tap_rest.settings.request import VARIABLES
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tap_rest.placeholders import as_text
+from tap_rest.asking.placeholders import as_text
 from tap_rest.settings.pagination import Pagination
 
 __all__ = [

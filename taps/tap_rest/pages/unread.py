@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 from tap_rest.names import plain_name
 from tap_rest.pages.bodysigns import body_signs, flag_of, fullness
 from tap_rest.pages.headersigns import has_rel, header_signs

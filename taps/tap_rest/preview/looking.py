@@ -18,7 +18,7 @@ from singerkit_shell.words import counted
 from singerkit_state.order import UnorderableError, order_key
 from singerkit_tap.contract import Context, Start
 from tap_rest.masking import url_of_config
-from tap_rest.records import ReadPage
+from tap_rest.records.cutting import ReadPage
 from tap_rest.settings.incremental import Incremental
 from tap_rest.streams import RestStream
 

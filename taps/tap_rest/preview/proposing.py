@@ -20,7 +20,7 @@ from tap_rest.pages.lastpage import LastPage, Weight
 from tap_rest.pages.membernames import LINKS, NEXT_URLS, TOKENS
 from tap_rest.pages.members import body_members, path_of
 from tap_rest.pages.unread import signs_of_more
-from tap_rest.records import ReadPage
+from tap_rest.records.cutting import ReadPage
 
 __all__ = ["CHANGED", "KEYS", "config_of_url", "with_findings", "with_references"]
 

@@ -16,7 +16,7 @@ import msgspec
 
 from singerkit_shell.errors import BadDataError, CannotWriteError, ConfigurationError
 from singerkit_shell.secrets import redactor
-from tap_rest.storing import MEMORY, PIECE, Disk, Span
+from tap_rest.http.storing import MEMORY, PIECE, Disk, Span
 
 __all__ = ["FORMAT", "FolderReader", "FolderWriter", "FullError"]
 

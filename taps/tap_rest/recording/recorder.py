@@ -15,12 +15,12 @@ import requests
 
 from singerkit_shell.errors import CannotWriteError, SingerkitError, Stopped
 from singerkit_shell.words import counted
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
+from tap_rest.http.retries import Transient
 from tap_rest.recording.folder import FORMAT, FolderWriter, FullError
 from tap_rest.recording.members import Members, NotJSONError
 from tap_rest.recording.tape import Asked, Track
 from tap_rest.recording.veil import Veil
-from tap_rest.retries import Transient
 
 __all__ = ["Recorder"]
 

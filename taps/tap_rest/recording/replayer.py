@@ -15,14 +15,14 @@ from singerkit_shell import errors
 from singerkit_shell.errors import BadDataError, ConfigurationError, SingerkitError
 from singerkit_shell.secrets import redactor
 from singerkit_state.value import decode
-from tap_rest.answers import Response
-from tap_rest.heads import by_name
+from tap_rest.answers.answer import Response
+from tap_rest.http.heads import by_name
+from tap_rest.http.retries import Transient
+from tap_rest.http.storing import PIECE
 from tap_rest.masking import listed_names
 from tap_rest.recording.folder import FORMAT, FolderReader
 from tap_rest.recording.tape import Asked, Track
 from tap_rest.recording.veil import STAND_IN, Veil
-from tap_rest.retries import Transient
-from tap_rest.storing import PIECE
 
 __all__ = ["NotRecordedError", "Replayer"]
 

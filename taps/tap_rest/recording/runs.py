@@ -24,7 +24,7 @@ from tap_rest.recording.folder import FolderReader, FolderWriter
 from tap_rest.recording.recorder import Recorder
 from tap_rest.recording.replayer import Replayer
 from tap_rest.recording.veil import PLACE_HOLDER, Veil
-from tap_rest.schemacache import cache_file
+from tap_rest.schema.cache import cache_file
 from tap_rest.settings.auth import AuthSettings, NoneSettings
 
 __all__ = ["recorded", "replayed"]

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import requests
 
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 
 __all__ = ["Asked", "Tape", "Track"]
 

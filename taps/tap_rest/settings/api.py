@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from singerkit_shell.certificates import authority_problem
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.reach import configured_origin, networks_of
-from tap_rest.headers import header_problems
+from tap_rest.http.headers import header_problems
 from tap_rest.masking import is_plain_value
 from tap_rest.settings.identity import identity_problems
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from singerkit_shell.errors import ConfigurationError
-from tap_rest.charsets import codec_named
+from tap_rest.http.charsets import codec_named
 from tap_rest.paths import parse_path
 from tap_rest.settings import setting
 

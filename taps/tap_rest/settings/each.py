@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from singerkit_shell.validate import nearest
-from tap_rest.placeholders import asked_of, names_in
+from tap_rest.asking.placeholders import asked_of, names_in
 from tap_rest.settings import setting
 from tap_rest.settings.parent import names_above
 

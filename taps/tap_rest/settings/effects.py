@@ -13,6 +13,7 @@ from typing import Any
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.reach import Origin, configured_origin, is_ever_refused, is_url
+from tap_rest.asking.urls import parameters_in_path
 from tap_rest.settings.auth import auth_effects, sent_by_auth
 from tap_rest.settings.errors import idle_rules
 from tap_rest.settings.limits import Retries
@@ -20,7 +21,6 @@ from tap_rest.settings.parent import names_above
 from tap_rest.settings.ratelimit import idle_budgets
 from tap_rest.settings.request import with_request
 from tap_rest.settings.schema import openapi_of
-from tap_rest.urls import parameters_in_path
 
 _UNSAID = Retries()
 _FIRST_VALUE = re.compile(r"-?[0-9]+(\.[0-9]+)?|[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]+(Z|[+-][0-9:]+)?)?")

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from singerkit_shell.errors import ConfigurationError
+from tap_rest.asking.placeholders import asked_of
 from tap_rest.paths import parse_path
-from tap_rest.placeholders import asked_of
 from tap_rest.settings import setting
 from tap_rest.settings.windows import end_is_asked
 

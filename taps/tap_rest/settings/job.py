@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tap_rest.placeholders import names_in
+from tap_rest.asking.placeholders import names_in
 from tap_rest.settings import setting
 from tap_rest.settings.errors import ErrorRule, test_problems
 from tap_rest.settings.method import BODY_FORMAT, METHOD, REQUEST_BODY

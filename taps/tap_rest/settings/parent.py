@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tap_rest.placeholders import asked_of, names_in
+from tap_rest.asking.placeholders import asked_of, names_in
 from tap_rest.settings import setting
 
 __all__ = ["PARENT", "Parent", "fields_of_parent", "names_above", "parent_problems"]

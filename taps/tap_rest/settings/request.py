@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tap_rest.asking.placeholders import BOOKMARKS, KNOWN, asked_of, names_in, needed_in
 from tap_rest.paths import rows_and_inside
-from tap_rest.placeholders import BOOKMARKS, KNOWN, asked_of, names_in, needed_in
 from tap_rest.settings.fields import names_of, text_of
 from tap_rest.settings.relay import as_cursor, relay_problems
 

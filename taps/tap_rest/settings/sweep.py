@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tap_rest.durations import duration_of
-from tap_rest.placeholders import asked_of
+from tap_rest.asking.placeholders import asked_of
 from tap_rest.settings import setting
 from tap_rest.settings.windows import end_is_asked
+from tap_rest.windows.durations import duration_of
 
 __all__ = ["SWEEP", "sweep_problems"]
 

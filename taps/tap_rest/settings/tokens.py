@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tap_rest.placeholders import names_in, placeholder_problems
+from tap_rest.asking.placeholders import names_in, placeholder_problems
 from tap_rest.settings import setting
 
 __all__ = ["TOKEN", "TokenSettings", "token_problems", "with_token"]

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from singerkit_state.instants import pattern_of
-from tap_rest.durations import Duration, duration_of
-from tap_rest.placeholders import asked_of, names_in
+from tap_rest.asking.placeholders import asked_of, names_in
 from tap_rest.settings import setting
+from tap_rest.windows.durations import Duration, duration_of
 
 __all__ = ["WINDOWS", "end_is_asked", "has_start", "shard_problems", "window_problems"]
 

@@ -9,8 +9,8 @@ import pytest
 
 from singerkit_shell.errors import ConfigurationError
 from singerkit_shell.validate import config_problems
-from tap_rest.client import Client
 from tap_rest.config import CONFIG_SCHEMA, api_settings, config_conflicts
+from tap_rest.http.client import Client
 
 __all__ = ["refusal_of"]
 

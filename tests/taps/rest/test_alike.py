@@ -10,7 +10,7 @@ import pytest
 from taps.rest.api_server import Asked, Reply, json_reply, serving
 from taps.rest.test_following import at, stream
 
-from tap_rest.urls import with_params
+from tap_rest.asking.urls import with_params
 
 ROWS = [{"id": number, "at": at(number), "v": "x"} for number in range(1, 30)]
 BEFORE = '</orders>; rel="prev"'

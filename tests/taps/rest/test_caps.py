@@ -11,8 +11,8 @@ import pytest
 from taps.rest.api_server import Asked, Reply, json_reply
 from taps.rest.drive import Drive, drive
 
-from tap_rest import windowed
 from tap_rest.settings.pagination import pagination_problems
+from tap_rest.windows import windowed
 
 __all__ = ["drive"]
 

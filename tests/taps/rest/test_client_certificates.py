@@ -13,7 +13,7 @@ from taps.rest.api_server import Asked, json_reply, serving
 from taps.rest.certificates import Authority
 
 from singerkit_shell.errors import NotAuthorisedError
-from tap_rest.faults import failure_of
+from tap_rest.http.faults import failure_of
 
 STREAM = {"name": "rows", "path": "/rows", "schema": {"properties": {"id": {}}}}
 PASSWORD = canary("password of a private key")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tap_rest.answers import Response
-from tap_rest.clock import clock_of
+from tap_rest.answers.answer import Response
+from tap_rest.answers.clock import clock_of
 
 DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
 AT = 1792567680

@@ -14,7 +14,7 @@ import pytest
 from taps.rest.api_server import Asked, Reply, Route, json_reply, page_of, serving
 from taps.rest.conftest import TAP, Run
 
-from tap_rest.coming import Coming
+from tap_rest.parents.upcoming import Coming
 
 SCHEMA = {
     "properties": {"id": {"type": "integer"}, "at": {"type": "string", "format": "date-time"}, "of": {}}

@@ -13,10 +13,10 @@ from msgspec import Raw
 from requests.structures import CaseInsensitiveDict
 
 from singerkit_tap.contract import Context
-from tap_rest import confirming
-from tap_rest.answers import Response
-from tap_rest.confirming import Confirmation
-from tap_rest.records import ReadPage
+from tap_rest.answers.answer import Response
+from tap_rest.deletes import confirming
+from tap_rest.deletes.confirming import Confirmation
+from tap_rest.records.cutting import ReadPage
 
 FIRST = [[1, 2], [3, 4]]
 

@@ -11,10 +11,10 @@ import pytest
 from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
 
 from singerkit_shell.errors import ConfigurationError
-from tap_rest.client import Client
+from tap_rest.asking.questions import Question
 from tap_rest.config import api_settings
-from tap_rest.questions import Question
-from tap_rest.redirects import lost_parameters
+from tap_rest.http.client import Client
+from tap_rest.http.redirects import lost_parameters
 
 CANARY = "canary-5f0e8a7b"
 ROWS = [{"id": 1}, {"id": 2}]

@@ -16,11 +16,11 @@ from taps.rest.api_server import json_reply, serving
 from taps.rest.certificates import Authority
 
 from singerkit_shell.errors import BadDataError, RetryableError
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 from tap_rest.config import api_settings
-from tap_rest.connection import Watchdog
-from tap_rest.retries import Transient
-from tap_rest.transport import Transport
+from tap_rest.http.connection import Watchdog
+from tap_rest.http.retries import Transient
+from tap_rest.http.transport import Transport
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b"
 

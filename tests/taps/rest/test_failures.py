@@ -13,8 +13,8 @@ import pytest
 from taps.rest.api_server import Asked, Reply, json_reply, serving
 
 from singerkit_shell.errors import BadDataError
-from tap_rest.answers import Response
-from tap_rest.records import PageReader
+from tap_rest.answers.answer import Response
+from tap_rest.records.cutting import PageReader
 
 ROWS = [{"id": 1}, {"id": 2}]
 

@@ -20,11 +20,11 @@ from conformance.processes import Running
 from taps.rest.api_server import Asked, Reply, json_reply, repeatedly, serving
 from waiting import wait_until
 
-from tap_rest.client import Client
+from tap_rest.asking.questions import Question
 from tap_rest.config import api_settings
-from tap_rest.questions import Question
-from tap_rest.storing import Limits, TooLargeError, stored
-from tap_rest.unpacking import CutError, unpacked
+from tap_rest.http.client import Client
+from tap_rest.http.storing import Limits, TooLargeError, stored
+from tap_rest.http.unpacking import CutError, unpacked
 
 TAP = Path(sys.executable).with_name("tap-rest")
 

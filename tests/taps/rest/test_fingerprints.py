@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from singerkit_shell.secrets import redactor
+from tap_rest.asking.urls import joined
 from tap_rest.config import api_settings
 from tap_rest.fingerprints import fingerprints_of
-from tap_rest.urls import joined
 
 BASE = "https://api.example.com/v1"
 ELSEWHERE = ("value-from-a-file-1", "value-from-a-file-2")

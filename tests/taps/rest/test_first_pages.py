@@ -10,9 +10,9 @@ from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
 from taps.rest.test_deleted_rows import Load, activated, load, stream
 
 from singerkit_shell.errors import RetryableError
-from tap_rest.answers import Response
-from tap_rest.firstpages import FirstPages, Room
-from tap_rest.records import ReadPage
+from tap_rest.answers.answer import Response
+from tap_rest.records.cutting import ReadPage
+from tap_rest.schema.firstpages import FirstPages, Room
 
 __all__ = ["load"]
 

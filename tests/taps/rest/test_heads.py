@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sampling import tries
 
-from tap_rest.heads import AnswerHeaders, ContentLengthError, FinalResponse, by_name
+from tap_rest.http.heads import AnswerHeaders, ContentLengthError, FinalResponse, by_name
 
 
 class Line:

@@ -238,7 +238,7 @@ def test_a_body_is_read(run: Run) -> None:
 
 
 def test_a_long_body_is_read_piece_by_piece(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tap_rest.storing.MEMORY", 50_000)
+    monkeypatch.setattr("tap_rest.http.storing.MEMORY", 50_000)
     body = b"".join(b"%d\n" % number for number in range(20_000))
     with serving({"/rows": lambda _: Reply(body)}) as api:
         ended = run(

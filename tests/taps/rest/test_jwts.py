@@ -20,8 +20,8 @@ from taps.rest.oauth_server import Client, Server, authorization_server
 from taps.rest.refusals import refusal_of
 
 from singerkit_shell.errors import ConfigurationError
-from tap_rest.client import Client as RestClient
 from tap_rest.config import api_settings
+from tap_rest.http.client import Client as RestClient
 
 STREAM = {"name": "rows", "path": "/rows", "schema": {"properties": {"id": {}}}}
 SECRET = canary("shared secret of a jwt") + "0" * 40

@@ -16,7 +16,7 @@ from taps.rest.drive import Drive, drive
 
 from singerkit_catalog.inference import SchemaInference
 from singerkit_state.edit import with_stream
-from tap_rest.schemawords import from_words, in_words
+from tap_rest.schema.words import from_words, in_words
 
 __all__ = ["drive"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from singerkit_shell.errors import ConfigurationError
 from tap_rest.config import api_settings
-from tap_rest.localtimes import LocalTimes
+from tap_rest.schema.localtimes import LocalTimes
 
 TIME = {"type": ["null", "string"], "format": "date-time"}
 

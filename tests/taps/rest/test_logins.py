@@ -15,7 +15,7 @@ from joserfc.jwk import RSAKey
 from taps.rest.api_server import Asked, Reply, json_reply, serving
 from taps.rest.refusals import refusal_of
 
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 from tap_rest.auth.found import TokenFinder
 
 STREAM = {

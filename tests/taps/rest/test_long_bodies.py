@@ -21,14 +21,14 @@ from taps.rest.conftest import Run
 from singerkit_shell.errors import BadDataError, SingerkitError
 from singerkit_tap import keys, sync
 from singerkit_wire import jsonwalk
-from tap_rest import storing, transport
 from tap_rest.formats.csvtext import CsvReader
+from tap_rest.http import storing, transport
+from tap_rest.http.storing import Disk, Span
 from tap_rest.long import elements, lines, opening
 from tap_rest.long.lines import pieces_of_csv
 from tap_rest.long.opening import pieces_of_json
 from tap_rest.long.rows import LongRows, Pieces, digest_of
 from tap_rest.settings.body import CsvSettings
-from tap_rest.storing import Disk, Span
 from tap_rest.tap import TapRest
 
 PIECE = 64

@@ -12,7 +12,7 @@ import pytest
 from taps.rest.api_server import json_reply, serving
 from taps.rest.in_process import discover_here, run_here
 
-from tap_rest.overrides import overlaid
+from tap_rest.schema.overrides import overlaid
 from tap_rest.settings.schema import overridden, override_problems
 
 STREAM: dict[str, Any] = {

@@ -17,13 +17,13 @@ from taps.rest.api_server import Asked
 from taps.rest.test_unread import SHAPES as API_SHAPES
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 from tap_rest.pages.here import Experience
 from tap_rest.pages.kinds import body_paths
 from tap_rest.pages.pagination import Pages
 from tap_rest.pages.placing import lanes_of, placed
 from tap_rest.pages.steps import Step
-from tap_rest.records import PageReader, ReadPage
+from tap_rest.records.cutting import PageReader, ReadPage
 from tap_rest.settings.pagination import Pagination
 
 ROWS = [{"id": n} for n in range(1, 8)]

@@ -14,9 +14,9 @@ from taps.rest.in_process import run_here
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.secrets import redactor
+from tap_rest.asking.moments import Moments
+from tap_rest.asking.placeholders import ABSENT, Values, filled, filled_path, names_in
 from tap_rest.config import config_conflicts
-from tap_rest.moments import Moments
-from tap_rest.placeholders import ABSENT, Values, filled, filled_path, names_in
 
 NOW = datetime(2026, 3, 31, 1, 30, 5, 250000, tzinfo=UTC)
 ID = {"schema": {"properties": {"id": {}}}}

@@ -16,12 +16,12 @@ from taps.rest.drive import drive
 
 from singerkit_shell.errors import RetryableError
 from singerkit_shell.signals import StopFlag
-from tap_rest.pacing import Pace
-from tap_rest.retries import Retrying, Transient, _waits
+from tap_rest.answers.words import says_limit
+from tap_rest.http.pacing import Pace
+from tap_rest.http.retries import Retrying, Transient, _waits
+from tap_rest.http.waiting import is_rate_limit, wait_asked_for
 from tap_rest.settings.limits import Retries
 from tap_rest.settings.ratelimit import RateLimit
-from tap_rest.waiting import is_rate_limit, wait_asked_for
-from tap_rest.words import says_limit
 
 __all__ = ["drive"]
 
@@ -283,7 +283,7 @@ def test_a_budget_that_is_never_met_is_refused(said: dict[str, Any], problem: st
 @pytest.mark.parametrize(("total", "tries"), [(50, 2), (150, 5)])
 def test_the_time_of_the_first_try_counts(total: float, tries: int, monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter([0.0, 100.0])
-    monkeypatch.setattr("tap_rest.retries.time", SimpleNamespace(monotonic=lambda: next(moments)))
+    monkeypatch.setattr("tap_rest.http.retries.time", SimpleNamespace(monotonic=lambda: next(moments)))
     asked: list[str] = []
 
     def ask(url: str) -> None:

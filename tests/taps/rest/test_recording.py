@@ -393,9 +393,9 @@ def test_long_answers_have_files_and_secrets_in_them_stand_ins(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A secret lies across two pieces of a long answer, and is written in another way."""
-    monkeypatch.setattr("tap_rest.storing.MEMORY", 60_000)
+    monkeypatch.setattr("tap_rest.http.storing.MEMORY", 60_000)
     for module in ("storing", "transport"):
-        monkeypatch.setattr(f"tap_rest.{module}.PIECE", 20_000)
+        monkeypatch.setattr(f"tap_rest.http.{module}.PIECE", 20_000)
     monkeypatch.setattr("tap_rest.recording.folder.MEMORY", 60_000)
     monkeypatch.setattr("tap_rest.recording.veil._OVERLAP", 4_000)
     secret = canary("in a long answer")

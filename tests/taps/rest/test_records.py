@@ -14,10 +14,10 @@ from sampling import tries
 from taps.rest.api_server import Asked, json_reply, serving
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
-from tap_rest import records
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 from tap_rest.paths import finder_of, opener_of, parse_path
-from tap_rest.records import PageReader
+from tap_rest.records import cutting as records
+from tap_rest.records.cutting import PageReader
 
 ANY = {"properties": {"id": {}}}
 ROWS = [{"id": 1}, {"id": 2}]

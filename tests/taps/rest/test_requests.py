@@ -12,12 +12,12 @@ from sampling import tries
 from taps.rest.api_server import Asked, Reply, json_reply, serving
 
 from singerkit_shell.reach import Reach
+from tap_rest.asking.questions import Question
+from tap_rest.asking.urls import with_params
 from tap_rest.config import api_settings
+from tap_rest.http.sending import Sender
 from tap_rest.pages.pagination import _token
 from tap_rest.pages.steps import Step
-from tap_rest.questions import Question
-from tap_rest.sending import Sender
-from tap_rest.urls import with_params
 
 BASE = "http://API.test/a%2db/./rows"
 PAGED: dict[str, Any] = {"name": "rows", "path": "/rows", "pagination": {"type": "page", "size": 1}}

@@ -14,8 +14,8 @@ from taps.rest.in_process import run_here
 
 from singerkit_state.readas import ReadAs
 from tap_rest.config import api_settings
-from tap_rest.inferredschema import InferredSchema
-from tap_rest.keptschema import KeptSchema
+from tap_rest.schema.inferred import InferredSchema
+from tap_rest.schema.kept import KeptSchema
 
 
 def paged(pages: list[list[dict[str, Any]]]) -> Route:

@@ -16,8 +16,8 @@ from taps.rest.api_server import Asked, Reply, json_reply, serving
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_state.dividing import divided
 from singerkit_state.shards import Shard
-from tap_rest import windowed
 from tap_rest.config import config_conflicts
+from tap_rest.windows import windowed
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 

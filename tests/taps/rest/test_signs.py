@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tap_rest.around import Around, Habits, members_around
-from tap_rest.signs import signs_in_headers, signs_of, wait_asked
+from tap_rest.answers.envelope import Around, Habits, members_around
+from tap_rest.answers.signs import signs_in_headers, signs_of, wait_asked
 
 
 def around(body: Any) -> list[Any]:

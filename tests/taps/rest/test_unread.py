@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from taps.rest.api_server import Asked, Reply, json_reply, serving
 
-from tap_rest.answers import Response
+from tap_rest.answers.answer import Response
 from tap_rest.pages.lastpage import LastPage, Weight
 from tap_rest.pages.unread import signs_of_more
 

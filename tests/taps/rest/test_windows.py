@@ -18,9 +18,9 @@ from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
 from taps.rest.conftest import Run
 
 from singerkit_shell.errors import SingerkitError
-from tap_rest import windowed
 from tap_rest.config import config_conflicts
 from tap_rest.tap import TapRest
+from tap_rest.windows import windowed
 
 NOW = datetime(2026, 4, 10, 12, 0, 0, tzinfo=UTC)
 Drive = Callable[..., Run]

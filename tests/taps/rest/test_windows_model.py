@@ -28,8 +28,8 @@ from taps.rest.api_server import Api, Asked, Reply, json_reply, serving
 from taps.shared.test_bookmark_model import EPOCH, Row, Source, Target, place
 
 from singerkit_shell.errors import BadDataError, RetryableError
-from tap_rest import windowed
 from tap_rest.tap import TapRest
+from tap_rest.windows import windowed
 
 WINDOW = 9
 SIZE = 2

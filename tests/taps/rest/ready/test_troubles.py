@@ -63,7 +63,7 @@ def ready(drive: Callable[..., Drive], tmp_path: Path, monkeypatch: pytest.Monke
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that are waited for, which pass at once."""
     found: list[float] = []
-    monkeypatch.setattr("tap_rest.retries.wall_time", SimpleNamespace(wait=found.append))
+    monkeypatch.setattr("tap_rest.http.retries.wall_time", SimpleNamespace(wait=found.append))
     return found
 
 

@@ -1,0 +1,1 @@
+"""From the body of a page to the records that are sent."""

@@ -1,0 +1,1 @@
+"""The schema of a stream: declared, from a document, or inferred and kept."""

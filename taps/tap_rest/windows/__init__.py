@@ -1,0 +1,1 @@
+"""One read of a stream, in one question or window by window."""
