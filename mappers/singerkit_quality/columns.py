@@ -14,7 +14,7 @@ from msgspec import Raw
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.values import values_of
 
-__all__ = ["ColumnView"]
+__all__ = ["ColumnView", "as_kind"]
 
 _NULL = Raw(b"null")
 _NEVER_RAW = frozenset({Kind.INTEGER, Kind.BOOLEAN, Kind.DATE, Kind.DATE_TIME, Kind.TIME, Kind.UUID})
@@ -91,7 +91,7 @@ class ColumnView:
             return values
         if self._column.kind is Kind.JSON:
             values = [None if value is None else msgspec.json.decode(value) for value in values]
-        return [_as(self._kind, value) for value in values]
+        return [as_kind(self._kind, value) for value in values]
 
     def distinct(self) -> Collection[Any]:
         """Return all values, each once where many are the same."""
@@ -99,7 +99,7 @@ class ColumnView:
         return set(self.values) if len(set(first)) * 2 <= len(first) else self.values
 
 
-def _as(kind: Kind, value: Any) -> Any:
+def as_kind(kind: Kind, value: Any) -> Any:
     """Return a value that the store keeps as another kind as its schema has it; as it is, where that is not to be had."""
     if value is None or isinstance(value, bool):
         return value

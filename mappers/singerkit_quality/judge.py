@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from singerkit_quality.columns import ColumnView
+from singerkit_quality.columns import ColumnView, as_kind
 from singerkit_quality.rowrules import NUMBERS, CannotJudge, RowTest, row_test
 from singerkit_quality.rules import On, Rule, Rules
 from singerkit_shell.errors import BadDataError, ConfigurationError
@@ -176,6 +176,7 @@ class Judge:
     ) -> list[tuple[_Held, Sequence[int]]]:
         rows = batch.wire_rows
         places = {name: place for place, name in enumerate(batch.names)}
+        beside = {column.variant_of: place for place, column in enumerate(batch.columns)}
         exempt = _Exempt(batch, places)
         views: dict[str, ColumnView] = {}
         found: list[tuple[_Held, Sequence[int]]] = []
@@ -194,12 +195,24 @@ class Judge:
             if view is None:
                 view = views[name] = ColumnView(batch.columns[place], one.kind, [row[place] for row in rows])
             bad = one.test.broken(view)
+            if name in beside:
+                at = beside[name]
+                bad = _with_those_beside(one, bad, batch.columns[at], [row[at] for row in rows])
             without = exempt.of(place)
             judged[Judged(stream.name, one.rule)] += len(rows) - len(without)
             bad = [row for row in bad if row not in without] if without else bad
             if bad:
                 found.append((one, bad))
         return found
+
+
+def _with_those_beside(
+    one: _Held, bad: Sequence[int], variant: Column, on_wire: Sequence[Any]
+) -> Sequence[int]:
+    """Return the places of the values that break a rule, with those that stand beside the column, which is null there, judged as they came."""
+    moved = {place: text for place, text in enumerate(values_of(variant, on_wire)) if text is not None}
+    broken = {place for place, text in moved.items() if one.test.is_broken_by(as_kind(one.kind, text))}
+    return sorted(broken.union(place for place in bad if place not in moved)) if moved else bad
 
 
 class _Exempt:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import msgspec
@@ -49,10 +49,14 @@ class RowTest:
         bad = {value for value in column.distinct() if value is not None and not self._is_kept(value)}
         return [place for place, value in enumerate(column.values) if value in bad] if bad else ()
 
+    def is_broken_by(self, value: Any) -> bool:
+        """Tell whether a value, not null, breaks the rule."""
+        return not self._is_kept(value)
+
     def _is_kept(self, value: Any) -> bool:
         try:
             return self._keeps(value)
-        except TypeError:  # not even of the kind that its schema says
+        except (TypeError, InvalidOperation):  # not even of the kind that its schema says, or no number
             return False
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +21,7 @@ from singerkit_sql_target.names import place_of
 from singerkit_sql_target.rowsql import NotHere, family_of, row_condition
 from singerkit_sql_target.runtable import QUALITY, RUNS, RunTable, runs_in
 from singerkit_sql_target.settings import Settings
+from singerkit_sql_target.variants import variant_in
 from singerkit_target.pastruns import AskedRuns
 from singerkit_wire.kinds import Kind
 from singerkit_wire.stream import DELETED_AT
@@ -82,9 +83,26 @@ class SetJudge:
         table = self._table(asked.stream)
         if table is None:
             return _not_judged(asked, "the stream has no table yet")
-        if asked.rule.is_of_rows:
-            return self._of_rows(asked, table)
-        return _JUDGES[asked.rule.kind](self, asked, table)
+        found = (
+            self._of_rows(asked, table)
+            if asked.rule.is_of_rows
+            else _JUDGES[asked.rule.kind](self, asked, table)
+        )
+        beside = self._beside(asked, table) if found.standing is Standing.KEPT else ""
+        return replace(found, standing=Standing.NOT_JUDGED, why=beside) if beside else found
+
+    def _beside(self, asked: AskedSet, table: _Table) -> str:
+        """Say that values of the fields of a rule stand beside their columns, which are null there; "": none do, or they do not count."""
+        for field in () if asked.rule.kind == "not_null" else asked.rule.fields:
+            variant = variant_in(table.there.columns, field)
+            if variant is None:
+                continue
+            (count,) = self._one(
+                f"SELECT count(t.{self._words.quote(variant)}) FROM {table.quoted} AS t WHERE {table.live()}"
+            )
+            if count:
+                return f"{counted(int(count), 'value')} of `{field}` {'stands' if count == 1 else 'stand'} in `{variant}` beside it"
+        return ""
 
     def _of_rows(self, asked: AskedSet, table: _Table) -> Found:
         """Judge a rule of records on the rows that are stored."""
@@ -95,6 +113,9 @@ class SetJudge:
         except NotHere as error:
             return _not_judged(asked, str(error))
         is_of_null = asked.rule.kind == "not_null"
+        variant = variant_in(table.there.columns, str(asked.rule.field)) if is_of_null else None
+        if variant is not None:
+            broken = f"({broken} AND t.{self._words.quote(variant)} IS NULL)"
         return self.rows(asked, table, "TRUE" if is_of_null else f"{column} IS NOT NULL", broken)
 
     def streams_of(self, rules: Rules) -> list[str]:

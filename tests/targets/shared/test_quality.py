@@ -465,6 +465,66 @@ def test_tables_are_judged_without_a_load(place: Place, capsys: pytest.CaptureFi
         place.judge()
 
 
+MEASURES = SCHEMA(
+    "orders", {"id": INTEGER, "n": {"type": ["number", "null"]}, "due": {**TEXT, "format": "date"}}, ["id"]
+)
+BESIDE = [
+    ("n", 1e30, "range", {"max": 10}),
+    ("n", "5000x", "range", {"max": 10}),
+    ("n", "5000x", "accepted", {"values": [5]}),
+    ("due", "31.02.2024", "range", {"min": "2024-01-01"}),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "kind", "said"), BESIDE)
+def test_a_value_that_its_column_does_not_hold_is_judged_as_it_came(
+    place: Place, field: str, value: Any, kind: str, said: Any
+) -> None:
+    """It stood beside the column, which is null there, and null keeps every rule: exit 0, whatever the rule."""
+    records = [RECORD("orders", {"id": 1, field: value}), RECORD("orders", {"id": 2, field: None})]
+    with pytest.raises(BadDataError, match=rf"rule `{kind}` of `{field}` .*key id = 1"):
+        place.load(MEASURES, *records, STATE({"a": 1}), **rule(kind, field=field, **said))
+    place.load(MEASURES, *records, STATE({"a": 1}), **rule(kind, "quarantine", field=field, **said))
+    assert (place.ids(), len(place.letters())) == ([2], 1)
+
+
+def test_what_stands_beside_a_column_is_kept_by_what_it_keeps_and_is_no_null(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checks = {
+        "orders": [
+            {"rule": "range", "field": "qty", "max": 10},
+            {"rule": "not_null", "field": "qty"},
+            {"rule": "unique", "fields": ["qty"]},
+        ]
+    }
+    place.load(ORDERS, order(1, 3), order(2, "7 "), STATE({"a": 1}), checks={"orders": checks["orders"][:2]})
+    place.load(ORDERS, order(2, "x"), STATE({"a": 2}))
+    capsys.readouterr()
+    place.judge(checks=checks)
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    beside = "1 value of `qty` stands in `qty__text` beside it"
+    assert [(one["verdict"], one["why"]) for one in said] == [
+        ("not judged", beside),
+        ("kept", ""),
+        ("not judged", beside),
+    ]
+    place.load(ORDERS, order(3, 99), STATE({"a": 3}))
+    with pytest.raises(TablesBroken, match="rule `range`"):
+        place.judge(checks=checks)
+
+
+def test_a_field_of_which_all_values_stand_beside_its_column_is_judged(place: Place) -> None:
+    place.load(ORDERS, order(1, 3), STATE({"a": 1}))
+    words = SCHEMA("orders", {"id": INTEGER, "qty": TEXT, "note": TEXT}, ["id"])
+    checks = {"orders": [{"rule": "not_null", "field": "qty"}, {"rule": "length", "field": "qty", "max": 2}]}
+    place.load(words, order(2, "ab"), STATE({"a": 2}), checks=checks)
+    with pytest.raises(BadDataError, match="rule `length` of `qty`"):
+        place.load(words, order(3, "abc"), STATE({"a": 3}), checks=checks)
+    with pytest.raises(BadDataError, match="rule `not_null` of `qty`"):
+        place.load(words, order(3, None), STATE({"a": 3}), checks=checks)
+
+
 @pytest.mark.parametrize(
     ("target", "rule_", "told"),
     [
