@@ -53,12 +53,13 @@ from rounds import (
     truth,
     truth_name,
 )
+from rule_rows import row_w
 from shard_rows import row_n
 from small_rows import row_m
 from stream_rows import row_l
 
 PAGE_OF_DOCS = ROOT / "docs" / "benchmarks.md"
-LETTERS = "abcdefghijklmnopqrstuv"
+LETTERS = "abcdefghijklmnopqrstuvw"
 MB_GOAL = 120
 
 
@@ -261,6 +262,7 @@ ROWS: dict[str, Callable[[Bench], None]] = dict(
             row_t,
             row_u,
             row_v,
+            row_w,
         ],
         strict=True,
     )
@@ -401,6 +403,7 @@ def _notes(bench: Bench) -> list[str]:
         "load that file in (a). (u): the same rows as Parquet, zstd; the limit makes Python objects of all of them by `to_pylist` of pyarrow.",
         f"(v): the others map {bench.rival_rows:,} rows, ours all. CPU of `singerkit-map` is without its start, that of `map` in a target is what the target takes more. The five operations: a field dropped, one renamed, one under HMAC (the others hash it), "
         "one cut to 40 characters, one to text; pipelinewise-transform-field has no such ones, and empties, masks, hashes, hides and zeroes five fields. Through a mapper that only passes on: tap-sqlite into target-postgres.",
+        "(w): `checks` of `not_null`, `range` (of decimals), `accepted` (of 64 integers), `length` and `matches` (21 characters, of hexadecimal and decimal digits), which all rows keep; CPU is with that of PostgreSQL.",
         "(n): the shards of one machine share its cores with PostgreSQL; CPU is of all taps and targets together.",
     ]
 

@@ -193,11 +193,11 @@ class Judge:
                 continue
             view = views.get(name)
             if view is None:
-                view = views[name] = ColumnView(batch.columns[place], one.kind, [row[place] for row in rows])
+                view = views[name] = ColumnView(batch.columns[place], one.kind, batch.by_column[place])
             bad = one.test.broken(view)
             if name in beside:
                 at = beside[name]
-                bad = _with_those_beside(one, bad, batch.columns[at], [row[at] for row in rows])
+                bad = _with_those_beside(one, bad, batch.columns[at], batch.by_column[at])
             without = exempt.of(place)
             judged[Judged(stream.name, one.rule)] += len(rows) - len(without)
             bad = [row for row in bad if row not in without] if without else bad

@@ -10,7 +10,7 @@ through all of its ways at once, each set of which is worked out once.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -92,13 +92,35 @@ class Pattern:
         """
         return _written(self._tree, _ENGINES[engine])
 
-    def in_words_of_plain_lines(self) -> str | None:
-        """Return the pattern as Python reads it, of texts with neither quotes nor newlines, where it tries nothing twice; else None."""
+    @cached_property
+    def matches_lines(self) -> Callable[[str, bool], bool]:
+        """Tells whether all lines of a text are of the pattern, a newline before each; whether in quotes, says the second argument.
+
+        Either by one pattern of all of them, or, where the next character does not tell how to go on, by a look at each form of a line once:
+        characters that the pattern does not tell apart are one and the same in it.
+        """
         ways = _Ways()
         first, _, _ = ways.of(self._tree)
-        return (
-            _written(_without(self._tree, _NOT_IN_LINES), _ENGINES["re"]) if ways.are_plain(first) else None
+        return self._by_one_pattern() if ways.are_plain(first) else self._form_by_form()
+
+    def _by_one_pattern(self) -> Callable[[str, bool], bool]:
+        python = _ENGINES["re"]
+        line = _written(_without(self._tree, _NEWLINE), python)
+        quoted = _written(_without(self._tree, _joined([*_NEWLINE, *_QUOTE])), python)
+        bare, in_quotes = (
+            re.compile(f"(?:\n{one})*+").fullmatch for one in (f"(?:{line})", f'"(?:{quoted})"')
         )
+        return lambda lines, are_quoted: (in_quotes if are_quoted else bare)(lines) is not None
+
+    def _form_by_form(self) -> Callable[[str, bool], bool]:
+        alike, matches = _alike(self._tree), self.matches
+
+        def are_all(lines: str, are_quoted: bool) -> bool:
+            forms = {*lines.encode("utf-8", "surrogatepass").translate(alike).split(b"\n")[1:]}
+            texts = [form.decode("utf-8", "surrogatepass") for form in forms]
+            return all(matches(text[1:-1] if are_quoted else text) for text in texts)
+
+        return are_all
 
 
 def pattern_of(said: str) -> Pattern:
@@ -139,8 +161,9 @@ _WORD: Ranges = ((48, 57), (65, 90), (95, 95), (97, 122))
 _SPACE: Ranges = ((9, 13), (32, 32))
 _CLASSES = {"d": _DIGIT, "w": _WORD, "s": _SPACE}
 _CONTROL = {"t": 9, "n": 10, "r": 13, "f": 12, "v": 11}
-_NOT_IN_LINES: Ranges = ((10, 10), (34, 34))
-_NOT_A_NEWLINE = _Set(((10, 10),), is_negated=True)
+_NEWLINE: Ranges = ((10, 10),)
+_QUOTE: Ranges = ((34, 34),)
+_NOT_A_NEWLINE = _Set(_NEWLINE, is_negated=True)
 _COUNT = re.compile(r"\{(\d{1,6})(?:(,)(\d{0,6}))?\}", re.ASCII)
 
 
@@ -445,22 +468,49 @@ class _Walk:
 
     def _reached(self, places: frozenset[int], code: int) -> frozenset[int]:
         sets = self._ways.sets
-        return frozenset(place for place in places if any(low <= code <= high for low, high in sets[place]))
+        return frozenset(place for place in places if _has(sets[place], code))
 
     def _onward(self, reached: frozenset[int]) -> frozenset[int]:
         return frozenset().union(*(self._ways.follow[place] for place in reached))
 
 
 def _without(node: _Node, characters: Ranges) -> _Node:
-    """Return a part of a pattern that has none of these characters."""
+    """Return a part of a pattern that has none of these characters, of which each is a range of its own."""
     match node:
         case _Set():
+            if not any(_has(node.admitted, code) for code, _ in characters):
+                return node
             return _Set(_joined([*node.admitted_others, *characters]), is_negated=True)
         case _Repeat():
             return _Repeat(_without(node.part, characters), node.least, node.most)
         case _Row():
             return _Row(tuple(_without(part, characters) for part in node.parts))
     return _Either(tuple(_without(part, characters) for part in node.parts))
+
+
+def _alike(tree: _Node) -> bytes:
+    """Return for each byte of UTF-8 the first character of ASCII that stands for it in a pattern; newlines and quotes stand for themselves alone."""
+    sets = [found.admitted for found in _sets_of(tree)]
+    table, first = bytearray(range(256)), dict[tuple[bool, ...], int]()
+    for code in range(128):
+        if not _has((*_NEWLINE, *_QUOTE), code):
+            table[code] = first.setdefault(tuple(_has(one, code) for one in sets), code)
+    return bytes(table)
+
+
+def _sets_of(node: _Node) -> Iterator[_Set]:
+    match node:
+        case _Set():
+            yield node
+        case _Repeat():
+            yield from _sets_of(node.part)
+        case _:
+            for part in node.parts:
+                yield from _sets_of(part)
+
+
+def _has(ranges: Ranges, code: int) -> bool:
+    return any(low <= code <= high for low, high in ranges)
 
 
 # --- the same for others -----------------------------------------------------------------------------------

@@ -20,8 +20,8 @@ from singerkit_wire.kinds import Kind
 __all__ = ["NUMBERS", "CannotJudge", "RowTest", "row_test"]
 
 NUMBERS = frozenset({Kind.INTEGER, Kind.BIG_INTEGER, Kind.NUMBER})
-_MOST_COUNTED = 16
-"""Accepted values that are counted in the text of a block."""
+_SHORT_BOUND = 15
+"""Characters of a bound that no rounding moves to another number of as few."""
 
 
 class CannotJudge(ValueError):
@@ -82,18 +82,31 @@ def _range(said: Mapping[str, Any], kind: Kind) -> RowTest:
     def keeps(value: Any) -> bool:
         return (low is None or value >= low) and (high is None or value <= high)
 
-    return RowTest(keeps, _between(low, high)) if kind in NUMBERS else RowTest(keeps)
+    return RowTest(keeps, _between(low, high, kind))
 
 
-def _between(low: Decimal | None, high: Decimal | None) -> Callable[[ColumnView], bool]:
-    """A number that is rounded is strictly between two others only where it is itself."""
-    least, greatest = (
-        (-math.inf if low is None else _rounded(low)),
-        (math.inf if high is None else _rounded(high)),
-    )
-    limits = {name: bound for name, bound in (("gt", least), ("lt", greatest)) if math.isfinite(bound)}
-    reader = msgspec.json.Decoder(list[Annotated[float, msgspec.Meta(**limits)] | None])
-    return lambda column: column.has_numbers_between(least, greatest, reader)
+def _between(low: Any, high: Any, kind: Kind) -> Callable[[ColumnView], bool]:
+    """A number that is rounded is strictly between two others only where it is itself, and is one of them only where it has few digits."""
+    if kind not in NUMBERS:
+        return lambda column: column.is_between(low, high)
+    bounds = [one for one in (low, high) if one is not None]
+    inside, up_to = _reader(low, high, "gt", "lt"), _reader(low, high, "ge", "le")
+    are_short = all(len(str(one)) <= _SHORT_BOUND for one in bounds)
+
+    def surely(column: ColumnView) -> bool:
+        if column.raw_lines is None:
+            return column.is_between(low, high)
+        return column.has_numbers_of(inside) or (
+            are_short and column.has_short_numbers() and column.has_numbers_of(up_to)
+        )
+
+    return surely
+
+
+def _reader(low: Decimal | None, high: Decimal | None, above: str, below: str) -> msgspec.json.Decoder[Any]:
+    said = {name: _rounded(bound) for name, bound in ((above, low), (below, high)) if bound is not None}
+    limits = {name: bound for name, bound in said.items() if math.isfinite(bound)}
+    return msgspec.json.Decoder(list[Annotated[float, msgspec.Meta(**limits)] | None])
 
 
 def _rounded(bound: Decimal) -> float:
@@ -139,36 +152,26 @@ def _accepted(said: Mapping[str, Any], kind: Kind) -> RowTest:
     truths = all(isinstance(value, bool) for value in values)
     numbers = not any(isinstance(value, str | bool) for value in values)
     if kind is Kind.STRING and texts:
-        return RowTest(frozenset(values).__contains__, _counted(values))
+        return _one_of(frozenset(values), [msgspec.json.encode(value) for value in values])
     if kind in NUMBERS and numbers:
-        return RowTest(frozenset(map(_number, values)).__contains__)
+        return _one_of(frozenset(map(_number, values)), [str(value).encode() for value in values])
     if kind is Kind.BOOLEAN and truths:
-        return RowTest(frozenset(values).__contains__)
+        return _one_of(frozenset(values), [])
     raise CannotJudge(
         "needs a text, a number or a boolean, and values that are all of the same kind as the field"
     )
 
 
-def _counted(values: Sequence[str]) -> Callable[[ColumnView], bool]:
-    if len(values) > _MOST_COUNTED:
-        return lambda _column: False
-    written = [b"\n" + msgspec.json.encode(value) for value in values]
-
-    def are_all(column: ColumnView) -> bool:
-        text = column.raw_lines
-        return text is not None and sum(map(text.count, [*written, b"\nnull"])) == len(column)
-
-    return are_all
+def _one_of(values: frozenset[Any], written: Sequence[bytes]) -> RowTest:
+    admitted, on_wire = values | {None}, frozenset([*written, b"null"])
+    return RowTest(values.__contains__, lambda column: column.is_within(admitted, on_wire))
 
 
 def _length(said: Mapping[str, Any], kind: Kind) -> RowTest:
     _need_text(kind)
     least, most = said.get("min", 0), said.get("max", math.inf)
 
-    def surely(column: ColumnView) -> bool:
-        return column.has_none_longer(most) and (not least or column.has_none_shorter(least))
-
-    return RowTest(lambda value: least <= len(value) <= most, surely)
+    return RowTest(lambda value: least <= len(value) <= most, lambda column: column.has_lengths(least, most))
 
 
 def _matches(said: Mapping[str, Any], kind: Kind) -> RowTest:
@@ -182,15 +185,15 @@ def _type(said: Mapping[str, Any], kind: Kind) -> RowTest:
 
 
 def _of_pattern(pattern: Pattern) -> RowTest:
-    """Texts on the wire have no quotes inside, and no newlines, so that one pattern is that of all of them."""
-    plain = pattern.in_words_of_plain_lines()
-    if plain is None:
-        return RowTest(pattern.matches)
-    are_all = re.compile(rf'(?:\n(?:"{plain}"|null))*+').fullmatch
+    are_all = pattern.matches_lines
 
     def surely(column: ColumnView) -> bool:
-        lines = column.ascii_lines
-        return lines is not None and are_all(lines) is not None
+        texts = column.texts
+        return (
+            texts is not None
+            and are_all(texts.lines, texts.are_quoted)
+            and all(map(pattern.matches, texts.others))
+        )
 
     return RowTest(pattern.matches, surely)
 
@@ -198,7 +201,14 @@ def _of_pattern(pattern: Pattern) -> RowTest:
 def _encoding(_said: Mapping[str, Any], kind: Kind) -> RowTest:
     _need_text(kind)
     found = re.compile(SIGNS.in_words_of("re")).search
-    return RowTest(lambda value: found(value) is None, lambda column: column.ascii_lines is not None)
+
+    def surely(column: ColumnView) -> bool:
+        texts = column.texts
+        return texts is not None and not any(
+            not text.isascii() and found(text) for text in (texts.lines, *texts.others)
+        )
+
+    return RowTest(lambda value: found(value) is None, surely)
 
 
 def _need_text(kind: Kind) -> None:

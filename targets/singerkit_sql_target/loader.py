@@ -44,6 +44,7 @@ from singerkit_target.pastruns import AskedRuns
 from singerkit_target.siblings import Siblings, check_no_history
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.stream import DELETED_AT, Stream
+from singerkit_wire.wirecolumns import WireColumns
 
 __all__ = ["SqlLoader"]
 
@@ -284,14 +285,14 @@ class SqlLoader:
         self._incoming.tells_of_deletions(table, batch)
         size = 0 if batch.run is None else batch.run.size
         self._put(
-            stream.name, table.fields(batch.columns), batch.wire_rows, size, table.history or table.keys
+            stream.name, table.fields(batch.columns), batch.by_column, size, table.history or table.keys
         )
 
     def _put(
         self,
         stream: str,
         fields: Sequence[Field],
-        rows: Sequence[tuple[Any, ...]],
+        rows: WireColumns,
         size: int,
         keys: tuple[str, ...] = (),
     ) -> None:
@@ -316,7 +317,7 @@ class SqlLoader:
         """Put refused records behind the rows that wait; they go into their table with them."""
         streams = {name: table.given for name, table in self._tables.items()}
         rows = self._rejects.rows(self._row.pipeline, self._writer, rejects, streams)
-        self._put(REJECTS, self._rejects.fields, rows, sum(len(one.record) for one in rejects))
+        self._put(REJECTS, self._rejects.fields, WireColumns(rows), sum(len(one.record) for one in rejects))
 
     # --- dead letters ---------------------------------------------------------------------------------------
 

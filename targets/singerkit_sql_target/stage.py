@@ -16,6 +16,7 @@ from singerkit_sql_target.dialect import ORDER, Field, Session
 from singerkit_sql_target.versions import Version
 from singerkit_wire.batch import WireRow
 from singerkit_wire.values import plain_values
+from singerkit_wire.wirecolumns import WireColumns
 
 __all__ = ["Part", "Position", "Stage"]
 
@@ -61,21 +62,21 @@ class Part:
         is_of_key = not self.keys or asked <= {*self.keys}
         return not self.removes and is_of_key and asked <= mine and (mark is None or mark in mine)
 
-    def remove(self, session: Session, name: str, fields: tuple[Field, ...], rows: Sequence[WireRow]) -> None:
+    def remove(self, session: Session, name: str, fields: tuple[Field, ...], row: WireRow) -> None:
         """Take away what has these values, of the rows so far."""
         removal = Part(name, fields, self.keys, removes=True)
-        removal.gather(session, rows)
+        removal.gather(session, WireColumns([row]))
         removal.encode(session, first=self.rows)
         self.removals.append(removal)
 
-    def gather(self, session: Session, rows: Sequence[WireRow]) -> None:
+    def gather(self, session: Session, rows: WireColumns) -> None:
         """Keep the columns of a batch, as values: what stands in its rows differs from batch to batch."""
-        on_wire = zip(*rows, strict=True)
+        on_wire = rows.make(len(self.fields))
         self.gathered.append(
             [plain_values(one.column, values) for one, values in zip(self.fields, on_wire, strict=True)]
         )
-        self.rows += len(rows)
-        self._unencoded += len(rows)
+        self.rows += len(rows.rows)
+        self._unencoded += len(rows.rows)
         if self._unencoded >= _ENCODED_ROWS:
             self.encode(session)
 
@@ -155,7 +156,7 @@ class Stage:
         session: Session,
         stream: str,
         fields: Sequence[Field],
-        rows: Sequence[WireRow],
+        rows: WireColumns,
         size: int,
         keys: tuple[str, ...] = (),
     ) -> None:
@@ -168,7 +169,7 @@ class Stage:
         if part is None or part.removes or (part.fields, part.keys) != (fields, keys):
             part = self._new_part(stream, fields, keys)
         part.gather(session, rows)
-        self.held += max(size, len(rows) * len(fields) * _CELL_BYTES)
+        self.held += max(size, len(rows.rows) * len(fields) * _CELL_BYTES)
 
     def remove(
         self,
@@ -184,9 +185,9 @@ class Stage:
         part = self._last_part(stream)
         if part is not None and part.takes_removal(fields, mark):
             self._made += 1
-            part.remove(session, f"{self._names}_{self._made}", fields, [row])
+            part.remove(session, f"{self._names}_{self._made}", fields, row)
         else:
-            self._new_part(stream, fields, keys, removes=True).gather(session, [row])
+            self._new_part(stream, fields, keys, removes=True).gather(session, WireColumns([row]))
 
     def _last_part(self, stream: str) -> Part | None:
         parts = self._parts.get(stream)

@@ -33,6 +33,7 @@ from singerkit_wire.messages import Run
 from singerkit_wire.stream import Stream, stream_of
 from singerkit_wire.unstorable import Policy
 from singerkit_wire.values import JsonText, plain_values
+from singerkit_wire.wirecolumns import WireColumns
 
 LOG = logging.getLogger("values")
 LEFT_OUT = ""
@@ -312,3 +313,13 @@ def test_without_pyarrow_a_sentence_names_the_extra() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("78 ")
     assert "pip install 'singerkit[arrow]'" in done.stdout
+
+
+def test_columns_that_were_made_of_other_rows_are_not_those_of_a_batch() -> None:
+    stream = stream_of("s", {"properties": {"v": {"type": "integer"}}}, ())
+    rows = [(1,), (2,), (3,)]
+    seen = WireColumns(rows)
+    assert list(seen[0]) == [1, 2, 3]
+    batch = Batch(stream.columns, rows, 1, seen=seen)
+    assert batch.by_column is seen
+    assert dataclasses.replace(batch, wire_rows=rows[1:]).rows() == [(2,), (3,)]

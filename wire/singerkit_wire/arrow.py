@@ -19,6 +19,7 @@ from singerkit_shell.errors import ConfigurationError
 from singerkit_wire.fit import DoesNotFit, Misfit
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.values import number_texts, values_of
+from singerkit_wire.wirecolumns import WireColumns
 
 try:
     import pyarrow as pa
@@ -80,14 +81,14 @@ def arrow_type(column: Column) -> pa.DataType:
     return (pa.decimal128 if precision <= _WIDEST_128 else pa.decimal256)(precision, scale)
 
 
-def as_arrow(columns: Sequence[Column], wire_rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
+def as_arrow(columns: Sequence[Column], rows: WireColumns) -> pa.RecordBatch:
     """Return rows as the decoder left them as a record batch.
 
     Raises:
         DoesNotFit: a number has more digits than its column.
     """
     schema = arrow_schema(columns)
-    on_wire = zip(*wire_rows, strict=True) if wire_rows else [()] * len(columns)
+    on_wire = rows.make(len(columns))
     misfits: list[Misfit] = []
     arrays = []
     for column, type_, values in zip(columns, schema.types, on_wire, strict=True):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from singerkit_wire.kinds import Column
 from singerkit_wire.messages import Message, Run
 from singerkit_wire.values import values_of
+from singerkit_wire.wirecolumns import WireColumns
 
 if TYPE_CHECKING:
     import pyarrow
@@ -39,10 +40,18 @@ class Batch:
     first_line: int
     places: Sequence[int] = ()
     run: Run | None = None
+    seen: WireColumns | None = field(default=None, compare=False, repr=False)
+    """Columns that the decoder has made, where they are those of ``wire_rows``; see `by_column`."""
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def by_column(self) -> WireColumns:
+        """``wire_rows`` by column."""
+        is_of_rows = self.seen is not None and self.seen.rows is self.wire_rows
+        return self.seen if is_of_rows and self.seen is not None else WireColumns(self.wire_rows)
 
     def rows(self) -> list[tuple[Any, ...]]:
         """Return the rows as values, None for null.
@@ -54,7 +63,7 @@ class Batch:
         return list(zip(*self._values(), strict=True)) if self.columns else [() for _ in self.wire_rows]
 
     def _values(self) -> list[Sequence[Any]]:
-        on_wire = zip(*self.wire_rows, strict=True) if self.wire_rows else [()] * len(self.columns)
+        on_wire = self.by_column.make(len(self.columns))
         return [values_of(column, values) for column, values in zip(self.columns, on_wire, strict=True)]
 
     def arrow(self) -> pyarrow.RecordBatch:
@@ -68,7 +77,7 @@ class Batch:
         """
         from singerkit_wire.arrow import as_arrow
 
-        return as_arrow(self.columns, self.wire_rows)
+        return as_arrow(self.columns, self.by_column)
 
     def out_of(self, run: Run, kept: Sequence[int]) -> Batch:
         """Return the batch of rows decoded from the lines ``kept`` of a run; `places` are places in ``kept`` so far."""

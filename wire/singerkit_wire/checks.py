@@ -20,6 +20,7 @@ from singerkit_wire.bounds import Bounds
 from singerkit_wire.domain import Domain, Numbers, levels
 from singerkit_wire.kinds import Column, Kind, from_base64
 from singerkit_wire.nested import bounded, bounds_numbers, nested_type
+from singerkit_wire.wirecolumns import lines_of
 
 __all__ = ["LONGEST_NUMBER", "REFUSALS", "Check", "Refused", "checks_of", "moment_checks"]
 
@@ -81,7 +82,7 @@ def _limits(column: Column, domain: Domain) -> Numbers | None:
 
 def _check_numbers(values: list[Any], admitted: bytes, limits: Numbers | None) -> None:
     """Each value is one JSON value; those of these characters alone are numbers, or null."""
-    joined = b"\n".join(values)
+    joined = lines_of(values)
     if joined.translate(None, admitted):
         raise Refused
     has_exponents = b"e" in joined or b"E" in joined

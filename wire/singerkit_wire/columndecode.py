@@ -31,6 +31,7 @@ from singerkit_wire.decode import (
 )
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import DELETED_AT, EXTRACTED_AT
+from singerkit_wire.wirecolumns import WireColumns
 
 __all__ = ["decode_columns"]
 
@@ -70,12 +71,11 @@ def _decode(fast: FastDecoder, given: Columns, first_line: int) -> list[Batch]:
     values += _beside(fast, given)
     for place, check in fast.checks:
         values[place] = fast.checked_column(check, values[place], is_full=is_full)
-    rows = list(zip(*values, strict=True))
+    found = WireColumns.of(values)
     columns = fast.stream.columns + fast.extra
     if is_full:
-        return [Batch(columns, rows, first_line)]
-    if fast.pairs:
-        rows = without_fillers(rows, fast.pairs)
+        return [Batch(columns, found.rows, first_line, seen=found)]
+    rows = without_fillers(found.rows, fast.pairs) if fast.pairs else found.rows
     return batches_of(fast.stream, columns, rows, first_line, missing=fast.missing, in_order=fast.in_order)
 
 

@@ -13,8 +13,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import chain
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -34,6 +33,7 @@ from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.nested import bounded, constrained
 from singerkit_wire.rules import Rules, rules_of
 from singerkit_wire.stream import DELETED_AT, EXTRACTED_AT, VERSION, Stream, of_messages
+from singerkit_wire.wirecolumns import WireColumns
 
 __all__ = [
     "CLOCKS",
@@ -172,6 +172,8 @@ class FastDecoder:
     demanded: str | None
     passes_others: bool
     pairs: Sequence[tuple[int, int]] = ()
+    takes_columns: bool = False
+    """Whether whoever takes the rows makes columns of all of them."""
 
     @cached_property
     def full(self) -> Any:
@@ -225,15 +227,15 @@ class FastDecoder:
         if self.rules is not None:
             self.rules.check(data)
         columns = self.stream.columns + self.extra
-        rows = self._quick_rows(data, lines) if self.quick and not has_odd_escapes else None
-        if rows is not None:
-            return [Batch(columns, self.checked(rows, is_full=True), first_line)]
+        quick = self._quick_rows(data, lines) if self.quick and not has_odd_escapes else None
+        if quick is not None:
+            return [self._full_batch(quick, first_line)]
         try:
             messages = self.full.decode_lines(data)
         except REFUSALS:
             messages = self._decode_sparse(data)
             _require_one_each(messages, lines)
-            rows = self.checked(self.rows_of(messages))
+            rows = self.checked(WireColumns(self.rows_of(messages))).rows
             return batches_of(
                 self.stream,
                 columns,
@@ -243,27 +245,34 @@ class FastDecoder:
                 in_order=self.in_order,
             )
         _require_one_each(messages, lines)
-        return [Batch(columns, self.checked(self.rows_of(messages), is_full=True), first_line)]
+        return [self._full_batch(WireColumns(self.rows_of(messages)), first_line)]
 
-    def _quick_rows(self, data: bytes, lines: int) -> list[tuple[Any, ...]] | None:
+    def _full_batch(self, found: WireColumns, first_line: int) -> Batch:
+        columns = self.stream.columns + self.extra
+        if self.takes_columns:
+            found.make(len(columns))
+        checked = self.checked(found, is_full=True)
+        return Batch(columns, checked.rows, first_line, seen=checked)
+
+    def _quick_rows(self, data: bytes, lines: int) -> WireColumns | None:
         """Return rows with text as it stands in the block, None when something else stands in its place."""
         try:
             messages = self.quick.decode_lines(data)
             _require_one_each(messages, lines)
-            rows = self.rows_of(messages)
-            self.check_texts(rows)
+            found = WireColumns(self.rows_of(messages))
+            self.check_texts(found)
         except (*REFUSALS, Refused):
             return None
-        return rows
+        return found
 
-    def check_texts(self, rows: list[tuple[Any, ...]]) -> None:
+    def check_texts(self, columns: WireColumns) -> None:
         """See that there is text, or null, where ``quick`` has left what stood on the wire.
 
         Raises:
             Refused, UnicodeDecodeError: there is not, or it is not UTF-8.
         """
-        _check_texts(rows, self.texts.nullable, NOT_TEXT_OR_NULL)
-        _check_texts(rows, self.texts.required, NOT_TEXT)
+        _check_texts(columns, self.texts.nullable, NOT_TEXT_OR_NULL)
+        _check_texts(columns, self.texts.required, NOT_TEXT)
 
     @cached_property
     def left_on_wire(self) -> tuple[int, ...]:
@@ -289,19 +298,19 @@ class FastDecoder:
             return [(*as_tuple(message.record), beside(message)) for message in messages]
         return [(*as_tuple(message.record), message.time_extracted, message.version) for message in messages]
 
-    def checked(self, rows: list[tuple[Any, ...]], *, is_full: bool = False) -> list[tuple[Any, ...]]:
-        """Return ``rows`` with what the checks make of their values; ``is_full``: none of them is missing.
+    def checked(self, columns: WireColumns, *, is_full: bool = False) -> WireColumns:
+        """Return ``columns`` with what the checks make of their values; ``is_full``: none of them is missing.
 
         Raises:
             Refused: a check refuses one.
         """
         replaced: dict[int, Sequence[Any]] = {}
         for index, check in self.checks:
-            column = list(map(itemgetter(index), rows))
+            column = columns[index]
             values = self.checked_column(check, column, is_full=is_full)
             if values is not column:
                 replaced[index] = values
-        return _with_columns(rows, replaced) if replaced and rows else rows
+        return _with_columns(columns, replaced) if replaced and columns.rows else columns
 
     @staticmethod
     def checked_column(check: Check, column: Sequence[Any], *, is_full: bool) -> Sequence[Any]:
@@ -316,7 +325,9 @@ class FastDecoder:
         return values if is_full else spread(column, values)
 
 
-def without_fillers(rows: list[tuple[Any, ...]], pairs: Sequence[tuple[int, int]]) -> list[tuple[Any, ...]]:
+def without_fillers(
+    rows: Sequence[tuple[Any, ...]], pairs: Sequence[tuple[int, int]]
+) -> list[tuple[Any, ...]]:
     """Return rows in which neither column of a field has anything that a record leaves out."""
     found: list[tuple[Any, ...]] = []
     for row in rows:
@@ -333,13 +344,11 @@ def spread(column: Sequence[Any], values: Sequence[Any]) -> list[Any]:
     return [UNSET if value is UNSET else next(following) for value in column]
 
 
-def _with_columns(
-    rows: list[tuple[Any, ...]], replaced: Mapping[int, Sequence[Any]]
-) -> list[tuple[Any, ...]]:
-    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+def _with_columns(columns: WireColumns, replaced: Mapping[int, Sequence[Any]]) -> WireColumns:
+    made: list[Sequence[Any]] = list(columns.make(len(columns.rows[0])))
     for index, column in replaced.items():
-        columns[index] = column
-    return list(zip(*columns, strict=True))
+        made[index] = column
+    return WireColumns.of(made)
 
 
 def compile_decoder(
@@ -415,6 +424,7 @@ def compile_decoder(
             demanded=demanded,
             passes_others=not forbid,
             pairs=tuple(pairs(stream).values()),
+            takes_columns=reads_texts,
         )
         if not left_as_they_are:
             _ = made.full  # what msgspec cannot express is found now
@@ -475,20 +485,18 @@ def _refused_text(stream: Stream) -> re.Pattern[bytes] | None:
     return _LAST_MOMENT if any(column.kind is Kind.TIME for column in clocks) else None
 
 
-def _check_texts(rows: list[tuple[Any, ...]], places: tuple[int, ...], unwanted: re.Pattern[bytes]) -> None:
+def _check_texts(columns: WireColumns, places: tuple[int, ...], unwanted: re.Pattern[bytes]) -> None:
     """Each value is one JSON value, which its first byte tells; msgspec has not looked at its encoding.
 
     Raises:
         Refused: a value is no text.
         UnicodeDecodeError: a value is not UTF-8.
     """
-    if not places:
-        return
-    picked = map(itemgetter(*places), rows)
-    joined = b"\n".join([b"", *(picked if len(places) == 1 else chain.from_iterable(picked))])
-    if unwanted.search(joined):
-        raise Refused
-    check_utf8(joined)
+    for place in places:
+        lines = columns[place].lines
+        if unwanted.search(lines):
+            raise Refused
+        check_utf8(lines)
 
 
 def _as_tuple_of(stream: Stream, watches_deletions: bool) -> Callable[[Any], tuple[Any, ...]]:

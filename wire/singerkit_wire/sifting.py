@@ -11,6 +11,7 @@ from msgspec import UNSET, Raw
 
 from singerkit_wire.checks import REFUSALS, Check, Refused
 from singerkit_wire.decode import FastDecoder, without_fillers
+from singerkit_wire.wirecolumns import WireColumns
 
 __all__ = ["Row", "as_on_wire", "sift"]
 
@@ -104,7 +105,7 @@ def _with_texts(fast: FastDecoder, numbered: list[Numbered]) -> list[Numbered]:
 
     def check(rows: list[Row]) -> None:
         try:
-            fast.check_texts(rows)
+            fast.check_texts(WireColumns(rows))
         except REFUSALS as error:
             raise Refused from error
 
@@ -117,11 +118,12 @@ def _checked(fast: FastDecoder, numbered: list[Numbered]) -> Iterable[Numbered]:
     """Leave out rows of which a check refuses a value."""
     places, rows = [place for place, _ in numbered], [row for _, row in numbered]
     try:
-        return zip(places, fast.checked(rows), strict=True)
+        return zip(places, fast.checked(WireColumns(rows)).rows, strict=True)
     except Refused:
         bad = {number for index, check in fast.checks for number in _refused_by(check, index, rows)}
     kept = [number for number in range(len(rows)) if number not in bad]
-    return zip([places[n] for n in kept], fast.checked([rows[n] for n in kept]), strict=True)
+    found = fast.checked(WireColumns([rows[n] for n in kept]))
+    return zip([places[n] for n in kept], found.rows, strict=True)
 
 
 def _refused_by(check: Check, index: int, rows: Sequence[Row]) -> Sequence[int]:

@@ -22,6 +22,7 @@ from singerkit_sql_target.stage import Part, Stage
 from singerkit_sql_target.versions import Version
 from singerkit_state.location import open_store
 from singerkit_wire.kinds import Column, Kind
+from singerkit_wire.wirecolumns import WireColumns
 from target_duckdb.connect import DuckDialect
 
 ODD_KEYS: Sequence[tuple[str, ...]] = [
@@ -190,9 +191,9 @@ def tables(session: Session) -> int:
     return int(count)
 
 
-def put(session: Session, stage: Stage, *rows: Any) -> None:
+def put(session: Session, stage: Stage, stream: str, fields: list[Field], rows: Any, *more: Any) -> None:
     """Put rows into a stage as the loader does."""
-    stage.append(session, *rows)
+    stage.append(session, stream, fields, WireColumns(rows), *more)
     if stage.is_full():
         stage.flush(session)
 
@@ -255,9 +256,9 @@ def test_a_unit_that_was_not_committed_goes_back_to_its_safe_point(
     monkeypatch.setattr(stages, "_ENCODED_ROWS", 1)
     field = Field("x", "DECIMAL(38,9)", Column("x", Kind.NUMBER, nullable=True, required=False))
     stage = Stage()
-    stage.append(session, "s", [field], [(texts[0],)], 1)
+    stage.append(session, "s", [field], WireColumns([(texts[0],)]), 1)
     position = stage.position()
-    stage.append(session, "s", [field], [(texts[1],)], 1)
+    stage.append(session, "s", [field], WireColumns([(texts[1],)]), 1)
     stage.offer(session, lambda _stream: False)
     [(_, part)] = stage
     assert isinstance(part, Part)
@@ -292,7 +293,7 @@ def test_numbers_of_each_look_wait_in_their_order(session: Session, monkeypatch:
     texts = ["1", "2", "3", f"{10**28}", "5", "1e3", "7", "8", None, "0.5"]
     stage = Stage()
     for text in texts:
-        stage.append(session, "s", [field], [(text,)], 1)
+        stage.append(session, "s", [field], WireColumns([(text,)]), 1)
     stage.flush(session)
     [(_, part)] = stage
     assert isinstance(part, Part)

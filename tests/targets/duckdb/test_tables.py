@@ -20,6 +20,7 @@ from singerkit_shell.errors import CannotWriteError
 from singerkit_sql_target.dialect import Field
 from singerkit_sql_target.stage import Part, Stage
 from singerkit_wire.kinds import Column, Kind
+from singerkit_wire.wirecolumns import WireColumns
 from target_duckdb import retyping
 from target_duckdb.connect import DuckDialect
 from target_duckdb.target import TargetDuckDB
@@ -244,7 +245,9 @@ def test_a_table_with_the_name_of_a_stage_is_a_table_like_any_other(file: Path) 
     """DuckDB takes the temporary table of a name for the one in `main`: all rows were lost."""
     session = DuckDialect(file).connect()
     stage = Stage()
-    stage.append(session, "s", [Field("id", "BIGINT", Column("id", Kind.INTEGER, True, True))], [(1,)], 1)
+    stage.append(
+        session, "s", [Field("id", "BIGINT", Column("id", Kind.INTEGER, True, True))], WireColumns([(1,)]), 1
+    )
     stage.flush(session)
     [(name,)] = session.execute("SELECT table_name FROM duckdb_tables() WHERE temporary")
     [(_, part)] = stage
@@ -632,7 +635,9 @@ def test_a_batch_is_staged_with_one_thread_and_a_unit_applied_with_all(file: Pat
     threads = "SELECT current_setting('threads')"
     before = session.execute(threads)
     stage = Stage()
-    stage.append(session, "s", [Field("id", "BIGINT", Column("id", Kind.INTEGER, True, True))], [(1,)], 1)
+    stage.append(
+        session, "s", [Field("id", "BIGINT", Column("id", Kind.INTEGER, True, True))], WireColumns([(1,)]), 1
+    )
     stage.flush(session)
     assert session.execute(threads) == [(1,)]
     with session.transaction():
