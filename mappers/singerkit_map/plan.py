@@ -67,8 +67,11 @@ class Plan:
         said: dict[str, Any] = decode(str(message.line, "utf-8"))
         shape = self.shape
         schema = declared_schema(read_declaration(message), message.number)
+        kept = set(_KEPT)
+        if "patternProperties" in schema or any(getattr(one, "makes_others", False) for one, _ in self.steps):
+            kept.remove("additionalProperties")
         lost = [
-            key for key in schema if key not in _KEPT and key not in _NO_JUDGES and not key.startswith("x-")
+            key for key in schema if key not in kept and key not in _NO_JUDGES and not key.startswith("x-")
         ]
         if lost:
             log.warning(
@@ -77,7 +80,7 @@ class Plan:
                 "`, `".join(lost),
             )
         required = [name for name in shape.fields if name in shape.required]
-        made = {key: schema[key] for key in schema if key in _KEPT or key.startswith("x-")}
+        made = {key: schema[key] for key in schema if key in kept or key.startswith("x-")}
         made |= {"type": schema.get("type", "object"), "properties": dict(shape.fields)}
         made.pop("required", None)
         if required:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from singerkit_map.jsontexts import loads, text_of
 from singerkit_map.mapper import IN_PIPE, Mapper
 from singerkit_map.plan import Plan
 from singerkit_map.reading import MapConfig
+from singerkit_shell.errors import BadDataError
 from singerkit_wire.batch import Letters
 from singerkit_wire.messages import Message, Run
 
@@ -23,11 +24,12 @@ Row = dict[str, str]
 
 @dataclass
 class RowLook:
-    """A row as it came, without what is hidden, and what becomes of it: rows, or the reason for which it is set aside."""
+    """A row as it came, without what is hidden, and what becomes of it: rows, or the reason for which it is set aside, or ends the run."""
 
     before: Row
     after: list[Row] = field(default_factory=list)
     bad: str | None = None
+    ends_run: bool = False
 
 
 @dataclass
@@ -46,7 +48,9 @@ class Looking:
     """Takes the parts of the wire in, and remembers a look at each stream."""
 
     def __init__(self, config: MapConfig, said: Mapping[str, Any], rows: int) -> None:
-        self._config = replace(config, on_error="quarantine")
+        self._fails = config.on_error == "fail"
+        # What ends a run is looked at as if it were set aside: the rows behind it are shown, too.
+        self._config = replace(config, on_error="quarantine") if self._fails else config
         self._said, self._most = said, rows
         self._mapper = Mapper(self._config, logging.getLogger("singerkit-map"), IN_PIPE)
         self._hidden: dict[str, frozenset[str]] = {}
@@ -109,9 +113,9 @@ class Looking:
         for at, line in enumerate(run.data.split(b"\n")[: max(0, self._most - len(look.rows))]):
             if line:
                 one = Run(run.stream, line + b"\n", 1, run.line_number(at))
-                look.rows.append(self._row(line, list(self._mapper.run(one)), look))
+                look.rows.append(self._row(line, one, look))
 
-    def _row(self, line: bytes, made: Iterable[Run | Message], look: Look) -> RowLook:
+    def _row(self, line: bytes, one: Run, look: Look) -> RowLook:
         hidden = self._hidden.get(look.stream, frozenset())
         record = loads(line)["record"]
         found = RowLook(
@@ -120,11 +124,15 @@ class Looking:
                 for name, value in record.items()
             }
         )
+        try:
+            made = list(self._mapper.run(one))
+        except BadDataError as error:  # with `on_error: null`, of what cannot become null
+            made, found.bad, found.ends_run = [], str(error), True
         for part in made:
             if isinstance(part, Letters):
-                found.bad = part.rejects[0].reason
+                found.bad, found.ends_run = part.rejects[0].reason, self._fails
             elif isinstance(part, Run) and part.stream == look.name:
-                found.after += [_row_of(one) for one in part.data.split(b"\n") if one]
+                found.after += [_row_of(text) for text in part.data.split(b"\n") if text]
         if "python" in look.ops:
             _hide_what_went(found)
         return found

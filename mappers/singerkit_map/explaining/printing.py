@@ -83,7 +83,7 @@ def _after(rows: Sequence[RowLook], fields: Sequence[FieldLook], width: int) -> 
 def _of_rows(rows: Sequence[RowLook]) -> Iterator[str]:
     for number, one in enumerate(rows, 1):
         if one.bad is not None:
-            yield f"  row {number} is set aside: {one.bad}"
+            yield f"  row {number} {'ends the run' if one.ends_run else 'is set aside'}: {one.bad}"
         elif not one.after:
             yield f"  row {number} is left out"
         elif len(one.after) > 1:

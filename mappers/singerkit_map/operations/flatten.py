@@ -56,6 +56,8 @@ class _Flatten:
     field: str | None
     separator: str
     depth: int
+    makes_others = True
+    """Fields that no SCHEMA names, of objects in which there are such."""
 
     def outcome(self, shape: Shape) -> Shape:
         if self.field is not None:

@@ -53,6 +53,7 @@ class _Python:
     fields: Mapping[str, Any]
     drops: tuple[str, ...]
     is_of_rows = True
+    makes_others = True
 
     def outcome(self, shape: Shape) -> Shape:
         for name in self.drops:

@@ -99,8 +99,27 @@ def test_schema_and_rows_before_and_after_with_what_is_hidden_hidden(tmp_path: P
     masked = "************1111"
     assert line_of(after, "1")[2:] == [masked, "1980-01-01"]
     assert line_of(after, "2")[3].startswith('{"city":"Bonn","phone":"***')
-    assert "row 3 is set aside: Expected" in after
+    assert "row 3 ends the run: Expected" in after
     assert "row 4 is left out" in after
+
+
+def test_a_bad_value_is_shown_as_a_run_deals_with_it(tmp_path: Path) -> None:
+    rows = [
+        {"type": "SCHEMA", "stream": "users", "schema": SCHEMA, "key_properties": ["id"]},
+        {"type": "RECORD", "stream": "users", "record": {"id": 1, "mail": ["x"]}},
+    ]
+    stream = written(tmp_path, "users.singer", "".join(json.dumps(one) + "\n" for one in rows))
+    operations = [{"op": "mask", "field": "mail"}]
+    found = {}
+    for on_error in ("fail", "null", "quarantine"):
+        said = {"on_error": on_error, "streams": {"users": operations}}
+        said |= {"dead_letters": "d"} if on_error == "quarantine" else {}
+        shown = explained("--config", written(tmp_path, "map.json", said), "--stream", stream).stdout
+        found[on_error] = shown.split("  after\n")[1]
+    assert "row 1 ends the run: Expected" in found["fail"]
+    assert "row 1 is set aside: Expected" in found["quarantine"]
+    assert "row 1" not in found["null"]
+    assert line_of(found["null"], "1") == ["1", "null"]
 
 
 def test_a_catalog_shows_schemas_and_the_map_may_stand_in_the_config_of_a_target(tmp_path: Path) -> None:

@@ -425,6 +425,30 @@ def test_a_schema_that_comes_again_is_told_of_once(caplog):
     assert caplog.text.count("judges records as a whole by `minProperties`") == 1
 
 
+@pytest.mark.parametrize(
+    ("operation", "more", "record"),
+    [
+        (RENAME, {"patternProperties": {"^x_": {"type": "string"}}}, {"id": 1, "x_1": "a"}),
+        ({"op": "flatten", "field": "a"}, {}, {"id": 1, "a": {"b": "x", "c": 1}}),
+    ],
+)
+def test_a_closed_schema_refuses_nothing_that_a_map_makes_of_what_it_admits(operation, more, record):
+    inner = {"type": ["object", "null"], "properties": {"b": {"type": "string"}}}
+    closed = {
+        "type": "object",
+        "properties": {**FIELDS, "a": inner},
+        "additionalProperties": False,
+        **more,
+    }
+    jsonschema.validate(record, closed)
+    said = {"type": "SCHEMA", "stream": "s", "key_properties": [], "schema": closed}
+    data = json.dumps(said).encode() + b"\n" + record_line("s", record)
+    made = Mapped({"streams": {"s": [operation]}}, data)
+    jsonschema.validate(made.records[0], made.schema["schema"])
+    drop = Mapped({"streams": {"s": [{"op": "drop", "fields": ["n"]}]}}, json.dumps(said).encode() + b"\n")
+    assert ("additionalProperties" in drop.schema["schema"]) == (not more)
+
+
 @pytest.mark.parametrize("record", [b"null", b"[1]", b'"x"'])
 def test_a_record_that_is_none_ends_the_run_with_its_line(record):
     with pytest.raises(
