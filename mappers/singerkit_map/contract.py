@@ -108,7 +108,7 @@ class OfValue:
     def may_be_null(self, before: Shape) -> list[Path]:
         """Return the paths of what becomes null with `on_error: null`: what it makes, and what is no object or list on the way there."""
         path = path_of(self.field, before.fields)
-        return [*path.to_parents(), path if self.into is None else path.beside(self.into)]
+        return [*path.to_parents(), path] if self.into is None else [path.beside(self.into)]
 
     def apply(self, block: Block, before: Shape, /) -> None:
         work_on(block, path_of(self.field, before.fields), self, before.keys)

@@ -161,25 +161,29 @@ class _Inside:
         into: str | None = None,
     ) -> None:
         self._path, self._change, self._into = path, change, into
-        makes_null = block.place.on_error == "null" and path.top not in never_null
-        self._nulled = self._count if makes_null else None
+        self._makes_null = block.place.on_error == "null" and path.top not in never_null
         self.nulls: Counter[str] = Counter()
 
     def __call__(self, value: Any) -> Any:
-        return change_at(value, self._path.steps, self._changed, self._nulled)
+        return change_at(value, self._path.steps, self._changed, self._wrong if self._makes_null else None)
 
     def _changed(self, within: dict[str, Any], name: str) -> None:
         try:
             self._change(within, name)
         except BadValue:
-            if self._nulled is None:
+            if not self._makes_null:
                 raise
             within[self._into or name] = None
-            self._nulled(())
+            self.nulls[str(self._path)] += 1
 
-    def _count(self, left: tuple[str | None, ...]) -> None:
+    def _wrong(self, value: Any, left: tuple[str | None, ...]) -> Any:
+        """Put null in the place of what is no object or list; it stays where nothing of it was to be changed."""
+        if self._into is not None:
+            self.nulls[str(self._path)] += 1
+            return value
         steps = self._path.steps
         self.nulls[str(Path(self._path.top, steps[: len(steps) - len(left)]))] += 1
+        return None
 
     def nulls_in(self, keys: Sequence[bytes | None]) -> Counter[str]:
         """Return how many they are in all records of a column, each of its distinct texts looked at once more."""

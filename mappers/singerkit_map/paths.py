@@ -230,12 +230,12 @@ def change_at(
     value: Any,
     steps: tuple[str | None, ...],
     change: Callable[[dict[str, Any], str], None],
-    nulled: Callable[[tuple[str | None, ...]], None] | None = None,
+    wrong: Callable[[Any, tuple[str | None, ...]], Any] | None = None,
 ) -> Any:
     """Return a value in which ``change`` was called with each object that the steps lead to, and the last of their names.
 
-    Objects and lists on the way are copied, never changed. Missing and null on the way stay as they are. With ``nulled``, what is no object or
-    list on the way becomes null, and that is called with the steps from there.
+    Objects and lists on the way are copied, never changed. Missing and null on the way stay as they are. With ``wrong``, what is no object or
+    list on the way becomes what that returns of it and the steps from there.
 
     Raises:
         BadValue: something on the way is no object, or no list where the steps have elements.
@@ -244,20 +244,19 @@ def change_at(
         return None
     step, rest = steps[0], steps[1:]
     if not isinstance(value, list if step is ELEMENTS else dict):
-        if nulled is None:
+        if wrong is None:
             expected = "a list" if step is ELEMENTS else f"an object that has `{step}`"
             raise BadValue(f"expected {expected}, got {_kind(value)}")
-        nulled(steps)
-        return None
+        return wrong(value, steps)
     if step is ELEMENTS:
         if not rest:  # the elements themselves: each for this moment in an object of its own
             return [_element(one, change) for one in value]
-        return [change_at(one, rest, change, nulled) for one in value]
+        return [change_at(one, rest, change, wrong) for one in value]
     made = dict(value)
     if not rest:
         change(made, step)
     elif step in made:
-        made[step] = change_at(made[step], rest, change, nulled)
+        made[step] = change_at(made[step], rest, change, wrong)
     return made
 
 

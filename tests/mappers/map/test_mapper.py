@@ -340,7 +340,6 @@ def test_each_bad_value_inside_a_list_that_became_null_is_counted():
     "operation",
     [
         {"op": "cast", "field": "l[].in.c", "to": "text"},
-        {"op": "mask", "field": "l[].in.c", "as": "d"},
         {"op": "constant", "field": "l[].in.c", "value": "x", "over": True},
         {"op": "drop", "fields": ["l[].in.c"]},
         {"op": "rename", "from": "l[].in.c", "to": "d"},
@@ -363,6 +362,20 @@ def test_what_is_no_object_on_the_way_of_a_path_becomes_null_where_the_schema_sa
     assert [one.split(" became ")[0] for one in made.mapper.nulls()] == [
         f"Stream `s`: 1 bad value of `{path}`" for path in ("l", "l[]", "l[].in")
     ]
+
+
+def test_what_a_field_beside_is_made_of_stays_as_it_is_whatever_it_is():
+    element = {"type": "object", "properties": {"c": {"type": "string"}}}
+    fields = {"l": {"type": "array", "items": element}}
+    mask = {"op": "mask", "field": "l[].c", "as": "d"}
+    made = mapped([mask], fields, [{"l": "x"}, {"l": ["x", {"c": "y"}]}], on_error="null")
+    assert made.records == [{"l": "x"}, {"l": ["x", {"c": "y", "d": "***"}]}]
+    assert made.mapper.nulls() == [
+        "Stream `s`: 2 bad values of `l[].c` became null (`map.streams.s[0]`, `on_error`)."
+    ]
+    made_so = made.schema["schema"]["properties"]["l"]
+    assert (made_so["type"], made_so["items"]["type"]) == ("array", "object")
+    assert made_so["items"]["properties"]["d"]["type"] == ["string", "null"]
 
 
 def test_what_is_in_a_key_never_becomes_null():
