@@ -5,7 +5,7 @@ No range is asked for without the ETag, and none is taken whose answer has anoth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,8 @@ __all__ = ["Objects"]
 _RANGE = 8 << 20
 """Bytes of one request: few enough to be asked for again, so many that the way there and back does not count."""
 _LISTED = 1000
+_LAST = "~"
+"""Comes behind the first letters of most names."""
 _SAFE = "nothing of it was read, what was committed is safe."
 
 
@@ -29,16 +31,20 @@ class Objects:
 
     can_skip = True
 
-    def __init__(self, store: Any, where: str, section: str) -> None:
+    def __init__(self, store: Any, where: str, section: str, *, lists_from: bool = True) -> None:
+        """``lists_from``: the store is asked for keys behind another one, and gives them in the order of their bytes."""
         self._store, self._where, self._section = store, where, section
+        self._lists_from = lists_from
 
-    def files(self, prefix: str, *, deep: bool = True) -> Iterator[Found]:  # noqa: ARG002  a store has no folders
+    def files(self, prefix: str, *, deep: bool = True) -> Iterator[Found]:
         folder = folder_of(prefix)
         is_there = not folder
-        for meta in self._listed(folder, prefix):
+        is_shallow = not deep and self._lists_from
+        for meta in self._listed_shallow(folder, prefix) if is_shallow else self._listed(folder, prefix):
             is_there = True
             name = meta["path"]
-            if name.startswith(prefix) and not self._is_placeholder(meta):
+            is_wanted = deep or "/" not in name[len(prefix) :]
+            if is_wanted and name.startswith(prefix) and not self._is_placeholder(meta):
                 yield _found(meta, check_name(name, self._where))
         if not is_there and not self._is_folder(folder):
             raise no_folder(self._where, folder)
@@ -71,13 +77,45 @@ class Objects:
         self._store = None
 
     def _listed(self, folder: str, prefix: str) -> Iterator[dict[str, Any]]:
-        # Names that begin with `prefix` come behind it without its last character.
-        offset = prefix[:-1] if len(prefix) > len(folder) + 2 and not prefix.endswith("/") else None
+        for page in self._pages(folder, _before(folder, prefix)):
+            yield from page
+
+    def _listed_shallow(self, folder: str, prefix: str) -> Iterator[dict[str, Any]]:
+        """Yield what lies in a folder, and of each one in it as much as comes in a page: where a page ends in such a one, the next page is asked for from behind it.
+
+        A listing with a delimiter would do, but obstore gives it as a whole, which is no flat memory.
+        """
+        pages, last, floor, starts_there = self._pages(folder, _before(folder, prefix)), "", "", True
+        while (page := next(pages, None)) is not None:
+            news = [meta for meta in page if meta["path"] > floor]
+            starts_there = starts_there and len(news) == len(page)  # else the store does not know how
+            last = self._last_in_order(news, last)
+            yield from news
+            inner = last.find("/", len(prefix))
+            behind = f"{last[: inner + 1]}{_LAST}"
+            if starts_there and inner >= 0 and behind > last:
+                pages, last, floor = self._pages(folder, behind), behind, behind
+
+    def _last_in_order(self, page: Sequence[dict[str, Any]], last: str) -> str:
+        """Return the last key of a page.
+
+        Raises:
+            BadDataError: the keys are not in order, so that some would be missed. No store does so that is known.
+        """
+        # Placeholders of folders come without the `/` by which they are in order.
+        keys = [last, *(meta["path"] for meta in page if meta["size"])]
+        if keys != sorted(keys):
+            raise BadDataError(
+                f"{self._where} lists its keys in another order than that of their bytes, so that some would be missed; what was read before is safe: ask who runs the store."
+            )
+        return str(keys[-1])
+
+    def _pages(self, folder: str, offset: str | None) -> Iterator[Sequence[dict[str, Any]]]:
         pages = self._asked(
             lambda: iter(self._store.list(folder or None, offset=offset, chunk_size=_LISTED)), "listing"
         )
         while (page := self._asked(lambda: next(pages, None), "listing")) is not None:
-            yield from page
+            yield page
 
     def _is_placeholder(self, meta: dict[str, Any]) -> bool:
         """Tell whether an empty object is one whose key ends with `/`, which consoles make for a folder: its name is given without that."""
@@ -140,6 +178,11 @@ class Objects:
         if isinstance(error, obstore.exceptions.BaseError | OSError | ValueError):
             return failure_of(error, self._where, doing, self._section, name)
         return error
+
+
+def _before(folder: str, prefix: str) -> str | None:
+    """Return a key behind which all names come that begin with ``prefix``; None: the folder says as much."""
+    return prefix[:-1] if len(prefix) > len(folder) + 2 and not prefix.endswith("/") else None
 
 
 def _found(meta: dict[str, Any], name: str) -> Found:

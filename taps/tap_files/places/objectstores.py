@@ -105,7 +105,7 @@ def azure_place(container: str, said: Mapping[str, Any], patience: Patience) -> 
         ),
         "azure",
     )
-    return Objects(store, where, "storage.azure")
+    return Objects(store, where, "storage.azure", lists_from=False)
 
 
 def _stores(extra: str) -> Any:

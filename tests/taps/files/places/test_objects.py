@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 import requests
+import werkzeug.serving
 from canaries import canary
+from moto.s3.models import S3Backend
 from taps.files.places import grounds
 from taps.files.places.grounds import QUICK
 from taps.files.places.test_places import listed, whole
@@ -24,6 +26,7 @@ from singerkit_shell.errors import (
     SingerkitError,
 )
 from singerkit_shell.secrets import redactor
+from tap_files.places import objects
 from tap_files.places.choosing import place_of
 from tap_files.places.contract import FileChanged, Found
 from tap_files.settings.storage import storage_problems
@@ -67,6 +70,43 @@ def test_pages_of_a_listing_are_all_read(bucket: grounds.Ground, monkeypatch: py
     assert asked(bucket, "GET", "?list-type=2").text.count("<Key>") == 7
     assert sorted(listed(bucket.place(), "in/")) == names
     assert sorted(listed(bucket.place(), "in/01")) == names[10:20]
+
+
+def test_of_folders_that_no_pattern_asks_for_hardly_more_than_a_page_is_listed(
+    bucket: grounds.Ground, monkeypatch: pytest.MonkeyPatch
+):
+    pages: list[str] = []
+    log_request = werkzeug.serving.WSGIRequestHandler.log_request
+    monkeypatch.setattr(
+        werkzeug.serving.WSGIRequestHandler,
+        "log_request",
+        lambda handler, *more: pages.append(handler.path) if "list-type" in handler.path else log_request(handler, *more),
+    )  # fmt: skip
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "3")
+    monkeypatch.setattr(objects, "_LISTED", 3)
+    wanted = ["in/1.csv", "in/a-1.csv", "in/a.csv", "in/a0", "in/b.csv", "in/bé.csv", "in/z.csv", "in/~.csv"]
+    inner = [f"in/{folder}/{number:02}.csv" for folder in ("a", "b", "bé") for number in range(15)]
+    for name in [*wanted, *inner, "in/a/é.csv", "in/a/~.csv"]:
+        bucket.put(name, b"id\n")
+    bucket.put("in/a/", b"")
+    place = bucket.place()
+    assert sorted(found.name for found in place.files("in/", deep=False)) == wanted
+    assert len(pages) <= 6  # of 19 with all
+    assert sorted(found.name for found in place.files("in/b", deep=False)) == ["in/b.csv", "in/bé.csv"]
+    assert len(listed(place, "in/")) == len(wanted) + len(inner) + 2
+    asked_from = S3Backend.list_objects_v2
+    monkeypatch.setattr(
+        S3Backend, "list_objects_v2", lambda self, **said: asked_from(self, **said | {"start_after": None})
+    )
+    pages.clear()
+    assert sorted(found.name for found in place.files("in/", deep=False)) == wanted
+    assert len(pages) <= 21  # a store that does not know how to begin there is asked once
+
+
+def test_a_store_that_lists_keys_in_no_order_is_not_believed_to_have_told_of_all(bucket: grounds.Ground):
+    place = bucket.place()
+    with pytest.raises(BadDataError, match="in another order than that of their bytes"):
+        place._last_in_order([{"path": "in/b", "size": 1}, {"path": "in/a", "size": 1}], "in/")  # type: ignore[attr-defined]
 
 
 def test_placeholders_of_folders_are_no_files_and_empty_files_are(bucket: grounds.Ground):
