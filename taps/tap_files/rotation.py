@@ -16,7 +16,7 @@ number comes twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -35,6 +35,7 @@ _TRAIL_BYTES = 200
 """About so many has a trail in the state."""
 _PIECE = 1 << 20
 _SUFFIX = re.compile(r"(?:[-._]\d[-\d._T:]*|\.old|\.bak|~)$")
+_DATE = re.compile(r"[-._]\d{4}[-._]?\d\d[-._]?\d\d[-\d._T:]*(?=\.[^./]*$)")
 _BASE = "base of "
 _SEPARATOR = re.compile(r"[-._~]")
 
@@ -110,6 +111,7 @@ class Trails(Memory):
         self._trails, self._rows = kept.trails, kept.rows
         self._of: dict[str, tuple[Trail, Found]] = {}
         """The trail that a file of this run has, by its name."""
+        self._past: Collection[str] = ()
         self.lost: list[str] = []
         """Logs whose file is not there any more though another one has taken its place."""
 
@@ -125,6 +127,7 @@ class Trails(Memory):
         news = [found for found in strange if not self._is_copy(found, by_name, former)]
         names = {found.name for found in news}
         self.lost = [trail.file for trail in gone if trail.name in names and trail.stage != _ENDED]
+        self._past = past_of(files)
         # Rows of one `_file` come in the order in which they were written.
         for found in sorted(files, key=lambda one: (one.modified or 0, one.name in names, one.name)):
             if found.name in self._of:
@@ -261,9 +264,11 @@ class Trails(Memory):
     def _turn(self, found: Found) -> Turn | None:
         """Return how to go on with a log; None: nothing is new of it."""
         trail, _ = self._of[found.name]
-        was_unchanged, was_rotated = trail.is_at(found), trail.name != self._name(trail.file)
+        was_unchanged = trail.is_at(found)
+        was_rotated = trail.name != self._name(trail.file) or found.name in self._past
         trail.name = found.name
-        # A log that lay elsewhere already when a run saw it, and has not changed since, has ended: its last line needs no end.
+        # A log that lay elsewhere already when a run saw it, and has not changed since, has ended: its last line needs no end. So has one that
+        # had the name of a rotated one from the beginning.
         is_ended = self._is_packed(found) or (was_unchanged and was_rotated)
         if was_unchanged and (trail.stage == _ENDED or (trail.stage == _READ and not is_ended)):
             return None
@@ -377,6 +382,27 @@ def originals(name: str) -> set[str]:
         if separator.start() < len(inner) - len(ending):
             found.add(inner[: separator.start()] + ending)
     return found - {name}
+
+
+def past_of(files: Sequence[Found]) -> set[str]:
+    """Return the names of those that another one goes on: a number or a date stands in their name, and the log without it is there, or a newer one with another."""
+    names = {found.name for found in files}
+    newest: dict[str, int] = {}
+    for found in files:
+        log = _log_of(found.name)
+        newest[log] = max(newest.get(log, 0), found.modified or 0)
+    return {
+        found.name
+        for found in files
+        if (log := _log_of(found.name)) != inner_name(found.name)
+        and (log in names or (found.modified is not None and found.modified < newest[log]))
+    }
+
+
+def _log_of(name: str) -> str:
+    """Return the name of a log less a number or a date behind it, or a date before its ending: `a.log` of `a.log.2` and `a-20260131.log`; `a-1.log` may be a log of its own."""
+    base = _base(name)
+    return base if base != inner_name(name) else _DATE.sub("", base)
 
 
 def _base(name: str) -> str:

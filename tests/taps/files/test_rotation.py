@@ -227,6 +227,33 @@ def test_a_last_line_without_its_end_comes_when_the_log_has_ended(log):
     assert len(log.received) == 3
 
 
+@pytest.mark.parametrize(
+    ("names", "wait"),
+    [
+        (["app.log.2", "app.log.1", "app.log"], ["app.log"]),
+        (["app.log-20260101", "app.log-20260102", "app.log"], ["app.log"]),
+        (["app-20260101.log", "app.log"], ["app.log"]),
+        (["day-2026-01-01.log", "day-2026-01-02.log"], ["day-2026-01-02.log"]),
+        (["old.log.2", "old.log.1"], ["old.log.1"]),
+        (["worker-1.log", "worker-2.log", "worker.log", "worker-web.log"],) * 2,
+    ],
+)
+def test_f12_the_last_line_of_a_log_that_has_a_rotated_name_from_the_beginning_comes_once(
+    folder, names: list[str], wait: list[str]
+):
+    """It waited for ever, as its name was never another one; of what may be written to still, it waits."""
+    settings = {**SETTINGS, "path": "in/*"}
+    for number, name in enumerate(names, 1):
+        folder.write(f"in/{name}", f"1 {name}\n2 half {name}", modified=number)
+    first = folder.sync(**settings)
+    assert sorted(first.column("text")) == sorted(names)
+    folder.write("in/other.log", "1 other\n")
+    second = folder.sync(first.state, **settings)
+    ended = [f"half {name}" for name in names if name not in wait]
+    assert sorted(second.column("text")) == sorted(["other", *ended])
+    assert folder.sync(second.state, **settings).rows() == []
+
+
 @pytest.mark.parametrize("is_packed", [False, True])
 def test_f12_a_log_of_nothing_but_a_line_without_its_end_comes_once_it_is_rotated(log, folder, is_packed):
     log.file.write("1 a\n")
