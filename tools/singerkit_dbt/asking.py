@@ -73,6 +73,8 @@ class Asking:
                 f"Expected a stream that is selected in {where}, got none; nothing was written: select one."
             )
         words = "\n".join([*schemas, ""]).encode()
+        if pipeline.mapper is not None:
+            words = self._said(pipeline, "mapper", [], words).encode()
         answer = f"what the target of pipeline `{pipeline.name}` says at --tables"
         said = list(_objects(self._said(pipeline, "target", ["--tables"], words), answer))
         databases = {one["database"] for one in said}
@@ -92,7 +94,8 @@ class Asking:
         return found, where, ()
 
     def _said(self, pipeline: Pipeline, side: str, options: Sequence[str], words: bytes | None = None) -> str:
-        program = pipeline.tap if side == "tap" else pipeline.target
+        program = {"tap": pipeline.tap, "mapper": pipeline.mapper, "target": pipeline.target}[side]
+        assert program is not None  # noqa: S101  that is asked which is there
         last: deque[str] = deque(maxlen=100)
         out: list[bytes] = []
         code = run_alone(

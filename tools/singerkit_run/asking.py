@@ -20,7 +20,7 @@ _TO_BE_MENDED = (64, 77, 78)
 
 @dataclass(frozen=True)
 class Side:
-    """One end of a pipeline, with the variables of its environment beside those that there are."""
+    """One program of a pipeline, with the variables of its environment beside those that there are."""
 
     place: str
     program: Program
@@ -49,7 +49,13 @@ def arguments_of(program: Program, configs: Iterable[str]) -> list[str]:
 def sides_of(plan: Plan, names: Sequence[str]) -> Iterator[Side]:
     for name in names:
         pipeline = plan.pipelines[name]
-        for side, program in (("tap", pipeline.tap), ("target", pipeline.target)):
+        for side, program in (
+            ("tap", pipeline.tap),
+            ("mapper", pipeline.mapper),
+            ("target", pipeline.target),
+        ):
+            if program is None:
+                continue
             yield Side(f"pipelines.{name}.{side}", program, {"SINGERKIT_PIPELINE": name, **program.env})
 
 

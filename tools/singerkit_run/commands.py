@@ -1,10 +1,10 @@
-"""The two command lines of a pipe, and the files that they need: a state, and the name of the pipeline."""
+"""The command lines of a pipe, and the files that they need: a state, and the name of the pipeline."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from singerkit_run.asking import arguments_of
@@ -30,13 +30,24 @@ class Commands:
     target_env: Mapping[str, str]
     state_file: str
     is_target_ours: bool
+    mapper: list[str] | None = None
+    mapper_env: Mapping[str, str] = field(default_factory=dict)
+
+    def in_order(self) -> list[tuple[str, list[str], Mapping[str, str]]]:
+        """Return what each program of the pipe is called, its command line and its variables, from the tap on."""
+        between = [] if self.mapper is None else [("mapper", self.mapper, self.mapper_env)]
+        return [
+            ("tap", self.tap, self.tap_env),
+            *between,
+            ("target", self.target, self.target_env),
+        ]
 
 
 def commands_of(pipeline: Pipeline, found: Mapping[str, Found], has_state: bool) -> Commands:
     """Return the command lines of a pipeline; ``has_state``: its state file is there.
 
     Ours are told the name of the pipeline by a small file beside the state, which `write_name` writes, unless their config says one; a state file that is
-    not there is a first run to them, and an error to others.
+    not there is a first run to them, and an error to others. A mapper of ours is told of the state, too: it looks there which map the rows went through.
     """
     tap, target = found[pipeline.tap.exec], found[pipeline.target.exec]
     state = ["--state", pipeline.state_file] if tap.is_ours or has_state else []
@@ -50,7 +61,18 @@ def commands_of(pipeline: Pipeline, found: Mapping[str, Found], has_state: bool)
         pipeline.target.env,
         pipeline.state_file,
         target.is_ours,
+        *_mapper(pipeline, found),
     )
+
+
+def _mapper(
+    pipeline: Pipeline, found: Mapping[str, Found]
+) -> tuple[list[str], Mapping[str, str]] | tuple[()]:
+    if pipeline.mapper is None:
+        return ()
+    it = found[pipeline.mapper.exec]
+    state = ["--state", pipeline.state_file] if it.is_ours else []
+    return [it.path, *arguments_of(pipeline.mapper, pipeline.mapper.configs), *state], pipeline.mapper.env
 
 
 def _called(program: Program, found: Found, pipeline: Pipeline) -> list[str]:

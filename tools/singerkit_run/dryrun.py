@@ -43,14 +43,13 @@ def _lines_of_one(pipeline: Pipeline, found: Mapping[str, Found]) -> Iterator[st
 
 
 def _pipe(commands: Commands) -> Iterator[str]:
-    tap = _assigned(commands.tap_env) + shlex.join(commands.tap)
-    target = _assigned(commands.target_env) + shlex.join(commands.target)
+    pipe = " | ".join(_assigned(env) + shlex.join(command) for _, command, env in commands.in_order())
     if commands.is_target_ours:
-        yield f"{tap} | {target}"
+        yield pipe
         return
     state = shlex.quote(commands.state_file)
     states = shlex.quote(f"{commands.state_file}.lines")
-    yield f"{tap} | {target} > {states}"
+    yield f"{pipe} > {states}"
     yield f"[ ! -s {states} ] || tail -n 1 {states} > {state}"
 
 

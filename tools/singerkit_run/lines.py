@@ -1,6 +1,6 @@
 """Which lines of the programs of a pipe are told: those that matter, unless all are asked for.
 
-A tap's news are its target's, too, once they are loaded; so of a tap only what is a warning or worse is told, and of both no METRIC lines. What says of
+A tap's news are its target's, too, once they are loaded; so of a tap, and of a mapper, only what is a warning or worse is told, and of none METRIC lines. What says of
 itself nothing that is known here is told: it may be a traceback. What is left out is kept for the case that the pipe fails.
 """
 
@@ -37,7 +37,7 @@ class Lines:
         self.left_out: deque[tuple[str, str]] = deque(maxlen=_KEPT)
 
     def hear(self, side: str, line: str) -> None:
-        if self._everything or side not in ("tap", "target"):
+        if self._everything or side not in ("tap", "mapper", "target"):
             self._tell(side, line)
             return
         level, words = _level_and_words(line)

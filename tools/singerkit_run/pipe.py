@@ -1,7 +1,7 @@
-"""One pipe: a tap, a target, and what the two of them have come to.
+"""One pipe: a tap, a target, what may stand between the two, and what they have come to.
 
-The write end stays open here until the tap's exit code is known. So a target sees the end of its input only behind a tap that has ended well;
-behind one that has failed it is stopped, and commits nothing beyond the last STATE.
+The write end of each part of it stays open here until it is known what its writer ended with. So a program sees the end of its input only behind one that has ended
+well; behind one that has failed it is stopped, and a target commits nothing beyond the last STATE.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import queue
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from singerkit_run.children import Child, code_of
 from singerkit_run.commands import Commands
@@ -54,16 +55,9 @@ def run_pipe(commands: Commands, ground: Ground, timeout: float | None) -> Outco
 
 @contextlib.contextmanager
 def _started(commands: Commands, ground: Ground) -> Iterator[_Pipe]:
-    read_end, write_end = os.pipe()
-    pipe = _Pipe(write_end, commands.is_target_ours, ground.stop)
+    pipe = _Pipe(commands.is_target_ours, ground.stop)
     try:
-        try:
-            # The target first: what a tap writes has somebody to read it then.
-            pipe.target = pipe.start("target", commands, ground, stdin=read_end, on_output=ground.on_state)
-        finally:
-            os.close(read_end)
-        pipe.tap = pipe.start("tap", commands, ground, stdout=write_end)
-        ground.at_work(pipe.tap.written)
+        pipe.start(commands, ground)
         yield pipe
     finally:
         pipe.leave()
@@ -74,116 +68,195 @@ def sentence_in(words: str, side: str) -> str:
     return redactor.mask(_LED.sub("", words)) or f"The {side} said nothing."
 
 
+class _Link:
+    """What joins two programs: the write end, which is held here, too, until the first of them has ended."""
+
+    def __init__(self) -> None:
+        self.read_end: int | None = None
+        self.write_end: int | None = None
+        self.read_end, self.write_end = os.pipe()
+
+    def end_input(self) -> None:
+        """Let the reader see the end of its input, whatever the writer has left behind."""
+        if self.write_end is not None:
+            end_writers(self.write_end)
+            self.read_end = reader_of(self.write_end)
+            os.close(self.write_end)
+            self.write_end = None
+
+    def hand_over(self) -> None:
+        """The reader has its end: only whoever reads is to hold it."""
+        if self.read_end is not None:
+            os.close(self.read_end)
+            self.read_end = None
+
+    def leave(self) -> None:
+        for end in (self.write_end, self.read_end):
+            if end is not None:
+                os.close(end)
+        self.write_end = self.read_end = None
+
+
+@dataclass
+class _Part:
+    """A program of the pipe: ``side`` is what it is called, ``words`` its last ones."""
+
+    side: str
+    child: Child
+    words: Sequence[str]
+
+    @property
+    def sentence(self) -> str:
+        return sentence_in("".join(self.words), self.side)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What it has come to by itself; that it has ended at all is wrong here."""
+        return Outcome(code_of(self.child.code or 0) or UNAVAILABLE, self.sentence)
+
+
 class _Pipe:
-    """The two programs; ``words`` are the last ones of each."""
+    """The programs in their order, and what joins each with the next."""
 
-    tap: Child | None = None
-    target: Child | None = None
-
-    def __init__(self, write_end: int, is_target_ours: bool, stop: StopFlag) -> None:
-        self._write_end: int | None = write_end
-        self._read_end: int | None = None
+    def __init__(self, is_target_ours: bool, stop: StopFlag) -> None:
         self._is_target_ours, self._stop = is_target_ours, stop
         self._ended: queue.SimpleQueue[Child] = queue.SimpleQueue()
-        self._words: dict[str, str] = {}
+        self._parts: list[_Part] = []
+        self._links: list[_Link] = []
 
-    def start(self, side: str, commands: Commands, ground: Ground, **ends: object) -> Child:
-        is_tap = side == "tap"
+    def start(self, commands: Commands, ground: Ground) -> None:
+        """Start all of them, the target first: what is written has somebody to read it then."""
+        sides = commands.in_order()
+        for _ in sides[1:]:
+            self._links.append(_Link())
+        for at, (side, command, env) in reversed(list(enumerate(sides))):
+            ends: dict[str, Any] = {} if at == 0 else {"stdin": self._links[at - 1].read_end}
+            ends |= (
+                {"on_output": ground.on_state}
+                if at == len(sides) - 1
+                else {"stdout": self._links[at].write_end}
+            )
+            self._parts.insert(0, self._begun(side, command, {**ground.env, **env}, ground, ends))
+            if at:
+                self._links[at - 1].hand_over()
+        ground.at_work(self._parts[0].child.written)
+
+    def _begun(
+        self, side: str, command: list[str], env: Mapping[str, str], ground: Ground, ends: Mapping[str, Any]
+    ) -> _Part:
+        words: list[str] = []
 
         def on_line(line: str) -> None:
             if line.strip():
-                self._words[side] = line.strip()
+                words[:] = [line.strip()]
             ground.say(side, line)
 
-        return Child(
-            commands.tap if is_tap else commands.target,
-            folder=ground.folder,
-            env={**ground.env, **(commands.tap_env if is_tap else commands.target_env)},
-            ended=self._ended,
-            on_line=on_line,
-            **ends,  # type: ignore[arg-type]
-        )
+        child = Child(command, folder=ground.folder, env=env, ended=self._ended, on_line=on_line, **ends)
+        return _Part(side, child, words)
+
+    @property
+    def _target(self) -> _Part:
+        return self._parts[-1]
 
     def outcome(self, timeout: float | None) -> Outcome:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             child = self._next_to_end(_TURN)
-            if child is not None and child is self.tap and child.code == 0:
-                self._tap_ended_well()
-            elif child is self.tap and child is not None:
-                return self._tap_failed()
-            elif child is self.target and child is not None:
-                return self._target_ended()
+            if child is not None:
+                at = next(at for at, part in enumerate(self._parts) if part.child is child)
+                outcome = self._ended_at(at)
+                if outcome is not None:
+                    return outcome
             elif self._stop:
                 return self._stopped()
-            elif deadline is not None and time.monotonic() >= deadline and not self._is_over():
+            elif deadline is not None and time.monotonic() >= deadline and not self._target.child.is_over:
                 return self._timed_out(timeout or 0)
 
-    def _is_over(self) -> bool:
-        """Whether the target has ended, and all that is waited for is what it has said."""
-        return self._sure(self.target).is_over
+    def _ended_at(self, at: int) -> Outcome | None:
+        """Return what the pipe has come to, of which a program has ended; None: it goes on, and the next one sees the end of its input."""
+        part = self._parts[at]
+        if part is self._target:
+            return self._target_ended()
+        if part.child.code or not self._has_read_all(at):
+            return self._failed(at)
+        part.child.remains()
+        self._links[at].end_input()
+        return None
 
-    def _tap_failed(self) -> Outcome:
-        self._drain()
-        target = self._sure(self.target)
-        by_itself = target.code is not None
-        self._stop_target()
-        mine = Outcome(code_of(self._sure(self.tap).code or 0), self._sentence("tap"))
-        if not by_itself:
-            return mine
-        theirs = Outcome(code_of(target.code or 0) or UNAVAILABLE, self._sentence("target"))
-        # A tap whose reader has gone says so, and that is not the reason.
-        return theirs if mine.code in (_SIGPIPE, UNAVAILABLE) else worst_of([mine, theirs])
-
-    def _target_ended(self) -> Outcome:
-        code = code_of(self._sure(self.target).code or 0)
-        tap = self._sure(self.tap)
-        if tap.code == 0:
-            if not code and (unread := bytes_in(self._read_end)):
-                return Outcome(
-                    UNAVAILABLE,
-                    f"The target ended with 0 before it had read the last {unread} bytes that its tap wrote.",
-                )
-            return Outcome(code, self._sentence("target") if code else "")
-        tap.end(signal.SIGTERM, self._stop)
-        if code:
-            return Outcome(code, self._sentence("target"))
-        return Outcome(
-            UNAVAILABLE,
-            "The target ended with 0 before its tap had ended: it has not read all that the tap wrote.",
+    def _has_read_all(self, at: int) -> bool:
+        """Whether all before a program have ended well, and it has left nothing of what they wrote."""
+        return all(part.child.code == 0 for part in self._parts[:at]) and not (
+            at and bytes_in(self._links[at - 1].read_end)
         )
 
+    def _failed(self, at: int) -> Outcome:
+        """End the pipe around a program that has failed: those before it have no reader, and those behind it take what it had written."""
+        part = self._parts[at]
+        outcomes = [
+            part.outcome if part.child.code else Outcome(UNAVAILABLE, self._why_unread(at, part.side))
+        ]
+        for before in self._parts[:at]:
+            before.child.end(signal.SIGTERM, self._stop)
+        for behind, link in zip(self._parts[at + 1 :], self._links[at:], strict=True):
+            self._drain(link, behind.child)
+            if behind.child.code is not None:
+                outcomes.append(behind.outcome)
+            self._end_reader(link, behind)
+        return _reason_of(outcomes)
+
+    def _why_unread(self, at: int, side: str) -> str:
+        before = self._parts[at - 1]
+        if before.child.code == 0:
+            unread = bytes_in(self._links[at - 1].read_end)
+            return f"The {side} ended with 0 before it had read the last {unread} bytes that its {before.side} wrote."
+        return f"The {side} ended with 0 before its {before.side} had ended: it has not read all that the {before.side} wrote."
+
+    def _target_ended(self) -> Outcome:
+        at = len(self._parts) - 1
+        code = code_of(self._target.child.code or 0)
+        why = "" if code or self._has_read_all(at) else self._why_unread(at, "target")
+        for part in self._parts[:at]:
+            part.child.end(signal.SIGTERM, self._stop)
+        if code:
+            return Outcome(code, self._target.sentence)
+        return Outcome(UNAVAILABLE, why) if why else Outcome(0)
+
     def _stopped(self) -> Outcome:
-        self._stop_both()
+        self._stop_all()
         return stopped_by(self._stop)
 
     def _timed_out(self, timeout: float) -> Outcome:
-        late = "the tap had not ended" if self._sure(self.tap).code is None else "the target had not ended"
-        self._stop_both()
+        late = next(part.side for part in self._parts if part.child.code is None)
+        self._stop_all()
         return Outcome(
-            UNAVAILABLE, f"Stopped after {shown(timeout)} (`timeout`): {late}; what was committed is safe."
+            UNAVAILABLE,
+            f"Stopped after {shown(timeout)} (`timeout`): the {late} had not ended; what was committed is safe.",
         )
 
-    def _stop_both(self) -> None:
-        both = [child for child in (self.tap, self.target) if child is not None and child.code is None]
-        for child in both:
+    def _stop_all(self) -> None:
+        at_work = [part.child for part in self._parts if part.child.code is None]
+        for child in at_work:
             child.send(signal.SIGTERM)
-        for child in both:
+        for child in at_work:
             child.end(None, self._stop)
 
-    def _stop_target(self) -> None:
-        """End a target behind a tap that has failed: ours commits up to the last STATE; others may take the break for an end, and are killed."""
-        signum = signal.SIGTERM if self._is_target_ours else signal.SIGKILL
-        self._sure(self.target).end(signum, self._stop)
+    def _end_reader(self, link: _Link, part: _Part) -> None:
+        """End a program behind one that has failed.
 
-    def _drain(self) -> None:
-        """Wait until the target has read what the tap had written: the last STATE may be in it."""
+        A mapper sees the end of its input, and what it has in hand goes on. A target of ours is sent SIGTERM, and commits up to the last STATE; one of others may take a
+        break for an end, and is killed.
+        """
+        if part is not self._target:
+            link.end_input()
+            part.child.end(None, self._stop)
+        else:
+            part.child.end(signal.SIGTERM if self._is_target_ours else signal.SIGKILL, self._stop)
+
+    def _drain(self, link: _Link, reader: Child) -> None:
+        """Wait until a program has read what the one before it had written: the last STATE may be in it."""
         until = time.monotonic() + _DRAIN_SECONDS
         while (
-            self._sure(self.target).code is None
-            and bytes_in(self._write_end)
-            and time.monotonic() < until
-            and not self._stop
+            reader.code is None and bytes_in(link.write_end) and time.monotonic() < until and not self._stop
         ):
             self._next_to_end(_TURN / 10)
         self._next_to_end(_TURN)
@@ -193,32 +266,18 @@ class _Pipe:
             return self._ended.get(timeout=seconds)
         return None
 
-    def _tap_ended_well(self) -> None:
-        """Let the target see the end of its input, whatever the tap has left behind."""
-        self._sure(self.tap).remains()
-        if self._write_end is not None:
-            end_writers(self._write_end)
-            self._read_end = reader_of(self._write_end)
-        self._end_input()
-
-    def _end_input(self) -> None:
-        if self._write_end is not None:
-            os.close(self._write_end)
-            self._write_end = None
-
     def leave(self) -> None:
         """Leave nothing behind: neither a program, nor what one has started."""
-        for child in (self.tap, self.target):
-            if child is not None:
-                child.remains()
-        self._end_input()
-        if self._read_end is not None:
-            os.close(self._read_end)
+        for part in self._parts:
+            part.child.remains()
+        for link in self._links:
+            link.leave()
 
-    def _sentence(self, side: str) -> str:
-        return sentence_in(self._words.get(side, ""), side)
 
-    @staticmethod
-    def _sure(child: Child | None) -> Child:
-        assert child is not None  # noqa: S101  both have been started
-        return child
+def _reason_of(outcomes: Sequence[Outcome]) -> Outcome:
+    """Return which of several programs that have failed, from the first in the pipe on, says why: one whose reader has gone says that, and it is not the reason."""
+    *before, reason = outcomes
+    for one in reversed(before):
+        if one.code not in (_SIGPIPE, UNAVAILABLE):
+            reason = worst_of([one, reason])
+    return reason

@@ -46,7 +46,7 @@ _NAMES = re.compile(r"\$\{([A-Za-z_]\w*)")
 
 @dataclass(frozen=True)
 class Program:
-    """One end of a pipe; paths are absolute. What `env` takes from elsewhere is a `Referred`."""
+    """One program of a pipe; paths are absolute. What `env` takes from elsewhere is a `Referred`."""
 
     exec: str
     configs: tuple[str, ...] = ()
@@ -96,6 +96,8 @@ class Pipeline:
     called: str | None = None
     """What ours are told that it is called, whatever their config says; None: as the config of one side, or this file."""
     shard: Shard = WHOLE
+    mapper: Program | None = None
+    """What stands between tap and target."""
 
 
 @dataclass(frozen=True)
@@ -189,9 +191,9 @@ def _problems_of(config: Mapping[str, Any]) -> list[str]:
     ]
     after = {name: one.get("after", []) for name, one in pipelines.items()}
     shards = [
-        f"Expected `${{SHARD}}` and the like within `tap` and `target` alone, where they are filled in, got them at `{place}`{line_of(place)}"
+        f"Expected `${{SHARD}}` and the like within `tap`, `mapper` and `target` alone, where they are filled in, got them at `{place}`{line_of(place)}"
         for place, value in _texts(config, "")
-        if _SHARD.search(value) and not re.search(r"\.(?:tap|target)\.(?!exec$)", place)
+        if _SHARD.search(value) and not re.search(r"\.(?:tap|mapper|target)\.(?!exec$)", place)
     ]
     return [
         *names,
@@ -247,6 +249,9 @@ def _plan_of(path: str, config: Mapping[str, Any], referred: Mapping[str, Referr
             None if timeout is None else seconds_of(timeout),
             tuple(map(_hook, one.get("after_commit", ()))),
             None if late is None else seconds_of(late),
+            mapper=_program(one["mapper"], folder, f"pipelines.{name}.mapper", referred)
+            if "mapper" in one
+            else None,
         )
 
     failure = config.get("on_failure")

@@ -48,6 +48,11 @@ _PROGRAM: Mapping[str, Any] = {
         },
     },
 }
+_MAPPER: Mapping[str, Any] = {
+    **_PROGRAM,
+    "properties": {key: _PROGRAM["properties"][key] for key in ("exec", "config", "args", "env")},
+    "description": "What stands between the two in the pipe, as `singerkit-map`.",
+}
 _RETRIES: Mapping[str, Any] = {
     "type": "object",
     "properties": {
@@ -78,7 +83,7 @@ _SHARED: Mapping[str, Any] = {
     "retries": _RETRIES,
     "timeout": {
         **_DURATION,
-        "description": "How long a try may take before both are stopped (`90s`, `2h`): it ends with 69.",
+        "description": "How long a try may take before all of it is stopped (`90s`, `2h`): it ends with 69.",
     },
     "late_after": {
         **_DURATION,
@@ -90,6 +95,7 @@ _PIPELINE: Mapping[str, Any] = {
     "required": ["tap", "target"],
     "properties": {
         "tap": _PROGRAM,
+        "mapper": _MAPPER,
         "target": _PROGRAM,
         "after": {
             "type": "array",

@@ -38,7 +38,12 @@ def with_words_of(plan: Plan, shard: Shard) -> Plan:
     return replace(
         plan,
         pipelines={
-            name: replace(one, tap=_filled(one.tap, shard), target=_filled(one.target, shard))
+            name: replace(
+                one,
+                tap=_filled(one.tap, shard),
+                mapper=None if one.mapper is None else _filled(one.mapper, shard),
+                target=_filled(one.target, shard),
+            )
             for name, one in plan.pipelines.items()
         },
     )
@@ -51,14 +56,16 @@ def sharded(plan: Plan, found: Mapping[str, Found], shard: Shard) -> Plan:
 
 def _part(pipeline: Pipeline, found: Mapping[str, Found], shard: Shard) -> Pipeline:
     tap, target = _filled(pipeline.tap, shard), _filled(pipeline.target, shard)
+    mapper = None if pipeline.mapper is None else _filled(pipeline.mapper, shard)
     if shard.of == 1:
-        return replace(pipeline, tap=tap, target=target)
+        return replace(pipeline, tap=tap, mapper=mapper, target=target)
     if tap.exec in found and found[tap.exec].is_ours:
         tap = replace(tap, args=(*tap.args, "--shard", str(shard)))
     name = name_in(tap) or name_in(target) or pipeline.name
     return replace(
         pipeline,
         tap=tap,
+        mapper=mapper,
         target=target,
         state_file=shard.file_of(pipeline.state_file),
         called=shard.called(name),

@@ -7,7 +7,7 @@ import functools
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -366,6 +366,13 @@ def test_a_catalog_of_the_file_counts_and_no_tap_is_started(
     ((_, side, options, words),) = asked
     assert (side, options, loaded.database) == ("target", ["--tables"], "db")
     assert json.loads(words)["schema"] == {"properties": {"id": {"type": "integer"}}}
+    asked.clear()
+    shop = replace(plan.pipelines["shop"], mapper=plan.pipelines["shop"].tap)
+    monkeypatch.setattr(
+        Asking, "_said", lambda self, _, side, *given: "mapped" if side == "mapper" else said(self, *given)
+    )
+    Asking(plan, found, {}, StopFlag(), print).loaded(shop)
+    assert asked == [(["--tables"], b"mapped")]
 
 
 def test_a_tap_that_fails_and_a_target_of_others_are_named(tmp_path: Path) -> None:

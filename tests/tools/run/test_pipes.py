@@ -106,28 +106,25 @@ def test_a_tap_that_hangs_behind_its_last_line_is_stopped_after_its_time(project
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_reaches_both_within_a_second(project: Project, signum: int) -> None:
-    for side in ("tap", "target"):
+def test_a_signal_reaches_all_within_a_second(project: Project, signum: int) -> None:
+    sides = ("tap", "mapper", "target")
+    for side in sides:
         project.script(
             f"{side}-part",
             f"trap 'date +%s.%N > {side}-at; exit 143' TERM",
             f"touch {side}-is-there",
             "while :; do sleep 0.05; done",
         )
-    project.pipelines["orders"] = {"tap": {"exec": "./tap-part"}, "target": {"exec": "./target-part"}}
-    project.pipelines["items"] = {
-        "after": ["orders"],
-        "tap": {"exec": "./tap-part"},
-        "target": {"exec": "./target-part"},
-    }
+    project.pipelines["orders"] = {side: {"exec": f"./{side}-part"} for side in sides}
+    project.pipelines["items"] = {"after": ["orders"], **project.pipelines["orders"]}
     process = project.start()
-    wait_until(lambda: all((project.folder / f"{side}-is-there").exists() for side in ("tap", "target")))
+    wait_until(lambda: all((project.folder / f"{side}-is-there").exists() for side in sides))
     sent = time.time()
     process.send_signal(signum)
     said = process.communicate(timeout=30)[1]
     assert process.returncode == 128 + signum
     assert f"Stopped by {signal.Signals(signum).name}; what was committed is safe." in said
-    for side in ("tap", "target"):
+    for side in sides:
         assert float((project.folder / f"{side}-at").read_text()) - sent < 5  # a busy machine
     assert not project.living()
 

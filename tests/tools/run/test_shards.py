@@ -64,7 +64,7 @@ def test_a_tap_of_others_is_told_where_its_arguments_say_so_and_refused_else(pro
     assert project.state("orders") == {"n": 7}
     assert (project.folder / "shards").read_text() == "1/4\n"
     project.pipelines["orders"]["after_commit"] = [{"run": "echo ${SHARD}"}]
-    assert "within `tap` and `target` alone" in project.run("--shard", "1/4")[1]
+    assert "within `tap`, `mapper` and `target` alone" in project.run("--shard", "1/4")[1]
     assert project.run("--shard", "4/4")[0] == 64
     del project.pipelines["orders"]["after_commit"]
     project.write()
