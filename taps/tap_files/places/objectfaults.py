@@ -13,7 +13,10 @@ from singerkit_shell.errors import (
 )
 from tap_files.places.names import changed, gone, sort_out
 
-__all__ = ["failure_of", "is_absent"]
+__all__ = ["NOWHERE", "failure_of", "is_absent"]
+
+NOWHERE = "127.255.255.254:1"
+"""Where nobody listens: what is sent to another host than that of the store comes to here."""
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,60})</Code>")
@@ -84,6 +87,11 @@ def failure_of(
     if 300 <= number < 400 or code in ("PermanentRedirect", "AuthorizationHeaderMalformed"):
         return ConfigurationError(
             f"{where} is not where it was looked for ({code or number}); nothing was read: check `{section}.region` and `{section}.endpoint`."
+        )
+    if NOWHERE in text:
+        return ConfigurationError(
+            f"{where} is redirected to another host, {doing} it, which would get a token along, and is not followed; what was committed is safe: check `{section}.endpoint`, "
+            "and what stands between here and there."
         )
     if "scheme is not allowed" in text or "builder error" in text:
         return ConfigurationError(

@@ -6,13 +6,18 @@ import configparser
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from requests.utils import get_environ_proxies
 
 from singerkit_shell.errors import ConfigurationError, NotAuthorisedError
 from singerkit_shell.extras import imported
 from singerkit_shell.secrets import redactor
+from tap_files.places.objectfaults import NOWHERE
 from tap_files.places.objects import Objects
 from tap_files.settings.storage import Patience
 from tap_files.settings.storage_objects import credentials_of
@@ -25,6 +30,15 @@ _ENDPOINT = re.compile(
 )
 _CONTAINER = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 _GCLOUD = "~/.config/gcloud/application_default_credentials.json"
+_TOKENS_OF_AMAZON = (
+    ".amazonaws.com",
+    ".amazonaws.com.cn",
+    "169.254.0.0/16",
+    "fd00:ec2::/32",
+    "localhost",
+    "127.0.0.1",
+)
+"""Where tokens for S3 come from: STS, and the metadata service of a machine or a container."""
 _GOOGLE = "https://storage.googleapis.com"
 
 
@@ -61,7 +75,7 @@ def s3_place(bucket: str, said: Mapping[str, Any], patience: Patience) -> Object
             request_payer=bool(said.get("requester_pays")),
             skip_signature=kind == "anonymous",
             s3_express=False,
-            **_patient(endpoint, patience),
+            **_patient(endpoint, patience, only=_only_s3(kind, provider is not None)),
             **({"credential_provider": lambda: dict(provider)} if provider else {}),
         ),
         "s3",
@@ -95,13 +109,14 @@ def azure_place(container: str, said: Mapping[str, Any], patience: Patience) -> 
             f"Expected the name of the account of {where} at `storage.azure.account` or in AZURE_STORAGE_ACCOUNT_NAME, which are empty; nothing was read."
         )
     endpoint = said.get("endpoint") or f"https://{account}.blob.core.windows.net"
+    credentials = _azure_credentials(said)
     store = _made(
         lambda: stores.AzureStore(
             container,
             account_name=account,
             endpoint=_checked(endpoint, "azure"),
-            **_azure_credentials(said),
-            **_patient(endpoint, patience),
+            **credentials,
+            **_patient(endpoint, patience, only=() if "credential_provider" in credentials else None),
         ),
         "azure",
     )
@@ -141,7 +156,33 @@ def _made(make: Callable[[], Any], section: str) -> Any:
         ) from None
 
 
-def _patient(endpoint: str, patience: Patience, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+def _only_s3(kind: str, has_keys: bool) -> Sequence[str] | None:
+    """See `_patient`: where a token may stand in a header, which a redirect to another host would take along."""
+    if kind == "anonymous":
+        return None
+    return () if has_keys else _TOKENS_OF_AMAZON
+
+
+def _no_other_host(endpoint: str, besides: Sequence[str]) -> dict[str, Any]:
+    """Return the options of a client that reaches the host of an endpoint, and ``besides``, and no other: obstore follows every redirect, with all headers but one.
+
+    It takes them to a proxy that nobody can reach. Who has a proxy of his own, by which the endpoint is asked, has no other.
+    """
+    if get_environ_proxies(endpoint) or (besides and getproxies()):
+        return {}
+    return {
+        "proxy_url": f"http://{NOWHERE}",
+        "proxy_excludes": ",".join([str(urlsplit(endpoint).hostname), *besides]),
+    }
+
+
+def _patient(
+    endpoint: str,
+    patience: Patience,
+    headers: Mapping[str, str] | None = None,
+    only: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Return the options of a store. ``only``: hosts that it may ask besides that of the endpoint; None: any."""
     client = {
         "allow_http": endpoint.startswith("http://"),
         "connect_timeout": timedelta(seconds=patience.connect),
@@ -159,7 +200,9 @@ def _patient(endpoint: str, patience: Patience, headers: Mapping[str, str] | Non
         "backoff": backoff,
     }
     return {
-        "client_options": client | ({"default_headers": dict(headers)} if headers else {}),
+        "client_options": client
+        | ({"default_headers": dict(headers)} if headers else {})
+        | ({} if only is None else _no_other_host(endpoint, only)),
         "retry_config": retry,
     }
 

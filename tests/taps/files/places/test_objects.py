@@ -322,6 +322,33 @@ def listener() -> Iterator[tuple[int, list[tuple[str, dict[str, str]]]]]:
     thread.join()
 
 
+def test_no_token_goes_to_another_host_by_a_redirect(listener: tuple[int, list[tuple[str, dict[str, str]]]]):
+    """The client takes all headers but `Authorization` along, and the address with its signature as `Referer`."""
+    port, asked = listener
+
+    class Redirecting(Listener):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{port}/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Redirecting)
+    threading.Thread(target=lambda: server.serve_forever(0.01), daemon=True).start()
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    keys = {"access_key_id": "k", "secret_access_key": "s", "session_token": canary("session token")}
+    before = len(asked)
+    for address, storage in (
+        ("s3://bucket", {"s3": keys | {"endpoint": endpoint}}),
+        ("az://bucket", {"azure": {"account": "a", "endpoint": endpoint, "sas_token": "sv=1&sig=abc"}}),
+    ):
+        refused = refusal(storage, address)
+        assert (refused.exit_code, "is redirected to another host" in str(refused)) == (78, True)
+    server.shutdown()
+    server.server_close()
+    assert asked[before:] == []
+
+
 def test_what_settings_say_is_in_the_requests(
     listener: tuple[int, list[tuple[str, dict[str, str]]]], monkeypatch: pytest.MonkeyPatch
 ):
