@@ -21,25 +21,25 @@ COPIED_BYTES = 256 << 20
 class Copy(Place):
     """A place around a place, of which one file was copied."""
 
-    def __init__(self, place: Place, name: str, copy: IO[bytes]) -> None:
-        self._place, self._name, self._copy = place, name, copy
+    def __init__(self, place: Place, found: Found, copy: IO[bytes]) -> None:
+        self._place, self._found, self._copy = place, found, copy
         self.can_skip = place.can_skip
 
     def files(self, prefix: str, *, deep: bool = True) -> Iterator[Found]:
         return self._place.files(prefix, deep=deep)
 
     def look(self, name: str) -> Found | None:
-        return self._place.look(name)
+        return self._found if name == self._found.name else self._place.look(name)
 
     def open(self, found: Found, offset: int = 0) -> Content:
-        if found.name != self._name:
+        if found.name != self._found.name:
             return self._place.open(found, offset)
         content = Path(self._copy.name).open("rb")  # noqa: SIM115  the reader closes it
         content.seek(offset)
         return content
 
     def path_of(self, found: Found) -> str | None:
-        return self._copy.name if found.name == self._name else self._place.path_of(found)
+        return self._copy.name if found.name == self._found.name else self._place.path_of(found)
 
     def close(self) -> None:
         """Let go of the copy; the place around which it is stays open."""
@@ -67,7 +67,7 @@ def copied(place: Place, found: Found) -> Copy | None:
             return None
         kept.pop_all()
         content.close()
-        return Copy(place, found.name, copy)
+        return Copy(place, found, copy)
 
 
 def _takes(copy: IO[bytes], part: bytes) -> bool:

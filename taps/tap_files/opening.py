@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import IO
 
 from singerkit_shell.errors import CannotWriteError
-from tap_files.formats.contract import PIECE_BYTES
+from tap_files.formats.contract import PIECE_BYTES, UnreadableFile
 from tap_files.places.contract import Content, FileChanged, Found, Place
 from tap_files.turns import END_BYTES, Ends, Turn
 
@@ -99,7 +99,7 @@ class PlainBytes:
         """Of all bytes before those that are kept."""
         if begin and is_compared(place, turn.found, begin):
             self._former = _hashed(place, turn.found, begin)
-        self._is_at_end = False
+        self._is_at_end = self._is_read_by_path = False
 
     def read(self, size: int, /) -> bytes:
         """See `formats.contract.Bytes.read`."""
@@ -158,10 +158,43 @@ class PlainBytes:
                 break
         return found[begin - at : begin - at + size]
 
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether it lies on this machine, where nothing but `check_same` tells that others wrote into it while it got longer."""
+        return self._place.path_of(self._found) is not None
+
+    def check_same(self) -> None:
+        """See that what was read is what stands there still; a file that is not there any more was read as it was.
+
+        Raises:
+            FileChanged: others were written in its place.
+        """
+        now = self._place.look(self._found.name)
+        if now is None or now.version == self._found.version:
+            return
+        is_another = self._found.identity is not None and now.identity != self._found.identity
+        if is_another and not self._is_read_by_path:
+            return  # that was moved to the name: what was read is the former one, as a whole
+        if is_another or not self._has_only_grown(now):
+            raise FileChanged(
+                f"The file {self._found.name} was changed while it was read; run again when nobody writes it."
+            )
+
+    def _has_only_grown(self, now: Found) -> bool:
+        if self._is_read_by_path or (now.size or 0) <= (self._found.size or 0):
+            return False
+        try:
+            if self._at <= COMPARED_BYTES and (whole := self.up_to(self._at)):
+                return whole_of(self._place, now, self._at) == whole
+            return self.ends(self._at) == ends_of(self._place, now, self._at)
+        except (FileChanged, UnreadableFile):
+            return False
+
     def to_disk(self) -> str:
         """See `formats.contract.Bytes.to_disk`."""
         path = self._place.path_of(self._found)
         if path is not None:
+            self._is_read_by_path = True
             return path
         try:
             copy = self._copy = tempfile.NamedTemporaryFile(prefix="tap-files-")  # noqa: SIM115  `close` closes it

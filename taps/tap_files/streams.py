@@ -309,6 +309,10 @@ class FileStream(BlockStream):
 
     def _pages_of(self, memory: Memory, turn: Turn) -> Iterator[Page]:
         """Yield the pages of a file, once more where it changes meanwhile."""
+        since = self._changed_since(memory, turn)
+        if since is None:
+            return
+        turn = since
         for look in range(_LOOKS):
             if turn.problem is not None:
                 raise turn.problem
@@ -326,6 +330,17 @@ class FileStream(BlockStream):
                     return
                 turn = replace(again, start=Spot(), replaces=True) if self._is_torn else again
                 self.logger.info("The file %s changes while it is read, and is read again.", turn.file)
+
+    def _changed_since(self, memory: Memory, turn: Turn) -> Turn | None:
+        """Return how to read a file of this machine that was written to since it was listed, maybe long ago; None: nothing is new of it any more."""
+        if (
+            turn.problem is not None
+            or self._settings.follows_rotation
+            or self._place.path_of(turn.found) is None
+        ):
+            return turn
+        now = self._place.look(turn.found.name)
+        return turn if now is None or now.version == turn.found.version else memory.again(now)
 
     def _in_motion(self, error: FileChanged, turn: Turn, *, is_gone: bool) -> BadDataError:
         if is_gone or isinstance(error, FileGone):
@@ -376,11 +391,14 @@ class FileStream(BlockStream):
                 yield page
                 if stop_flag:
                     return
+            if content.is_on_disk:
+                content.check_same()
             memory.done(turn, spot, rows, None if spot is None else content.ends(spot.byte), content.whole)
             self._is_torn = False
             if self._is_due(memory) or turn.replaces:
                 yield self._safe_page(memory)
-        except BadDataError as error:
+        except BadDataError as found:
+            error = _of_version(found, content)
             if rows > turn.start.row and not turn.replaces:
                 ends, whole = (
                     (None, "") if spot is None else (content.ends(spot.byte), content.up_to(spot.byte))
@@ -483,6 +501,16 @@ class FileStream(BlockStream):
         """The columns that are sent, in their order."""
         properties = self.effective_schema.get("properties", {})
         return [name for name in properties if self.mask["properties", name]]
+
+
+def _of_version(error: BadDataError, content: PlainBytes) -> BadDataError:
+    """Return an error, or that the file was changed meanwhile, so that it may be one of no version."""
+    try:
+        if not isinstance(error, FileChanged):
+            content.check_same()
+    except FileChanged as changed:
+        return changed
+    return error
 
 
 def _bytes_of(before: Spot | None, behind: Spot | None, found: Found) -> int:

@@ -9,12 +9,15 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from taps.files.conftest import Folder, cuts, loaded
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError, RetryableError
 from singerkit_state.shards import Shard
 from tap_files import streams
+from tap_files.formats.rowgroups import RowGroups
 from tap_files.places import local
 
 
@@ -245,6 +248,47 @@ def test_f3_no_part_of_a_version_is_taken_for_the_whole(folder: Folder, monkeypa
     for committed, state in cuts(folder.result().messages):
         rest = folder.sync(state)
         assert [row["id"] for row in loaded(loaded([], committed), rest.messages)] == wanted
+
+
+@pytest.mark.parametrize("at", [0, 1, 3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize(
+    "after", ["id\n11\n21\n31\n41\n", "id,v\n1,1\n2,2\n3,3\n4,4\n", "id\n10\n20\n30\n40\n"]
+)
+def test_f3_a_longer_version_that_is_written_in_its_place_does_not_mix_with_the_former_one(
+    folder: Folder, monkeypatch, at, after
+):
+    """It was taken for the file grown, and the seam for a bad row. (Between opening a file and its first byte, 2, nobody can tell.)"""
+    monkeypatch.setattr("tap_files.formats.textreader.BLOCK_BYTES", 6)
+    monkeypatch.setattr(streams, "_LEAST_BYTES", 0)
+    monkeypatch.setattr(streams, "_STATE_SHARE", 0)
+    file = folder.write("in/a.csv", "id\n10\n20\n30\n", modified=1_000_000)
+    state = folder.sync(path="in/none*.csv").state
+    Motion(monkeypatch, **{f"read{at}": lambda: file.write_text(after)})
+    run = folder.sync(state, state_every=1)
+    rows = [row["id"] for row in loaded([], run.messages)]
+    assert rows in ([10, 20, 30], [int(line.split(",")[0]) for line in after.split()[1:]])
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_f3_a_parquet_file_that_is_written_anew_while_it_is_read_is_read_again(
+    folder: Folder, monkeypatch, is_moved: bool
+):
+    """It is read by its path, and nothing looked whether that is still the file that was listed."""
+    file = folder.write("in/a.parquet", "")
+    pq.write_table(pa.table({"id": [1, 2]}), file)
+    pieces = RowGroups.pieces
+
+    def overwritten(reader: RowGroups):
+        yield from pieces(reader)
+        monkeypatch.setattr(RowGroups, "pieces", pieces)
+        new = file.with_suffix(".new") if is_moved else file
+        pq.write_table(pa.table({"id": [3, 4, 5]}), new)
+        new.replace(file)
+
+    monkeypatch.setattr(RowGroups, "pieces", overwritten)
+    run = folder.sync(path="in/*.parquet")
+    assert [row["id"] for row in loaded([], run.messages)] == [3, 4, 5]
+    assert folder.sync(run.state, path="in/*.parquet").rows() == []
 
 
 @pytest.mark.parametrize("at", range(12))
