@@ -56,6 +56,8 @@ class ColumnView:
     def has_null(self) -> bool:
         if self.raw_lines is not None:
             return holds(self.raw_lines, b"\nnull")
+        if type(self._on_wire[0]) is str and self._column.kind is Kind.STRING and all(self._on_wire):
+            return False  # which takes a third of a look for None
         return None in self._on_wire or (Raw in set(map(type, self._on_wire)) and _NULL in self._on_wire)
 
     def nulls(self) -> Sequence[int]:
@@ -80,10 +82,10 @@ class ColumnView:
         if least <= 1 and self.raw_lines is not None and self._column.kind is Kind.STRING:
             # A character takes a byte or more.
             is_none_empty = not least or not holds(self.raw_lines, b'\n""')
-            if is_none_empty and max(map(len, self._on_wire)) <= most + _QUOTES:
+            if is_none_empty and max({*map(len, self._on_wire)}) <= most + _QUOTES:
                 return True
         try:
-            found = [*map(len, self._there(self.values))]
+            found = {*map(len, self._there(self.values))}
         except TypeError:
             return False
         return not found or (least <= min(found) and max(found) <= most)

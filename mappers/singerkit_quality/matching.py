@@ -104,7 +104,7 @@ class Pattern:
         return self._by_one_pattern() if ways.are_plain(first) else self._form_by_form()
 
     def _by_one_pattern(self) -> Callable[[str, bool], bool]:
-        python = _ENGINES["re"]
+        python = _ENGINES["re, forwards"]
         line = _written(_without(self._tree, _NEWLINE), python)
         quoted = _written(_without(self._tree, _joined([*_NEWLINE, *_QUOTE])), python)
         bare, in_quotes = (
@@ -521,10 +521,13 @@ class _Engine:
     name: str
     most_repeated: int
     holds_nul: bool = True
+    possessive: str = ""
+    """What is written behind the repetition of a character that gives none back."""
 
 
 _ENGINES = {
     "re": _Engine("Python", 1 << 30),
+    "re, forwards": _Engine("Python", 1 << 30, possessive="+"),
     "re2": _Engine("RE2", 1_000, holds_nul=False),
     "postgres": _Engine("PostgreSQL", 255, holds_nul=False),
 }
@@ -545,6 +548,8 @@ def _written(node: _Node, engine: _Engine) -> str:
             f"repeats more than {engine.most_repeated} times, which {engine.name} does not take"
         )
     most = "" if node.most is None else str(node.most)
+    if isinstance(node.part, _Set):
+        return f"{_written(node.part, engine)}{{{node.least},{most}}}{engine.possessive}"
     return f"(?:{_written(node.part, engine)}){{{node.least},{most}}}"
 
 

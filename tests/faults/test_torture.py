@@ -51,7 +51,8 @@ OTHER_MODES = [
     (Case, "overwrite,keyless,variants"),
     (Case, "history,keep"),
     (Case, "upsert,map,piped"),
-    (Case, "upsert,rules,versions"),
+    (Case, "upsert,broken,rules,versions"),
+    (Case, "upsert,broken,map,piped"),
     (Case, "delete+insert,map,versions"),
     *(
         (DuckCase, name)
@@ -61,6 +62,7 @@ OTHER_MODES = [
             "delete+insert",
             "upsert,atomic,keep",
             "history,versions",
+            "upsert,broken,map",
         )
     ),
 ]
@@ -328,6 +330,9 @@ def test_the_checker_sees_a_spoiled_database(bench: Bench) -> None:
                 assert kind in kinds_found(checker.check)
 
 
+_ONCE_EACH = (
+    "DELETE FROM _singerkit_rejects a USING _singerkit_rejects b WHERE b.record = a.record AND b.id < a.id"
+)
 SPOILED_MODES = {
     "append": [
         ("INSERT INTO orders SELECT * FROM orders LIMIT 1", "doubled"),
@@ -346,6 +351,16 @@ SPOILED_MODES = {
         ("UPDATE events SET amount = 0 WHERE amount__text IS NOT NULL", "wrong"),
         ("UPDATE customers SET name = 'of nobody' WHERE id = 1", "wrong"),
         ("UPDATE orders SET total = NULL", "wrong"),
+    ],
+    "upsert,broken": [
+        (
+            "INSERT INTO _singerkit_rejects (pipeline, run_id, stream, line, path, reason, record)"
+            " SELECT pipeline, run_id, stream, line, path, reason, record FROM _singerkit_rejects"
+            " WHERE stream = 'orders' LIMIT 1",
+            "doubled",
+        ),
+        ("UPDATE customers SET seq = {flawed} WHERE id = 1", "wrong"),
+        ("DELETE FROM _singerkit_rejects", "lost"),
     ],
     "overwrite,keyless": [
         ("DELETE FROM customers WHERE id = 1", "lost"),
@@ -369,12 +384,14 @@ def test_the_checker_sees_what_is_spoiled_however_rows_are_loaded(bench: Bench, 
         for statement, kind in SPOILED_MODES[name]:
             checker = Checker(pipeline)
             checker.check(*runs)
-            edit(pipeline, statement)
+            edit(pipeline, statement.replace("{flawed}", str(max(source.flawed, default=0))))
             assert kind in kinds_found(checker.check, runs[-1]), statement
             edit(
                 pipeline,
                 "".join(f"DELETE FROM {each}; INSERT INTO {each} TABLE {each}_;" for each in streams),
             )
+            if mode.breaks:
+                edit(pipeline, _ONCE_EACH)
 
 
 SPOILED_FILES = [

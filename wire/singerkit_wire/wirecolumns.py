@@ -37,28 +37,24 @@ class WireColumns:
 
     def __init__(self, rows: Sequence[tuple[Any, ...]]) -> None:
         self.rows = rows
-        self._made: dict[int, WireColumn] = {}
+        self._made: dict[int, Sequence[Any]] = {}
 
     @classmethod
     def of(cls, columns: Sequence[Sequence[Any]]) -> WireColumns:
         """Return columns, of which there is one at least, with the rows that they make."""
         made = cls(list(zip(*columns, strict=True)))
-        made._take(columns)
+        made._made = dict(enumerate(columns))
         return made
 
     def __getitem__(self, place: int) -> WireColumn:
         found = self._made.get(place)
-        if found is None:
-            found = self._made[place] = WireColumn(map(itemgetter(place), self.rows))
+        if not isinstance(found, WireColumn):
+            found = WireColumn(map(itemgetter(place), self.rows) if found is None else found)
+            self._made[place] = found
         return found
 
-    def make(self, count: int) -> Sequence[WireColumn]:
+    def make(self, count: int) -> Sequence[Sequence[Any]]:
         """Return all ``count`` columns: to make them together takes less than to make each."""
         if len(self._made) * 2 < count:
-            self._take(list(zip(*self.rows, strict=True)))
-        return [self[place] for place in range(count)]
-
-    def _take(self, columns: Sequence[Sequence[Any]]) -> None:
-        for place, values in enumerate(columns):
-            if place not in self._made:
-                self._made[place] = values if isinstance(values, WireColumn) else WireColumn(values)
+            self._made = {**dict(enumerate(zip(*self.rows, strict=True))), **self._made}
+        return [self._made[place] if place in self._made else self[place] for place in range(count)]

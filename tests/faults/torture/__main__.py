@@ -8,7 +8,7 @@ import random
 import sys
 import time
 
-from faults.torture.cases import INSTALLED, Case, CaseFailedError, Report, run_case
+from faults.torture.cases import BROKEN, INSTALLED, Case, CaseFailedError, Report, run_case
 from faults.torture.duckdb_cases import DuckCase
 from faults.torture.files_cases import FromFilesCase, FromFilesIntoDuckCase
 from faults.torture.inject import NoCompilerError, library
@@ -78,7 +78,8 @@ def main() -> int:
         return tell(seed, int(given.case), given.installed, case_kind, mode)
     began = time.monotonic()
     report = run_workers(seed, given.count, given.workers, given.installed, given.first, case_kind, mode)
-    print(table(report, seed, time.monotonic() - began, case_kind.kinds))
+    kinds = (*case_kind.kinds, BROKEN) if mode.breaks else case_kind.kinds
+    print(table(report, seed, time.monotonic() - began, kinds))
     return 1 if report.failures else 0
 
 

@@ -24,6 +24,7 @@ from faults.torture.proxy import SqlFault
 from faults.torture.source import HttpFault, Source
 
 __all__ = [
+    "BROKEN",
     "INSTALLED",
     "KINDS",
     "STEPS",
@@ -399,6 +400,7 @@ SIMPLE: dict[str, Planner] = {
 }
 STOPPED, TWICE = "stopped, wakes after its successor", "two runs at once"
 REFUSED = "a row that PostgreSQL refuses"
+BROKEN = "a row for which a rule of quality ends runs"
 KINDS = (*SIMPLE, STOPPED, TWICE, REFUSED)
 _SITES = {
     "tap": ("kill -9 of the tap", "TERM or INT to the tap", "HTTP response"),
@@ -552,6 +554,8 @@ def refused(case: Case) -> None:
     seq, name = roll.choice(new[stream]), roll.choice(sorted(OBSTACLES))
     pipeline.on_invalid = roll.choice(["fail", "quarantine"])
     commit_rows = pipeline.commit_rows
+    if pipeline.on_invalid == "quarantine":
+        case.source.refused_by_store.add(seq)
     if roll.random() < 0.7:  # a unit with several STATEs
         pipeline.commit_rows = 500_000
     setup, removal = (text.format(table=f"public.{stream}", seq=seq) for text in OBSTACLES[name])
@@ -572,6 +576,53 @@ def refused(case: Case) -> None:
     case.alter(removal)
     pipeline.on_invalid = "fail"
     pipeline.commit_rows = commit_rows
+
+
+def broken(case: Case) -> None:
+    """The source has a row for which a rule ends runs, at any place of them, perhaps with a fault beside; then it is mended."""
+    roll, pipeline, source = case.roll, case.pipeline, case.source
+    case.recover()
+    case.await_quiet()
+    last = max(source.journal.by_seq)
+    case.emit()
+    new = {
+        stream: [version.seq for version in source.journal.current(stream) if version.seq > last]
+        for stream in source.journal.versions
+    }
+    stream = roll.choice([stream for stream, seqs in new.items() if seqs])
+    seq = roll.choice(new[stream])
+    source.spoil(seq)
+    commit_rows = pipeline.commit_rows
+    if roll.random() < 0.5:  # a unit with several STATEs
+        pipeline.commit_rows = 500_000
+    for _ in range(roll.choice([1, 2, 3])):
+        kind = roll.choice(["", *case.sites["target"]])
+        plan = case.planners[kind](case, case.sizes(), roll) if kind else Plan()
+        outcome = pipeline.run(tap_rules=plan.tap, target_rules=plan.target, http=plan.http, sql=plan.sql)
+        case.note(f"seq {seq} of {stream} breaks a rule; {plan}", outcome)
+        case.check(plan, outcome)
+        if outcome.target == 0:
+            raise Violation([Finding("exit", "a run ended with 0 over a row for which a rule ends it")])
+        if not outcome.struck and outcome.target == 65:
+            _check_end_by_rule(case, outcome, new["events"] if stream == "orders" else [])
+        elif not outcome.struck:
+            case.expect_success(outcome)
+        case.report.count(BROKEN, outcome, struck=True)
+        case.await_quiet()
+    source.mend()
+    pipeline.commit_rows = commit_rows
+
+
+def _check_end_by_rule(case: Case, outcome: Outcome, came_before: Sequence[int]) -> None:
+    """See that a run that a rule has ended says so, and has kept the events that came before; a tap reads its streams by name."""
+    if "rule `matches`" not in outcome.target_words:
+        raise Violation(
+            [Finding("exit", f"a rule was broken, and the last words are: {outcome.target_words}")]
+        )
+    due = set(came_before) - case.source.flawed
+    lost = sorted(due - case.checker.stored("events").keys())
+    if lost and not case.pipeline.mode.commits_once:
+        raise Violation([Finding("lost", f"events before a broken rule are not committed: seq {lost[:5]}")])
 
 
 # --- cases --------------------------------------------------------------------------------------------------
@@ -669,8 +720,13 @@ def run_case(
         case.story.append(f"page_size {source.page_size}, sorted {source.is_sorted}, {options}")
         try:
             case.emit()
-            for kind in kinds_of(seed, number, case.kinds)[:steps]:
-                if kind in case.planners:
+            kinds = kinds_of(seed, number, case.kinds)
+            if mode.breaks:
+                kinds.insert(0, BROKEN)
+            for kind in kinds[:steps]:
+                if kind == BROKEN:
+                    broken(case)
+                elif kind in case.planners:
                     simple_fault(case, kind)
                 elif kind == STOPPED:
                     stopped(case)

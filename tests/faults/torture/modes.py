@@ -27,6 +27,17 @@ _OF_RECORDS = [
 ]
 _OF_KEYS = [*_OF_RECORDS, {"rule": "unique", "fields": ["id"]}]
 RULES: Mapping[str, Any] = {"*": _OF_RECORDS, "customers": _OF_KEYS, "orders": _OF_KEYS}
+_NOT_LONG = {"rule": "length", "field": "note", "max": 200}
+_A_KIND = {"rule": "matches", "field": "kind", "pattern": "[^\u00a7]*"}
+_RIGHTLY_DECODED = {"rule": "encoding", "field": "name"}
+BROKEN: Mapping[str, Any] = {
+    stream: [
+        {**rule, "on": "quarantine"},
+        {"rule": "matches", "field": rule["field"], "pattern": "[^\u2620]*"},
+    ]
+    for stream, rule in (("orders", _NOT_LONG), ("events", _A_KIND), ("customers", _RIGHTLY_DECODED))
+}
+"""What rows of `source.FLAWS` and `source.STOPS` break."""
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "upsert": {},
     "append": {"load_method": "append"},
@@ -46,11 +57,13 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
     "keyless": {},
     "map": {"map": MAP},
     "rules": {"checks": RULES},
+    "broken": {"checks": BROKEN},
     "piped": {},
 }
 """A run that commits once; records that leave fields out; values that are not of the type of their column; complete loads
 of customers that end with ACTIVATE_VERSION; customers without a key, where their rows replace each other as a whole; a map in the target that changes nothing and goes
-through every record, rules of quality that hold, of records and of all rows, and one in the pipe, in a process that is killed too."""
+through every record, rules of quality that hold, of records and of all rows, rules that some rows break, which are set aside, and now and then one that ends runs until
+the source has mended it; and a map in the pipe, in a process that is killed too."""
 _REMOVING = ("overwrite", "delete+insert")
 
 
@@ -92,6 +105,10 @@ class Mode:
         both = dict(METHODS[self.method])
         for name in sorted(self.beside):
             both |= BESIDE[name]
+        if {"rules", "broken"} <= self.beside:
+            both["checks"] = {
+                stream: [*RULES.get(stream, RULES["*"]), *rules] for stream, rules in BROKEN.items()
+            }
         return both
 
     def is_for(self, way: str) -> bool:
@@ -112,6 +129,11 @@ class Mode:
     def is_piped(self) -> bool:
         """Whether a map stands between tap and target."""
         return "piped" in self.beside
+
+    @property
+    def breaks(self) -> bool:
+        """Whether rows of the source break rules of quality."""
+        return "broken" in self.beside
 
     @property
     def keeps(self) -> bool:
@@ -140,6 +162,7 @@ class Mode:
         source.odd = 0.1 if "variants" in self.beside else 0.0
         source.left_out = 0.2 if "keep" in self.beside else 0.0
         source.removes = self.removes
+        source.flaws = 0.1 if self.breaks else 0.0
         # A customer that changes in mid-read comes twice, and without a key that is two rows.
         source.stirs_customers = "keyless" not in self.beside
         return source

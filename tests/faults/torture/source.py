@@ -20,15 +20,24 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-__all__ = ["TOKEN", "HttpFault", "Journal", "Source", "Version", "serving"]
+__all__ = ["FLAWS", "STOPS", "TOKEN", "HttpFault", "Journal", "Source", "Version", "serving"]
 
 TOKEN = "canary-bearer-9d3a77"
 """A canary (I7), and what every request must carry."""
+
+FLAWS: Mapping[str, Mapping[str, str]] = {
+    "orders": {"note": json.dumps("long " * 50)},
+    "events": {"kind": json.dumps("not a kind \u00a7")},
+    "customers": {"name": json.dumps("M\u00c3\u00bcller")},
+}
+"""Values by which rules set rows aside, by stream and field (`modes.BROKEN`)."""
+STOPS = json.dumps("no \u2620 passes")
+"""A value of these fields for which a rule ends runs."""
 
 _START = datetime(2024, 2, 29, 23, 59, 58, tzinfo=UTC)
 
@@ -67,6 +76,14 @@ class Journal:
         self.versions[version.stream].append(version)
         self.by_seq.setdefault(version.seq, version)  # equal events share their seq
         if version.stream != "events":
+            self.newest[version.stream][version.key] = version
+
+    def replace(self, version: Version) -> None:
+        """Let a row say something else, under the seq and the key that it has."""
+        versions = self.versions[version.stream]
+        versions[:] = [version if one.seq == version.seq else one for one in versions]
+        self.by_seq[version.seq] = version
+        if version.stream != "events" and self.newest[version.stream][version.key].seq == version.seq:
             self.newest[version.stream][version.key] = version
 
     def current(self, stream: str) -> list[Version]:
@@ -140,6 +157,13 @@ class Source:
         self.stirs_customers = True
         """Whether they change, too, while others read."""
         self._mode_random = random.Random(f"mode {seed}")
+        self.flaws = 0.0
+        """Share of rows that are to be set aside by a rule of quality."""
+        self.flawed: set[int] = set()
+        """The seqs of these."""
+        self.refused_by_store: set[int] = set()
+        """The seqs of rows that the store was made to refuse while such were set aside."""
+        self._mended: Version | None = None
 
     # --- emission ------------------------------------------------------------------------------------------
 
@@ -238,13 +262,8 @@ class Source:
         fields, padding = self._spoiled(stream, make(key)), 0
         if self._padding and stream != "customers" and self._seq % self._pad_every == 0:
             padding = self._padding
-        raw = ", ".join(f"{json.dumps(name)}: {text}" for name, text in fields.items())
-        if stream != "customers":
-            raw += f', "pad": "{"x" * padding}"'
-        version = Version(
-            stream, self._seq, key, self._stamp(), fields, ("{" + raw + "}").encode("utf-8"), padding
-        )
-        self.journal.add(version)
+        raw = _raw(stream, fields, padding)
+        self.journal.add(Version(stream, self._seq, key, self._stamp(), fields, raw, padding))
 
     _FAST = frozenset(
         {"id", "seq", "updated_at", "at", "name", "kind", "note", "address", "customer", "lines", "payload"}
@@ -275,7 +294,25 @@ class Source:
                 for name, text in fields.items()
                 if name in self._STAYING or roll.random() >= self.left_out
             }
+        if self.flaws and roll.random() < self.flaws:
+            fields |= FLAWS[stream]
+            self.flawed.add(self._seq)
         return fields
+
+    def spoil(self, seq: int) -> None:
+        """Let a row that nobody has read yet break the rule that ends runs, until it is mended."""
+        version = self._mended = self.journal.by_seq[seq]
+        fields = {**version.fields, **dict.fromkeys(FLAWS[version.stream], STOPS)}
+        with self._lock:
+            self.journal.replace(
+                replace(version, fields=fields, raw=_raw(version.stream, fields, version.padding))
+            )
+
+    def mend(self) -> None:
+        """Let the row that was spoilt be as it was."""
+        assert self._mended is not None
+        with self._lock:
+            self.journal.replace(self._mended)
 
     def _order(self, key: int) -> dict[str, str]:
         roll = self._random
@@ -547,6 +584,14 @@ class _After(dict[int, int]):
 
     def __missing__(self, seq: int) -> int:
         return self._places[_scatter(self._journal.by_seq[seq].key)] + 1
+
+
+def _raw(stream: str, fields: Mapping[str, str], padding: int) -> bytes:
+    """Return a row as the API sends it."""
+    raw = ", ".join(f"{json.dumps(name)}: {text}" for name, text in fields.items())
+    if stream != "customers":
+        raw += f', "pad": "{"x" * padding}"'
+    return ("{" + raw + "}").encode()
 
 
 def _scatter(key: int) -> int:
