@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from singerkit_catalog.admitted import string_formats
+from singerkit_catalog.admitted import string_formats, types_of
 from singerkit_map.block import Bad, Block, texts_of
-from singerkit_map.contract import BadValue, Impossible, Operation, Shape
+from singerkit_map.contract import BadValue, Impossible, Operation, Schema, Shape
 from singerkit_map.jsontexts import check_readable, values
 from singerkit_map.paths import path_of, schema_at, value_at
 from singerkit_shell.errors import ConfigurationError
@@ -34,7 +34,7 @@ _SAME = ("equal", "not_equal", "in", "not_in")
 _NOTHING = ("null", "not_null")
 
 SETTINGS: Mapping[str, Any] = {
-    "description": "Records stay of which one field compares as it should. Null, and a field that is left out, is equal to nothing and in no order. "
+    "description": "Records stay of which one field compares as it should, with values of the kind that its SCHEMA says. Null, and a field that is left out, is equal to nothing and in no order. "
     "A record that says that its row was deleted always stays; of a stream that tells of deleted rows one that leaves the field out is a bad value, since nobody "
     "knows what it is. A row that changes so that it would not stay any more is in the target what it was.",
     "required": ["field", "is"],
@@ -66,14 +66,42 @@ class _Filter:
     """Of a value; what is left out is null."""
     in_time: Callable[[Any], bool]
     """The same where the field holds points in time."""
+    wanted: Sequence[Any] = ()
+    """What it compares with."""
+    is_of_text: bool = False
+    """Whether it compares characters, whatever the text is."""
     is_of_rows = True
 
     def outcome(self, shape: Shape) -> Shape:
         path = path_of(self.field, shape.fields)
         if path.in_lists:
             raise Impossible(f"`{self.field}` is in a list: which element is meant?")
-        schema_at(shape.fields, path)
+        schema = schema_at(shape.fields, path)
+        for value in self.wanted:
+            self._check_comparable(value, schema)
         return shape
+
+    def _check_comparable(self, value: Any, schema: Schema) -> None:
+        """See that a value is of a kind that the field may hold.
+
+        Raises:
+            Impossible: it equals no value of the field, whatever comes.
+        """
+        kind = _JSON_KINDS[_kind(value)]
+        has = {"number" if one == "integer" else one for one in types_of(schema) - {"null"}}
+        if has and kind not in has:
+            raise Impossible(
+                f"`{self.field}` is {' or '.join(sorted(map(_named, has)))}, and is compared with {_named(kind)}",
+                "value",
+            )
+        formats = set(string_formats(schema))
+        if kind == "string" and not self.is_of_text and len(formats) == 1:
+            [format_] = formats
+            is_such = _TIMES.get(format_)
+            if is_such is not None and not is_such(value):
+                raise Impossible(
+                    f"`{self.field}` is of the format `{format_}`, and is compared with another text", "value"
+                )
 
     def apply(self, block: Block, before: Shape, /) -> None:
         path = path_of(self.field, before.fields)
@@ -122,6 +150,7 @@ def made(said: Mapping[str, Any], place: str) -> Operation:
             raise _wrong(place, f"no `value` beside `{how}`")
         stays = (lambda found: found is None) if how == "null" else (lambda found: found is not None)
         return _Filter(place, said["field"], stays, stays)
+    is_of_text = how in _TEXTS
     wanted = value if isinstance(value, list) else [value]
     if how in ("in", "not_in") and not isinstance(value, list):
         raise _wrong(place, f"a list at `value` beside `{how}`")
@@ -132,12 +161,9 @@ def made(said: Mapping[str, Any], place: str) -> Operation:
     if how in _TEXTS and not isinstance(value, str):
         raise _wrong(place, f"a text at `value` beside `{how}`")
     exact = [Decimal(repr(one)) if isinstance(one, float) else one for one in wanted]
-    return _Filter(
-        place,
-        said["field"],
-        _judge(how, exact),
-        _judge(how, [moment_of(one) for one in exact], moment_of),
-    )
+    stays = _judge(how, exact)
+    in_time = stays if is_of_text else _judge(how, [moment_of(one) for one in exact], moment_of)
+    return _Filter(place, said["field"], stays, in_time, exact, is_of_text)
 
 
 def _judge(
@@ -186,6 +212,31 @@ def moment_of(value: Any) -> Any:
     except (TypeError, ValueError):
         return value
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _is_date(value: str) -> bool:
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
+_JSON_KINDS = {"str": "string", "number": "number", "boolean": "boolean"}
+_TIMES: Mapping[str, Callable[[str], bool]] = {
+    "date-time": lambda value: isinstance(moment_of(value), datetime),
+    "date": _is_date,
+}
+
+
+def _named(kind: str) -> str:
+    return {
+        "string": "text",
+        "number": "a number",
+        "boolean": "a boolean",
+        "object": "an object",
+        "array": "a list",
+    }.get(kind, kind)
 
 
 def _wrong(place: str, expected: str) -> ConfigurationError:
