@@ -13,6 +13,7 @@ from singerkit_state.bookmarks import DRIVEN, remembered_by
 from singerkit_state.order import ValueKind, order_key
 from singerkit_state.others import bookmark_left
 from singerkit_state.readas import ReadAs, may_be_stored
+from singerkit_tap.position import POSITION
 from singerkit_tap.stream import BlockStream
 
 __all__ = [
@@ -77,6 +78,8 @@ def change_since(stream: BlockStream, part: Mapping[str, Any], start_date: str |
         found += _new_fields(stream, former)
         return _told(stream, found, _kept_back(stream, "goes on", "rows that do not change"))
     if stream.goes_on_by_position:
+        if not _has_position(part):
+            return None
         found += _new_fields(stream, former)
         return _told(stream, found, _kept_back(stream, "goes on", "what was read before"))
     if stream.bookmark_key is None:
@@ -85,6 +88,11 @@ def change_since(stream: BlockStream, part: Mapping[str, Any], start_date: str |
         return None
     found += _widened(stream, former, start_date)
     return _told(stream, found, _kept_back(stream, "goes on from its bookmark", "rows before that"))
+
+
+def _has_position(part: Mapping[str, Any]) -> bool:
+    position = part.get(POSITION)
+    return isinstance(position, Mapping) and any(position.values())
 
 
 def _has_bookmark(part: Mapping[str, Any]) -> bool:

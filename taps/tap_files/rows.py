@@ -18,7 +18,7 @@ from tap_files.turns import Turn
 from tap_files.typing.columns import Columns, NoValue
 from tap_files.typing.texts import Column, Misfit
 
-__all__ = ["BadValues", "Rows"]
+__all__ = ["BadValues", "Rows", "without"]
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
@@ -98,7 +98,7 @@ class Rows:
                 return self.of_piece(piece), sorted(bad, key=_number)
             except BadValues as error:
                 bad += error.rows
-                piece = _without(piece, {*error.numbers})
+                piece = without(piece, {*error.numbers})
         raise BadRowFound(_placed(min(bad, key=_number)))
 
     def of_piece(self, piece: Piece) -> Sequence[Record]:
@@ -190,7 +190,7 @@ def _placed(bad: BadRow) -> str:
     return f"{bad.reason.removesuffix('.')}, record {bad.row}{line}"
 
 
-def _without(piece: Piece, numbers: Collection[int]) -> Piece:
+def without(piece: Piece, numbers: Collection[int]) -> Piece:
     """Return a piece of columns less some of its rows."""
     kept = [number for number in range(piece.count) if number not in numbers]
     return dataclasses.replace(

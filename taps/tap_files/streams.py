@@ -27,6 +27,7 @@ from tap_files.formats.contract import (
     BadRowFound,
     OtherSettings,
     Piece,
+    Reader,
     Spot,
     UnreadableFile,
 )
@@ -373,7 +374,7 @@ class FileStream(BlockStream):
         spot: Spot | None = turn.start
         rows = turn.start.row
         try:
-            reader = self._settings.format.reader(self._settings.format_settings, content, turn.start)
+            reader = self._reader(content, turn)
             self._rows.begin_file(reader, turn)
             for piece in reader.pieces():
                 is_bare = piece.behind is None and self._settings.on_changed != "replace"
@@ -407,6 +408,16 @@ class FileStream(BlockStream):
             raise self._in_file(error, turn) from None
         finally:
             content.close()
+
+    def _reader(self, content: PlainBytes, turn: Turn) -> Reader:
+        try:
+            return self._settings.format.reader(self._settings.format_settings, content, turn.start)
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            if turn.start == Spot():
+                raise
+            raise ConfigurationError(
+                f"What the state says of the file {turn.file} of stream `{self.name}` cannot be understood, the place where to go on ({type(error).__name__}); nothing more was read. Bring back a state of this stream, or read all files again: run {self.way_to_start_over}."
+            ) from None
 
     def _opened(self, turn: Turn, place: Place) -> PlainBytes:
         try:

@@ -204,7 +204,11 @@ def coding_behind(before: str, said: str | None) -> Coding:
     """Return the encoding of the rest of a file; ``before``: the one that its beginning was read in.
 
     What the config declares since wins, as a run that met other bytes has advised, unless the BOM told more.
+
+    Raises:
+        LookupError: there is no such one as ``before``.
     """
+    codecs.lookup(before)
     codec = before if said is None else codec_named(said)
     return Coding(before if codec is None or codec in ("utf-8-sig", "utf-16", "utf-32") else codec)
 

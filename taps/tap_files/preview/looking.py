@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import msgspec
 
-from singerkit_shell.errors import SingerkitError
+from singerkit_shell.errors import BadDataError, SingerkitError
 from singerkit_shell.previews import Look, type_word
 from singerkit_shell.words import counted
 from tap_files.inorder import InOrder
 from tap_files.places.contract import Found, Place
 from tap_files.preview.columndoubts import advice_on, doubts_of
+from tap_files.rows import without
 from tap_files.samples import FILES, Sample, first_pieces, learn
 from tap_files.settings.stream import StreamSettings
-from tap_files.typing.columns import Columns
+from tap_files.typing.columns import Columns, NoValue
 
 __all__ = ["listed", "look_at"]
 
@@ -62,7 +64,7 @@ def _look_into(
     columns = Columns(settings.name, settings.schema, {}, settings.own_columns)
     texts: dict[str, list[Any]] = {}
     first: Sample | None = None
-    count = 0
+    count = bad_rows = 0
     for sample in first_pieces(settings, place, InOrder(files)):
         if sample.problem is not None:
             look.doubts.append(f"{sample.found.name}: {str(sample.problem).removesuffix('.')}.")
@@ -72,12 +74,17 @@ def _look_into(
         piece = sample.piece
         if piece is None:
             continue
+        sample, strange = _held(columns, settings, sample)
+        reasons = [bad.reason for bad in piece.bad] + strange
+        bad_rows += len(reasons)
         first = first if first is not None and first.piece is not None and first.piece.count else sample
         count += piece.count
-        look.doubts += [f"{sample.found.name}: {bad.reason}." for bad in piece.bad[:_BAD_ROWS]]
+        look.doubts += [f"{sample.found.name}: {reason}." for reason in reasons[:_BAD_ROWS]]
         for name in _texts_of(sample):
             known = texts.setdefault(name, [])
             known += (piece.columns or {}).get(name, ())[: _VALUES - len(known)]
+    if bad_rows > (settings.bad_row_limit if settings.sets_aside else 0):
+        look.code = look.code or BadDataError.exit_code
     look.types = {name: type_word(schema) for name, schema in columns.properties.items()}
     if first is not None:
         look.rows = list(_rows(columns, first, most_rows))
@@ -89,6 +96,21 @@ def _look_into(
     looked_at = counted(min(len(files), FILES), "file")
     look.notes.append(f"{counted(count, 'row')} looked at, at the beginning of {looked_at}.")
     look.notes += advice
+
+
+def _held(columns: Columns, settings: StreamSettings, sample: Sample) -> tuple[Sample, list[str]]:
+    """Return a sample with the rows in which texts are what their columns were declared to be, and what is wrong with the others."""
+    piece, reasons = sample.piece, list[str]()
+    while piece is not None and piece.columns is not None:
+        declared = [name for name in _texts_of(sample) if name in settings.schema and name in piece.columns]
+        try:
+            columns.convert({name: piece.columns[name] for name in declared})
+            break
+        except NoValue as error:
+            wrong = f"Expected `{error.kind}`, got a text that is none at {settings.name}.$.{error.name}"
+            reasons += [f"{wrong}, record {piece.numbers[number]}" for number in error.numbers]
+            piece = without(piece, {*error.numbers})
+    return replace(sample, piece=piece), reasons
 
 
 def _texts_of(sample: Sample) -> Sequence[str]:

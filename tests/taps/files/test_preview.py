@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -13,6 +14,7 @@ import pytest
 from canaries import canary
 from taps.files.conftest import Folder
 
+from singerkit_shell.errors import BadDataError
 from tap_files.command import main
 from tap_files.preview.columndoubts import doubts_of
 from tap_files.preview.dialects import dialect_of, text_of
@@ -122,6 +124,28 @@ def test_a_file_that_a_run_would_end_at_is_named_and_the_others_are_shown(
     assert json.loads(out)["streams"][0]["name"] == "in"
 
 
+@pytest.mark.parametrize(
+    ("content", "settings", "code", "told"),
+    [
+        ("id,v\n1,a\n2\n", {}, 65, "Expected 2 fields, got 1 in line 3"),
+        ("id,v\n1,a\n2\n", {"on_bad_row": "set_aside"}, 0, "Expected 2 fields, got 1 in line 3"),
+        ("id,v\n1\n2\n", {"on_bad_row": "set_aside", "bad_row_limit": 1}, 65, "got 1 in line 3"),
+        (b"id,v\n1,\xe9\n", {}, 65, "Expected `utf-8`"),
+        ("id,v\nx,a\n1,b\n", {"schema": {"properties": {"id": {"type": "integer"}}}}, 65, "got a text that is none at t.$.id, record 1"),
+        ("id,v\nx,a\n1,b\n", {"schema": {"properties": {"id": {"type": "integer"}}}, "on_bad_row": "set_aside"}, 0, "at t.$.id, record 1"),
+    ],
+    ids=["short", "set aside", "too many", "bytes", "type", "type, set aside"],
+)  # fmt: skip
+def test_a_look_ends_as_the_run_does_where_rows_are_bad(
+    folder: Folder, preview: Any, content: str | bytes, settings: dict[str, Any], code: int, told: str
+) -> None:
+    folder.write("in/a.csv", content)
+    ended, out, _ = preview("--config", folder.file("c.json", folder.settings(**settings)))
+    assert (ended, told in out) == (code, True)
+    with pytest.raises(BadDataError) if code else contextlib.nullcontext():
+        folder.sync(**settings)
+
+
 def test_no_secret_of_a_config_is_shown(folder: Folder, preview: Any) -> None:
     folder.write("in/a.csv", "id\n1\n")
     secret = canary("preview of files")
@@ -222,7 +246,7 @@ def test_the_pattern_of_a_log_is_proposed_and_a_run_reads_by_it(
     folder.write("in/app.log.1", f"{LOGS[pattern]}\n" * 3 + "  and more of it\n")
     code, out, err = preview("in/app.log*")
     config = json.loads(out)
-    assert code == 0, err
+    assert code == 65, err
     assert config["streams"] == [
         {"name": "app", "path": "in/app.log*", "format": "log", "log": {"pattern": pattern}}
     ]

@@ -72,6 +72,20 @@ def test_no_state_stands_behind_rows_that_no_position_covers(folder: Folder, col
     assert [row["id"] for row in loaded(result.rows(), folder.sync(state).messages)] == [*range(21)]
 
 
+@pytest.mark.parametrize("wrong", ["number", "encoding"])
+def test_a_place_that_no_reader_has_said_is_refused(folder: Folder, wrong: str):
+    folder.write("in/a.csv", "id\n1\n")
+    state = folder.sync().state
+    position = state["bookmarks"]["t"]["_singerkit_position"]
+    if wrong == "number":
+        position["done"]["in/a.csv"][7] = 55
+    else:
+        position["contexts"][0]["encoding"] = "nope"
+    folder.append("in/a.csv", "2\n")
+    with pytest.raises(ConfigurationError, match=r"in/a\.csv of stream `t` cannot be understood, the place"):
+        folder.sync(state)
+
+
 def test_a_position_that_is_none_is_refused(folder: Folder):
     fill(folder)
     state = folder.sync().state

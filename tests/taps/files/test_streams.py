@@ -94,6 +94,13 @@ def test_a_declared_key_is_never_null_and_of_rows_with_one_the_newest_file_comes
         folder.sync(primary_keys=["nr"])
 
 
+def test_where_nothing_was_read_before_no_column_is_one_that_was_left_out(folder: Folder, caplog):
+    state = folder.sync().state
+    folder.write("in/a.csv", "id\n1\n")
+    assert folder.sync(state).column("id") == [1]
+    assert "is read otherwise" not in caplog.text
+
+
 def test_a_key_waits_for_the_first_file(folder: Folder):
     first = folder.sync(primary_keys=["id"])
     assert first.rows() == []
