@@ -49,7 +49,7 @@ class Plan:
         self._place = place
         self._schema: tuple[bytes, bytes] | None = None
         first = steps[0][1]
-        self._reader = RecordReader(list(first.fields))
+        self._reader = RecordReader(place.stream, list(first.fields))
         self._known = frozenset(first.fields)
         self._made = (
             frozenset(name for _, one in [*steps, (None, shape)] for name in one.fields)

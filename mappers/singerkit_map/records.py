@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from operator import attrgetter
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -22,14 +23,14 @@ _OF_MESSAGE = frozenset({"type", "stream", "record"})
 _MOST_KNOWN = 2000  # names beyond the SCHEMA that are read at once from then on
 _encoder = msgspec.json.Encoder()
 _astuple = msgspec.structs.astuple
-_RECORD = b'"record":'
 _members = msgspec.json.Decoder(dict[str, Raw])
 
 
 class RecordReader:
     """Reads the RECORD lines of one stream, of which the SCHEMA names ``fields``; what else records hold is learned on the way."""
 
-    def __init__(self, fields: Sequence[str]) -> None:
+    def __init__(self, stream: str, fields: Sequence[str]) -> None:
+        self._stream = stream
         self._fields = list(fields)
         self._beside = list(_AT_ONCE)
         self._most = len(fields) + _MOST_KNOWN
@@ -37,11 +38,9 @@ class RecordReader:
 
     def _compile(self) -> None:
         self._decoder: msgspec.json.Decoder[Any] | None = None
-        self._record_decoder: msgspec.json.Decoder[Any] | None = None
-        if all(map(is_plain_name, [*self._fields, *self._beside])):
+        if all(map(is_plain_name, [self._stream, *self._fields, *self._beside])):
             record = _struct(tuple(self._fields))
-            self._record_decoder = msgspec.json.Decoder(record)
-            self._decoder = msgspec.json.Decoder(_struct(tuple(self._beside), record))
+            self._decoder = msgspec.json.Decoder(_message(self._stream, tuple(self._beside), record))
 
     def block(self, run: Run, place: Place) -> Block:
         """Return the records of a run in columns: those that the SCHEMA names, in that order, then others.
@@ -50,40 +49,17 @@ class RecordReader:
             BadDataError: a line is no RECORD message with an object in it.
         """
         lines = run.numbers or range(run.first_line, run.first_line + run.lines)
-        alike = self._alike(run)
-        if alike is not None:
-            return Block(place, _columns(self._fields, alike[0]), lines, common=alike[1])
         found = self._at_once(run)
         if found is None or len(found) != run.lines:
-            records, beside = self._one_by_one(run)
+            records, others = self._one_by_one(run)
+            beside = _columns(self._beside, others)
         else:
             records = [_astuple(line.record) for line in found]
-            beside = [_astuple(line)[3:] for line in found]
-        envelope = _columns(self._beside, beside)
-        return Block(
-            place,
-            _columns(self._fields, records),
-            lines,
-            envelope={name: column for name, column in envelope.items() if not _is_nothing(column)},
-        )
-
-    def _alike(self, run: Run) -> tuple[list[tuple[Any, ...]], bytes] | None:
-        """Return the records of lines that differ in nothing else, and what stands behind each; None: they do, or have more fields."""
-        around = _around(run.data[: run.data.find(b"\n")])
-        if around is None or self._record_decoder is None:
-            return None
-        head, tail = around
-        between = tail + b"\n" + head
-        if not run.data.startswith(head) or not run.data.endswith(tail + b"\n"):
-            return None
-        inner = run.data[len(head) : -len(tail) - 1].replace(between, b"\n")
-        if len(run.data) - len(inner) != len(between) * run.lines - (run.lines - 1):
-            return None
-        try:
-            found = self._record_decoder.decode_lines(inner)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        return (list(map(_astuple, found)), tail[:-1]) if len(found) == run.lines else None
+            beside = {
+                name: list(map(attrgetter(f"f{place}"), found)) for place, name in enumerate(self._beside)
+            }
+        common, envelope = _common(beside)
+        return Block(place, _columns(self._fields, records), lines, common=common, envelope=envelope)
 
     def _at_once(self, run: Run) -> list[Any] | None:
         try:
@@ -146,33 +122,44 @@ def _no_record(number: int, stream: str, what: str) -> BadDataError:
 
 
 @lru_cache(maxsize=256)
-def _struct(names: tuple[str, ...], record: Any = None) -> Any:
-    """Return a type with these fields, each a JSON text or left out; with ``record``, that of a message which holds one."""
-    fields: list[Any] = [(f"f{number}", Raw | UnsetType, UNSET) for number in range(len(names))]
-    renamed = {f"f{number}": name for number, name in enumerate(names)}
-    if record is not None:
-        fields = [("type", Raw), ("stream", Raw), ("record", record), *fields]
-        renamed |= {name: name for name in _OF_MESSAGE}
-    return msgspec.defstruct("Fields", fields, rename=renamed, forbid_unknown_fields=True, gc=False)
+def _struct(names: tuple[str, ...]) -> Any:
+    """Return a type with these fields, each a JSON text or left out."""
+    return msgspec.defstruct(
+        "Fields", _texts(names), rename=_renamed(names), forbid_unknown_fields=True, gc=False
+    )
 
 
-def _around(line: bytes) -> tuple[bytes, bytes] | None:
-    """Return what stands before and behind the record in a line; None where that is not seen at once."""
-    at = line.find(_RECORD)
-    if at < 0 or not line.endswith(b"}"):
-        return None
-    begins = at + len(_RECORD)
-    head = line[: begins + len(line[begins:]) - len(line[begins:].lstrip(b" "))]
-    try:
-        message = _members.decode(line)
-        record = bytes(message["record"])
-        before = _members.decode(head + b"null}")
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
-        return None
-    if not line.startswith(record, len(head)) or head.count(_RECORD) != 1 or not before.keys() <= _OF_MESSAGE:
-        return None
-    tail = line[len(head) + len(record) :]
-    return None if b'"record"' in tail or b'"type"' in tail or b'"stream"' in tail else (head, tail)
+def _message(stream: str, beside: tuple[str, ...], record: Any) -> Any:
+    """Return the type of a RECORD message of a stream."""
+    fields = [("type", Literal["RECORD", "record"]), ("stream", Literal[stream]), ("record", record)]
+    return msgspec.defstruct(
+        "Message",
+        [*fields, *_texts(beside)],
+        rename={**_renamed(beside), **{name: name for name in _OF_MESSAGE}},
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+
+
+def _texts(names: Sequence[str]) -> list[tuple[str, Any, Any]]:
+    return [(f"f{number}", Raw | UnsetType, UNSET) for number in range(len(names))]
+
+
+def _renamed(names: Sequence[str]) -> dict[str, str]:
+    return {f"f{number}": name for number, name in enumerate(names)}
+
+
+def _common(beside: Mapping[str, Column]) -> tuple[bytes, dict[str, Column]]:
+    """Return what stands beside all records as JSON with its comma; where it is not the same for all, nothing, and the columns of it."""
+    there = {name: column for name, column in beside.items() if not _is_nothing(column)}
+    if not all(map(_is_one, there.values())):
+        return b"", there
+    return b"".join(b",%b:%b" % (_encoder.encode(name), column[0]) for name, column in there.items()), {}
+
+
+def _is_one(column: Column) -> bool:
+    first = column[0]
+    return first is not UNSET and column.count(first) == len(column)
 
 
 def _members_of(text: bytes) -> tuple[dict[str, Raw], dict[str, Raw] | None]:

@@ -55,7 +55,7 @@ def columns_of(lines: Sequence[bytes], stream: Stream) -> Columns:
     """Return records in columns, as a map has them that does nothing to them."""
     data = b"".join(line + b"\n" for line in lines)
     fields = list(stream.schema.get("properties", {}))
-    block = RecordReader(fields).block(Run("s", data, len(lines), 1), Place("s"))
+    block = RecordReader("s", fields).block(Run("s", data, len(lines), 1), Place("s"))
     return Columns(
         block.columns, len(lines), len(data), partial(lines_of, block, "s"), block.common, block.envelope
     )

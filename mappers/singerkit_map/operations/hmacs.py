@@ -52,19 +52,19 @@ class Keyed(OfValue):
 def made(said: Mapping[str, Any], place: str) -> Keyed:
     key = Key(said["key"], said.get("key_id"), f"{place}.key")
 
-    prefix, hashed = key.prefix, key.hasher()
-    opening = '"' + prefix
+    opening = '"' + key.prefix
 
     def value(seen: object) -> str:
-        return prefix + hashed(utf8(seen if type(seen) is str else canonical_text(seen)))
+        [digits] = key.hashed([utf8(seen if type(seen) is str else canonical_text(seen))])
+        return key.prefix + digits
 
     def of_texts(texts: Sequence[bytes]) -> list[bytes | None]:
-        return [
-            (opening + hashed(text[1:-1]) + '"').encode()
-            if text[0] == _QUOTE and _ESCAPE not in text
-            else None
-            for text in texts
-        ]
+        plain = [text[1:-1] for text in texts if text[0] == _QUOTE and _ESCAPE not in text]
+        made = [f'{opening}{digits}"'.encode() for digits in key.hashed(plain)]
+        if len(made) == len(texts):
+            return made  # type: ignore[return-value]
+        following = iter(made)
+        return [next(following) if text[0] == _QUOTE and _ESCAPE not in text else None for text in texts]
 
     return Keyed(
         place,

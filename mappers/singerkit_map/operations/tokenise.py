@@ -134,18 +134,20 @@ def _storable(text: str) -> str:
 
 
 def _text_of(key: Key) -> Callable[[str], str]:
-    prefix, hashed = key.prefix, key.hasher()
-    return lambda text: f"{prefix}tok_{hashed(_APART + text.encode())[:32]}"
+    return lambda text: f"{key.prefix}tok_{_digits(key, text)}"
 
 
 def _uuid_of(key: Key) -> Callable[[str], str]:
-    hashed = key.hasher()
-
     def token(text: str) -> str:
         # As UUID(version=8), which Python below 3.14 refuses: four bits say the version, two the variant.
-        number = int(hashed(_APART + text.encode())[:32], 16)
+        number = int(_digits(key, text), 16)
         number = number & ~(0xF << 76) | (8 << 76)
         number = number & ~(0x3 << 62) | (2 << 62)
         return str(uuid.UUID(int=number))
 
     return token
+
+
+def _digits(key: Key, text: str) -> str:
+    [digits] = key.hashed([_APART + text.encode()])
+    return digits[:32]

@@ -229,7 +229,7 @@ def test_what_is_not_given_to_ftfy_is_what_it_finds_right() -> None:
 
 def test_a_key_hashes_as_hmac_does() -> None:
     for key in (KEY, KEY * 2, KEY * 2 + "x", "ü" * 9 + "abcdefghijklmnop", "k" * 30 + KEY * 9):
-        found = Key(key, None, "here").hasher()("Müller".encode())
+        [found] = Key(key, None, "here").hashed(["Müller".encode()])
         assert found == hmac.digest(key.encode(), "Müller".encode(), "sha256").hex()
 
 
