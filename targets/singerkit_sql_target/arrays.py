@@ -10,15 +10,17 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from io import BytesIO
 from itertools import accumulate
 from typing import Any
 
 import msgspec
 import nanoarrow as na
 from nanoarrow.c_array_stream import CArrayStream
+from nanoarrow.ipc import InputStream, StreamWriter
 
 from singerkit_sql_target.decimals import Digits
-from singerkit_sql_target.dialect import ORDER
+from singerkit_sql_target.field import ORDER
 from singerkit_wire.kinds import Kind
 
 __all__ = [
@@ -31,7 +33,9 @@ __all__ = [
     "as_text",
     "number_texts",
     "numbered",
+    "packed",
     "place",
+    "unpacked",
 ]
 
 Array = Any
@@ -56,6 +60,23 @@ def numbered(arrays: Sequence[Array], count: int, first: int) -> Array:
     order = na.c_array_from_buffers(_INTEGER, count, [None, array("q", range(first, first + count))])
     types = {place(index): one.schema for index, one in enumerate(arrays)} | {ORDER: order.schema}
     return na.c_array_from_buffers(na.struct(types), count, [None], children=[*arrays, order])
+
+
+def packed(arrays: Sequence[Array]) -> bytes:
+    """Arrays of one length as bytes (Arrow's own), for another process."""
+    types = {place(index): one.schema for index, one in enumerate(arrays)}
+    whole = na.c_array_from_buffers(na.struct(types), len(arrays[0]), [None], children=list(arrays))
+    sink = BytesIO()
+    with StreamWriter.from_writable(sink) as writer:
+        writer.write_stream(CArrayStream.from_c_arrays([whole], whole.schema))
+    return sink.getvalue()
+
+
+def unpacked(data: bytes) -> list[Array]:
+    """Return what `packed` was given."""
+    with InputStream.from_readable(data) as source:
+        [whole] = na.c_array_stream(source)
+    return [whole.child(index) for index in range(whole.n_children)]
 
 
 def as_stream(rows: Sequence[Array]) -> Any:

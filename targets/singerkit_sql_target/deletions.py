@@ -12,6 +12,7 @@ from msgspec import Raw
 from singerkit_shell.errors import BadDataError
 from singerkit_sql_target.dialect import ExistingColumn
 from singerkit_target import metadata
+from singerkit_wire.ahead import values_in
 from singerkit_wire.batch import Batch
 from singerkit_wire.kinds import Kind
 from singerkit_wire.stream import DELETED_AT, Stream
@@ -53,7 +54,7 @@ def tells_of_deletions(stream: str, batch: Batch) -> bool:
     if DELETED_AT not in batch.names:
         return False
     at = batch.names.index(DELETED_AT)
-    marks = [row[at] for row in batch.wire_rows if row[at] not in _NULL]
+    marks = [mark for mark in values_in(batch.wire_rows, at) if mark not in _NULL]
     if any(mark in _NO_TIME for mark in marks):
         first, last = batch.lines
         raise BadDataError(

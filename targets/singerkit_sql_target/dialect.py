@@ -20,13 +20,14 @@ Everything else is composed in this package, from standard SQL with ``?`` for pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from singerkit_quality.matching import Pattern
 from singerkit_shell.errors import BadDataError, SingerkitError
+from singerkit_sql_target.field import ORDER, Field
 from singerkit_sql_target.newest import Newest
 from singerkit_target.abilities import Abilities, Domain
 from singerkit_target.outcomes import Outcome
@@ -38,6 +39,7 @@ __all__ = [
     "Change",
     "Choice",
     "Dialect",
+    "EncodesAhead",
     "Existing",
     "ExistingColumn",
     "Field",
@@ -48,9 +50,6 @@ __all__ = [
     "Session",
     "Words",
 ]
-
-ORDER = "_singerkit_order"
-"""The column of a stage that numbers its rows as they came."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +120,8 @@ class InTheWay(Exception):
         )
 
 
-@dataclass(frozen=True)
-class Field:
-    """A column of a stage: its name there, its type, and the kind in which its values come."""
-
-    name: str
-    type: str
-    column: Column
+EncodesAhead = Callable[[Sequence[Field], Sequence[Sequence[Any]]], tuple[Sequence[Any], Any]]
+"""Makes of columns, for fields, arrays (`arrays.Array`) and what `Session.made_ahead` has to know of them; called in another process."""
 
 
 class Runs(Protocol):
@@ -200,6 +194,17 @@ class Session(Runs, Protocol):
         at a commit in the same session: it asks nothing of the store. Values are those of
         `singerkit_wire.values.plain_values`. Each is kept as it is, or the call raises.
         """
+        ...
+
+    def made_ahead(
+        self,
+        ready: tuple[Any, bytes],
+        fields: Sequence[Field],
+        columns: Sequence[Sequence[Any]],
+        count: int,
+        first: int,
+    ) -> Any:
+        """As `encoded`, of what `Dialect.encode_ahead` has said and its arrays, as bytes, with ``columns`` for ``fields`` behind them."""
         ...
 
     def append(self, stage: str, encoded: Sequence[Any]) -> None:
@@ -283,12 +288,14 @@ class Dialect(Words, Protocol):
 
     ``inexact_types`` round, so that two keys could become one. ``one_writer``: whoever has the store open keeps all others
     out, so a run opens it no earlier than at its first message. ``works_beside``: it works in this process, so that a commit takes
-    none of the time in which rows are decoded if it is made in another thread.
+    none of the time in which rows are decoded if it is made in another thread. ``encode_ahead`` None: no rows are
+    decoded in another process.
     """
 
     domain: Domain
     one_writer: bool
     works_beside: bool
+    encode_ahead: EncodesAhead | None
     inexact_types: frozenset[str]
 
     def connect(self) -> Session:

@@ -10,9 +10,10 @@ from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.tables import StreamTable
 from singerkit_sql_target.versions import Versions
 from singerkit_target.metadata import MetadataColumns, column_of
+from singerkit_wire.ahead import values_in, widened
 from singerkit_wire.batch import Batch
 from singerkit_wire.masks import is_masked, padded, with_more
-from singerkit_wire.stream import DELETED_AT
+from singerkit_wire.stream import DELETED_AT, VERSION
 
 __all__ = ["Incoming"]
 
@@ -38,15 +39,20 @@ class Incoming:
         # Rows of one shape wait in one stage, and those that have all fields are no reason to merge it.
         return padded(whole) if table.given.takes_masks and table.stream in self._sparse else whole
 
+    def looks_at_rows(self, table: StreamTable) -> bool:
+        """Whether all values of rows are wanted here."""
+        return self._settings.key(table.given) == (ROW_HASH,) or table.stream in self._sparse
+
     def _with_ours(self, table: StreamTable, batch: Batch) -> Batch:
         if self._settings.with_metadata:
             batch = self._metadata.added_to(batch, table.given)
-            self._versions.see(table.stream, batch.names, batch.wire_rows)
+            names = batch.names
+            of_rows = values_in(batch.wire_rows, names.index(VERSION)) if VERSION in names else (None,)
+            self._versions.see(table.stream, of_rows)
             return batch
         if not table.takes_marks_off:
             return batch
-        rows = [(*row, None) for row in batch.wire_rows]
-        return replace(batch, columns=(*batch.columns, _MARK), wire_rows=rows)
+        return replace(batch, columns=(*batch.columns, _MARK), wire_rows=widened(batch.wire_rows, (None,)))
 
     def tells_of_deletions(self, table: StreamTable, batch: Batch) -> bool:
         """Whether a record says that its row is gone, and it is to be deleted for that.

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from singerkit_shell.errors import LockHeldError, SingerkitError
 from singerkit_shell.signals import StopFlag, stop_flag
 from singerkit_sql_target import merge, overwriting
+from singerkit_sql_target.ahead import Ahead
 from singerkit_sql_target.begun import Begun, Noted
 from singerkit_sql_target.beside import Beside
 from singerkit_sql_target.dialect import ORDER, Dialect, Field, OutcomeUnknown, Session
@@ -36,13 +37,15 @@ from singerkit_sql_target.versions import Others, Versions
 from singerkit_state.lineage import WaysOut
 from singerkit_state.runids import new_run_id
 from singerkit_state.runs import Run, with_killed
-from singerkit_target.contract import Edit, SafePoint
+from singerkit_target.contract import Asked, Edit, SafePoint
 from singerkit_target.held import HeldLog
 from singerkit_target.outcomes import Outcome, Outcomes
 from singerkit_target.overwriting import interrupted_streams
 from singerkit_target.pastruns import AskedRuns
 from singerkit_target.siblings import Siblings, check_no_history
 from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.blocks import BlockDecoder
+from singerkit_wire.messages import Run as RunOfRecords
 from singerkit_wire.stream import DELETED_AT, Stream
 from singerkit_wire.wirecolumns import WireColumns
 
@@ -123,6 +126,7 @@ class SqlLoader:
         self._lists = Lists(dialect, settings, log)
         self._histories = Histories(dialect, settings, self._unit_log)
         self._stage = Stage()
+        self._ahead = Ahead(dialect.encode_ahead, log)
         self._tables: dict[str, Table] = {}
         self._named: dict[str, Stream] = {}  # what former SCHEMAs of the run have named
         self._open: Session | None = None
@@ -131,6 +135,7 @@ class SqlLoader:
         self._beside = Beside()
         self._under_way: _UnderWay | None = None
         self._stored: dict[str, int] = {}
+        self._enough: float = _ENOUGH_ROWS
 
     # --- the run -------------------------------------------------------------------------------------------
 
@@ -213,9 +218,18 @@ class SqlLoader:
 
     def close(self) -> None:
         """Leave the store; what was not committed was never in it."""
+        self._ahead.close()
         self._beside.wait()
         self._leave()
         self._stage.forget()
+
+    # --- rows before their turn ------------------------------------------------------------------------------
+
+    def ask_ahead(self, decoder: BlockDecoder, run: RunOfRecords) -> Asked | None:
+        table = self._tables.get(run.stream)
+        if table is None or self._incoming.looks_at_rows(table):
+            return None
+        return self._ahead.ask(decoder, table.fields(decoder.columns), run)
 
     # --- writing -------------------------------------------------------------------------------------------
 
@@ -437,11 +451,18 @@ class SqlLoader:
     def is_enough(self, rows: int) -> bool:
         """Whether ``rows`` that wait are worth a commit beside those that come behind them.
 
-        Tables with a key are looked through at each commit, so it is not made for a small part of what they hold.
+        Tables with a key are looked through at each commit, so it is not made for a small part of what they hold. Where the commit before takes long
+        it is waited for: many rows behind it would be committed with nothing beside.
         """
-        if not self._dialect.works_beside or rows < _ENOUGH_ROWS or self.is_committing():
+        if not self._dialect.works_beside:
             return False
-        return rows >= self._guarded(self._rows_stored, "counting rows") * _ENOUGH_OF_STORED
+        if self.is_committing():
+            return rows >= 2 * self._enough
+        if rows < _ENOUGH_ROWS:
+            return False
+        stored = self._guarded(self._rows_stored, "counting rows")
+        self._enough = max(_ENOUGH_ROWS, stored * _ENOUGH_OF_STORED)
+        return rows >= self._enough
 
     def _rows_stored(self, session: Session) -> int:
         """How many rows the tables have that rows which wait are looked for in."""

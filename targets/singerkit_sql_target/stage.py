@@ -14,6 +14,7 @@ from typing import Any
 
 from singerkit_sql_target.dialect import ORDER, Field, Session
 from singerkit_sql_target.versions import Version
+from singerkit_wire.ahead import AheadRows
 from singerkit_wire.batch import WireRow
 from singerkit_wire.values import plain_values
 from singerkit_wire.wirecolumns import WireColumns
@@ -71,6 +72,10 @@ class Part:
 
     def gather(self, session: Session, rows: WireColumns) -> None:
         """Keep the columns of a batch, as values: what stands in its rows differs from batch to batch."""
+        ready = rows.rows
+        if isinstance(ready, AheadRows) and ready.fields == self.fields[: len(ready.fields)]:
+            self._take_ready(session, ready)
+            return
         on_wire = rows.make(len(self.fields))
         self.gathered.append(
             [plain_values(one.column, values) for one, values in zip(self.fields, on_wire, strict=True)]
@@ -79,6 +84,13 @@ class Part:
         self._unencoded += len(rows.rows)
         if self._unencoded >= _ENCODED_ROWS:
             self.encode(session)
+
+    def _take_ready(self, session: Session, rows: AheadRows) -> None:
+        self.encode(session)
+        more = self.fields[len(rows.fields) :]
+        added = [plain_values(one.column, values) for one, values in zip(more, rows.added, strict=True)]
+        self.encoded.append(session.made_ahead(rows.ready, more, added, len(rows), self.rows))
+        self.rows += len(rows)
 
     def encode(self, session: Session, first: int | None = None) -> None:
         """Have what waits as the store takes it; numbered from ``first``, or behind what was encoded before."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
-from typing import Any
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_sql_target.dialect import Runs, Words
@@ -124,11 +122,9 @@ class Versions:
         self._without_version: set[str] = set()  # streams of which this run has written rows without one
         self._newest: dict[str, int] = {}  # of what this run has written
 
-    def see(self, stream: str, names: Sequence[str], rows: Collection[tuple[Any, ...]]) -> None:
+    def see(self, stream: str, of_rows: Collection[int | None]) -> None:
         """Note the versions of rows that are written."""
-        versions: set[int | None] = (
-            set(map(itemgetter(names.index(VERSION)), rows)) if VERSION in names else {None}
-        )
+        versions = set(of_rows)
         if None in versions:
             self._without_version.add(stream)
         newest = max((one for one in versions if one is not None), default=None)

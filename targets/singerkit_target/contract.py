@@ -28,12 +28,15 @@ from singerkit_target.outcomes import Outcomes
 from singerkit_target.siblings import Siblings
 from singerkit_target.summary import Counts
 from singerkit_wire.batch import Batch, Reject
+from singerkit_wire.blocks import BlockDecoder
 from singerkit_wire.domain import Domain
-from singerkit_wire.messages import Message
+from singerkit_wire.messages import Message, Run
 from singerkit_wire.stream import Stream
 
 __all__ = [
+    "Asked",
     "CommitsBeside",
+    "DecodesAhead",
     "Edit",
     "GivesWay",
     "JudgesSets",
@@ -128,6 +131,32 @@ class UnitInTheWay(UnitLost):
     """A table is to be altered, and who reads it would wait for the end of the unit, which has locked it: it is better given up, and
     written again behind the change.
     """
+
+
+class Asked(Protocol):
+    """Rows that are decoded before their turn."""
+
+    def is_done(self) -> bool: ...
+
+    def batches(self) -> list[Batch] | None:
+        """Wait for them; None: they are to be decoded in their turn."""
+        ...
+
+    def give_up(self) -> None:
+        """Nobody wants them."""
+        ...
+
+
+@runtime_checkable
+class DecodesAhead(Protocol):
+    """What a loader has besides `Loader` that can have rows decoded while those before them are written.
+
+    Rows that are asked for change nothing, and may never be written.
+    """
+
+    def ask_ahead(self, decoder: BlockDecoder, run: Run) -> Asked | None:
+        """Have a run decoded as the decoder would now; None: it is not."""
+        ...
 
 
 @runtime_checkable

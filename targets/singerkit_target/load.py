@@ -31,6 +31,7 @@ from singerkit_state.value import Mark, before_map, behind_map, decode, encode, 
 from singerkit_target.along import Along
 from singerkit_target.contract import (
     CommitsBeside,
+    DecodesAhead,
     GivesWay,
     JudgesSets,
     KeepsLists,
@@ -45,6 +46,7 @@ from singerkit_target.contract import (
 from singerkit_target.divided import Divided, check_set, pipeline_of
 from singerkit_target.held import HeldLog
 from singerkit_target.logversions import LogVersions
+from singerkit_target.lookahead import Begun, Lookahead, Parts
 from singerkit_target.mapping import MapOfTarget
 from singerkit_target.missing import missing_of
 from singerkit_target.overwriting import Overwrites
@@ -188,6 +190,11 @@ class Load:
         # A unit that may have to be written again is committed before the next one begins.
         self._beside = loader if isinstance(loader, CommitsBeside) and not limits.replay_bytes else None
         self._under_way: _Told | None = None
+        # What a map, or a rule, looks at is decoded in its turn.
+        ahead = (
+            loader if isinstance(loader, DecodesAhead) and self._mapping.is_empty and judge is None else None
+        )
+        self._lookahead = Lookahead(ahead, lambda: self._decoders)
         self._abilities = loader.abilities
         self._judgement = judgement
         self._missing_fields = missing_fields
@@ -311,36 +318,37 @@ class Load:
 
     def _read(self, source: IO[Any]) -> None:
         limits = self._limits
-        for chunk in read_chunks(
+        chunks = read_chunks(
             source,
             chunk_bytes=limits.chunk_bytes,
             max_line_bytes=limits.max_line_bytes,
             wait_seconds=limits.wait_seconds,
             stop=self._stop,
-        ):
-            self._load_chunk(chunk)
+        )
+        full = limits.chunk_bytes // 2
+        for begun in self._lookahead.chunks(chunks, self._parts, full=full):
+            self._load_chunk(begun)
             if self._stop:
                 break
-            if len(chunk.data) < limits.chunk_bytes // 2 or not self._is_committing:
+            if len(begun.chunk.data) < full or not self._is_committing:
                 self._end_commit()  # nothing better is to be done, or it has ended
             self._commit_if_due()
-            del chunk  # which may be one line of many megabytes, and the next one is read now
+            del begun  # which may be one line of many megabytes, and the next one is read now
 
-    def _load_chunk(self, chunk: Chunk) -> None:
-        parts, problem = self._parts(chunk)
+    def _load_chunk(self, begun: Begun) -> None:
         try:
             # The STATE from which the tap goes on is none that a later one covers.
-            due = segments(parts, lambda: not self._begun or bool(self._versions.due(self._decoders)))
+            due = segments(begun.parts, lambda: not self._begun or bool(self._versions.due(self._decoders)))
             for segment in self._unnesting.segments(due):
                 self._handle_segment(segment)
                 if self._stop.count > 1:
                     break
         except MalformedLine as error:
-            raise error.at(chunk) from None
-        if problem is not None and not self._stop:
-            raise problem
+            raise error.at(begun.chunk) from None
+        if begun.problem is not None and not self._stop:
+            raise begun.problem
 
-    def _parts(self, chunk: Chunk) -> tuple[list[Run | Message], BadDataError | None]:
+    def _parts(self, chunk: Chunk) -> Parts:
         """Return what stands before the first malformed line of a chunk, and what is wrong with that line."""
         parts: list[Run | Message] = []
         if chunk.is_cut and not _is_json(chunk.data):
@@ -715,7 +723,8 @@ class Load:
                 f"Expected a SCHEMA before the first RECORD of stream `{run.stream}`, got the RECORD at line "
                 f"{run.first_line}."
             )
-        batches, rejects = decoder.decode(run)
+        ahead = self._lookahead.decoded(decoder, run)
+        batches, rejects = decoder.decode(run) if ahead is None else (ahead, [])
         verdict = Verdict(batches) if self._judge is None else self._judge.judge(decoder.stream, batches)
         return _Rows(verdict, [*rejects, *verdict.rejects], decoder.stream, decoder.moved)
 

@@ -24,6 +24,10 @@ class MapOfTarget:
     def __init__(self, mapper: Mapper | None, log: logging.Logger) -> None:
         self._mapper, self._log = mapper, log
 
+    @property
+    def is_empty(self) -> bool:
+        return self._mapper is None
+
     def parts(self, parts: Iterable[Run | Message]) -> Iterable[Run | Message]:
         """Return what becomes of parts; lazily.
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from singerkit_wire.ahead import widened
 from singerkit_wire.batch import Batch
 from singerkit_wire.kinds import Column, Kind
 from singerkit_wire.stream import DELETED_AT, VERSION, Stream
@@ -61,8 +62,8 @@ class MetadataColumns:
         self._rows += len(batch.wire_rows)
         columns = (*batch.columns, *map(column_of, added))
         if _SEQUENCE in stream.column_names:
-            return replace(batch, columns=columns, wire_rows=[(*row, *constants) for row in batch.wire_rows])
-        rows = [(*row, *constants, first + index) for index, row in enumerate(batch.wire_rows)]
+            return replace(batch, columns=columns, wire_rows=widened(batch.wire_rows, constants))
+        rows = widened(batch.wire_rows, constants, first)
         return replace(batch, columns=(*columns, column_of(_SEQUENCE)), wire_rows=rows)
 
 

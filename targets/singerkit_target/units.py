@@ -6,6 +6,7 @@ that a tap that writes a STATE after each record still loads in blocks.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
@@ -14,7 +15,7 @@ from singerkit_state.value import decode, is_empty
 from singerkit_wire.columns import joined_columns
 from singerkit_wire.messages import Message, Run, state_text
 
-__all__ = ["in_load_order", "segments"]
+__all__ = ["in_load_order", "runs_in_load_order", "segments"]
 
 
 def segments(
@@ -51,6 +52,23 @@ def in_load_order(segment: Sequence[Run | Message]) -> list[Run | Message]:
         *_worth_writing(segment[index] for index in states),
         *_joined(segment[last + 1 :]),
     ]
+
+
+def runs_in_load_order(parts: Sequence[Run | Message], least: int) -> list[Run]:
+    """Return the runs of ``parts`` as `in_load_order` joins them, of streams with ``least`` bytes; none where anything but rows and STATEs stands there."""
+    others = [(index, part) for index, part in enumerate(parts) if isinstance(part, Message)]
+    if any(part.type != "STATE" for _, part in others):
+        return []
+    behind = others[-1][0] + 1 if others else 0
+    return [run for some in (parts[:behind], parts[behind:]) for run in _joined(_large(some, least))]
+
+
+def _large(parts: Sequence[Run | Message], least: int) -> Iterator[Run]:
+    sizes: Counter[str] = Counter()
+    runs = [part for part in parts if isinstance(part, Run)]
+    for run in runs:
+        sizes[run.stream] += len(run.data)
+    return (run for run in runs if sizes[run.stream] >= least)
 
 
 def _worth_writing(states: Iterable[Run | Message]) -> list[Run | Message]:

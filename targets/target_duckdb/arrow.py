@@ -22,11 +22,11 @@ from singerkit_sql_target.arrays import (
     numbered,
     place,
 )
-from singerkit_sql_target.dialect import ORDER, Field
+from singerkit_sql_target.field import ORDER, Field
 from singerkit_wire.kinds import Kind
 from target_duckdb.types import TYPES
 
-__all__ = ["ROWS", "Rows", "as_arrow"]
+__all__ = ["ROWS", "Rows", "arrays_of", "as_arrow", "as_rows"]
 
 ROWS = "_singerkit_rows"
 """The name under which DuckDB scans rows."""
@@ -48,8 +48,19 @@ class Rows:
 
 def as_arrow(fields: Sequence[Field], columns: Sequence[Sequence[Any]], first: int) -> Rows:
     """Return rows as Arrow, numbered from ``first``."""
-    count = len(columns[0])
+    return as_rows(*arrays_of(fields, columns), len(columns[0]), first)
+
+
+def arrays_of(
+    fields: Sequence[Field], columns: Sequence[Sequence[Any]]
+) -> tuple[Sequence[Array], Sequence[str]]:
+    """Return an array for each column, and what DuckDB makes of the column ``{}``."""
     arrays, expressions = zip(*map(_encoded, fields, columns), strict=True)
+    return arrays, expressions
+
+
+def as_rows(arrays: Sequence[Array], expressions: Sequence[str], count: int, first: int) -> Rows:
+    """Return ``count`` rows of what `arrays_of` has returned, numbered from ``first``."""
     selected = [expression.format(place(index)) for index, expression in enumerate(expressions)]
     return Rows(numbered(arrays, count, first), count, ", ".join([*selected, ORDER]))
 

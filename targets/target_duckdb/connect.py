@@ -21,11 +21,12 @@ from singerkit_shell.errors import (
     RetryableError,
     SingerkitError,
 )
-from singerkit_sql_target.arrays import as_stream
+from singerkit_sql_target.arrays import as_stream, unpacked
 from singerkit_sql_target.dialect import (
     ORDER,
     Change,
     Choice,
+    EncodesAhead,
     Existing,
     ExistingColumn,
     Field,
@@ -40,7 +41,7 @@ from singerkit_sql_target.session import StandardSession, key_in
 from singerkit_state.duckdb_file import first_line, not_answering, open_or_make, quoted, run
 from singerkit_state.store_duckdb import opened
 from singerkit_wire.kinds import Column, Kind
-from target_duckdb.arrow import ROWS, Rows, as_arrow
+from target_duckdb.arrow import ROWS, Rows, arrays_of, as_arrow, as_rows
 from target_duckdb.changes import change
 from target_duckdb.choosing import choice
 from target_duckdb.domain import ABILITIES, DOMAIN
@@ -61,6 +62,7 @@ class DuckDialect:
 
     name = "DuckDB"
     domain, abilities, one_writer, works_beside = DOMAIN, ABILITIES, True, True
+    encode_ahead: EncodesAhead | None = staticmethod(arrays_of)
     types: Mapping[Kind, str] = TYPES.table
     inexact_types = frozenset(TYPES.inexact)
     errors: tuple[type[Exception], ...] = (duckdb.Error,)
@@ -233,6 +235,18 @@ class _DuckSession(StandardSession):
 
     def encoded(self, fields: Sequence[Field], columns: Sequence[Sequence[Any]], first: int) -> Rows:
         return as_arrow(fields, columns, first)
+
+    def made_ahead(
+        self,
+        ready: tuple[Sequence[str], bytes],
+        fields: Sequence[Field],
+        columns: Sequence[Sequence[Any]],
+        count: int,
+        first: int,
+    ) -> Rows:
+        expressions, data = ready
+        arrays, more = arrays_of(fields, columns) if fields else ((), ())
+        return as_rows([*unpacked(data), *arrays], [*expressions, *more], count, first)
 
     def append(self, stage: str, encoded: Sequence[Rows]) -> None:
         # Too little to be shared: other threads would only spin, and take as much of the processor again.

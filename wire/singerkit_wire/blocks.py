@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from msgspec import Raw
@@ -87,7 +88,7 @@ class MalformedLine(BadDataError):
 class BlockDecoder:
     """Decodes the runs of one stream; ``redeclare`` is called with the wider stream when a column has to change.
 
-    ``moved`` counts, by field, the values of the last run that stand in a variant; ``why_moved`` says more of some.
+    ``recipe`` makes what decodes its blocks fast, in another process as well; None: nothing does. ``moved`` counts, by field, the values of the last run that stand in a variant; ``why_moved`` says more of some.
     """
 
     def __init__(
@@ -126,8 +127,10 @@ class BlockDecoder:
         self._in_order = is_seen_singly and bool(stream.key_properties)
         demanded = stream.order if judgement.missing in (Missing.KEEP, Missing.KEEP_WHAT_IS_THERE) else None
         self._fast: FastDecoder | None = None
+        self.recipe: Callable[[], FastDecoder | None] | None = None
         if not self._always_exact:
-            self._fast = compile_decoder(
+            recipe = partial(
+                compile_decoder,
                 stream,
                 validate=judgement.validate,
                 allow_extra=allow_extra,
@@ -139,6 +142,9 @@ class BlockDecoder:
                 domain=judgement.domain,
                 reads_texts=judgement.reads_texts,
             )
+            self._fast = recipe()
+            # What may take too long is stopped by a signal, here.
+            self.recipe = recipe if self._fast is not None and not self._fast.is_slow else None
         self._exact: ExactDecoder = compile_exact(
             stream,
             validate=judgement.validate,
@@ -161,6 +167,20 @@ class BlockDecoder:
             conflicts=self._judgement.conflicts,
             fixed=self._fixed,
         )
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of batches of which no row leaves anything out."""
+        return self.stream.columns + self._exact.extra
+
+    def batch(self, rows: Sequence[Row], run: Run) -> Batch:
+        """Return the rows of a run in which nothing was unusual."""
+        return Batch(self.columns, rows, run.first_line).out_of(run, range(run.lines))
+
+    def decoding(self, run: Run) -> Callable[[], Sequence[Row]]:
+        """Return what decodes a run fast, as it is decoded now."""
+        assert self._fast is not None  # noqa: S101  there is a recipe for it
+        return partial(_rows_of, self._fast, run)
 
     def decode(self, run: Run) -> tuple[list[Batch], list[Reject]]:
         """Return the rows of a run, and the records that are to be set aside.
@@ -328,6 +348,8 @@ class BlockDecoder:
                 line,
             )
             self._rounded.add(name)
+            # Another one, for who has taken the former to another process, where more is known now.
+            self.recipe = None if self.recipe is None else partial(self.recipe)
 
     def _sets_aside(self, rejected: RejectedRow) -> bool:
         if rejected.policy is not None:
@@ -461,6 +483,11 @@ class BlockDecoder:
 
     def _change(self, stream: Stream) -> None:
         self._compile(self._redeclare(stream))
+
+
+def _rows_of(fast: FastDecoder, run: Run) -> Sequence[Row]:
+    [batch] = fast.decode(run.data, run.lines, run.first_line)
+    return batch.wire_rows
 
 
 def _schema_of(name: str, value: Any) -> dict[str, Any]:

@@ -371,6 +371,12 @@ def test_a_unit_is_committed_early_where_it_is_no_small_part_of_what_is_stored(
     assert content(file)["state"] == [(len(units), '{"at": 5}')]
 
 
+def test_a_unit_does_not_grow_on_and_on_behind_a_commit_that_takes_long(file: Path, early: Limits) -> None:
+    """Each takes until it is waited for: the last one would have nothing beside it."""
+    pieces = [piece(schema(key=())), *(piece(record(n), record(-n), state(n)) for n in range(1, 8))]
+    assert Run(file, *pieces, limits=early).printed == [1, 3, 5, 7]
+
+
 def test_units_are_not_committed_early_where_somebody_has_said_when(file: Path, early: Limits) -> None:
     pieces = [piece(schema()), *(piece(record(n), record(-n), state(n)) for n in range(1, 6))]
     said = replace(early, commits_early=False)
