@@ -22,7 +22,7 @@ from singerkit_map.shape import Shape
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.validate import line_of
 from singerkit_state.value import decode, encode
-from singerkit_wire.batch import Letters, Reject
+from singerkit_wire.batch import SET_ASIDE_BY, Letters, Reject
 from singerkit_wire.columns import Columns
 from singerkit_wire.declarations import Declaration, declared_schema, read_declaration
 from singerkit_wire.messages import Message, Run
@@ -154,7 +154,7 @@ class Plan:
                 line,
                 f"$.{one.path}",
                 f"{one.reason[:1].upper()}{one.reason[1:]} (`{one.place}`)",
-                text,
+                b'%b,"%b":%b}' % (text[:-1], SET_ASIDE_BY.encode(), msgspec.json.encode(one.place)),
             )
             for line, one, text in zip(
                 whole.lines,

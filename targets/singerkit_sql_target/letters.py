@@ -7,6 +7,7 @@ Which of two rows is newer is told by the bookmark of the stream (`bookmark_prop
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,7 @@ from singerkit_sql_target.names import place_of
 from singerkit_sql_target.rejects import REJECTS
 from singerkit_sql_target.settings import Settings
 from singerkit_state.runids import begun_at
+from singerkit_wire.batch import SET_ASIDE_BY
 from singerkit_wire.declarations import Declaration, read_declaration
 from singerkit_wire.messages import Message
 from singerkit_wire.stream import VERSION
@@ -59,6 +61,14 @@ class Letter:
         if self.declared is None:
             return None
         return read_declaration(Message("SCHEMA", self.stream, self.declared.encode(), self.line))
+
+    @property
+    def is_half_mapped(self) -> bool:
+        """Whether a map has set it aside: some of its operations were done, and what it hides may be `***`."""
+        try:
+            return SET_ASIDE_BY in json.loads(self.record)
+        except (ValueError, RecursionError, TypeError):
+            return False
 
 
 class _Record(msgspec.Struct):

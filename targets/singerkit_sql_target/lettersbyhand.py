@@ -127,7 +127,7 @@ def _tell(found: Replayed, log: logging.Logger) -> None:
     ):
         for stream, count in sorted(counts.items()):
             log.warning("Stream `%s`: %s %s.", stream, _are(count), why)
-    left = found.refused.total(), found.undecided.total()
+    left = found.refused.total(), found.undecided.total(), found.half_mapped.total()
     if not any(left):
         return
     parts = [f"{counted(left[0], 'dead letter')} refused again ({_by(found.refused)})"] if left[0] else []
@@ -137,6 +137,14 @@ def _tell(found: Replayed, log: logging.Logger) -> None:
             "newer (`--over-stored` loads them all the same)"
         ]
         if left[1]
+        else []
+    )
+    parts += (
+        [
+            f"{counted(left[2], 'dead letter')} set aside by `map` ({_by(found.half_mapped)}), of which some operations are done and others are not, so that only the source has the record as it "
+            "was: mend the map or the data, and load the stream anew from there"
+        ]
+        if left[2]
         else []
     )
     raise BadDataError(

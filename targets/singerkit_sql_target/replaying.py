@@ -54,6 +54,7 @@ class Replayed:
     undecided: Counter[str] = field(default_factory=Counter)
     overwritten: Counter[str] = field(default_factory=Counter)
     without_schema: Counter[str] = field(default_factory=Counter)
+    half_mapped: Counter[str] = field(default_factory=Counter)
 
 
 class _Replaying:
@@ -86,6 +87,9 @@ class _Replaying:
             self.found.overwritten[letter.stream] += 1
             return True
         since = self._since(letter)
+        if since is not Since.NEWER and letter.is_half_mapped:
+            self.found.half_mapped[letter.stream] += 1
+            return True
         if since in (Since.NEWER, Since.UNKNOWN):
             counts = self.found.superseded if since is Since.NEWER else self.found.undecided
             counts[letter.stream] += 1

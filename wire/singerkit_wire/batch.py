@@ -15,7 +15,7 @@ from singerkit_wire.wirecolumns import WireColumns
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Batch", "Letters", "Reject", "WireRow"]
+__all__ = ["SET_ASIDE_BY", "Batch", "Letters", "Reject", "WireRow"]
 
 WireRow = tuple[Any, ...]
 """A row as the decoder left it: JSON text here, values there; see `Batch.wire_rows`."""
@@ -112,7 +112,11 @@ class Reject:
     record: bytes
 
 
+SET_ASIDE_BY = "set_aside_by"
+"""What the message of such a record names beside it: where in a map the operation stands that could not work on it. It is half mapped."""
+
+
 class Letters(Message, frozen=True, gc=False):
-    """Records that were set aside before they came to a target, among the messages of their stream; no line of the wire is such a message."""
+    """Records that a map has set aside before they came to a target, among the messages of their stream; no line of the wire is such a message."""
 
     rejects: tuple[Reject, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +23,7 @@ __all__ = ["SETTINGS", "made"]
 SETTINGS: Mapping[str, Any] = {
     "description": "A function of a module of yours, beside the config or installed, is given each record as a dict (numbers that are no integers as `Decimal`, what is left "
     "out is not in it) and returns it, changed or another; None: it is left out. It has to be the same for the same record. An exception is a bad value, and so is the record of a deleted row "
-    "(`_sdc_deleted_at` has a value) that it leaves out, or makes one of a row that is there.",
+    "(`_sdc_deleted_at` has a value) that it leaves out, or makes one of a row that is there. What it prints goes to stderr, as it is.",
     "required": ["function"],
     "properties": {
         "function": {
@@ -69,20 +70,8 @@ class _Python:
         made: list[dict[str, Raw]] = []
         for row, found in enumerate(zip(*columns, strict=True)):
             record = {name: value for name, value in zip(names, found, strict=True) if value is not UNSET}
-            try:
-                for value in record.values():
-                    check_readable(value)
-                is_gone = record.get(DELETED_AT) is not None
-                after = _checked(self.function(record), is_gone)
-                texts = (
-                    None if after is None else {name: Raw(text_of(value)) for name, value in after.items()}
-                )
-            except (Exception, SystemExit) as error:  # whatever it is, it is that of one record
-                reason = (
-                    str(error)
-                    if isinstance(error, BadValue)
-                    else f"the function raised {type(error).__name__}"
-                )
+            texts, reason = self._made_of(record)
+            if reason:
                 block.refuse(row, Bad("", reason, self.place))
                 texts = {
                     name: column[row] for name, column in block.columns.items() if column[row] is not UNSET
@@ -93,6 +82,26 @@ class _Python:
         block.take(kept)
         order = dict.fromkeys([*names, *self.fields, *(name for texts in made for name in texts)])
         block.columns = {name: [texts.get(name, UNSET) for texts in made] for name in order}
+
+    def _made_of(self, record: dict[str, Any]) -> tuple[dict[str, Raw] | None, str]:
+        """Return what a record becomes, None where it is left out, and why that is bad: in words of ours, since those of an exception may hold a value."""
+        try:
+            for value in record.values():
+                check_readable(value)
+            is_gone = record.get(DELETED_AT) is not None
+            with _printing_to_stderr():
+                after = self.function(record)
+            after = _checked(after, is_gone)
+            return None if after is None else {name: Raw(text_of(value)) for name, value in after.items()}, ""
+        except BadValue as bad:
+            return None, str(bad)
+        except (Exception, SystemExit) as error:  # whatever it is, it is that of one record
+            return None, f"the function raised {type(error).__name__}"
+
+
+def _printing_to_stderr() -> AbstractContextManager[Any]:
+    """What a function prints is none of the messages on stdout."""
+    return redirect_stdout(sys.stderr)
 
 
 def _values_of(texts: list[bytes | None]) -> list[Any]:
@@ -122,7 +131,8 @@ def made(said: Mapping[str, Any], place: str) -> Operation:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
-        function = getattr(importlib.import_module(module), name)
+        with _printing_to_stderr():
+            function = getattr(importlib.import_module(module), name)
     except ImportError as error:
         raise ConfigurationError(
             f"The module `{module}` of `{place}.function` cannot be imported: {error}. Nothing was read."

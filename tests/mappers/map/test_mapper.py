@@ -419,6 +419,7 @@ def test_a_record_that_is_set_aside_keeps_what_stood_beside_it(more):
         "stream": "s",
         "record": {"id": 1, "mail": "x"},
         **more[0],
+        "set_aside_by": "map.streams.s[0]",
     }
     assert made.messages[1] == {"type": "RECORD", "stream": "s", "record": {"id": 1, "mail": 7}, **more[1]}
 

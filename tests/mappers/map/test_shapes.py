@@ -239,6 +239,26 @@ def test_a_function_that_ends_the_process_is_a_bad_value(monkeypatch, code):
     assert "secret" not in str(told.value)
 
 
+def test_what_an_exception_of_a_function_says_is_shown_nowhere_and_what_it_prints_is_no_message(
+    monkeypatch, capsys
+):
+    """`--debug` showed the traceback of what the function had raised, with the value; what it printed went to the target."""
+    import traceback
+    import types
+
+    def look_up(record):
+        print("seen")
+        return {"id": {}[record["mail"]]}
+
+    module = types.ModuleType("clean_lookup")
+    module.clean = look_up
+    monkeypatch.setitem(__import__("sys").modules, "clean_lookup", module)
+    with pytest.raises(BadDataError) as told:
+        mapped([op("python", function="clean_lookup:clean")], FIELDS, [{"id": 1, "mail": "SEC" + "RET"}])
+    assert "SECRET" not in "".join(traceback.format_exception(told.value))
+    assert capsys.readouterr() == ("", "seen\n")
+
+
 def test_a_module_that_ends_the_process_is_refused(monkeypatch, tmp_path):
     (tmp_path / "exits_at_once.py").write_text("raise SystemExit(0)")
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -149,6 +149,20 @@ def test_a_dead_letter_that_is_replayed_is_judged_again(place: Place) -> None:
     assert (place.ids(), len(place.letters())) == ([1], 1)
 
 
+def test_what_a_map_has_set_aside_is_not_replayed(place: Place) -> None:
+    """It was loaded half mapped: without what the operations behind would have made of it, and `***` for what was hidden."""
+    operations = [
+        {"op": "cast", "field": "note", "to": "integer"},
+        {"op": "filter", "field": "qty", "is": "less", "value": 9},
+    ]
+    config = {"map": {"on_error": "quarantine", "streams": {"orders": operations}}}
+    place.load(ORDERS, order(1, 1, "7"), order(2, 1, "x"), order(3, 99, "y"), STATE({"a": 1}), **config)
+    assert (place.ids(), len(place.letters())) == ([1], 2)
+    with pytest.raises(BadDataError, match=r"2 dead letters set aside by `map` .*load the stream anew"):
+        place.by_hand(Wish(replay_rejects=True), **config)
+    assert (place.ids(), len(place.letters())) == ([1], 2)
+
+
 def test_a_unit_that_is_written_again_is_counted_once() -> None:
     """As are the records of it that are set aside."""
     loader = Memory()
