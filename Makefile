@@ -5,6 +5,11 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SECONDS ?= 60
 
+# Some containers set it, and each process of the tests would compile all anew.
+export PYTHONDONTWRITEBYTECODE =
+# What imports numpy has a thread for each processor otherwise, which waits busily.
+export OPENBLAS_NUM_THREADS = 1
+
 help: ## show these verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 

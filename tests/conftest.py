@@ -26,7 +26,9 @@ import canaries
 import psycopg2
 import psycopg2.extensions
 import pytest
+import sessions
 import starting
+from _pytest.assertion import rewrite
 from conformance import processes
 from faults import table
 from memory import folder_in_memory
@@ -66,6 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
     processes.AFTER_OUTCOME.extend([table.sees, canaries.check])
     if hasattr(config, "workerinput"):
         config.stash[FOLDER] = Path(config.workerinput["singerkit_folder"])
+        compile_a_share(config)
         return
     folder = config.stash[FOLDER] = folder_in_memory("singerkit-test-")
     # Its stdin ends with this process, even when this process is killed: no server outlives its tests.
@@ -81,6 +84,16 @@ def keep_what_is_compiled() -> None:
     """
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+
+
+def compile_a_share(config: pytest.Config) -> None:
+    """Compile some of the tests, while the other workers compile the others; else each of them compiles all."""
+    number, count = int(config.workerinput["workerid"].removeprefix("gw")), config.workerinput["workercount"]
+    for path in sorted(Path(__file__).parent.rglob("test_*.py"))[number::count]:
+        kept = rewrite.get_cache_dir(path) / (path.stem + rewrite.PYC_TAIL)
+        if not kept.exists() and rewrite.try_makedirs(kept.parent):
+            source_hash, code = rewrite._rewrite_test(path, config)
+            rewrite._write_pyc(config.stash[rewrite.assertstate_key], code, source_hash, kept)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -139,15 +152,8 @@ def uri_of(dsn: str, **changes: str) -> str:
 
 
 def run_sql(dsn: str, statement: str | sql.Composable, parameters: Any = None) -> list[tuple[Any, ...]]:
-    """Run one statement on a connection of its own, outside any transaction; return its rows."""
-    connection = psycopg2.connect(dsn)
-    try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(statement, parameters)
-            return cursor.fetchall() if cursor.description else []
-    finally:
-        connection.close()
+    """Run one statement outside any transaction; return its rows."""
+    return sessions.ask(dsn, statement, parameters)
 
 
 _LOGICAL = {
@@ -257,6 +263,8 @@ class Databases:
     def __init__(self, server: str) -> None:
         self._server = server
         self._idle: list[tuple[str, int]] = []
+        self._sessions: dict[str, Any] = {}
+        """Of the databases that are idle, and of those that were, the one that emptied them."""
         [(version,)] = run_sql(server, "SELECT current_setting('server_version_num')::int")
         self._strategy = " STRATEGY file_copy" if version >= 150000 else ""
         """Copying the files takes half of what it takes to log them."""
@@ -272,26 +280,40 @@ class Databases:
         is_empty = False
         try:
             yield uri
-            is_empty = self._emptied(uri) and times < _AGAIN
+            sessions.close()
+            is_empty = self._emptied(name, uri) and times < _AGAIN
         finally:
             if is_empty:
                 self._idle.append((name, times + 1))
             else:
                 self._drop(name)
 
-    def _emptied(self, uri: str) -> bool:
+    def _emptied(self, name: str, uri: str) -> bool:
         """Search our tables in it for secrets, and tell whether the next test may have it."""
+        kept = self._sessions.pop(name, None)
+        if kept is not None:
+            with contextlib.suppress(psycopg2.Error):  # a test has ended it
+                return self._emptied_by(name, kept)
         with contextlib.suppress(psycopg2.Error):
-            # One connection for all: a server takes more work to begin one than to read these tables.
-            connection = psycopg2.connect(uri_of(uri, options="-c search_path=pg_catalog"))
-            with contextlib.closing(connection), connection.cursor() as cursor:
-                connection.autocommit = True
-                search_tables_by(cursor, uri)
-                if self.empties:
-                    cursor.execute(_EMPTY)
-                    cursor.execute(_LOOK)
-                    return bool(cursor.fetchall() == self._fresh)
+            return self._emptied_by(name, psycopg2.connect(uri_of(uri, options="-c search_path=pg_catalog")))
         return False
+
+    def _emptied_by(self, name: str, connection: Any) -> bool:
+        """Do so in a session that stays if the database does: a server takes more work to begin one than for all of this."""
+        with contextlib.ExitStack() as ended:
+            ended.callback(connection.close)
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                search_tables_by(cursor, name)
+                if not self.empties:
+                    return False
+                cursor.execute(_EMPTY)
+                cursor.execute(_LOOK)
+                if cursor.fetchall() != self._fresh:
+                    return False
+            self._sessions[name] = connection
+            ended.pop_all()
+            return True
 
     def _made(self) -> str:
         name = f"singerkit_test_{uuid.uuid4().hex[:12]}"
@@ -302,11 +324,19 @@ class Databases:
         return name
 
     def _drop(self, name: str) -> None:
+        if connection := self._sessions.pop(name, None):
+            connection.close()
         run_sql(self._server, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def close(self) -> None:
         for name, _ in self._idle:
             self._drop(name)
+
+
+@pytest.fixture(autouse=True)
+def _sessions_of_this_test() -> Iterator[None]:
+    yield
+    sessions.close()
 
 
 @pytest.fixture(autouse=True)

@@ -45,7 +45,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(tree: Path, *command: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Run where the new packages are found, as they are after an editable install."""
-    script = f'export PYTHONPATH={tree}/taps:{tree}/targets:{tree}/tests:{PROJECT}/tests; exec "$@"'
+    script = f'export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH={tree}/taps:{tree}/targets:{tree}/tests:{PROJECT}/tests; exec "$@"'
     return subprocess.run(
         ["sh", "-c", script, "sh", *command], input=stdin, capture_output=True, timeout=120, check=False
     )

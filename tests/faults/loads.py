@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+import sessions
 from conformance.processes import SECONDS, Outcome, Running, run
 from conformance.singer import MARK, RECORD, SCHEMA, STATE, lines
 from psycopg2.sql import SQL, Identifier
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 TARGET = str(Path(sys.executable).with_name("target-postgres"))
+_FIRST = "SET timezone TO 'UTC'"
 
 
 def MARKED(value: Mapping[str, Any], *, complete: bool = False, pipeline: str = "default") -> dict[str, Any]:
@@ -92,10 +94,8 @@ def connected(database: str, *, autocommit: bool = True) -> Iterator[Any]:
 
 
 def query(database: str, statement: Any, parameters: Any = None) -> list[tuple[Any, ...]]:
-    """Run one statement and return its rows."""
-    with connected(database) as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchall() if cursor.description else []
+    """Run one statement, in a session in UTC, and return its rows."""
+    return sessions.ask(database, statement, parameters, first=_FIRST)
 
 
 def table(database: str, name: str, *columns: str, schema: str = "public") -> list[tuple[Any, ...]]:
