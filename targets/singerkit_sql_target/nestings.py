@@ -85,14 +85,15 @@ def way_of(nestings: Nestings, methods: Methods, newest_by: NewestBy, stream: st
     if way is not None and way.lists and method is Method.HISTORY:
         raise ConfigurationError(
             f"Expected another method at `load_method` for stream `{stream}`, whose lists have tables of their own (`child_tables` at `nested`), got "
-            f'`{method.value}`, under which elements would need ranges of their own; nothing of this stream was written: keep its lists whole with `"{stream}": "flatten"` or `"jsonb"` there, or '
-            "upsert it, then run again."
+            f'`{method.value}`, under which elements would need ranges of their own; nothing of this stream was written: keep its lists whole with `"{stream}": "flatten"` or `"jsonb"` there, and '
+            "let a view give their elements rows (docs/target-postgres/nested.md), or upsert it, then run again."
         )
     if way is not None and way.lists and newest_by.of(stream) is not None:
         raise ConfigurationError(
             f"Expected nothing at `newest_by` for stream `{stream}`, whose lists have tables of their own (`child_tables` at `nested`), got "
             f"`{newest_by.of(stream)}`: of an older record its elements would be taken; nothing of this stream was written: leave it out "
-            f'(`{{"newest_by": {{"{stream}": null}}}}`), or keep its lists whole with `"{stream}": "flatten"` or `"jsonb"` at `nested`, then run again.'
+            f'(`{{"newest_by": {{"{stream}": null}}}}`), or keep its lists whole with `"{stream}": "flatten"` or `"jsonb"` at `nested`, '
+            "and let a view give their elements rows (docs/target-postgres/nested.md), then run again."
         )
     return way
 

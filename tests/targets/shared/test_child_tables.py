@@ -6,6 +6,7 @@ import json
 import random
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ ORDERS = SCHEMA("orders", OPEN, ["id"])
 CHILDREN = {"nested": {"orders": "child_tables"}}
 ITEMS = "SELECT _root_id, _position, sku, price__cents FROM orders__items ORDER BY 1, 2"
 PARTS = "SELECT _root_id, _parent_position, _position, name FROM orders__items__parts ORDER BY 1, 3"
+PAGE = Path(__file__).parents[3] / "docs/target-postgres/nested.md"
 TAGS = "SELECT _root_id, _position, value FROM orders__tags ORDER BY 1, 2"
 
 
@@ -338,6 +340,47 @@ def test_what_has_no_effect_or_no_meaning_is_refused(target: Database) -> None:
     ]
 
 
+def test_a_view_gives_elements_rows_where_lists_stay_whole(target: Database) -> None:
+    """The statements of the page, for histories and for the newest row."""
+    in_postgres, in_duckdb = re.findall(r"```sql\n(CREATE VIEW .*?)```", PAGE.read_text(), re.DOTALL)
+    view = in_postgres if target.schema == "public" else in_duckdb
+    number = {"type": ["number", "null"]}
+    items = {
+        "type": ["array", "null"],
+        "items": {"type": "object", "properties": {"sku": TEXT, "qty": number}},
+    }
+    orders = SCHEMA("orders", {"id": INTEGER, "at": INTEGER, "items": items}, ["id"])
+
+    def came(at: int, *skus: str) -> dict[str, Any]:
+        return RECORD("orders", {"id": 1, "at": at, "items": [{"sku": sku, "qty": 1.25} for sku in skus]})
+
+    for at, skus in enumerate([("a", "b"), ("a",), (), ("c",)]):
+        target.run(orders, came(at, *skus), STATE({"n": at}), load_method="history").expect(0)
+    empty = RECORD("orders", {"id": 2, "at": 0, "items": None})
+    target.run(orders, empty, STATE({"n": 9}), load_method="history").expect(0)
+    target.query(view)
+    shown = "SELECT _position, sku, qty, i._sdc_valid_from = o._sdc_valid_from AND i._sdc_valid_to IS NOT DISTINCT FROM o._sdc_valid_to, i._sdc_valid_to IS NULL"
+    of_version = "FROM orders__items AS i JOIN orders AS o ON o.id = _root_id AND o._sdc_valid_from = i._sdc_valid_from ORDER BY o.at, _position"
+    quarter = Decimal("1.25")
+    assert target.query(f"{shown} {of_version}") == [
+        (0, "a", quarter, True, False),
+        (1, "b", quarter, True, False),
+        (0, "a", quarter, True, False),
+        (0, "c", quarter, True, True),
+    ]
+    target.query("DROP VIEW orders__items")
+    target.query("DROP TABLE orders")
+    for at, skus in ((2, ("new", "er")), (1, ("older", "and", "longer"))):
+        renamed = [orders, came(at, *skus), STATE({"n": at})]
+        target.run(*renamed, newest_by={"orders": "at"}, pipeline="other").expect(0)
+    target.query(
+        view.replace(", _sdc_valid_from, _sdc_valid_to", "").replace(
+            ", o._sdc_valid_from, o._sdc_valid_to", ""
+        )
+    )
+    assert target.query("SELECT _position, sku FROM orders__items ORDER BY 1") == [(0, "new"), (1, "er")]
+
+
 def test_records_of_batch_files_are_taken_apart(target: Database, tmp_path: Path) -> None:
     one, two = {"id": 1, "items": [item("a", "x"), "odd"]}, {"id": 2, "items": [item("b")], "tags": 5}
     file = tmp_path / "records.jsonl"
@@ -413,7 +456,7 @@ def lines_of(unnester: Unnester, records: Sequence[dict[str, Any]]) -> dict[str,
     for run in runs:
         assert run.data.count(b"\n") == run.lines
         for number, id_ in enumerate(ROW_IDS.findall(runs[0].data)):
-            run = msgspec.structs.replace(run, data=run.data.replace(id_, b'"%d"' % number))
+            run = msgspec.structs.replace(run, held=run.data.replace(id_, b'"%d"' % number))
         ends = run.data.count(b'"_sdc_deleted_at":"') if run.stream != "s" else 0
         assert ends == run.ends
         messages = [json.loads(line) for line in run.data.splitlines()]
