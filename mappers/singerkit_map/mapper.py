@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from singerkit_map.block import Place
 from singerkit_map.plan import Plan, plan_of, replace_line
 from singerkit_map.reading import MapConfig
+from singerkit_map.stretches import dealt, joined, runs_of, stretches
 from singerkit_shell.configtext import RepeatedKeyError, without_repeats
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_state.reached import may_be_of
 from singerkit_state.value import MARK_KEY, Mark, decode, encode, is_empty, read_mark, without_mark
+from singerkit_wire.batch import Letters
 from singerkit_wire.declarations import read_declaration
 from singerkit_wire.messages import Message, Run
 
@@ -45,15 +47,39 @@ class Mapper:
             ConfigurationError: an operation cannot be done to a stream.
             BadDataError: a record is bad.
         """
-        for part in parts:
-            if isinstance(part, Run):
-                yield from self.run(part)
-            elif part.type == "STATE":
-                yield self._state(part)
-            elif part.stream is not None:
-                yield from self._message(part, part.stream)
-            else:
-                yield part
+        for stretch in stretches(parts):
+            made = self._at_once(stretch) if len(stretch) > 1 else {}
+            for place, part in enumerate(stretch):
+                yield from made[place] if place in made else self._part(part)
+
+    def _at_once(self, stretch: Sequence[Run | Message]) -> dict[int, list[Run | Letters]]:
+        """Return what becomes of runs of a stream that is best mapped as one, each by its place; others are to be mapped by themselves."""
+        found: dict[int, list[Run | Letters]] = {}
+        for stream, runs in runs_of(stretch).items():
+            plan = self._plans.get(stream)
+            if len(runs) > 1 and plan is not None and not plan.is_dropped and plan.is_of_each:
+                found.update(zip(runs, self._joined(plan, list(runs.values())), strict=False))
+        return found
+
+    def _joined(self, plan: Plan, runs: Sequence[Run]) -> Sequence[list[Run | Letters]]:
+        """Return what becomes of each of several runs; nothing where one is bad, so that those before it are mapped by themselves."""
+        nulled = self._nulled.copy()
+        try:
+            return dealt(plan.run(joined(runs)), runs) or ()
+        except BadDataError:
+            self._nulled.clear()
+            self._nulled.update(nulled)
+            return ()
+
+    def _part(self, part: Run | Message) -> Iterator[Run | Message]:
+        if isinstance(part, Run):
+            yield from self.run(part)
+        elif part.type == "STATE":
+            yield self._state(part)
+        elif part.stream is not None:
+            yield from self._message(part, part.stream)
+        else:
+            yield part
 
     def works_on(self, stream: str | None) -> bool:
         """Tell whether anything is done to the records of a stream."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, groupby
 from typing import IO, Any
 
 from singerkit_map.jsontexts import loads
@@ -145,18 +146,23 @@ class Pipe:
             raise BadDataError(
                 f"The input ended in the middle of a message (line {chunk.first_line}); what stands before it went on: run the tap again."
             )
-        for part in self._splitter.split(chunk):
-            for made in self._mapped(part):
+        for is_batch, parts in groupby(self._splitter.split(chunk), self._is_batch):
+            for made in self._mapped(parts, is_batch=is_batch):
                 self._put(made)
 
-    def _mapped(self, part: Run | Message) -> Iterator[Run | Message]:
-        if isinstance(part, Message) and part.type == "BATCH" and self._mapper.works_on(part.stream):
-            yield from self._batch(part)
-        else:
-            self._count(part, 0)
-            yield from self._mapper.parts([part])
+    def _mapped(self, parts: Iterable[Run | Message], *, is_batch: bool) -> Iterable[Run | Message]:
+        if is_batch:
+            return chain.from_iterable(map(self._batch, parts))
+        return self._mapper.parts(map(self._came, parts))
 
-    def _batch(self, message: Message) -> Iterator[Run | Message]:
+    def _is_batch(self, part: Run | Message) -> bool:
+        return isinstance(part, Message) and part.type == "BATCH" and self._mapper.works_on(part.stream)
+
+    def _came(self, part: Run | Message) -> Run | Message:
+        self._count(part, 0)
+        return part
+
+    def _batch(self, message: Any) -> Iterator[Run | Message]:
         """Yield the records of the files that a message names: what is in them is mapped, too."""
         for file in batch_files(message):
             runs = file.runs(chunk_bytes=_CHUNK_BYTES, max_line_bytes=self._max_line_bytes, stop=self._stop)

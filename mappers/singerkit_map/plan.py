@@ -220,6 +220,11 @@ class Plan:
         """Whether what becomes of a record depends on those that came before."""
         return any(hasattr(operation, "forget") for operation, _ in self.steps)
 
+    @property
+    def is_of_each(self) -> bool:
+        """Whether what becomes of a record depends on nothing but itself, and is nothing besides it."""
+        return not self.remembers and not self.streams_beside()
+
     def forget(self) -> None:
         """What came before no longer says what is there: rows of it were taken away."""
         for operation, _ in self.steps:

@@ -31,6 +31,21 @@ class Columns:
         """The records as RECORD lines, each ended by a newline; written once."""
         return self.write()
 
+    @cached_property
+    def _lines(self) -> list[bytes]:
+        return [line + b"\n" for line in self.data.split(b"\n")[:-1]]
+
+    def part(self, start: int, end: int) -> Columns:
+        """Return some of the records, that follow each other."""
+        return Columns(
+            {name: texts[start:end] for name, texts in self.fields.items()},
+            end - start,
+            self.size * (end - start) // self.count,
+            lambda: b"".join(self._lines[start:end]),
+            self.common,
+            {name: texts[start:end] for name, texts in (self.beside or {}).items()},
+        )
+
 
 def joined_columns(parts: Sequence[Columns | None]) -> Columns | None:
     """Return records of one stream that follow each other as one; None: some are lines, or have other fields, or something else beside them."""
