@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from singerkit_dbt.tables import Check, Table
 from singerkit_dbt.words import column, quoted, text, value
@@ -12,31 +12,39 @@ __all__ = ["checked_columns", "left_out", "tests_of"]
 _KNOWN = frozenset({"not_null", "accepted", "unique", "references"})
 
 
-def checked_columns(table: Table) -> Mapping[str, Sequence[Check]]:
+Sources = Mapping[tuple[str, str], Table]
+"""Tables by schema and name."""
+
+
+def checked_columns(table: Table, sources: Sources) -> Mapping[str, Sequence[Check]]:
     """Return the rules that are tests of dbt, by the column that they are on."""
     found: dict[str, list[Check]] = {}
     for check in table.checks:
-        if _is_known(check):
+        if _is_known(check, sources):
             found.setdefault(check.columns[0], []).append(check)
     return found
 
 
-def left_out(tables: Iterable[Table]) -> list[str]:
+def left_out(tables: Sequence[Table]) -> list[str]:
     """Return the rules that no test of dbt says, each as it is told."""
+    sources = {(table.schema, table.name): table for table in tables}
     return [
         f"`{check.rule}` of stream `{table.stream}` ({check.place})"
         for table in tables
         for check in table.checks
-        if not _is_known(check)
+        if not _is_known(check, sources)
     ]
 
 
-def _is_known(check: Check) -> bool:
-    return check.rule in _KNOWN and len(check.columns) == 1
+def _is_known(check: Check, sources: Sources) -> bool:
+    if check.rule == "accepted" and check.has_chosen_type:  # values of another type are not comparable
+        return False
+    refers_elsewhere = check.to is not None and check.to[:2] not in sources
+    return check.rule in _KNOWN and len(check.columns) == 1 and not refers_elsewhere
 
 
-def tests_of(check: Check, table: Table, sources: Mapping[tuple[str, str], Table]) -> Iterator[str]:
-    """Yield the lines of a test of a column; of tables that are no source here nothing is referred to."""
+def tests_of(check: Check, table: Table, sources: Sources) -> Iterator[str]:
+    """Yield the lines of a test of a column."""
     name, arguments = check.rule, list[str]()
     match check.rule:
         case "accepted":
@@ -48,13 +56,11 @@ def tests_of(check: Check, table: Table, sources: Mapping[tuple[str, str], Table
         case "references":
             assert check.to is not None  # noqa: S101  of `references`, which has one
             schema, other, field = check.to
-            source = sources.get((schema, other))
-            if source is None:
-                return
+            source = sources[schema, other]
             name = "relationships"
             arguments = [
                 f"to: source('{source.source}', '{source.called}')",
-                f"field: {text(column(field))}",
+                f"field: {text(_referred(field, source))}",
             ]
     yield f"              - {name}:"
     yield f"                  name: {_name_of(check, table)}"
@@ -66,6 +72,12 @@ def tests_of(check: Check, table: Table, sources: Mapping[tuple[str, str], Table
     yield f"                    severity: {'warn' if check.only_warns else 'error'}"
     if here := _of_what_is_there(table):
         yield f"                    where: {text(here)}"
+
+
+def _referred(field: str, table: Table) -> str:
+    """Return what dbt compares with: of rows that are not there any more nothing."""
+    here = _of_what_is_there(table)
+    return f"case when {here} then {column(field)} end" if here else column(field)
 
 
 def _name_of(check: Check, table: Table) -> str:

@@ -27,7 +27,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Check:
-    """A rule of quality of a target (`checks`) on columns; ``to``: schema, table and column that values are to be in."""
+    """A rule of quality of a target (`checks`) on columns; ``to``: schema, table and column that values are to be in.
+
+    ``has_chosen_type``: the config says the type of a column of it.
+    """
 
     rule: str
     place: str
@@ -35,6 +38,7 @@ class Check:
     only_warns: bool = False
     values: tuple[str | int | float, ...] = ()
     to: tuple[str, str, str] | None = None
+    has_chosen_type: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,12 +93,13 @@ def table_of(said: Mapping[str, Any]) -> Table:
         deleted_at,
         said["loaded_at"],
         said.get("description", ""),
-        tuple(map(_rule, said.get("checks", ()))),
+        tuple(_rule(one, said["columns"]) for one in said.get("checks", ())),
     )
 
 
-def _rule(said: Mapping[str, Any]) -> Check:
+def _rule(said: Mapping[str, Any], columns: Iterable[Mapping[str, Any]]) -> Check:
     to = said.get("to")
+    chosen = {one["column"] for one in columns if "type" in one}
     return Check(
         said["rule"],
         said["place"],
@@ -102,6 +107,7 @@ def _rule(said: Mapping[str, Any]) -> Check:
         said["on"] == "warn",
         tuple(said.get("values", ())),
         None if to is None else (to["schema"], to["table"], to["column"]),
+        not chosen.isdisjoint(said["columns"]),
     )
 
 

@@ -79,7 +79,7 @@ def _source(table: Table, freshness: Freshness, places: Mapping[tuple[str, str],
         yield f"        identifier: {text(table.name.replace(chr(34), chr(34) * 2))}"
     yield from _described(table.description, "        ")
     yield from _fresh(table, freshness)
-    checks = checked_columns(table)
+    checks = checked_columns(table, places)
     tested = [
         one
         for one in table.columns

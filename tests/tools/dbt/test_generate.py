@@ -115,8 +115,17 @@ def test_rules_of_quality_are_tests_of_which_dbt_has_its_own(generate: Generate)
         },
         {"rule": "accepted", "place": "p3", "on": "warn", "columns": ["n"], "values": [1, 2.5]},
         {"rule": "length", "place": "checks.s[4]", "on": "fail", "columns": ["v"]},
+        {
+            "rule": "references",
+            "place": "checks.s[5]",
+            "on": "fail",
+            "columns": ["n"],
+            "to": {"schema": "elsewhere", "table": "t", "column": "id"},
+        },
+        {"rule": "accepted", "place": "checks.s[6]", "on": "fail", "columns": ["c"], "values": [1]},
     ]
     columns = [{"column": name, "kind": "string", "schema": {}} for name in ("id", "v", "n")]
+    columns += [{"column": "c", "kind": "integer", "schema": {}, "type": "text"}]
     said = {
         "stream": "s",
         "schema": "raw",
@@ -127,11 +136,12 @@ def test_rules_of_quality_are_tests_of_which_dbt_has_its_own(generate: Generate)
     }
     tables = [
         {**said, "table": "s", "key": ["id"], "deleted_at": "_sdc_deleted_at", "checks": checks},
-        {**said, "table": "t", "key": ["id"], "deleted_at": None},
+        {**said, "table": "t", "key": ["id"], "deleted_at": "gone"},
     ]
     code, out = generate.run(tables=tables)
     assert code == 0, out
-    assert "`length` of stream `s` (checks.s[4])" in out
+    for rule, place in (("length", 4), ("references", 5), ("accepted", 6)):
+        assert f"`{rule}` of stream `s` (checks.s[{place}])" in out
     (source,) = yaml.safe_load(generate.project.files()["_sources.yml"])["sources"]
     by_name = {one["name"]: one for one in source["tables"][0]["columns"]}
     there = {"where": '"_sdc_deleted_at" is null'}
@@ -139,7 +149,10 @@ def test_rules_of_quality_are_tests_of_which_dbt_has_its_own(generate: Generate)
     assert first["not_null"] == {"name": "checks_raw__s_0", "config": {"severity": "error", **there}}
     assert [rendered(one) for one in second["accepted_values"]["arguments"]["values"]] == ["it''s", "b"]
     referring, numbers = by_name["n"]["data_tests"]
-    assert referring["relationships"]["arguments"] == {"to": "source('raw', 't')", "field": '"id"'}
+    assert referring["relationships"]["arguments"] == {
+        "to": "source('raw', 't')",
+        "field": 'case when "gone" is null then "id" end',
+    }
     assert referring["relationships"]["config"] == {"severity": "warn", **there}
     assert numbers["accepted_values"]["arguments"] == {"values": [1, 2.5], "quote": False}
 
