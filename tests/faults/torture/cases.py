@@ -621,7 +621,7 @@ def _check_end_by_rule(case: Case, outcome: Outcome, came_before: Sequence[int])
         )
     due = set(came_before) - case.source.flawed
     lost = sorted(due - case.checker.stored("events").keys())
-    if lost and not case.pipeline.mode.commits_once:
+    if lost and not (case.pipeline.mode.commits_once or case.pipeline.mode.method == "overwrite"):
         raise Violation([Finding("lost", f"events before a broken rule are not committed: seq {lost[:5]}")])
 
 

@@ -373,7 +373,7 @@ class Checker:
     def _may_go(self, stream: str, key: Any) -> bool:
         """Whether a row that was there leaves its table: it is gone, or it is set aside, and so not of the newest version."""
         newest = self._journal.newest[stream].get(key)
-        return newest is None or ("versions" in self._mode.beside and newest.seq in self._aside)
+        return newest is None or newest.seq in self._aside
 
     def _check_appended(self, stream: str, stored: Counter[int]) -> None:
         """Check a table that has a row for each record: what came stays, and each run adds each record once.
