@@ -34,6 +34,8 @@ _LONGEST_KEY = 80
 _FEWEST_RUNS = 5
 _MOST_RUNS = 20
 _MOST_LABELS = 1_000
+_AHEAD = 24 * 3600
+"""Seconds by which a date may be in the future, for the sake of zones and of clocks."""
 
 
 @dataclass(frozen=True)
@@ -234,11 +236,18 @@ class SetJudge:
 
     def fresh(self, asked: AskedSet, table: _Table) -> Found:
         column = self._column(asked, asked.stream, table, str(asked.rule.field))
+        moment = "CAST(EXTRACT(epoch FROM {}) AS double precision)"
+        latest = time.time() + _AHEAD
         count, newest = self._one(
-            f"SELECT count({column}), CAST(EXTRACT(epoch FROM max({column})) AS double precision) FROM {table.quoted} AS t WHERE {table.live()}"
+            f"SELECT count({column}), {moment.format(f'max({column})')} FROM {table.quoted} AS t WHERE {table.live()}"
         )
+        if count and newest > latest:  # one wrong date would hide for ever that nothing comes
+            own = moment.format(column)
+            count, newest = self._one(
+                f"SELECT count(*), max({own}) FROM {table.quoted} AS t WHERE {table.live()} AND {own} <= {latest:f}"
+            )
         if not count:
-            return _not_judged(asked, "there are no rows")
+            return _not_judged(asked, "no row has a value there that is not in the future")
         hours = (time.time() - float(newest)) / 3600
         at_most = asked.rule.said["hours"]
         standing = Standing.BROKEN if hours > at_most else Standing.KEPT
@@ -257,8 +266,13 @@ class SetJudge:
                 f"{counted(len(before), 'complete run')} had the stream so far, of {_FEWEST_RUNS} that it takes",
             )
         mean = sum(before) / len(before)
+        if asked.received and not mean:
+            return _not_judged(asked, f"the last {len(before)} complete runs had no row of the stream")
         is_usual = abs(asked.received - mean) <= asked.rule.said["change"] * mean
-        why = f"the run has {counted(asked.received, 'row')}, and {mean:,.0f} is the mean of the last {len(before)}"
+        shown = f"{mean:,.1f}".removesuffix(".0")
+        why = (
+            f"the run has {counted(asked.received, 'row')}, and {shown} is the mean of the last {len(before)}"
+        )
         return Found(
             asked.stream, asked.rule, Standing.KEPT if is_usual else Standing.BROKEN, asked.received, why=why
         )

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -339,7 +340,7 @@ FRESH = {"rule": "fresh", "field": "seen", "hours": 24}
             {"people": [FRESH]},
             [PEOPLE, person(1, "2020-01-01T00:00:00Z")],
             "hours old, and may be 24",
-            [PEOPLE, person(2, "2126-01-01T00:00:00Z"), STATE({"a": 9})],
+            [PEOPLE, person(2, datetime.now(UTC).isoformat()), STATE({"a": 9})],
         ),
     ],
     ids=["unique", "references", "equal_sum", "fresh"],
@@ -430,6 +431,77 @@ def test_the_number_of_rows_and_the_shares_of_values_are_compared_with_former_ru
         "SELECT count(*) FROM _singerkit_quality WHERE CAST(measured AS text) LIKE '%secret%'"
     )
     assert said == 0
+
+
+def test_rules_of_all_rows_at_their_edges(place: Place) -> None:
+    """A first run, one without rows, the same again; dates that are null, or in the future; a stream that had no rows before."""
+    people = SCHEMA(
+        "people",
+        {"id": INTEGER, "seen": {**TEXT, "format": "date-time"}, "day": {**TEXT, "format": "date"}},
+        ["id"],
+    )
+    rules = [
+        {**FRESH, "on": "warn"},
+        {**FRESH, "field": "day", "on": "warn"},
+        {"rule": "rows", "change": 0.5, "on": "warn"},
+        {"rule": "labels", "field": "id", "drift": 0.3, "on": "warn"},
+    ]
+    number = 0
+
+    def judged(*records: Any, says: int | None = None) -> list[tuple[str, str]]:
+        nonlocal number
+        number = number + 1 if says is None else says
+        place.load(people, *records, STATE({"a": number}), checks={"people": rules})
+        return [
+            (verdict, why)
+            for verdict, why in place.query(
+                "SELECT verdict, why FROM _singerkit_quality WHERE judged_at = "
+                "(SELECT max(judged_at) FROM _singerkit_quality) ORDER BY place"
+            )
+        ]
+
+    def seen(id_: int, at: str | None) -> dict[str, Any]:
+        return RECORD("people", {"id": id_, "seen": at and f"{at}T00:00:00Z", "day": at})
+
+    none, new = (
+        ("not judged", "no row has a value there that is not in the future"),
+        ("not judged", "there are no rows"),
+    )
+    assert judged() == [
+        none,
+        none,
+        ("not judged", "0 complete runs had the stream so far, of 5 that it takes"),
+        new,
+    ]
+    first = judged(seen(1, None), seen(2, "9999-12-31"))
+    assert [first[0], first[1], first[3]] == [
+        none,
+        none,
+        ("not judged", "there is no run before it to compare with"),
+    ]
+    assert judged(says=number)[3] == ("kept", "")
+    found = judged(seen(3, "2020-01-01"))
+    assert [verdict for verdict, _ in found] == ["broken", "broken", "not judged", "broken"]
+    assert found[0][1].endswith(" hours old, and may be 24")
+    judged()
+    assert judged(seen(4, None), seen(5, None))[2] == (
+        "broken",
+        "the run has 2 rows, and 0.6 is the mean of the last 5",
+    )
+
+
+def test_a_stream_that_had_no_rows_so_far_may_have_some(place: Place) -> None:
+    """No part of none is a change, and a run that ended for it would end for ever."""
+    checks = {"orders": [{"rule": "rows", "change": 0.5}]}
+    for run in range(5):
+        place.load(ORDERS, STATE({"a": run}), checks=checks)
+    place.load(ORDERS, STATE({"a": 5}), checks=checks)
+    place.load(ORDERS, order(1), STATE({"a": 6}), checks=checks)
+    verdicts = "SELECT verdict, why FROM _singerkit_quality ORDER BY judged_at DESC LIMIT 2"
+    assert place.query(verdicts) == [
+        ("not judged", "the last 6 complete runs had no row of the stream"),
+        ("kept", "the run has 0 rows, and 0 is the mean of the last 5"),
+    ]
 
 
 def test_tables_are_judged_without_a_load(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
