@@ -490,6 +490,7 @@ def test_rules_of_all_rows_at_their_edges(place: Place) -> None:
     )
 
 
+@pytest.mark.parametrize("place", ["duckdb"], indirect=True)
 def test_a_stream_that_had_no_rows_so_far_may_have_some(place: Place) -> None:
     """No part of none is a change, and a run that ended for it would end for ever."""
     checks = {"orders": [{"rule": "rows", "change": 0.5}]}
