@@ -157,6 +157,7 @@ class _DuckSession(StandardSession):
         self._use_all_threads(True)
         with super().transaction():
             yield
+            self._use_all_threads(True)  # row groups are compressed by all of them
 
     def inspect(self, schema: str, table: str) -> Existing | None:
         place = "database_name = current_database() AND lower(schema_name) = lower(?)"
