@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from msgspec import UNSET, Raw
@@ -15,15 +16,18 @@ from singerkit_map.block import Bad, Block, texts_of
 from singerkit_map.contract import BadValue, Impossible, Operation, Shape
 from singerkit_map.jsontexts import check_readable, text_of, values
 from singerkit_shell.errors import ConfigurationError
+from singerkit_shell.saying import heard, listen
 from singerkit_shell.validate import config_folder
 from singerkit_wire.stream import DELETED_AT
 
 __all__ = ["SETTINGS", "made"]
 
+_logger = logging.getLogger(__name__)
+
 SETTINGS: Mapping[str, Any] = {
     "description": "A function of a module of yours, beside the config or installed, is given each record as a dict (numbers that are no integers as `Decimal`, what is left "
     "out is not in it) and returns it, changed or another; None: it is left out. It has to be the same for the same record. An exception is a bad value, and so is the record of a deleted row "
-    "(`_sdc_deleted_at` has a value) that it leaves out, or makes one of a row that is there. What it prints goes to stderr, as it is.",
+    "(`_sdc_deleted_at` has a value) that it leaves out, or makes one of a row that is there. What it prints goes to the log.",
     "required": ["function"],
     "properties": {
         "function": {
@@ -89,7 +93,7 @@ class _Python:
             for value in record.values():
                 check_readable(value)
             is_gone = record.get(DELETED_AT) is not None
-            with _printing_to_stderr():
+            with heard(_said_by(self.place)):
                 after = self.function(record)
             after = _checked(after, is_gone)
             return None if after is None else {name: Raw(text_of(value)) for name, value in after.items()}, ""
@@ -99,9 +103,8 @@ class _Python:
             return None, f"the function raised {type(error).__name__}"
 
 
-def _printing_to_stderr() -> AbstractContextManager[Any]:
-    """What a function prints is none of the messages on stdout."""
-    return redirect_stdout(sys.stderr)
+def _said_by(place: str) -> Callable[[str], None]:
+    return partial(_logger.info, "`%s` prints: %s", place)
 
 
 def _values_of(texts: list[bytes | None]) -> list[Any]:
@@ -130,8 +133,9 @@ def made(said: Mapping[str, Any], place: str) -> Operation:
     folder = config_folder()
     if folder not in sys.path:
         sys.path.insert(0, folder)
+    listen()
     try:
-        with _printing_to_stderr():
+        with heard(_said_by(place)):
             function = getattr(importlib.import_module(module), name)
     except ImportError as error:
         raise ConfigurationError(

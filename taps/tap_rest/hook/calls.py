@@ -14,11 +14,12 @@ from requests.structures import CaseInsensitiveDict
 
 from singerkit_shell.errors import ConfigurationError, Stopped
 from singerkit_shell.reach import origin_of
+from singerkit_shell.saying import heard
 from singerkit_shell.signals import stop_flag
 from singerkit_shell.words import ended
 from singerkit_wire import jsonexact as exact
 from tap_rest.answers.answer import Response as Answer
-from tap_rest.hook.saying import heard
+from tap_rest.hook.saying import said_by
 from tap_rest.hook.shapes import Request, Response
 from tap_rest.http.headers import fits_a_header
 from tap_rest.http.storing import Limits
@@ -57,7 +58,7 @@ class Hooked:
             Stopped: a signal came.
         """
         try:
-            with self._lock, heard(self._settings.path):
+            with self._lock, heard(said_by(self._settings.path)):
                 return stop_flag.within(None, work, f"a hook was at work; {_SAFE}.")
         except (HookError, Stopped):
             raise

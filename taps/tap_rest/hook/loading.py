@@ -8,8 +8,9 @@ import threading
 from types import ModuleType
 from typing import Any
 
+from singerkit_shell.saying import heard, listen
 from tap_rest.hook.calls import Hooked, HookError, failure_of
-from tap_rest.hook.saying import heard, listen
+from tap_rest.hook.saying import said_by
 from tap_rest.masking import register_secrets_inside
 from tap_rest.settings.hook import HookSettings, text_of
 from tap_rest.settings.stream import StreamSettings
@@ -46,11 +47,11 @@ def _made_of(settings: HookSettings) -> Any:
     register_secrets_inside(settings.settings)
     module = ModuleType("tap_rest_hook")
     module.__file__ = settings.file
-    listen()
+    listen(said_by())
     sys.modules[module.__name__] = module  # where dataclasses look for their own
     linecache.cache[settings.file] = len(text), None, text.splitlines(keepends=True), settings.file
     try:
-        with heard(settings.path):
+        with heard(said_by(settings.path)):
             exec(compile(text, settings.file, "exec"), vars(module))  # noqa: S102  the config names it to be run
             made = module.Hook
             return made(dict(settings.settings)) if settings.takes_settings else made()

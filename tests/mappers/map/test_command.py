@@ -185,3 +185,28 @@ def test_about_tells_its_settings_and_none_of_singer_sdks(capsys):
     settings = json.loads(capsys.readouterr().out)["settings"]["properties"]
     assert {"streams", "on_error", "on_map_change", "dead_letters", "quarantine_limit"} <= settings.keys()
     assert "stream_maps" not in settings
+
+
+def test_what_a_function_prints_or_raises_is_not_in_the_pipe_nor_in_a_traceback(tmp_path):
+    """Nor what a program prints that it starts; with `--debug` a traceback shows none of the values that its error holds."""
+    (tmp_path / "said.py").write_text(
+        "import os\nprint('imported')\n"
+        "def clean(record):\n"
+        " print('a line')\n os.system('echo of a program')\n"
+        " return {'id': {}[record['age']]} if record['age'] == 'SECRET' else record\n"
+    )
+    config = tmp_path / "map.json"
+    hidden = [{"op": "python", "function": "said:clean"}, {"op": "mask", "field": "age"}]
+    config.write_text(json.dumps({"streams": {"s": hidden}}))
+    data = schema_line("s", FIELDS) + record_line("s", {"id": 1, "age": "old"}) + STATE
+    command = [sys.executable, "-m", "singerkit_map", "-c", str(config), "--debug"]
+    good = subprocess.run(command, input=data, capture_output=True, timeout=60, check=False)
+    assert [json.loads(line)["type"] for line in good.stdout.splitlines()] == ["SCHEMA", "RECORD", "STATE"]
+    for said in (b"`streams.s[0]` prints: imported", b"`streams.s[0]` prints: a line", b"of a program"):
+        assert said in good.stderr
+    data += record_line("s", {"id": 2, "age": "SECRET"})
+    bad = subprocess.run(command, input=data, capture_output=True, timeout=60, check=False)
+    assert bad.returncode == 65
+    assert b"raised KeyError" in bad.stderr
+    assert b"Traceback" in bad.stderr
+    assert b"SECRET" not in bad.stderr + bad.stdout
