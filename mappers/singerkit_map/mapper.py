@@ -163,7 +163,13 @@ class Mapper:
     def _beside(self, plan: Plan, message: Message) -> Iterator[Message]:
         for name, (schema, keys) in plan.streams_beside().items():
             self._own(plan.shape.stream, name)
-            said = {"type": "SCHEMA", "stream": name, "schema": schema, "key_properties": list(keys)}
+            said = {
+                "type": "SCHEMA",
+                "stream": name,
+                "schema": schema,
+                "key_properties": list(keys),
+                "tokens": True,
+            }
             yield Message("SCHEMA", name, encode(said).encode(), message.number)
 
     def _own(self, stream: str, name: str) -> None:

@@ -92,6 +92,8 @@ class Judge:
         """Whether a field that a record leaves out is nowhere then, as in a file of lines: no stored value stands in for it."""
         self._held: dict[str, Sequence[_Held]] = {}
         self._of_sets: dict[str, Sequence[Rule]] = {}
+        self._left_out: set[Judged] = set()
+        """The rules `not_null` whose field records have left out, where a stored value may stay."""
 
     def declare(self, stream: Stream) -> None:
         """Take a SCHEMA, before a row of it is read.
@@ -131,9 +133,14 @@ class Judge:
 
     def unmet(self) -> list[str]:
         """Return what is to be warned of at the end of a complete run: rules of streams that it did not have."""
-        return [
+        unmatched = [
             f"No stream of this run is called `{pattern}`, so that the rules at `checks.{pattern}` were not judged."
             for pattern in self._rules.unmatched(self._held)
+        ]
+        return unmatched + [
+            f"Stream `{one.stream}`: records leave `{one.rule.field}` out, of which {one.rule.called()} was not judged: what is stored stays, and a row that is new has null there. "
+            "`singerkit quality run` judges what is stored, and with `missing_fields: null` such records break the rule."
+            for one in sorted(self._left_out, key=lambda one: (one.stream, str(one.rule.field)))
         ]
 
     def judge(self, stream: Stream, batches: Sequence[Batch]) -> Verdict:
@@ -190,6 +197,8 @@ class Judge:
                     lacking = [row for row in range(len(rows)) if row not in exempt.gone]
                     judged[Judged(stream.name, one.rule)] += len(lacking)
                     found += [(one, lacking)] if lacking else []
+                elif one.rule.kind == "not_null" and len(exempt.gone) < len(rows):
+                    self._left_out.add(Judged(stream.name, one.rule))
                 continue
             view = views.get(name)
             if view is None:
@@ -199,6 +208,8 @@ class Judge:
                 at = beside[name]
                 bad = _with_those_beside(one, bad, batch.columns[at], batch.by_column[at])
             without = exempt.of(place)
+            if one.rule.kind == "not_null" and len(without) > len(exempt.gone):
+                self._left_out.add(Judged(stream.name, one.rule))
             judged[Judged(stream.name, one.rule)] += len(rows) - len(without)
             bad = [row for row in bad if row not in without] if without else bad
             if bad:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from singerkit_catalog.patterns import NAME, known_words, most_exact, unmatched, word_problems
+from singerkit_shell.errors import ConfigurationError
 from singerkit_sql_target import contracts, keying, naming, nestings, newest
 from singerkit_sql_target.contracts import Contracts, contracts_of
 from singerkit_sql_target.keying import ROW_HASH, Keying, keying_of
@@ -16,6 +17,8 @@ from singerkit_sql_target.nestings import Nestings, nesting_problems, nestings_o
 from singerkit_sql_target.newest import NewestBy
 from singerkit_sql_target.scopes import SCOPES, Scope, Scopes, scope_problems, scopes_of
 from singerkit_wire.conflicts import Conflicts, OnConflict
+from singerkit_wire.declarations import read_declaration
+from singerkit_wire.messages import Message
 from singerkit_wire.stream import Stream
 
 __all__ = ["SETTINGS", "Settings", "conflicts_of", "problems", "settings_of", "with_former"]
@@ -139,8 +142,9 @@ class Settings:
         """Return a stream with the fields that each record has to have: one that tells which row is newer, those by which sets of rows are replaced.
 
         Raises:
-            ConfigurationError: a field is none, or cannot tell; or the config gives the stream a key without an effect.
+            ConfigurationError: a field is none, or cannot tell; or the config gives the stream a key without an effect, or would lose tokens of former runs.
         """
+        _check_tokens(stream, self.methods.of(stream.name))
         if stream.lists_of is not None:  # what holds of these is said of the stream that has them
             return replace(stream, order=None)
         self.keying.check(stream, self.methods.of(stream.name))
@@ -157,6 +161,22 @@ class Settings:
     def replaces(self, stream: str) -> bool:
         """Whether each run brings some sets of rows whole."""
         return self.methods.of(stream) is Method.REPLACE
+
+
+def _check_tokens(stream: Stream, method: Method) -> None:
+    """See that the table of the tokens of a map keeps those of former runs, each once."""
+    if method in (Method.UPSERT, Method.HISTORY) or b'"tokens"' not in stream.said:
+        return
+    if read_declaration(Message("SCHEMA", stream.name, stream.said, 0)).tokens is True:
+        becomes = (
+            "each would be there once for each run"
+            if method is Method.APPEND
+            else "those of former runs would go"
+        )
+        raise ConfigurationError(
+            f"Stream `{stream.name}` has the values of tokens that a map makes (`tokenise`), by which rows of all runs are looked up, and with `load_method` `{method.value}` {becomes}; "
+            f'nothing of it was written: add `"{stream.name}": "upsert"` to `load_method`, then run again.'
+        )
 
 
 def settings_of(

@@ -30,6 +30,7 @@ class Declaration(msgspec.Struct):
     bookmark_properties: Any = None
     inferred: Any = None
     goes_on: Any = None
+    tokens: Any = None
     apart: Any = None
     lists_of: str | None = None
     unnamed: bool = False

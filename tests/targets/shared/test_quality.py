@@ -164,6 +164,19 @@ def test_what_a_map_has_set_aside_is_not_replayed(place: Place) -> None:
     assert (place.ids(), len(place.letters())) == ([1], 2)
 
 
+@pytest.mark.parametrize("method", ["append", "overwrite"])
+def test_tokens_of_former_runs_stay_and_each_is_there_once(place: Place, method: str) -> None:
+    """Their values were lost, or rows joined with them came twice."""
+    key = {"op": "tokenise", "field": "note", "key": "0123456789abcdef0123456789abcdef"}
+    config = {"map": {"streams": {"orders": [key]}}, "end_of_input": "state"}
+    with pytest.raises(ConfigurationError, match=f'`load_method` `{method}` .*`"orders__tokens": "upsert"`'):
+        place.load(ORDERS, order(1, 1, "a"), STATE({"a": 1}), **config, load_method=method)
+    config["load_method"] = {"*": method, "orders*": "upsert"}
+    place.load(ORDERS, order(1, 1, "a"), order(2, 1, "b"), STATE({"a": 1}), **config)
+    place.load(ORDERS, order(3, 1, "a"), order(4, 1, "c"), STATE({"a": 2}), **config)
+    assert place.query("SELECT value FROM orders__tokens ORDER BY value") == [("a",), ("b",), ("c",)]
+
+
 def test_a_unit_that_is_written_again_is_counted_once() -> None:
     """As are the records of it that are set aside."""
     loader = Memory()
@@ -216,8 +229,10 @@ def test_a_record_that_one_rule_warns_of_and_another_sets_aside_is_not_told_as_l
     assert "loaded all the same (`on: warn`), but for those that another rule sets aside" in caplog.text
 
 
-def test_what_leaves_a_field_out_or_says_that_its_row_is_gone_is_not_judged(place: Place) -> None:
-    """As far as the stored value stays."""
+def test_what_leaves_a_field_out_or_says_that_its_row_is_gone_is_not_judged(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As far as the stored value stays; whether one was there nobody looks, and the run says so."""
     own = SCHEMA(
         "orders", {"id": INTEGER, "qty": INTEGER, "_sdc_deleted_at": {**TEXT, "format": "date-time"}}, ["id"]
     )
@@ -232,6 +247,17 @@ def test_what_leaves_a_field_out_or_says_that_its_row_is_gone_is_not_judged(plac
         missing_fields="keep",
         **rule("not_null", field="qty"),
     )
+    assert "Stream `orders`: records leave `qty` out, of which rule `not_null` of `qty`" in caplog.text
+    caplog.clear()
+    place.load(
+        own,
+        RECORD("orders", {"id": 1, "qty": 1}),
+        gone,
+        STATE({"a": 1}),
+        missing_fields="keep",
+        **rule("not_null", field="qty"),
+    )
+    assert "records leave" not in caplog.text
     with pytest.raises(BadDataError, match="key id = 2"):
         place.load(own, left_out, STATE({"a": 2}), missing_fields="null", **rule("not_null", field="qty"))
 
