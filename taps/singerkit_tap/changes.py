@@ -78,7 +78,7 @@ def change_since(stream: BlockStream, part: Mapping[str, Any], start_date: str |
         found += _new_fields(stream, former)
         return _told(stream, found, _kept_back(stream, "goes on", "rows that do not change"))
     if stream.goes_on_by_position:
-        if not _has_position(part):
+        if not stream.has_read(part.get(POSITION)):
             return None
         found += _new_fields(stream, former)
         return _told(stream, found, _kept_back(stream, "goes on", "what was read before"))
@@ -88,11 +88,6 @@ def change_since(stream: BlockStream, part: Mapping[str, Any], start_date: str |
         return None
     found += _widened(stream, former, start_date)
     return _told(stream, found, _kept_back(stream, "goes on from its bookmark", "rows before that"))
-
-
-def _has_position(part: Mapping[str, Any]) -> bool:
-    position = part.get(POSITION)
-    return isinstance(position, Mapping) and any(position.values())
 
 
 def _has_bookmark(part: Mapping[str, Any]) -> bool:

@@ -411,6 +411,10 @@ class BlockStream(Stream):
     goes_on_by_position = False
     """Whether each run goes on where the one before has come to, as its last safe `Page.position` says (`singerkit_tap.position`)."""
 
+    def has_read(self, position: Any) -> bool:
+        """Tell whether rows were sent by the position of a state, where it `goes_on_by_position`."""
+        return bool(position)
+
     reads_parent_records = True
     """Whether a child wants the records of its parent in `child_contexts`, and not only to be asked after each page of it."""
 

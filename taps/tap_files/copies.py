@@ -23,7 +23,7 @@ class Copy(Place):
 
     def __init__(self, place: Place, found: Found, copy: IO[bytes]) -> None:
         self._place, self._found, self._copy = place, found, copy
-        self.can_skip = place.can_skip
+        self.can_skip, self.may_grow = place.can_skip, False
 
     def files(self, prefix: str, *, deep: bool = True) -> Iterator[Found]:
         return self._place.files(prefix, deep=deep)

@@ -9,7 +9,11 @@ import msgspec
 
 from singerkit_state.shards import Shard, is_of
 
-__all__ = ["Entry", "Position", "position_of"]
+__all__ = ["Entry", "Position", "has_rows", "position_of"]
+
+
+_ROWS = 2
+"""The place of `rows` in an entry."""
 
 
 class Entry(msgspec.Struct, array_like=True):
@@ -55,6 +59,18 @@ def position_of(said: Any, is_mine: Callable[[str], bool]) -> Position:
         for shard, one in msgspec.convert(said["shards"], dict[str, dict[str, Any]]).items()
     }
     return _joined(found)
+
+
+def has_rows(said: Any) -> bool:
+    """Tell whether rows were sent by what a state says, of files that rotate or not; what cannot be understood is no row."""
+    if not isinstance(said, Mapping):
+        return False
+    parts = {name: part for name, part in said.items() if isinstance(part, Mapping)}
+    if "shards" in parts:
+        return any(map(has_rows, parts["shards"].values()))
+    entries = [*parts.get("done", {}).values(), *parts.get("open", {}).values()]
+    sent = any(isinstance(entry, list) and len(entry) > _ROWS and entry[_ROWS] for entry in entries)
+    return sent or any(parts.get("rows", {}).values()) or said.get("floor") is not None
 
 
 def _of_both(shard: Shard, is_mine: Callable[[str], bool]) -> Callable[[str], bool]:

@@ -159,9 +159,9 @@ class PlainBytes:
         return found[begin - at : begin - at + size]
 
     @property
-    def is_on_disk(self) -> bool:
-        """Whether it lies on this machine, where nothing but `check_same` tells that others wrote into it while it got longer."""
-        return self._place.path_of(self._found) is not None
+    def may_grow(self) -> bool:
+        """Whether nothing but `check_same` tells that others were written in its place while it got longer."""
+        return self._place.may_grow
 
     def check_same(self) -> None:
         """See that what was read is what stands there still; a file that is not there any more was read as it was.

@@ -20,6 +20,7 @@ from singerkit_wire.encode import Record
 from tap_files.badrows import BadRows, TooManyBadRows
 from tap_files.beforehand import look_through
 from tap_files.copies import copied
+from tap_files.entries import has_rows
 from tap_files.failures import FailedFiles
 from tap_files.filecolumns import FILE_COLUMNS
 from tap_files.formats.contract import (
@@ -132,6 +133,9 @@ class FileStream(BlockStream):
     def recall(self, former: ReadAs) -> None:
         """See which settings are others than those of the run before."""
         self._others = others_of(former.source.get(_SETTINGS), self.asks_of()[_SETTINGS])
+
+    def has_read(self, position: Any) -> bool:
+        return has_rows(position)
 
     def with_catalog(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Return the schema of a catalog with the columns that were found since it was made."""
@@ -360,8 +364,10 @@ class FileStream(BlockStream):
             place = self._place
             if turn.replaces:
                 if not self._is_torn:
-                    place = self._looked_through(turn, held)
-                    if self._since_safe:
+                    is_small = not self._is_worth_a_state(memory, turn.found.size or 0)
+                    if self._settings.on_error == "continue" or (self._since_safe and is_small):
+                        place = self._looked_through(turn, held)
+                    if self._since_safe and place is self._place:
                         yield self._safe_page(memory)
                 if stop_flag:
                     return
@@ -378,7 +384,7 @@ class FileStream(BlockStream):
             self._rows.begin_file(reader, turn)
             for piece in reader.pieces():
                 is_bare = piece.behind is None and self._settings.on_changed != "replace"
-                if is_bare and not self._is_torn:
+                if is_bare and not self._is_torn and self._settings.on_error == "continue":
                     with ExitStack() as held:
                         self._looked_through(turn, held)
                 page = Page(self._good_rows(piece, turn), is_safe=False)
@@ -392,11 +398,11 @@ class FileStream(BlockStream):
                 yield page
                 if stop_flag:
                     return
-            if content.is_on_disk:
+            if content.may_grow:
                 content.check_same()
             memory.done(turn, spot, rows, None if spot is None else content.ends(spot.byte), content.whole)
             self._is_torn = False
-            if self._is_due(memory) or turn.replaces:
+            if self._is_due(memory):
                 yield self._safe_page(memory)
         except BadDataError as found:
             error = _of_version(found, content)
@@ -432,14 +438,12 @@ class FileStream(BlockStream):
     def _looked_through(self, turn: Turn, held: ExitStack) -> Place:
         """See that a file can be read to its end before rows are sent that no STATE covers until then: one that cannot is left as the target has it.
 
-        Where the first bad file ends the run in any case, the target drops such rows, and nothing is looked through. Returns where to read it from then: a copy of
+        Returns where to read it from then: a copy of
         what was looked through, in which nobody writes, where there is one, which goes with ``held``.
 
         Raises:
             BadDataError: it cannot.
         """
-        if self._settings.on_error != "continue":
-            return self._place
         rows = Rows(self.name, self._settings, self._columns.copy(), self._names, lambda: self._names)
         place = self._place
         try:
@@ -468,10 +472,14 @@ class FileStream(BlockStream):
         return records
 
     def _is_due(self, memory: Memory) -> bool:
-        if self._since_safe < max(_LEAST_BYTES, _STATE_SHARE * memory.size):
+        if not self._is_worth_a_state(memory, self._since_safe):
             return False
         self._since_safe = 0
         return True
+
+    @staticmethod
+    def _is_worth_a_state(memory: Memory, size: int) -> bool:
+        return size >= max(_LEAST_BYTES, _STATE_SHARE * memory.size)
 
     def _in_file(
         self, error: BadDataError, turn: Turn, safe: str = "what comes before it is safe"

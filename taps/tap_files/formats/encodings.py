@@ -18,7 +18,7 @@ from tap_files.formats.contract import OtherSettings
 __all__ = ["Coding", "NotDecoded", "codec_named", "coding_behind", "coding_of"]
 
 _NOT_BY_LINES = (
-    "unicode_escape",
+    "unicode-escape",
     "raw-unicode-escape",
     "idna",
     "punycode",

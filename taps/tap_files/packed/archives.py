@@ -53,6 +53,7 @@ class Archives(Place):
             limits or Limits(),
         )
         self._opened: _Archive | None = None
+        self.may_grow = place.may_grow
 
     def files(self, prefix: str, *, deep: bool = True) -> Iterator[Found]:
         for found in self._place.files(prefix, deep=deep):

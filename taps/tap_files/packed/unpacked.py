@@ -34,7 +34,7 @@ class Unpacking(Place):
     ) -> None:
         self._place, self._compression, self._limits = place, compression, limits or Limits()
         self._is_text = is_text
-        self.can_skip = place.can_skip
+        self.can_skip, self.may_grow = place.can_skip, place.may_grow
 
     def files(self, prefix: str, *, deep: bool = True) -> Iterator[Found]:
         return self._place.files(prefix, deep=deep)

@@ -65,6 +65,9 @@ class Place(Protocol):
     can_skip: bool
     """Whether `open` at an offset costs no reading of what is before it."""
 
+    may_grow: bool
+    """Whether a file that gets longer while it is read is given on, as far as it was listed: who reads it has to see that it has only grown."""
+
     def files(self, prefix: str, *, deep: bool = True) -> Iterator[Found]:
         """Yield the files whose names begin with ``prefix``, in any order, as they are listed: a million of them take no memory.
 

@@ -36,7 +36,7 @@ _REASONS = (
 class Hdfs:
     """One cluster; ``where`` names it in messages."""
 
-    can_skip = True
+    can_skip, may_grow = True, True
 
     def __init__(self, client: Any, where: str, patience: Patience) -> None:
         self._client, self._where, self._patience = client, where, patience

@@ -48,7 +48,7 @@ class _LaterError(Exception):
 class Http:
     """The files of one origin."""
 
-    can_skip = True
+    can_skip, may_grow = True, False
 
     def __init__(self, origin: str, said: Mapping[str, Any], patience: Patience) -> None:
         self._where, self._patience = origin, patience

@@ -23,7 +23,7 @@ class LocalPlace(Place):
     cannot be set back, as `cp -p` and `touch` do with the other. Links are followed.
     """
 
-    can_skip = True
+    can_skip, may_grow = True, True
 
     def __init__(self, root: str) -> None:
         self._root = root

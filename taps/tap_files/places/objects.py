@@ -29,7 +29,7 @@ _SAFE = "nothing of it was read, what was committed is safe."
 class Objects:
     """One bucket; ``where`` names it in messages, ``section`` the settings that it was made of."""
 
-    can_skip = True
+    can_skip, may_grow = True, False
 
     def __init__(self, store: Any, where: str, section: str, *, lists_from: bool = True) -> None:
         """``lists_from``: the store is asked for keys behind another one, and gives them in the order of their bytes."""

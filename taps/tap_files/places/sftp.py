@@ -43,7 +43,7 @@ class _LostError(Exception):
 class Sftp:
     """``given``: the settings of a login, with `host`, `port` and `username`."""
 
-    can_skip = True
+    can_skip, may_grow = True, True
 
     def __init__(self, given: Mapping[str, Any], patience: Patience) -> None:
         self._given, self._patience = given, patience

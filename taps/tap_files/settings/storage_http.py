@@ -69,6 +69,8 @@ def http_problems(said: Mapping[str, Any]) -> Iterator[str]:
     ):
         for url in urls:
             yield from _problem(lambda url=url, key=key: configured_origin(url, f"storage.http.{key}"))
+    if "@" in said.get("base_url", ""):
+        yield "Expected `storage.http.base_url` without user and password, which would be shown; write them at `storage.http.username` and `storage.http.password`"
     names = [urlsplit(url).path for url in said.get("urls", [])]
     for url, name in zip(said.get("urls", []), names, strict=True):
         if "@" in urlsplit(url).netloc or not is_url(url):

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from singerkit_catalog.admitted import json_types
 from singerkit_catalog.schema import properties_of
 from singerkit_state.instants import NoInstantError, check_calendar
 from tap_files.filecolumns import FILE_COLUMNS
@@ -31,6 +32,9 @@ _OF_VALUES = {"encoding", "nulls", "decimal_comma", "thousands", "trim", "infini
 
 _OF_LINES = ("csv", "fixed_width", "jsonl", "log")
 """Formats in which a last line without its end can wait."""
+
+_OF_TEXTS = ("csv", "fixed_width", "log")
+"""Formats whose values are texts, which are held against what `schema` says."""
 
 STREAM: dict[str, Any] = {
     "type": "object",
@@ -60,6 +64,8 @@ STREAM: dict[str, Any] = {
         **PACKED,
         "schema": {
             "type": "object",
+            "required": ["properties"],
+            "properties": {"properties": {"type": "object"}},
             "secret": False,
             "description": "A JSON Schema whose `properties` say what columns hold (`integer`, `number`, `boolean`, `string`, also with `format` `date` "
             "or `date-time`). Columns that it does not name are found in the files.",
@@ -67,6 +73,7 @@ STREAM: dict[str, Any] = {
         "primary_keys": {
             "type": "array",
             "items": {"type": "string"},
+            "uniqueItems": True,
             "secret": False,
             "description": "The columns whose values tell rows apart, of all files; of rows with one key the one of the newest file stays. Default: "
             "`_file` and `_row`, where both are among `file_columns`, and with `on_changed` `append` `_etag`; else none.",
@@ -352,9 +359,13 @@ def stream_problems(said: Mapping[str, Any], place: str) -> Iterator[str]:
     for name in said.get("primary_keys", ()):
         if name in FILE_COLUMNS and name not in columns:
             yield f"`{name}` of `{place}.primary_keys` is not among `{place}.file_columns`"
-    for name in properties_of(said.get("schema", {})):
+    for name, prop in properties_of(said.get("schema", {})).items():
         if name in FILE_COLUMNS:
             yield f"`{place}.schema` says what `{name}` is, which is a column of `file_columns`"
+        word = prop.get("format")
+        is_text = form.name in _OF_TEXTS and "string" in json_types(prop)
+        if is_text and word not in (None, "date", "date-time"):
+            yield f"`{place}.schema.properties.{name}.format` `{word}` is held against no text of the format `{form.name}`; take `date` or `date-time`, or leave it out"
 
 
 def _date_problems(said: str, place: str) -> Iterator[str]:

@@ -199,6 +199,19 @@ def test_a_file_that_was_read_in_part_and_changed_in_its_middle_has_not_only_gro
     assert folder.sync(folder.result().state).column("id") == ["0602x"]
 
 
+def test_no_state_stands_behind_each_of_many_files_that_have_changed(folder: Folder):
+    """As it names all files, and a run that is killed just then reads those again."""
+    for number in range(20):
+        folder.write(f"in/{number}.csv", f"id\n{number}\n")
+    first = folder.sync(state_every=1)
+    for number in range(20):
+        folder.write(f"in/{number}.csv", f"id\n{number + 100}\n")
+    second = folder.sync(first.state, state_every=1)
+    assert len(second.of_type("REPLACE")) == 20
+    assert len(second.of_type("STATE")) < 5
+    assert sorted(row["id"] for row in loaded(first.rows(), second.messages)) == [*range(100, 120)]
+
+
 class Motion:
     """Changes files while they are read: before what a run reads, by its number, counted over all files."""
 

@@ -84,6 +84,13 @@ def test_a_setting_has_an_effect(folder: Folder, setting: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
+        ({"schema": {"id": {"type": "integer"}}}, "Expected the key `streams[0].schema.properties`"),
+        (
+            {"schema": {"properties": {"id": {"type": "string", "format": "time"}}}},
+            "`streams[0].schema.properties.id.format` `time` is held against no text of the format `csv`; take `date` or `date-time`",
+        ),
+        ({"primary_keys": ["id", "id"]}, "`streams[0].primary_keys`"),
+        ({"csv": {"encoding": "unicode_escape"}}, "`streams[0].csv.encoding`"),
         ({"grows": True, "format": "json"}, "`streams[0].grows` has no effect on files of the format `json`"),
         (
             {"format": "log", "log": {"pattern": "logfmt"}, "on_changed": "fail"},

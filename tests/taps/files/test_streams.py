@@ -96,6 +96,8 @@ def test_a_declared_key_is_never_null_and_of_rows_with_one_the_newest_file_comes
 
 def test_where_nothing_was_read_before_no_column_is_one_that_was_left_out(folder: Folder, caplog):
     state = folder.sync().state
+    folder.write("in/0.csv", "")
+    state = folder.sync(state).state
     folder.write("in/a.csv", "id\n1\n")
     assert folder.sync(state).column("id") == [1]
     assert "is read otherwise" not in caplog.text

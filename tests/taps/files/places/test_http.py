@@ -24,6 +24,7 @@ from singerkit_shell.errors import (
 from tap_files.places.choosing import place_of
 from tap_files.places.contract import Place
 from tap_files.settings.storage import storage_problems
+from tap_files.settings.storage_http import http_problems
 
 
 class Other(http.server.BaseHTTPRequestHandler):
@@ -218,6 +219,12 @@ def test_each_refusal_is_a_sentence_and_an_exit_code(
         ),
     )
     assert "metadata address" in str(refusal("http://inside.test", "a.csv"))
+
+
+def test_a_password_in_the_base_url_is_refused_as_it_is_not_sent():
+    (problem,) = http_problems({"base_url": "http://user:hunter2@127.0.0.1"})
+    assert "`storage.http.base_url` without user and password" in problem
+    assert "hunter2" not in problem
 
 
 def test_what_has_no_version_is_another_one_each_time(other: tuple[str, type[Other]]):

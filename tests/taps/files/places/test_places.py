@@ -10,7 +10,9 @@ import pytest
 from taps.files.places.grounds import Ground
 
 from singerkit_shell.errors import BadDataError, ConfigurationError, NotAuthorisedError
+from tap_files.opening import PlainBytes
 from tap_files.places.contract import Content, FileChanged, FileGone, Found, Place
+from tap_files.turns import Turn
 
 ODD = (
     "a b.csv",
@@ -44,6 +46,25 @@ def whole(content: Content, size: int = 1 << 16) -> bytes:
 def read_on(content: Content, never: bytes) -> None:
     while piece := content.read(1 << 20):
         assert never not in piece
+
+
+def test_a_longer_version_in_the_place_of_one_that_is_read_is_seen(ground: Ground):
+    ground.put("in/a.bin", b"a" * (1 << 19))
+    place = ground.place()
+    (found,) = place.files(f"{ground.below}in/")
+    content = PlainBytes(place, Turn(found, found.name))
+    content.read(100)
+    ground.put("in/a.bin", b"b" * (1 << 20))
+
+    def read_to_its_end() -> None:
+        while content.read(1 << 16):
+            pass
+        content.check_same()
+
+    with pytest.raises(FileChanged):
+        read_to_its_end()
+    content.close()
+    place.close()
 
 
 def test_files_are_listed_by_the_beginning_of_their_names(ground: Ground):
