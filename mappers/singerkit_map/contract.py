@@ -24,12 +24,28 @@ from singerkit_map.onvalues import spread, work_on
 from singerkit_map.paths import BadValue, Impossible, Path, path_of, schema_at, with_schema_at
 from singerkit_map.shape import Shape, check_kind
 
-__all__ = ["ANY", "TEXT", "BadValue", "Impossible", "OfParts", "OfValue", "Operation", "Schema", "Shape"]
+__all__ = [
+    "ANY",
+    "TEXT",
+    "BadValue",
+    "Impossible",
+    "OfParts",
+    "OfValue",
+    "Operation",
+    "Schema",
+    "Shape",
+    "hides",
+]
 
 Schema = Mapping[str, Any]
 
 TEXT = frozenset({"string"})
 ANY = frozenset({"string", "integer", "number", "boolean", "object", "array"})
+
+
+def hides(operation: Operation) -> bool:
+    """Tell whether an operation keeps values from going on."""
+    return getattr(operation, "protects", False) or getattr(operation, "hides", False)
 
 
 class Operation(Protocol):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from singerkit_map.block import Place
+from singerkit_map.contract import hides
 from singerkit_map.plan import Plan, plan_of, replace_line
 from singerkit_map.reading import MapConfig
 from singerkit_map.stretches import dealt, joined, runs_of, stretches
@@ -37,6 +38,8 @@ class Mapper:
         self._seen: dict[str, str] = {}
         """The streams that come, by those that go on."""
         self._nulled: Counter[tuple[str, str, str]] = Counter()
+        self._hides = any(hides(one) for listed in config.by_pattern.values() for one in listed)
+        self._warned: set[str] = set()
 
     # --- parts ---------------------------------------------------------------------------------------------
 
@@ -59,6 +62,7 @@ class Mapper:
             plan = self._plans.get(stream)
             if len(runs) > 1 and plan is not None and not plan.is_dropped and plan.is_of_each:
                 found.update(zip(runs, self._joined(plan, list(runs.values())), strict=False))
+                self._tell_of_others(plan, stream)
         return found
 
     def _joined(self, plan: Plan, runs: Sequence[Run]) -> Sequence[list[Run | Letters]]:
@@ -78,8 +82,13 @@ class Mapper:
             yield self._state(part)
         elif part.stream is not None:
             yield from self._message(part, part.stream)
-        else:
+        elif not self._hides:
             yield part
+        else:
+            self._warn_once(
+                f"Messages of type `{part.type[:40]}` are none that Singer has, and are left out, as the map hides values, which may stand in them (the first "
+                f"at line {part.number})."
+            )
 
     def works_on(self, stream: str | None) -> bool:
         """Tell whether anything is done to the records of a stream."""
@@ -97,6 +106,7 @@ class Mapper:
             yield run
         elif not plan.is_dropped:
             yield from plan.run(run)
+            self._tell_of_others(plan, run.stream)
 
     def plan(self, stream: str) -> Plan | None:
         """Return what is done to a stream whose SCHEMA has come; None: nothing."""
@@ -117,9 +127,11 @@ class Mapper:
         plan = self._plan(stream, message.type, message.number)
         if plan is None:
             yield message
-        elif plan.is_dropped:
             return
-        elif message.type == "REPLACE":
+        if plan.is_dropped:
+            return
+        message = self._without_others(message, plan, stream)
+        if message.type == "REPLACE":
             yield plan.replacement(message)
         elif plan.shape.stream == stream or message.type == "BATCH":
             yield message
@@ -129,8 +141,35 @@ class Mapper:
                 plan.shape.stream,
                 {**decode(str(message.line, "utf-8")), "stream": plan.shape.stream},
             )
-        if plan is not None and message.type == "ACTIVATE_VERSION":
+        if message.type == "ACTIVATE_VERSION":
             plan.forget()
+
+    def _without_others(self, message: Message, plan: Plan, stream: str) -> Message:
+        """Return a message of a stream without what Singer does not have, where the map hides values.
+
+        Raises:
+            BadDataError: Singer does not have such messages.
+        """
+        if plan.hides and message.type not in ("ACTIVATE_VERSION", "REPLACE", "BATCH"):
+            raise BadDataError(
+                f"The message of type `{message.type[:40]}` at line {message.number} is of stream `{stream}`, of which the map hides values, and is none that Singer "
+                "has: what it says can be neither mapped nor left out; what was committed is safe: have the tap send none, then run again."
+            )
+        kept = plan.without_others(message)
+        self._tell_of_others(plan, stream)
+        return kept
+
+    def _tell_of_others(self, plan: Plan, stream: str) -> None:
+        for key in sorted(plan.left_out):
+            self._warn_once(
+                f"Stream `{stream}`: `{key[:40]}` stands beside its records, where Singer has nothing of that name, and is left out, as the map hides values, which "
+                "may stand in it."
+            )
+
+    def _warn_once(self, sentence: str) -> None:
+        if sentence not in self._warned:
+            self._warned.add(sentence)
+            self._log.warning("%s", sentence)
 
     def _schema(self, message: Message, stream: str) -> Iterator[Message]:
         operations = self._config.of(stream)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw
 from singerkit_catalog.admitted import types_of
 from singerkit_catalog.schema import or_null
 from singerkit_map.block import Bad, Block, Place
-from singerkit_map.contract import OfValue, Operation
+from singerkit_map.contract import OfValue, Operation, hides
 from singerkit_map.jsontexts import text_of
 from singerkit_map.paths import Impossible, Path, with_schema_at
 from singerkit_map.records import RecordReader, lines_of
@@ -32,6 +32,12 @@ from singerkit_wire.stream import DELETED_AT
 __all__ = ["Plan", "plan_of", "replace_line"]
 
 _KEPT = ("type", "properties", "required", "additionalProperties", "$schema", "title", "description")
+_BESIDE = ("time_extracted", "version")
+_KEYS: Mapping[str, Set[str]] = {
+    "ACTIVATE_VERSION": {"type", "stream", "version"},
+    "REPLACE": {"type", "stream", "where"},
+}
+"""What Singer, and agreements of ours, have in a message."""
 _NO_JUDGES = ("$id", "id", "$comment", "$defs", "definitions", "examples", "default")
 
 
@@ -44,6 +50,10 @@ class Plan:
         self.fingerprint = fingerprint
         self.shape = shape
         self.is_dropped = not shape.stream
+        self.hides = any(hides(operation) for operation, _ in steps)
+        """Whether values are kept from going on: so is what no operation works on."""
+        self.left_out: set[str] = set()
+        """The keys beside records that were left out for that."""
         self.steps = steps
         """Each operation with the shape of the records before it."""
         self._place = place
@@ -101,6 +111,8 @@ class Plan:
         """
         block = self._reader.block(run, self._place)
         self._check_unknown(block)
+        if self.hides:
+            self._leave_out_others(block)
         for operation, before in self.steps:
             operation.apply(block, before)
         for stream, records in block.beside.items():
@@ -139,6 +151,28 @@ class Plan:
             for row, value in enumerate(block.columns.pop(name)):
                 if value is not UNSET:
                     block.nulled(row, bad)
+
+    def _leave_out_others(self, block: Block) -> None:
+        """Leave out what stands beside records and Singer does not have: nobody knows whether values are in it that are to be hidden."""
+        others = block.envelope.keys() - set(_BESIDE)
+        for name in others:
+            del block.envelope[name]
+        beside = decode(f"{{{str(block.common[1:], 'utf-8')}}}") if block.common else {}
+        if beside.keys() - set(_BESIDE):
+            others |= beside.keys() - set(_BESIDE)
+            kept = {name: beside[name] for name in _BESIDE if name in beside}
+            block.common = b"," + encode(kept).encode()[1:-1] if kept else b""
+        self.left_out |= others
+
+    def without_others(self, message: Message) -> Message:
+        """Return a message of a stream without keys that Singer does not have, where values are hidden."""
+        said = decode(str(message.line, "utf-8")) if self.hides else {}
+        others = said.keys() - _KEYS.get(message.type, said.keys())
+        if not others:
+            return message
+        self.left_out |= others
+        kept = {name: value for name, value in said.items() if name not in others}
+        return replace_line(message, message.stream or "", kept)
 
     def _letters(self, block: Block) -> Letters:
         """Take the records out that are set aside, as the operations have left them."""

@@ -39,6 +39,7 @@ class _Drop:
     place: str
     fields: tuple[str, ...]
     if_there: bool
+    hides = True
 
     def outcome(self, shape: Shape) -> Shape:
         if DELETED_AT in self.fields:  # records may have it where no SCHEMA names it

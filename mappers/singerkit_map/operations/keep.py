@@ -32,6 +32,7 @@ SETTINGS: Mapping[str, Any] = {
 class _Keep:
     place: str
     fields: frozenset[str]
+    hides = True
 
     def outcome(self, shape: Shape) -> Shape:
         for field in self.fields:

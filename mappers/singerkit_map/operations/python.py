@@ -59,6 +59,7 @@ class _Python:
     drops: tuple[str, ...]
     is_of_rows = True
     makes_others = True
+    hides = True
 
     def outcome(self, shape: Shape) -> Shape:
         for name in self.drops:

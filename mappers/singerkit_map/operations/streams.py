@@ -51,6 +51,7 @@ class _Renamed:
 class _Dropped:
     place: str
     is_of_streams = True
+    hides = True
 
     def outcome(self, shape: Shape) -> Shape:
         return replace(shape, stream="")

@@ -432,6 +432,28 @@ def test_what_stands_before_the_record_goes_on(count):
     assert made.messages[1:] == [json.loads(line)] * count
 
 
+@pytest.mark.parametrize("alike", [True, False])
+def test_what_no_operation_works_on_is_left_out_where_values_are_hidden(caplog, alike):
+    """It went on as it was, with whatever stood in it."""
+    more = {"time_extracted": "2024-01-01T00:00:00Z", "before": {"mail": "SECRET"}}
+    rows = [record_line("s", {"id": n, "mail": "x"}, **(more if n or alike else {})) for n in range(2)]
+    activate = b'{"type":"ACTIVATE_VERSION","stream":"s","version":1,"note":"SECRET"}\n'
+    data = schema_line("s", FIELDS) + b"".join(rows) + activate + b'{"type":"LOG","text":"SECRET"}\n'
+    hiding = {"streams": {"s": [{"op": "drop", "fields": ["mail"]}]}}
+    made = Mapped(hiding, data)
+    assert b"SECRET" not in made.text
+    assert [one["type"] for one in made.messages] == ["SCHEMA", "RECORD", "RECORD", "ACTIVATE_VERSION"]
+    assert made.messages[2] == {"type": "RECORD", "stream": "s", "record": {"id": 1}, "time_extracted": more["time_extracted"]}  # fmt: skip
+    for told in ("`before` stands beside", "`note` stands beside", "Messages of type `LOG`"):
+        assert caplog.text.count(told) == 1
+    assert Mapped({"streams": {"s": [RENAME]}}, data).text.count(b"SECRET") == 4 - (not alike)
+    with pytest.raises(
+        BadDataError, match=r"`CHANGE` at line 2 is of stream `s`, of which the map hides"
+    ) as said:
+        Mapped(hiding, schema_line("s", FIELDS) + b'{"type":"CHANGE","stream":"s","old":"SECRET"}\n')
+    assert "SECRET" not in str(said.value)
+
+
 def test_a_schema_that_comes_again_is_told_of_once(caplog):
     line = schema_line("s", FIELDS).replace(b'"properties"', b'"minProperties": 1, "properties"', 1)
     made = Mapped({"streams": {"s": [RENAME]}}, line * 3)
