@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from singerkit_quality.columns import ColumnView, as_kind
@@ -13,13 +14,14 @@ from singerkit_quality.rules import On, Rule, Rules
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_shell.validate import nearest
 from singerkit_shell.words import visible
+from singerkit_wire.ahead import told_of
 from singerkit_wire.batch import Batch, Reject
 from singerkit_wire.kinds import Column, Kind, classify
 from singerkit_wire.masks import PRESENT
 from singerkit_wire.stream import DELETED_AT, Stream
 from singerkit_wire.values import values_of
 
-__all__ = ["Broken", "Judge", "Judged", "RuleBroken", "Verdict"]
+__all__ = ["Broken", "Judge", "Judged", "Look", "RuleBroken", "Verdict"]
 
 _LONGEST_KEY = 80
 
@@ -121,6 +123,11 @@ class Judge:
         """Whether records of a stream may be set aside."""
         return any(one.rule.on is On.QUARANTINE for one in self._held.get(stream, ()))
 
+    def look(self, stream: str) -> Look | None:
+        """Return what looks at batches of a stream in another process, whose rows are told of in `AheadRows.told`; None: no rule of rows is on it."""
+        held = self._held.get(stream)
+        return Look(stream, tuple((one.rule, one.kind) for one in held)) if held else None
+
     def set_rules(self) -> Mapping[str, Sequence[Rule]]:
         """Return the rules of all rows, by stream, of the streams that were declared."""
         return {stream: rules for stream, rules in self._of_sets.items() if rules}
@@ -158,7 +165,11 @@ class Judge:
         broken: Counter[Judged] = Counter()
         examples: list[Broken] = []
         for batch in batches:
-            found = self._broken_in(stream, held, batch, judged)
+            if (counts := told_of(batch.wire_rows)) is not None:
+                judged.update({Judged(stream.name, one.rule): n for one, n in zip(held, counts, strict=True)})
+                kept.append(batch)
+                continue
+            found = self._broken_in(stream.name, held, batch, judged)
             _fail_at_first(stream, found, batch)
             for one, places in found:
                 broken[Judged(stream.name, one.rule)] += len(places)
@@ -174,12 +185,12 @@ class Judge:
         judged: Counter[Judged] = Counter()
         broken: list[Broken] = []
         for batch in batches:
-            for one, places in self._broken_in(stream, self._held.get(stream.name, ()), batch, judged):
+            for one, places in self._broken_in(stream.name, self._held.get(stream.name, ()), batch, judged):
                 broken += [_example(one.rule, stream, batch, place) for place in places]
         return judged, sorted(broken, key=lambda one: one.line)
 
     def _broken_in(
-        self, stream: Stream, held: Sequence[_Held], batch: Batch, judged: Counter[Judged]
+        self, stream: str, held: Sequence[_Held], batch: Batch, judged: Counter[Judged]
     ) -> list[tuple[_Held, Sequence[int]]]:
         rows = batch.wire_rows
         places = {name: place for place, name in enumerate(batch.names)}
@@ -195,10 +206,10 @@ class Judge:
             if place is None:  # no record of the batch has it
                 if self.stores_nothing_for_missing and one.rule.kind == "not_null":
                     lacking = [row for row in range(len(rows)) if row not in exempt.gone]
-                    judged[Judged(stream.name, one.rule)] += len(lacking)
+                    judged[Judged(stream, one.rule)] += len(lacking)
                     found += [(one, lacking)] if lacking else []
                 elif one.rule.kind == "not_null" and len(exempt.gone) < len(rows):
-                    self._left_out.add(Judged(stream.name, one.rule))
+                    self._left_out.add(Judged(stream, one.rule))
                 continue
             view = views.get(name)
             if view is None:
@@ -209,12 +220,31 @@ class Judge:
                 bad = _with_those_beside(one, bad, batch.columns[at], batch.by_column[at])
             without = exempt.of(place)
             if one.rule.kind == "not_null" and len(without) > len(exempt.gone):
-                self._left_out.add(Judged(stream.name, one.rule))
-            judged[Judged(stream.name, one.rule)] += len(rows) - len(without)
+                self._left_out.add(Judged(stream, one.rule))
+            judged[Judged(stream, one.rule)] += len(rows) - len(without)
             bad = [row for row in bad if row not in without] if without else bad
             if bad:
                 found.append((one, bad))
         return found
+
+
+@dataclass(frozen=True)
+class Look:
+    """Rules of rows, each with the kind of its field, for a process that has batches and nothing of a run."""
+
+    stream: str
+    rules: tuple[tuple[Rule, Kind], ...]
+
+    @cached_property
+    def _held(self) -> Sequence[_Held]:
+        return [_Held(rule, kind, row_test(rule, kind)) for rule, kind in self.rules]
+
+    def __call__(self, batch: Batch) -> tuple[int, ...] | None:
+        """Return how many rows each rule was held against; None: one is broken, or more is to be said of it."""
+        judge, judged = Judge(Rules({})), Counter[Judged]()
+        if judge._broken_in(self.stream, self._held, batch, judged) or judge._left_out:
+            return None
+        return tuple(judged[Judged(self.stream, rule)] for rule, _ in self.rules)
 
 
 def _with_those_beside(

@@ -41,11 +41,12 @@ _ANSWER_SECONDS, _END_SECONDS = 60.0, 5.0
 
 @dataclass
 class _Recipe:
-    """How blocks of a stream are decoded, and what its arrays are for; ``made`` and ``refused`` count blocks."""
+    """How blocks of a stream are decoded and looked at, and what its arrays are for; ``made`` and ``refused`` count blocks."""
 
     number: int
     compile: Callable[[], Any]
     fields: tuple[Field, ...]
+    look: Callable[[Batch], Any] | None
     is_sent: bool = False
     made: int = 0
     refused: int = 0
@@ -73,10 +74,9 @@ class _Asked:
             self.give_up()
             return None
         self._recipe.made += 1
-        count, made, known = said
-        return [
-            self._batch(AheadRows(count, (made, data), self._recipe.fields, self._rows, known), self._run)
-        ]
+        count, made, known, told = said
+        rows = AheadRows(count, (made, data), self._recipe.fields, self._rows, known, told=told)
+        return [self._batch(rows, self._run)]
 
     def give_up(self) -> None:
         self._recipe.refused += 1
@@ -115,7 +115,7 @@ class Ahead:
         slot = self._free[-1]
         at = slot * _ROOM
         self._shared[at : at + len(run.data)] = run.data
-        made_of = None if recipe.is_sent else (recipe.compile, recipe.fields)
+        made_of = None if recipe.is_sent else (recipe.compile, recipe.fields, recipe.look)
         if not self._send((recipe.number, made_of, slot, len(run.data), run.lines)):
             return None
         recipe.is_sent = True
@@ -151,7 +151,9 @@ class Ahead:
         compile_ = decoder.recipe
         if compile_ is None:
             return None
-        new = _Recipe(len(self._recipes), compile_, fields)  # which keeps it, so that its id stays its own
+        new = _Recipe(
+            len(self._recipes), compile_, fields, decoder.look
+        )  # which keeps it, so that its id stays its own
         return self._recipes.setdefault((id(compile_), fields), new)
 
     def _start(self) -> None:

@@ -27,6 +27,8 @@ _LOOKED_AT = (VERSION, DELETED_AT)
 """Columns of whose values the parent wants to know, in whatever rows they are."""
 _PLAIN = (Kind.INTEGER, Kind.DATE_TIME)
 _FEW = 100
+Look = Callable[[Any], Any] | None
+"""What the parent wants to know of a batch; it says None of one that is to be decoded there."""
 
 
 def main() -> None:
@@ -42,14 +44,14 @@ def serve(connection: Connection, shared: mmap.mmap, room: int) -> None:
     """Answer for blocks in parts of ``room`` bytes of what is shared, each with how many bytes stand in its place."""
     encode = connection.recv()
     connection.send(None)  # ready
-    decoders: dict[int, tuple[FastDecoder, Sequence[Any]]] = {}
+    decoders: dict[int, tuple[FastDecoder, Sequence[Any], Look]] = {}
     while True:
         number, recipe, slot, size, lines = connection.recv()
         at = slot * room
         try:
             if recipe is not None:
-                compile_, fields = recipe
-                decoders[number] = compile_(), fields
+                compile_, fields, look = recipe
+                decoders[number] = compile_(), fields, look
             said, data = made_of(*decoders[number], encode, shared[at : at + size], lines)
             fits = len(data) <= room
         except (
@@ -62,16 +64,24 @@ def serve(connection: Connection, shared: mmap.mmap, room: int) -> None:
 
 
 def made_of(
-    decoder: FastDecoder, fields: Sequence[Any], encode: Callable[..., Any], block: bytes, lines: int
+    decoder: FastDecoder,
+    fields: Sequence[Any],
+    look: Look,
+    encode: Callable[..., Any],
+    block: bytes,
+    lines: int,
 ) -> tuple[Any, bytes]:
-    """Return how many rows a block has, what the store makes of them and which values columns have that are looked at, and the arrays.
+    """Return how many rows a block has, what the store makes of them, which values columns have that are looked at, what ``look`` says, and the arrays.
 
     Raises:
-        Refused: not all of its rows have all fields, or something is unusual.
+        Refused: not all of its rows have all fields, or something is unusual, or ``look`` has nothing to say of them.
     """
     batches = decoder.decode(block, lines, 1)
     columns = tuple(one.column for one in fields)
     if [(batch.columns, bool(batch.places)) for batch in batches] != [(columns, False)]:
+        raise Refused
+    told = None if look is None else look(batches[0])
+    if look is not None and told is None:
         raise Refused
     on_wire = batches[0].by_column.make(len(columns))
     known = {
@@ -80,7 +90,7 @@ def made_of(
         if column.name in _LOOKED_AT and column.kind in _PLAIN and len(values := set(on_wire[place])) <= _FEW
     }
     arrays, made = encode(fields, list(map(plain_values, columns, on_wire)))
-    return (len(on_wire[0]), made, known), packed(arrays)
+    return (len(on_wire[0]), made, known, told), packed(arrays)
 
 
 if __name__ == "__main__":

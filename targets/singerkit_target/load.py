@@ -190,10 +190,8 @@ class Load:
         # A unit that may have to be written again is committed before the next one begins.
         self._beside = loader if isinstance(loader, CommitsBeside) and not limits.replay_bytes else None
         self._under_way: _Told | None = None
-        # What a map, or a rule, looks at is decoded in its turn.
-        ahead = (
-            loader if isinstance(loader, DecodesAhead) and self._mapping.is_empty and judge is None else None
-        )
+        # What a map looks at is decoded in its turn.
+        ahead = loader if isinstance(loader, DecodesAhead) and self._mapping.is_empty else None
         self._lookahead = Lookahead(ahead, lambda: self._decoders)
         self._abilities = loader.abilities
         self._judgement = judgement
@@ -572,6 +570,7 @@ class Load:
             lambda one: self._or_give_way(partial(self._loader.declare, one)),
             self._log,
             always_exact=self._always_exact,
+            look=None if self._judge is None else self._judge.look(stream.name),
         )
 
     def _lists_of(self, loader: KeepsLists, *asked: Any) -> Mapping[str, bool]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any, overload
 
-__all__ = ["AheadRows", "values_in", "widened"]
+__all__ = ["AheadRows", "told_of", "values_in", "widened"]
 
 Row = tuple[Any, ...]
 
@@ -15,6 +15,7 @@ class AheadRows(Sequence[Row]):
     """``count`` rows as `Batch.wire_rows` has them; ``decode`` returns them.
 
     ``ready`` is what has been made of them for ``fields``, ``added`` are the columns behind those. ``known``: the values of some columns, by place.
+    ``told``: what a look at them there has shown, where there was one.
     """
 
     def __init__(
@@ -25,14 +26,22 @@ class AheadRows(Sequence[Row]):
         decode: Callable[[], Sequence[Row]],
         known: Mapping[int, Collection[Any]],
         added: Sequence[Sequence[Any]] = (),
+        told: Any = None,
     ) -> None:
         self._count, self._decode = count, decode
         self.ready, self.fields, self.known, self.added = ready, tuple(fields), known, tuple(added)
+        self.told = told
 
     def with_more(self, columns: Sequence[Sequence[Any]]) -> AheadRows:
         """Return them with columns behind the others."""
         return AheadRows(
-            self._count, self.ready, self.fields, self._decode, self.known, [*self.added, *columns]
+            self._count,
+            self.ready,
+            self.fields,
+            self._decode,
+            self.known,
+            [*self.added, *columns],
+            self.told,
         )
 
     @cached_property
@@ -61,6 +70,11 @@ def widened(rows: Sequence[Row], constants: Row, first: int | None = None) -> Se
     if first is None:
         return [(*row, *constants) for row in rows]
     return [(*row, *constants, first + index) for index, row in enumerate(rows)]
+
+
+def told_of(rows: Sequence[Row]) -> Any:
+    """Return what a look at rows where they were decoded has shown; None: there was none."""
+    return rows.told if isinstance(rows, AheadRows) else None
 
 
 def values_in(rows: Sequence[Row], place: int) -> Collection[Any]:

@@ -88,7 +88,7 @@ class MalformedLine(BadDataError):
 class BlockDecoder:
     """Decodes the runs of one stream; ``redeclare`` is called with the wider stream when a column has to change.
 
-    ``recipe`` makes what decodes its blocks fast, in another process as well; None: nothing does. ``moved`` counts, by field, the values of the last run that stand in a variant; ``why_moved`` says more of some.
+    ``recipe`` makes what decodes its blocks fast, in another process as well; None: nothing does; ``look`` is for the batches that it makes there. ``moved`` counts, by field, the values of the last run that stand in a variant; ``why_moved`` says more of some.
     """
 
     def __init__(
@@ -99,7 +99,9 @@ class BlockDecoder:
         log: logging.Logger,
         *,
         always_exact: bool = False,
+        look: Callable[[Batch], Any] | None = None,
     ) -> None:
+        self.look = look
         self._judgement = judgement
         self._redeclare = redeclare
         self._log = log

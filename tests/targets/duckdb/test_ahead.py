@@ -23,6 +23,8 @@ import pytest
 from sampling import tries
 from targets.duckdb.test_beside import EACH, Message, Pieces, content, piece, record, schema, state
 
+from singerkit_quality.judge import Judge
+from singerkit_quality.rules import rules_of
 from singerkit_shell.errors import SingerkitError
 from singerkit_shell.signals import StopFlag
 from singerkit_sql_target import ahead, aheadprocess
@@ -56,6 +58,7 @@ class Run:
         limits: Limits = EACH,
         source: IO[bytes] | None = None,
         stdout: io.StringIO | None = None,
+        rules: Sequence[dict[str, Any]] = (),
         looks: Callable[[Ahead, int], None] = lambda _ahead, _number: None,
     ) -> None:
         dialect = DuckDialect(file)
@@ -73,6 +76,7 @@ class Run:
             LOG,
             missing_fields="keep",
             ways=ways,
+            judge=Judge(rules_of({"s": rules})) if rules else None,
         )
         self.ahead = loader._ahead
         self.error: BaseException | None = None
@@ -81,6 +85,7 @@ class Run:
         except SingerkitError as error:
             self.error = error
         self.printed = [json.loads(line) for line in stdout.getvalue().splitlines()]
+        self.judged, self.broken = load.summary.done.judged, load.summary.done.broken
 
     def blocks(self) -> tuple[int, int]:
         """How many blocks came ready, and how many did not."""
@@ -244,10 +249,18 @@ def told(file: Path) -> dict[str, Any]:
     return found
 
 
+KEPT = {"rule": "range", "field": "i", "max": 7}
+BROKEN = [
+    {"rule": "accepted", "field": "t", "values": ["a", "", "null", "\U0001f600"], "on": "quarantine"},
+    {"rule": "not_null", "field": "d", "on": "warn"},
+]
+"""Rules of quality: one that hardly a row breaks, and some that many do."""
+
+
 def test_blocks_come_to_the_same_in_whatever_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, in_thread: Gate
 ) -> None:
-    came_ready = came_not = 0
+    came_ready = came_not = judged_there = 0
     for seed in range(tries(8)):
         roll = random.Random(seed)
         pieces = story(roll, (0.1, 1, 0.3, 0)[seed % 4])
@@ -260,6 +273,7 @@ def test_blocks_come_to_the_same_in_whatever_way(
         monkeypatch.setattr(stages, "_ENCODED_ROWS", roll.choice([1, 1000]))
         commit_rows = roll.choice([1, 4, 1000])
         in_thread.is_shut = roll.random() < 0.5
+        rules = roll.choice([[], [KEPT], [KEPT], [KEPT, *BROKEN]])
         found: list[Any] = []
         for is_ahead in (False, True):
             file = tmp_path / f"{seed}-{is_ahead}.duckdb"
@@ -271,6 +285,7 @@ def test_blocks_come_to_the_same_in_whatever_way(
                 settings=settings,
                 judgement=judgement,
                 limits=replace(EACH, commit_rows=commit_rows),
+                rules=rules,
             )
             error = str(run.error).replace(str(file), "FILE")
             messages = [one.replace(str(file), "FILE") for one in caplog.messages]
@@ -281,12 +296,15 @@ def test_blocks_come_to_the_same_in_whatever_way(
                     type(run.error),
                     error,
                     messages,
+                    (run.judged, run.broken),
                 )
             )
         assert found[0] == found[1], seed
         ready, not_ready = run.blocks()
         came_ready, came_not = came_ready + ready, came_not + not_ready
-    assert came_ready > 12
+        judged_there += sum(one.made for one in run.ahead._recipes.values() if one.look is not None)
+    assert came_ready > 8
+    assert judged_there > 3
     assert came_not > 2
 
 
