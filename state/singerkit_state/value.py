@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal, DecimalException
+from itertools import chain
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any, NoReturn
 
@@ -40,6 +41,8 @@ MARK_KEY = "_singerkit"
 FORMER = 100
 """How many former states a place knows again."""
 
+_SCALARS = {str, int, bool, type(None)}
+_encoder = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -260,8 +263,25 @@ def encode(value: Any) -> str:
     return "".join(parts)
 
 
+def _plain_text(value: Any) -> str | None:
+    """Return the text of a list of scalars, or of an object of such lists, all at once: a state has tens of thousands of them; None: it is something else."""
+    if type(value) is dict:
+        is_plain = (
+            {*map(type, value)} == {str}
+            and {*map(type, value.values())} == {list}
+            and {*map(type, chain.from_iterable(value.values()))} <= _SCALARS
+        )
+    else:
+        is_plain = type(value) is list and {*map(type, value)} <= _SCALARS
+    text = _encoder.encode(value) if is_plain else None
+    return None if text is None or not (text.isascii() or is_utf8(text)) else text
+
+
 def _write(value: Any, put: Callable[[str], None]) -> None:
-    if isinstance(value, dict):
+    plain = _plain_text(value)
+    if plain is not None:
+        put(plain)
+    elif isinstance(value, dict):
         put("{")
         for index, (key, item) in enumerate(value.items()):
             put(("," if index else "") + _text(_key(key)) + ":")

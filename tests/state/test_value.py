@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from singerkit_state import value as value_module
 from singerkit_state.value import (
     MARK_KEY,
     Mark,
@@ -103,6 +104,39 @@ def test_encode_gives_one_line_of_utf8_that_decodes_to_an_equal_value(value: Any
     text.encode("utf-8")
     assert decode(text) == value
     json.loads(text)
+
+
+def _one_by_one(value: Any) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(value_module, "_plain_text", lambda _: None)
+        return encode(value)
+
+
+@settings(deadline=None)
+@given(JSON_VALUES)
+def test_what_is_written_at_once_is_what_is_written_one_by_one(value: Any) -> None:
+    assert encode(value) == _one_by_one(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"in/a.csv": ["k", 1, None, True, 10**30, 'é\x00\x7f\u2028"\\/'], "b": []},
+        {"half \ud800": [1]},
+        {"a": ["half \ud800"], "b": ["é"]},
+        {"a": [1], "b": {"c": [1, Decimal("1.10")]}},
+        {"a": [1, [2]], "b": [3]},
+        [],
+        {},
+    ],
+)
+def test_lists_of_scalars_are_written_as_all_else(value: Any) -> None:
+    assert encode(value) == _one_by_one(value)
+
+
+def test_a_key_that_is_no_text_is_refused_beside_lists() -> None:
+    with pytest.raises(TypeError, match="as a key"):
+        encode({1: ["a"]})
 
 
 @settings(deadline=None)
