@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from singerkit_catalog.admitted import json_types
-from singerkit_map.contract import BadValue, OfValue
+from singerkit_map.contract import BadValue, Impossible, OfValue
 from singerkit_map.operations.words import ON_VALUE, refused
 from singerkit_map.values.canonical import SCALARS, canonical_text
 from singerkit_map.values.fieldschemas import field_of, nullable_field
@@ -15,7 +16,7 @@ __all__ = ["SETTINGS", "made"]
 
 SETTINGS: Mapping[str, Any] = {
     "description": (
-        'Each value by what a table says of it: `{"m": "male", "0": "unknown"}`. Numbers and booleans are looked up by their text.'
+        'Each value by what a table says of it: `{"m": "male", "0": "unknown"}`. Numbers are looked up by their value (`"0.10"` is found by 0.1), booleans by their text.'
     ),
     "properties": {
         **ON_VALUE,
@@ -54,6 +55,23 @@ SETTINGS: Mapping[str, Any] = {
 }
 
 
+def _number_in(name: str) -> str | None:
+    """Return the text by which the number is looked up that a name is; None: it is none."""
+    try:
+        number = Decimal(name)
+        return canonical_text(number) if number.is_finite() and name.strip() == name else None
+    except (InvalidOperation, BadValue):
+        return None
+
+
+def _by_number(labels: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, label in labels.items():
+        if (number := _number_in(name)) is not None:
+            found.setdefault(number, label)
+    return found
+
+
 def made(said: Mapping[str, Any], place: str) -> OfValue:
     unknown = said.get("unknown", "fail")
     if (unknown == "default") != ("default" in said):
@@ -71,10 +89,14 @@ def made(said: Mapping[str, Any], place: str) -> OfValue:
             "labels",
         )
 
+    numbers = _by_number(labels)
+    twice = [name for name, label in labels.items() if numbers.get(_number_in(name) or "", label) != label]
+
     def value(seen: object) -> Any:
         name = spelt(canonical_text(seen))
-        if name in labels:
-            return labels[name]
+        known = labels if isinstance(seen, str | bool) else numbers
+        if name in known:
+            return known[name]
         if unknown == "fail":
             raise BadValue("expected one of the labels, got another value")
         return seen if unknown == "keep" else said.get("default")
@@ -82,6 +104,10 @@ def made(said: Mapping[str, Any], place: str) -> OfValue:
     given = [*labels.values(), *([said["default"]] if "default" in said else [])]
 
     def schema_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+        if twice and json_types(schema) & {"integer", "number"}:
+            raise Impossible(
+                f"`{twice[0]}` is the same number as another entry, whose label is another", "labels"
+            )
         kinds = json_types({"enum": given})
         if unknown == "keep":
             kinds |= json_types(schema)

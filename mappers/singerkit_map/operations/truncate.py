@@ -19,8 +19,8 @@ _UNITS = ("year", "month", "day", "hour", "minute", "second")
 
 SETTINGS: Mapping[str, Any] = {
     "description": (
-        "With `length` the first characters of a text; what one sees as one character (a letter with its accents, an emoji of several) is never cut in two, so the "
-        "result may be shorter. With `to` a date or date-time at the beginning of its year, month, day and so on, in the offset that it has."
+        "With `length` the first characters of a text; what one sees as one character (a letter with its accents, an emoji of several) is not cut in two, so the "
+        "result may be shorter; only a first one that is longer than `length` by itself is cut. With `to` a date or date-time at the beginning of its year, month, day and so on, in the offset that it has."
     ),
     "properties": {
         **ON_VALUE,

@@ -339,3 +339,11 @@ def test_the_work_of_redacting_grows_with_the_text_and_not_with_its_square() -> 
     counted = {piece: (steps(piece * 90), steps(piece * 180)) for piece in HOSTILE}
     assert [(piece, counts) for piece, counts in counted.items() if counts[1] > 2.3 * counts[0] + 100] == []
     assert max(once / len(piece * 90) for piece, (once, _) in counted.items()) < 450
+
+
+def test_two_labels_of_one_number_are_refused_where_there_may_be_numbers() -> None:
+    """The second one was never found."""
+    labels = made("labels", labels={"1": "one", "1.0": "dec"})
+    assert labels.schema_of({"type": "string"}) == {"type": "string"}
+    with pytest.raises(Impossible, match=r"`1\.0` is the same number as another entry"):
+        labels.schema_of({"type": ["integer", "null"]})

@@ -206,6 +206,10 @@ CASES: list[Case] = [
     ("labels", {"labels": {"m": "male"}, "unknown": "default", "default": "other"}, "x", "other"),
     ("labels", {"labels": {"1": "on", "false": "off"}}, 1, "on"),
     ("labels", {"labels": {"1": "on", "false": "off"}}, False, "off"),
+    ("labels", {"labels": {"0.10": "x", "2.0": "two", "1e400": "much"}}, ExactNumber("0.1"), "x"),
+    ("labels", {"labels": {"0.10": "x", "2.0": "two", "1e400": "much"}}, 2, "two"),
+    ("labels", {"labels": {"0.10": "x", "2.0": "two", "1e400": "much"}}, ExactNumber("1E400"), "much"),
+    ("labels", {"labels": {"0.10": "x", "2.0": "two"}}, "0.1", BAD),
     ("labels", {"labels": {"n/a": None}}, "n/a", None),
 ]  # fmt: skip
 
