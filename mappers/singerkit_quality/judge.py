@@ -94,6 +94,7 @@ class Judge:
         """Whether a field that a record leaves out is nowhere then, as in a file of lines: no stored value stands in for it."""
         self._held: dict[str, Sequence[_Held]] = {}
         self._of_sets: dict[str, Sequence[Rule]] = {}
+        self._declared: dict[str, Stream] = {}
         self._left_out: set[Judged] = set()
         """The rules `not_null` whose field records have left out, where a stored value may stay."""
 
@@ -118,6 +119,19 @@ class Judge:
                 _check_set_rule(rule, columns, stream)
         self._held[stream.name] = held
         self._of_sets[stream.name] = [rule for rule in rules if not rule.is_of_rows]
+        self._declared[stream.name] = stream
+        for of_sets in self._of_sets.values():
+            for rule in of_sets:
+                self._check_other(rule)
+
+    def _check_other(self, rule: Rule) -> None:
+        """See that the other stream of a rule has the field that it names, once both are known."""
+        to = rule.said.get("to")
+        if not isinstance(to, Mapping) or to["stream"] not in self._declared:
+            return
+        other = self._declared[to["stream"]]
+        if to["field"] not in {column.name for column in other.columns}:
+            raise _no_field(rule, to["field"], other)
 
     def sets_aside(self, stream: str) -> bool:
         """Whether records of a stream may be set aside."""

@@ -673,6 +673,16 @@ def test_rules_are_of_fields_as_a_map_leaves_them(tmp_path: Path, field: str, co
     assert caught.value.exit_code == code
 
 
+@pytest.mark.parametrize("schemas", [[ORDERS, PEOPLE], [PEOPLE, ORDERS]])
+def test_a_field_that_the_other_stream_does_not_have_is_told_before_its_rows_are_read(
+    place: Place, schemas: list[Any]
+) -> None:
+    checks = {"orders": [{**OWNED, "to": {"stream": "people", "field": "idd"}}]}
+    with pytest.raises(ConfigurationError, match=r"field of stream `people` .*got `idd`.*did you mean `id`"):
+        place.load(*schemas, order(1), STATE({"a": 1}), checks=checks)
+    assert place.count("orders") == 0
+
+
 def test_columns_that_have_no_values_in_common_refer_to_nothing(place: Place) -> None:
     words = {"rule": "references", "field": "note", "to": {"stream": "people", "field": "id"}}
     with pytest.raises(ConfigurationError, match="no values in common"):
