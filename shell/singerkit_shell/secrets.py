@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from singerkit_shell.addresses import secrets_of_address
-from singerkit_shell.escapes import Needle, Pieces, needle_of, spans, spans_in_long
+from singerkit_shell.escapes import Needle, Pieces, needle_of, spans
 
 __all__ = ["MASK", "SHORTEST_PART", "Redactor", "names_secret", "redactor"]
 
@@ -106,7 +106,7 @@ class Redactor(logging.Filter):
 
     def places(self, text: str) -> list[tuple[int, int]]:
         """Return where in ``text``, however long, registered secrets stand."""
-        return spans_in_long(text, self._needles.values()) if self._needles else []
+        return spans(text, self._needles.values()) if self._needles else []
 
     def mask(self, text: str) -> str:
         """Return ``text`` without any secret."""
