@@ -241,7 +241,7 @@ SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_type), (SELECT 
     (SELECT count(*) FROM pg_replication_slots WHERE database = datname),
     (SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = d.oid),
     (SELECT count(*) FROM pg_stat_activity WHERE datid = d.oid AND pid <> pg_backend_pid()
-        AND backend_type IN ('client backend', 'walsender')),
+        AND application_name <> 'empties' AND backend_type IN ('client backend', 'walsender')),
     (SELECT sum(hashtext(proacl::text)) FROM pg_proc WHERE proacl IS NOT NULL),
     (SELECT sum(hashtext(relacl::text)) FROM pg_class WHERE relacl IS NOT NULL),
     (SELECT sum(hashtext(nspname || nspacl::text || nspowner)) FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'),
@@ -295,7 +295,8 @@ class Databases:
             with contextlib.suppress(psycopg2.Error):  # a test has ended it
                 return self._emptied_by(name, kept)
         with contextlib.suppress(psycopg2.Error):
-            return self._emptied_by(name, psycopg2.connect(uri_of(uri, options="-c search_path=pg_catalog")))
+            own = uri_of(uri, options="-c search_path=pg_catalog", application_name="empties")
+            return self._emptied_by(name, psycopg2.connect(own))
         return False
 
     def _emptied_by(self, name: str, connection: Any) -> bool:
