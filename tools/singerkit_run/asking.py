@@ -8,12 +8,16 @@ from dataclasses import dataclass
 
 from singerkit_run.children import run_alone
 from singerkit_run.planfile import Plan, Program
+from singerkit_shell.errors import RetryableError
 from singerkit_shell.signals import StopFlag
 
 __all__ = ["Answer", "Side", "arguments_of", "ask", "sentences_of", "sides_of"]
 
 _SECONDS, _SECONDS_EACH = 60.0, 2.0
+_TRIES = 2
 _LONGEST_SCRIPT = 10_000
+_BY_SIGNALS = range(128, 128 + 65)
+"""What a shell calls the ends by a signal."""
 _TO_BE_MENDED = (64, 77, 78)
 """What a program ends with where its command line or config is wrong; what else may come of it, the run will tell."""
 
@@ -66,9 +70,29 @@ def ask(
 
     Ours answer a line that says so, and then one for each that they are asked (`singerkit_shell.trials`). To a program of others it is
     the question `--about`, with an option that it does not have.
+
+    Raises:
+        RetryableError: it was killed, or did not answer, and was so once more: one of ours that counts for another keeps its state elsewhere.
     """
     if not _may_be_ours(path):
         return None
+    for _ in range(_TRIES):
+        code, said = _asked(path, sides, folder, env, stop)
+        if stop:
+            return None
+        if code is not None and code not in _BY_SIGNALS:
+            return _answers(code, said, sides)
+    how = (
+        "it did not answer in time" if code is None else f"it was ended by signal {code - _BY_SIGNALS.start}"
+    )
+    raise RetryableError(
+        f"The program {path} was asked what it is, and {how}, {_TRIES} times, so that nobody knows whether it is one of ours; nothing was run: run again."
+    )
+
+
+def _asked(
+    path: str, sides: Sequence[Side], folder: str, env: Mapping[str, str], stop: StopFlag
+) -> tuple[int | None, bytes]:
     said: list[bytes] = []
     code = run_alone(
         [path, "--about", "--format=json", "--check-configs"],
@@ -84,8 +108,12 @@ def ask(
             for one in sides
         ).encode(),
     )
+    return code, b"".join(said)
+
+
+def _answers(code: int, said: bytes, sides: Sequence[Side]) -> list[Answer] | None:
     try:
-        first, *answers = [json.loads(line) for line in b"".join(said).splitlines()]
+        first, *answers = [json.loads(line) for line in said.splitlines()]
         if code != 0 or "singerkit" not in first:
             return None
         return [Answer(side, one["code"], one["said"]) for side, one in zip(sides, answers, strict=True)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,36 @@ def test_a_secret_in_the_path_of_a_file_that_is_not_there_is_not_shown(project: 
     code, said = project.run(**({} if where == "file" else {"MY_TOKEN": "super-geheim"}))
     assert (code, "geheim" in said) == (78, False)
     assert "/***/x.json`, which `pipelines.orders.tap` names" in said
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_program_that_is_killed_while_it_is_asked_what_it_is_counts_for_none_of_others(
+    project: Project, times: int
+) -> None:
+    """It would keep its state under another pipeline, and each later run would be refused."""
+    real = Path(sys.executable).with_name("tap-sqlite")
+    with sqlite3.connect(project.folder / "shop.db") as database:
+        database.execute("CREATE TABLE a (id INTEGER PRIMARY KEY)")
+        database.execute("INSERT INTO a VALUES (1)")
+    (project.folder / "shop.json").write_text('{"path": "shop.db"}')
+    (project.folder / "rows.json").write_text('{"destination_path": "orders-rows"}')
+    killed = project.script(
+        "tap.sh",
+        "# as a script of pip: from x import main",
+        f'n=$(cat asked 2>/dev/null || echo 0); case "$*" in *--about*) echo $((n + 1)) > asked; [ $n -ge {times} ] || kill -9 $$;; esac',
+        f'exec {real} "$@"',
+    )
+    project.pipelines["orders"] = {
+        "tap": {"exec": killed, "config": "shop.json"},
+        "target": {"exec": "target-jsonl", "config": "rows.json"},
+    }
+    code, said = project.run()
+    if times == 1:
+        assert code == 0
+        assert '"pipeline":"orders"' in (project.folder / "state/orders.json").read_text().replace(" ", "")
+    else:
+        assert (code, "was ended by signal 9, 2 times" in said) == (69, True)
+        assert not (project.folder / "orders-rows").exists()
 
 
 def test_what_ours_would_not_take_is_told_before_anything_runs(project: Project) -> None:
