@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import IO, Any
-
-import msgspec
 
 from singerkit_shell.errors import BadDataError, ConfigurationError
 
@@ -15,7 +12,7 @@ try:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    from singerkit_wire.columnmoments import is_time_of_day, with_texts, within_a_day
+    from singerkit_wire.columnjson import lines_of
 except ImportError:
     raise ConfigurationError(
         "The tap sends Parquet or Arrow files, and pyarrow, which reads them, is not installed; what was committed is safe: "
@@ -27,11 +24,7 @@ __all__ = ["ColumnFile"]
 _ROWS = 4096
 _BYTES = 1 << 20
 _FILE_OF_ARROW = b"ARROW1"
-_TOKENS = {
-    text: msgspec.Raw(token)
-    for text, token in (("nan", b"NaN"), ("inf", b"Infinity"), ("-inf", b"-Infinity"))
-}
-_encode = msgspec.json.Encoder(decimal_format="number").encode_lines
+_TOKENS = (("nan", "NaN"), ("inf", "Infinity"), ("-inf", "-Infinity"))
 
 
 class ColumnFile:
@@ -84,100 +77,11 @@ def _lines_of(batch: Any) -> bytes:
     names = batch.schema.names
     if len(set(names)) < len(names):
         raise BadDataError("two of its columns have one name")
-    columns = [_jsonable(name, column) for name, column in zip(names, batch.columns, strict=True)]
-    try:
-        rows = pa.RecordBatch.from_arrays(columns, names).to_pylist(maps_as_pydicts="strict")
-        if any(map(_may_be_odd, (column.type for column in columns))):
-            rows = [_with_tokens(row) for row in rows]
-        for name in (
-            name for name, column in zip(names, columns, strict=True) if _holds_documents(column.type)
-        ):
-            for row in rows:
-                row[name] = _document(row[name])
-        return bytes(_encode(rows))
-    except (ValueError, OverflowError, KeyError, TypeError) as error:
-        where = _first_without_values(names, columns)
-        raise BadDataError(f"{where} holds a value that JSON has none for ({str(error)[:200]})") from None
+    return lines_of(dict(zip(names, batch.columns, strict=True)), batch.num_rows, _as_tokens)
 
 
-def _first_without_values(names: list[str], columns: list[Any]) -> str:
-    for name, column in zip(names, columns, strict=True):
-        try:
-            column.to_pylist(maps_as_pydicts="strict")
-        except (ValueError, OverflowError, KeyError, TypeError):
-            return f"its column `{name}`"
-    return "it"
-
-
-def _jsonable(name: str, column: Any) -> Any:
-    """Return a column of what JSON has values for; moments finer than a microsecond, or beyond Python's years, are text.
-
-    Raises:
-        BadDataError: it is of another type.
-    """
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return _jsonable(name, column.dictionary_decode())
-    if pa.types.is_timestamp(kind) and kind.unit == "ns":
-        moments = column if kind.tz is None else column.cast(pa.timestamp("ns", "UTC"))
-        return pc.replace_substring(moments.cast(pa.string()), " ", "T")
-    if pa.types.is_time64(kind) and kind.unit == "ns":
-        return column.cast(pa.string()) if within_a_day(column) else with_texts(column)
-    if any(getattr(part, "unit", None) == "ns" for part in _parts(kind)):
-        raise BadDataError(f"its column `{name}` has nanoseconds inside of `{kind}`: have them as text there")
-    if any(
-        is_time_of_day(leaf.type) and not within_a_day(leaf) for leaf in _leaves(column) if leaf is not column
-    ):
-        raise BadDataError(
-            f"its column `{name}` has a time of day inside of `{kind}` that is of no day: have it as text there"
-        )
-    return with_texts(column)
-
-
-def _leaves(column: Any) -> Iterator[Any]:
-    """Yield a column that is made of no others, or those that it is made of."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        yield from _leaves(column.dictionary_decode())
-    elif pa.types.is_map(kind):
-        yield from _leaves(column.keys)
-        yield from _leaves(column.items)
-    elif pa.types.is_struct(kind):
-        for part in column.flatten():
-            yield from _leaves(part)
-    elif kind.num_fields == 1:
-        yield from _leaves(column.flatten())
-    else:
-        yield column
-
-
-def _holds_documents(kind: Any) -> bool:
-    return isinstance(kind, pa.BaseExtensionType) and kind.extension_name == "arrow.json"
-
-
-def _document(text: str | None) -> Any:
-    """Return a document as it is written, in one line."""
-    if text is None:
-        return None
-    whole = msgspec.json.decode(text, type=msgspec.Raw)
-    return msgspec.Raw(msgspec.json.format(bytes(whole), indent=0)) if "\n" in text or "\r" in text else whole
-
-
-def _parts(kind: Any) -> Iterator[Any]:
-    """Yield a type and all that it is made of."""
-    yield kind
-    for index in range(kind.num_fields):
-        yield from _parts(kind.field(index).type)
-
-
-def _may_be_odd(kind: Any) -> bool:
-    return any(pa.types.is_floating(part) for part in _parts(kind))
-
-
-def _with_tokens(value: Any) -> Any:
-    """Return a value with NaN and infinities as the tokens that the exact path has a policy for; the encoder would write null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return _TOKENS[str(value)]
-    if isinstance(value, dict):
-        return {name: _with_tokens(one) for name, one in value.items()}
-    return [_with_tokens(one) for one in value] if isinstance(value, list) else value
+def _as_tokens(texts: Any) -> Any:
+    """Return NaN and infinities as the tokens that the exact path has a policy for."""
+    for text, token in _TOKENS:
+        texts = pc.replace_with_mask(texts, pc.fill_null(pc.equal(texts, text), False), pa.scalar(token))
+    return texts

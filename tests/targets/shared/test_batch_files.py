@@ -6,6 +6,7 @@ import datetime
 import gzip
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from decimal import Decimal
@@ -89,6 +90,10 @@ def test_values_of_columns_are_those_of_the_file(tmp_path: Path) -> None:
         "names": pa.array(["x", "x"]).dictionary_encode(),
         "map": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int64())),
         "big": pa.array([2**64 - 1, None], pa.uint64()),
+        "short": pa.array([0.1, None], pa.float32()),
+        "nanoseconds": pa.array([[1], None], pa.list_(pa.timestamp("ns"))),
+        "far": pa.array([[253_402_300_800], None], pa.list_(pa.timestamp("s"))),
+        "late": pa.array([[86_400_000], None], pa.list_(pa.int32())).cast(pa.list_(pa.time32("ms"))),
         "text": pa.array(['"\\\n\u20ac', None]),
     }
     path = columns(tmp_path / "f", "parquet", **values)
@@ -97,10 +102,11 @@ def test_values_of_columns_are_those_of_the_file(tmp_path: Path) -> None:
     told = json.loads(first, parse_float=Decimal)
     assert told == {
         "decimal": Decimal("12345678901234567890.123456789"), "float": Decimal("0.1"),
-        "inside": [Decimal("1.5"), float("-inf")], "moment": "2026-01-02T04:04:05.678901+01:00",
+        "inside": [Decimal("1.5"), float("-inf")], "moment": "2026-01-02T03:04:05.678901Z",
         "finer": "2026-01-02T03:04:05.678901234Z", "finer_naive": "2026-01-02T03:04:05.678901234",
         "day": "2026-01-02", "clock": "03:04:05.678901234", "bytes": "AP8=", "names": "x", "map": {"k": 1},
-        "big": 2**64 - 1, "text": '"\\\n\u20ac',
+        "big": 2**64 - 1, "short": Decimal("0.1"), "nanoseconds": ["1970-01-01T00:00:00.000000001"], "far": ["10000-01-01T00:00:00"],
+        "late": ["24:00:00"], "text": '"\\\n\u20ac',
     }  # fmt: skip
     rest = json.loads(second)
     assert str(rest.pop("float")) == "nan"
@@ -123,7 +129,7 @@ def test_documents_are_no_texts(format: str, tmp_path: Path) -> None:
         b'{"v":null}',
     ]
     path = columns(tmp_path / "g", format, v=pa.array(['5,"w":1'], pa.json_()))
-    with path.open("rb") as file, pytest.raises(BadDataError, match="malformed"):
+    with path.open("rb") as file, pytest.raises(BadDataError, match="a document that is no JSON"):
         ColumnFile(file, format).read(0)
 
 
@@ -144,14 +150,13 @@ def test_what_python_has_no_moment_for_is_text(format: str, tmp_path: Path) -> N
     with path.open("rb") as file:
         reader = ColumnFile(file, format)
         rows = [json.loads(line) for part in iter(lambda: reader.read(0), b"") for line in part.splitlines()]
-    assert {name: [row[name] for row in rows] for name in cells} == {
+    assert {name: [row[name] and re.sub(r"(\.\d+?)0+(?=Z?$)", r"\1", row[name]) for row in rows] for name in cells} == {
         "time": ["24:00:00", "24:00:00.000001", "-00:00:00.000001", "00:00:00.000001", None],
         "fine": ["24:00:00", "-00:00:00.000000001", "00:00:00.000000005", "23:59:59.999999999", None],
-        "coarse": ["24:00:00", "00:00:00", "23:59:59.999000", "00:00:00.001000", None],
+        "coarse": ["24:00:00", "00:00:00", "23:59:59.999", "00:00:00.001", None],
         "date": ["10000-01-01", "0000-12-31", "-0768-02-04", "29349-01-26", "1970-01-01"],
         "moment": ["10000-01-01T00:00:00", "0000-12-31T23:59:59", "1970-01-01T00:00:00", "9999-12-31T23:59:59", None],
-        "zoned": ["10000-01-01T00:00:00.007Z", "1970-01-01T05:30:00+05:30", "1970-01-01T05:29:59.999000+05:30", None,
-            "1970-01-01T05:30:00.001000+05:30"],
+        "zoned": ["10000-01-01T00:00:00.007Z", "1970-01-01T00:00:00Z", "1969-12-31T23:59:59.999Z", None, "1970-01-01T00:00:00.001Z"],
     }  # fmt: skip
 
 
@@ -181,18 +186,6 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
     "another type": (lambda to: batch(lines(to / "f", 2, "x")), "Expected `integer`, got"),
     "no Parquet": (lambda to: batch(lines(to / "f", 2), format="parquet"), "Parquet"),
     "no Arrow": (lambda to: batch(lines(to / "f", 2), format="arrow"), "cannot be loaded"),
-    "nanoseconds inside": (
-        lambda to: batch(columns(to / "f", "parquet", n=pa.array([[1]], pa.list_(pa.timestamp("ns")))), format="parquet"),
-        "its column `n` has nanoseconds inside",
-    ),
-    "a year that Python has not, inside": (
-        lambda to: batch(columns(to / "f", "parquet", n=pa.array([[2**62]], pa.list_(pa.timestamp("us")))), format="parquet"),
-        "its column `n` holds a value that JSON has none for",
-    ),
-    "24:00 inside": (
-        lambda to: batch(columns(to / "f", "parquet", n=pa.array([[86_400_000]], pa.list_(pa.int32())).cast(pa.list_(pa.time32("ms")))), format="parquet"),
-        "its column `n` has a time of day inside of",
-    ),
     "an unknown format": (lambda to: batch(to / "f", format="csv"), "Expected the format jsonl, parquet or arrow in the BATCH at line 4"),
     "an unknown compression": (lambda to: batch(to / "f", compression="zstd"), "Expected the compression none or gzip"),
     "another machine": (lambda to: batch("s3://us:secret@bucket/f"), "got one at `s3://bucket`"),
