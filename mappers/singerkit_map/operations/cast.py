@@ -34,6 +34,10 @@ _BOOLEANS |= {"false": False, "f": False, "no": False, "n": False, "0": False, "
 _TYPES = {"text": "string", "integer": "integer", "number": "number", "boolean": "boolean"}
 _MOST_DIGITS = 1000
 _QUOTE = ord('"')
+_INTEGER_TEXT = re.compile(rb'"(0|-?[1-9][0-9]{0,17})"')
+_NUMBER_TEXT = re.compile(
+    rb'"((?!-0")-?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,99})?)"'
+)  # written as Python writes it
 
 
 def made(said: Mapping[str, Any], place: str) -> Operation:
@@ -113,10 +117,28 @@ def _texts_as_text(texts: Sequence[bytes]) -> list[bytes | None]:
     ]
 
 
+def _texts_as_integer(texts: Sequence[bytes]) -> list[bytes | None]:
+    return [
+        text
+        if text.isdigit() and len(text) < _MOST_DIGITS
+        else found[1]
+        if (found := _INTEGER_TEXT.fullmatch(text))
+        else None
+        for text in texts
+    ]
+
+
+def _texts_as_number(texts: Sequence[bytes]) -> list[bytes | None]:
+    return [
+        text if text[-1:].isdigit() else found[1] if (found := _NUMBER_TEXT.fullmatch(text)) else None
+        for text in texts
+    ]
+
+
 _CASTS: Mapping[str, Callable[[Any], Any]] = {
     "text": _as_text,
     "integer": _as_integer,
     "number": _as_number,
     "boolean": _as_boolean,
 }
-_OF_TEXTS = {"text": _texts_as_text}
+_OF_TEXTS = {"text": _texts_as_text, "integer": _texts_as_integer, "number": _texts_as_number}
