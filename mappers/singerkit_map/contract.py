@@ -100,7 +100,7 @@ class OfValue:
     null: Any = ...
     missing: Any = ...
     of_texts: Callable[[Sequence[bytes]], Sequence[bytes | None]] | None = None
-    """What ``value`` makes of many values at once, from JSON texts (UTF-8, never null) to JSON texts and nothing decoded on the way; None for each
+    """What ``value`` makes of many values at once, from JSON texts (UTF-8) to JSON texts and nothing decoded on the way; None for null, and for each
     of which ``value`` is to be asked, as for all that might be bad."""
 
     def outcome(self, shape: Shape) -> Shape:

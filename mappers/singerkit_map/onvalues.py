@@ -19,6 +19,7 @@ from singerkit_shell.errors import BadDataError
 __all__ = ["change_inside", "is_kind", "spread", "work_on"]
 
 _OfTexts: TypeAlias = Callable[[Sequence[bytes]], Sequence[bytes | None]]
+_SAMPLE = 200  # texts, of which it shows whether most differ
 _MISSING = object()
 _KINDS: Mapping[type, str] = {
     Unreadable: "unreadable",
@@ -98,8 +99,10 @@ def work_on(block: Block, path: Path, work: Work, never_null: Collection[str] = 
     column = block.columns[path.top]
     keys = texts_of(column)
     one = _Inside(block, path, _changing(work), never_null, work.into) if path.is_nested else _of_top(work)
-    at_once = (None, None) if path.is_nested else (_all_of_top(work, one), work.of_texts)
-    made, failed = _made_of(keys, one, *at_once)
+    found = None if path.is_nested else _found_at_once(keys, work.of_texts)
+    rest = keys if found is None else [key for key, new in zip(keys, found, strict=True) if new is None]
+    all_of = None if path.is_nested else _all_of_top(work, one)
+    made, failed = _made_of(rest, one, all_of, None if path.is_nested or found is not None else work.of_texts)
     if not path.is_nested:
         made[None] = UNSET if work.missing is ... else _raw(work.missing)
         made[b"null"] = NULL if work.null is ... else _raw(work.null)
@@ -109,10 +112,29 @@ def work_on(block: Block, path: Path, work: Work, never_null: Collection[str] = 
     if failed:
         _deal_with(block, path, work, keys, failed, never_null)
         block.columns[into] = _with_failed(
-            block, block.columns[path.top], work, [made.get(key) for key in keys]
+            block, block.columns[path.top], work, _column_of(keys, found, made.get)
         )
     else:
-        block.columns[into] = [made[key] for key in keys]
+        block.columns[into] = _column_of(keys, found, made.__getitem__)
+
+
+def _found_at_once(keys: Sequence[bytes | None], of_texts: _OfTexts | None) -> Sequence[bytes | None] | None:
+    """Return what becomes of each text without a look at its value; None where it is better made of each distinct one, or cannot be."""
+    sample = keys[:_SAMPLE]
+    if of_texts is None or len(set(sample)) * 4 < len(sample) * 3 or None in keys:
+        return None
+    every: Sequence[bytes] = keys  # type: ignore[assignment]
+    return of_texts(every) if _is_utf8(every) else None
+
+
+def _column_of(
+    keys: Sequence[bytes | None], found: Sequence[bytes | None] | None, made: Callable[[bytes | None], Any]
+) -> list[Any]:
+    if found is None:
+        return list(map(made, keys))
+    if None not in found:
+        return list(map(Raw, found))  # type: ignore[arg-type]
+    return [made(key) if new is None else Raw(new) for key, new in zip(keys, found, strict=True)]
 
 
 def _with_failed(block: Block, given: Column, work: Work, made: Sequence[Any]) -> list[Any]:
@@ -251,13 +273,19 @@ def _made_of(
 
 def _made_of_texts(given: list[bytes], of_texts: _OfTexts, made: dict[bytes | None, Any]) -> list[bytes]:
     """Put into ``made`` what becomes of texts without a look at their values; return those of which that is not known."""
-    try:
-        check_utf8(b"".join(given))
-    except UnicodeDecodeError:
+    if not _is_utf8(given):
         return given
     written = dict(zip(given, of_texts(given), strict=True))
     made.update({text: Raw(new) for text, new in written.items() if new is not None})
     return [text for text, new in written.items() if new is None]
+
+
+def _is_utf8(keys: Sequence[bytes]) -> bool:
+    try:
+        check_utf8(b"".join(keys))
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _raws_of(

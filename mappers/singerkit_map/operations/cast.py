@@ -34,9 +34,9 @@ _BOOLEANS |= {"false": False, "f": False, "no": False, "n": False, "0": False, "
 _TYPES = {"text": "string", "integer": "integer", "number": "number", "boolean": "boolean"}
 _MOST_DIGITS = 1000
 _QUOTE = ord('"')
-_INTEGER_TEXT = re.compile(rb'"(0|-?[1-9][0-9]{0,17})"')
+_INTEGER_TEXT = re.compile(rb'"(0|-?+[1-9][0-9]{0,17}+)"')
 _NUMBER_TEXT = re.compile(
-    rb'"((?!-0")-?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,99})?)"'
+    rb'"((?!-0")-?+(?:0|[1-9][0-9]{0,99}+)(?:\.[0-9]{1,99}+)?+)"'
 )  # written as Python writes it
 
 
@@ -106,7 +106,10 @@ def _as_boolean(value: Any) -> bool:
     return known
 
 
-def _texts_as_text(texts: Sequence[bytes]) -> list[bytes | None]:
+def _texts_as_text(texts: Sequence[bytes]) -> Sequence[bytes | None]:
+    lines = b"\n".join(texts)
+    if texts and not lines.translate(None, b"0123456789.\n"):
+        return (b'"' + lines.replace(b"\n", b'"\n"') + b'"').split(b"\n")
     return [
         text
         if text[0] == _QUOTE

@@ -84,12 +84,14 @@ TEXTS = [
 
 @pytest.mark.parametrize("said", OF_TEXTS)
 def test_what_is_made_of_texts_without_decoding_them_is_what_is_made_of_their_values(said):
-    """Each by itself, all of them, and all that are UTF-8."""
+    """Each by itself, all of them, all that are UTF-8, all that are there, and such as come again and again."""
     quick = made(**said)
     slow = replace(quick, of_texts=None)
     assert set(quick.of_texts([b'"x"', b'"7"'])) != {None}
     utf8 = [text for text in TEXTS if text != b'"\xff\xff\xff"']
-    for texts in ([], *([text] for text in TEXTS), TEXTS, utf8):
+    there = [text for text in utf8 if text is not None]
+    plain = [b'"x"', b"7", b"1.10", b'"7"', b"0"]
+    for texts in ([], *([text] for text in TEXTS), TEXTS, utf8, there, plain, plain * 9, [b"7", b"8.5"]):
         one, other = (at_work(each, block_of(*texts, on_error="quarantine")) for each in (quick, slow))
         assert shown(one, "b") == shown(other, "b")
         assert (shown(one), one.bad) == (shown(other), other.bad)
