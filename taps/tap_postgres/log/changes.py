@@ -273,6 +273,8 @@ class Changes:
             self._news = {said: news for said, news in self._news.items() if said[1:5] != relation.oid}
             if rows is not None:
                 self._news |= dict.fromkeys(_beginnings(rows), _News(rows))
+                if rows.doubt:
+                    self._doubt(rows, rows.doubt)
         above, self._above = self._above, self._rows[relation.oid]
         self._part = (above, relation) if above is not None and above.table.is_partitioned else None
 

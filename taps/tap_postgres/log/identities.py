@@ -1,20 +1,22 @@
 """Which table each stream is, and since when the log tells of it: what is kept in the state, and compared by the next run.
 
 The log has the names of tables, and no word of one that was dropped and made again, taken out of the publication for a while, or of a
-partition that came with rows, or went with its own. Their numbers in the catalog tell, and those of rows of the catalog that were written anew.
+partition that came with rows, or went with its own, or of columns whose values are others in all rows (`columns`). Their numbers in the catalog
+tell, and those of rows of the catalog that were written anew.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import NotAuthorisedError
+from tap_postgres.log.columns import COLUMNS, Columns, columns_of, with_types
 from tap_postgres.log.queries import Queries
 from tap_postgres.log.tables import LoggedTable
 
@@ -25,7 +27,7 @@ _TOKEN = 8
 _OF_SCHEMAS = """
             UNION ALL SELECT 'schema ' || s.oid FROM pg_catalog.pg_publication_namespace AS s WHERE s.pnpubid = p.oid AND s.pnnspid = c.relnamespace"""
 _TABLES = """
-    SELECT a.place::int - 1, c.oid::bigint, p.oid::bigint, p.xmin::text,
+    SELECT a.place::int - 1, c.oid::bigint, c.relfilenode::bigint, {columns}, p.oid::bigint, p.xmin::text,
         ARRAY(SELECT 'table ' || r.oid FROM pg_catalog.pg_publication_rel AS r WHERE r.prpubid = p.oid AND r.prrelid = c.oid{schemas}
             UNION ALL SELECT 'all' WHERE p.puballtables
             UNION ALL SELECT 'table ' || r.oid || ' above, ' || (SELECT pg_catalog.string_agg(i.xmin::text, ' ' ORDER BY i.inhrelid)
@@ -80,6 +82,7 @@ class _Table:
     publication: tuple[int, str] | None
     told: frozenset[str]
     parts: Parts
+    columns: Columns
 
     def written(self) -> dict[str, Any]:
         """Return what a state says of it."""
@@ -89,6 +92,7 @@ class _Table:
             "publication": list(self.publication or ()),
             "told": sorted(self.told),
             **more,
+            **self.columns.written,
         }
 
 
@@ -127,7 +131,32 @@ class Identities:
             return f"the publication `{self._publication}` was altered (SET, OWNER or RENAME), and may have told of less for a while"
         if now.told.isdisjoint(was.get("told") or ()):
             return f"table {name} was taken out of the publication `{self._publication}` and put back, or told of with other rows or columns for a while"
-        return None
+        return self.change_of_columns(stream, was)
+
+    def change_of_columns(self, stream: str, was: Mapping[str, Any]) -> str | None:
+        """Say why rows of a stream may hold other values than those that were read of them, without the log having told so; None: they do not."""
+        if stream not in self._tables:
+            return None
+        table, now = self._tables[stream]
+        before = self._tokens(was)
+        is_rewritten = before.isdisjoint(now.parts) if table.is_partitioned and before else None
+        why = now.columns.change(was, is_rewritten=is_rewritten)
+        return why and f"of table `{table.schema}.{table.name}`, {why}"
+
+    def is_told(self, stream: str, told: Mapping[str, tuple[int, int]], columns: Iterable[str]) -> bool:
+        """Tell whether the log describes ``columns`` of a stream's table as the catalog did at that moment; ``told``: their types and modifiers."""
+        return stream not in self._tables or self._tables[stream][1].columns.is_told(told, columns)
+
+    def with_columns_of(self, other: Identities) -> Identities:
+        """Return the same, with the columns of the tables that ``other`` has."""
+        tables = {
+            stream: (
+                table,
+                replace(one, columns=other._tables[stream][1].columns) if stream in other._tables else one,
+            )
+            for stream, (table, one) in self._tables.items()
+        }
+        return Identities(self._queries, self._publication, tables)
 
     def parts_gone(self, stream: str, was: Mapping[str, Any]) -> bool:
         """Tell whether rows of a partitioned table have gone with partitions, also with one that has come since."""
@@ -169,17 +198,21 @@ class Identities:
 
 
 def identities_of(queries: Queries, publication: str, tables: Sequence[LoggedTable]) -> Identities:
-    """Ask for the tables of streams: one query, and one for each partitioned table."""
-    statement = _TABLES.format(schemas=_OF_SCHEMAS if queries.version >= _SCHEMAS_SINCE else "")
+    """Ask for the tables of streams: one query, one for types that users have made, and one for each partitioned table."""
+    statement = _TABLES.format(
+        columns=COLUMNS, schemas=_OF_SCHEMAS if queries.version >= _SCHEMAS_SINCE else ""
+    )
     names = [[table.schema for table in tables], [table.name for table in tables]]
+    rows = queries.ask(statement, [*names, publication], doing="looking for the tables of the publication")
+    columns = with_types(
+        queries, [columns_of(text, file, tables[place].columns) for place, _, file, text, *_ in rows]
+    )
     found: dict[str, tuple[LoggedTable, _Table]] = {}
-    for place, oid, number, version, told in queries.ask(
-        statement, [*names, publication], doing="looking for the tables of the publication"
-    ):
+    for (place, oid, _, _, number, version, told), of in zip(rows, columns, strict=True):
         table = tables[place]
         parts = _parts_of(queries, oid) if table.is_partitioned else {}
         known = None if number is None else (number, version)
-        found[table.stream] = (table, _Table(oid, known, frozenset(told), parts))
+        found[table.stream] = (table, _Table(oid, known, frozenset(told), parts, of))
     return Identities(queries, publication, found)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -58,7 +58,7 @@ from tap_postgres.log.wal import Place, lsn_text
 from tap_postgres.types import Types
 from tap_postgres.unusual import UnusualValues
 
-__all__ = ["Connect", "PostgresLogReader", "Renew", "Unusual"]
+__all__ = ["Connect", "PostgresLogReader", "Renew", "TellAdded", "Unusual"]
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +81,9 @@ Renew = Callable[[str, Mapping[str, int]], Mapping[str, int]]
 """Told the columns of a stream that are new, or of another type than before (numbers of types), before the first change that has
 them; returns which are sent."""
 
+TellAdded = Callable[[str, Collection[str]], None]
+"""Told the columns of a stream that have come while it is read, so that rows which were read before have none of them."""
+
 Unusual = Callable[[str, Mapping[str, int]], Settles]
 """Returns what becomes of values of a stream that JSON does not have; asked again where its columns have changed."""
 
@@ -97,6 +100,7 @@ class PostgresLogReader:
     discovered: Mapping[str, Collection[str]]
     renew: Renew = lambda _stream, columns: columns
     unusual: Unusual = lambda stream, _columns: UnusualValues(stream, {}, {})
+    tell_added: TellAdded = lambda _stream, _columns: None
     _consumed: dict[int, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -123,6 +127,8 @@ class PostgresLogReader:
         self._has_waited: set[str] = set()
         self._checked = 0.0
         self._held = Held(self.settings, self._give_up)
+        self._at_first: Identities | None = None
+        """What was held against the state."""
         self._identities: Identities | None = None
         self._by_number: dict[int, LoggedTable] = {}
         self._goes_on: set[str] = set()
@@ -161,6 +167,7 @@ class PostgresLogReader:
         if found and not self.settings.passes_truncate:
             raise TableGone(*next(iter(found.items())))
         self._goes_on = {*known} - found.keys()
+        self._at_first = now
         return found
 
     def _why_anew(self, now: Identities, stream: str, was: Mapping[str, object]) -> str | None:
@@ -182,7 +189,10 @@ class PostgresLogReader:
         return None
 
     def _identities_now(self) -> Identities:
-        return identities_of(self._queries, self.settings.publication, self.tables)
+        return self._identities_of(*self._by_stream.values())
+
+    def _identities_of(self, *tables: LoggedTable) -> Identities:
+        return identities_of(self._queries, self.settings.publication, tables)
 
     def identity(self, stream: str, position: Position) -> Identity | None:
         if self._identities is None or (stream in self._unsure and _place(position).lsn < self._sure_from):
@@ -191,7 +201,10 @@ class PostgresLogReader:
 
     def begin(self, position: Position | None) -> Position:
         self._publication.prepare(self._goes_on)
-        self._identities = self._identities_now()
+        now = self._identities_now()
+        if self._at_first is not None:
+            self._check_nothing_changed(self._goes_on, self._at_first, now)
+        self._identities = now
         self._by_number = {
             number: table
             for table in self.tables
@@ -406,13 +419,14 @@ class PostgresLogReader:
         """See to it that the log goes on to tell of all of each stream; what is found ends the run, and the next one finds it, too."""
         assert self._identities is not None  # noqa: S101  of `begin`
         now = self._identities_now()
-        for table in self.tables:
-            was = self._identities.written(table.stream)
-            if was is not None and (why := self._why_anew(now, table.stream, was)):
-                raise RetryableError(
-                    f"Stream `{table.stream}` has to start anew, since {why}; what was confirmed by the target is safe: run again."
-                )
+        self._check_nothing_changed(self._by_stream, self._identities, now)
         self._identities = now
+
+    def _check_nothing_changed(self, streams: Iterable[str], before: Identities, now: Identities) -> None:
+        for stream in streams:
+            was = before.written(stream)
+            if was is not None and (why := self._why_anew(now, stream, was)):
+                raise _to_start_anew(stream, why)
 
     # Rows
 
@@ -422,9 +436,34 @@ class PostgresLogReader:
             self._see_no_other(relation)
             return None
         told = {one.name: one.type_oid for one in relation.attributes}
+        before = self._by_stream[found.stream].columns
         table = self._renewed(found.stream, told, lambda: self._queries.columns(found.schema, found.name))
         types = {one.name: one.type_oid for one in relation.attributes if one.name in table.columns}
-        return Rows(table, relation, {name: maker(self.types, oid) for name, oid in types.items()})
+        makers = {name: maker(self.types, oid) for name, oid in types.items()}
+        doubt = self._doubt_of_columns(table, relation)
+        if doubt is None and found.stream in self._goes_on | self._has_waited:
+            self._tell_added(table, before)
+        return Rows(table, relation, makers, doubt)
+
+    def _tell_added(self, table: LoggedTable, before: Collection[str]) -> None:
+        added = [name for name in table.columns if name not in before]
+        if added:
+            self.tell_added(table.stream, added)
+
+    def _doubt_of_columns(self, table: LoggedTable, relation: Relation) -> str | None:
+        """Return why older rows may have other values, where the log describes a table otherwise than the catalog did: it was altered since, or before."""
+        assert self._identities is not None  # noqa: S101  of `begin`
+        told = {one.name: (one.type_oid, one.modifier) for one in relation.attributes}
+        if self._identities.is_told(table.stream, told, table.columns):
+            return None
+        return self._look_at_columns(table)
+
+    def _look_at_columns(self, table: LoggedTable) -> str | None:
+        """Look at the columns of a table again; return why older rows may have other values than before."""
+        assert self._identities is not None  # noqa: S101  of `begin`
+        was, now = self._identities.written(table.stream), self._identities_of(table)
+        self._identities = self._identities.with_columns_of(now)
+        return None if was is None else now.change_of_columns(table.stream, was)
 
     def _see_part(self, rows: Rows, part: Relation) -> Mapping[str, str]:
         """Return which streams have to start anew, since rows of this partition are told as those of the table that it is, or was, a part of.
@@ -511,9 +550,22 @@ class PostgresLogReader:
             self._position,
             self._is_enough,
             lambda columns: self._renewed(stream, columns, lambda: columns),
-            self._check_identities if table.is_partitioned and self._identities else lambda: None,
+            lambda: self._see_chunk(table, is_first=after is None),
         )
         return replace(chunk, pages=self._settling.pages(stream, chunk.pages))
+
+    def _see_chunk(self, table: LoggedTable, *, is_first: bool) -> None:
+        """See to it that a chunk is of the same table, with the same columns, as those before it."""
+        if self._identities is None:
+            return
+        now = self._by_stream[table.stream]
+        why = self._look_at_columns(now)
+        if why and not is_first:
+            raise _to_start_anew(table.stream, why)
+        if not is_first:
+            self._tell_added(now, table.columns)
+        if table.is_partitioned:
+            self._check_identities()
 
     def _is_enough(self, seen: Seen) -> bool:
         """Tell whether a snapshot sees what the log has told of."""
@@ -556,6 +608,12 @@ class PostgresLogReader:
         self._settling.tell(logger)
         self._stop()
         self._queries.close()
+
+
+def _to_start_anew(stream: str, why: str) -> RetryableError:
+    return RetryableError(
+        f"Stream `{stream}` has to start anew, since {why}; what was confirmed by the target is safe: run again."
+    )
 
 
 def _place(position: Position) -> Place:

@@ -24,8 +24,11 @@ FEW = 8
 class Rows:
     """What the log says of one table, as long as its columns stay as they are."""
 
-    def __init__(self, table: LoggedTable, relation: Relation, makers: Mapping[str, Make]) -> None:
-        """``makers``: of the columns that are sent."""
+    def __init__(
+        self, table: LoggedTable, relation: Relation, makers: Mapping[str, Make], doubt: str | None = None
+    ) -> None:
+        """``makers``: of the columns that are sent. ``doubt``: why rows that are there may have other values since, of which the log says nothing."""
+        self.doubt = doubt
         self.table, self.relation = table, relation
         self.stream = table.stream
         self.names = tuple(attribute.name for attribute in relation.attributes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ from psycopg2.extensions import make_dsn
 
 from singerkit_sql_tap.queries import Query
 from singerkit_sql_tap.tap import SqlTap
+from singerkit_tap.changes import listed, reset_of
 from singerkit_tap.log_state import Progress
 from singerkit_tap.stream import BlockStream
 from tap_postgres.catalog import PARTITIONED, PgColumn, Relation, found_types
@@ -64,6 +65,17 @@ def log_reader(tap: SqlTap, streams: Sequence[BlockStream]) -> PostgresLogReader
         {stream.name: stream.table.column_names for stream in chosen},
         Renewal(tap, chosen, types),
         unusual,
+        lambda stream, columns: _tell_added(by_name[stream], columns),
+    )
+
+
+def _tell_added(stream: PostgresStream, columns: Collection[str]) -> None:
+    names = [*columns]
+    it = "it" if len(names) == 1 else "them"
+    stream.logger.warning(
+        "Stream `%s` is sent with %s from now on, added or renamed at the source while it is read: rows that do not change come without %s. "
+        "If %s a value there, run %s; this is said once.",
+        *(stream.name, listed(names), it, "it has" if len(names) == 1 else "they have", reset_of(stream)),
     )
 
 

@@ -40,7 +40,8 @@ _OWN: dict[str, Any] = {
         "default": "new_version",
         "title": "Truncate",
         "description": "What TRUNCATE of a table becomes: a new version of its stream, without the rows, or an error (65). A table that was "
-        "dropped and made again, or taken out of the publication for a while, starts anew with a new version, or ends the run (78).",
+        "dropped and made again, or taken out of the publication for a while, or a column of which was altered so that old rows hold other values, starts "
+        "anew with a new version, or ends the run (78).",
     },
     "partitions": {
         "type": "string",

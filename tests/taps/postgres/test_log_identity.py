@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from taps.postgres.conftest import Shop
 from taps.postgres.log_target import Tables
+from waiting import wait_until
 
 from singerkit_shell.errors import SingerkitError
 from tap_postgres.log import reader
@@ -381,7 +382,10 @@ def test_a_slot_that_was_dropped_is_made_again_where_all_streams_start_anew_thou
     logged.execute(*TABLE.split("; "))
     logged.config["tables"] = ["public.t"]
     first = logged.sync()
-    logged.execute(f"SELECT pg_drop_replication_slot('{logged.config['log']['slot']}')", *MADE_ANEW)
+    slot = logged.config["log"]["slot"]
+    is_read = f"SELECT 1 FROM pg_replication_slots WHERE active AND slot_name = '{slot}'"
+    wait_until(lambda: not logged.query(is_read), "the end of the run at the server")
+    logged.execute(f"SELECT pg_drop_replication_slot('{slot}')", *MADE_ANEW)
     logged.sync(first.state)  # and whoever reads it is killed before it commits
     logged.execute("INSERT INTO t VALUES ('x', 10, 'ten')", "DELETE FROM t WHERE id = 2")
     third = logged.sync(first.state)
