@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -357,9 +358,9 @@ def writes_into(folder: Path) -> Callable[[str, bytes], None]:
             path.mkdir(parents=True, exist_ok=True)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        before = path.stat().st_mtime if path.exists() else None
+        before = path.stat().st_mtime if path.exists() else time.time() - 4
         path.write_bytes(content)
-        if before is not None:  # the second is that of the one before, which SFTP could not tell from it
-            os.utime(path, (before + 1, before + 1))
+        # Seconds before now at first: one that is written anew has another one from its first byte on, by which SFTP tells it from that.
+        os.utime(path, (before + 1, before + 1))
 
     return put
