@@ -59,6 +59,13 @@ test-schedulers: $(READY) ## run the examples for Luigi and Glue, and compile th
 	@test -x .envs/schedulers/bin/luigi || { $(PYTHON) -m venv .envs/schedulers && .envs/schedulers/bin/pip install -q --disable-pip-version-check 'luigi>=3.8,<4' 'kfp>=2.17,<2.18' 'moto[secretsmanager,server]>=5,<6'; }
 	$(BIN)/pytest -q -o python_files='on_schedulers.py' tests/docs $(ARGS)
 
+PYTHONS = python3.12 python3.13 python3.14
+MAP_VALUES = values value_schemas tokenise values_in_blocks onvalues mapper shapes
+
+test-map-pythons: ## run the tests of what a map makes of values, golden HMACs and tokens among them, on other Pythons (PYTHONS='python3.12 python3.13')
+	@for one in $(PYTHONS); do test -e .envs/$$one/.ready || { $$one -m venv .envs/$$one && .envs/$$one/bin/pip install -q --disable-pip-version-check -e '.[clean,duckdb]' pytz pytest hypothesis && touch .envs/$$one/.ready; } || exit 1; done
+	@for one in $(PYTHONS); do .envs/$$one/bin/python -m pytest -q -p no:cacheprovider --noconftest $(MAP_VALUES:%=tests/mappers/map/test_%.py) $(ARGS) || exit 1; done
+
 test-maps: $(READY) ## run meltano-map-transformer and pipelinewise-transform-field, and what `singerkit-map convert` makes of their configs
 	@test -x .envs/maps-sdk/bin/meltano-map-transform || { $(PYTHON) -m venv .envs/maps-sdk && .envs/maps-sdk/bin/pip install -q --disable-pip-version-check meltano-map-transform==0.12.3; }
 	@test -x .envs/maps-pipelinewise/bin/transform-field || { $(PYTHON) -m venv .envs/maps-pipelinewise && .envs/maps-pipelinewise/bin/pip install -q --disable-pip-version-check pipelinewise-transform-field==2.3.0 setuptools==80.9.0; }
@@ -155,4 +162,4 @@ lock: $(READY) ## resolve requirements-dev.txt anew
 clean: ## remove everything that the other verbs made
 	rm -rf $(VENV) .envs .demo .demo-files .demo-log .bench .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: test-maps test-typed-files test-odd-files test-places test-report test-signals test-container test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo demo-files demo-log test test-servers torture exhaustive log-torture shard-torture rivals-torture rival-taps-torture property faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
+.PHONY: test-maps test-map-pythons test-typed-files test-odd-files test-places test-report test-signals test-container test-airflow test-schedulers test-dbt test-postgres test-schedules help env demo demo-files demo-log test test-servers torture exhaustive log-torture shard-torture rivals-torture rival-taps-torture property faults check docs bench mutate fuzz new-tap new-target follow interop dist lock clean
