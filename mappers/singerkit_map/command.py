@@ -145,7 +145,7 @@ class SingerkitMap(InlineMapper):
     @classmethod
     def get_singer_command(cls) -> click.Command:
         command = super().get_singer_command()
-        command.help = (cls.__doc__ or "").strip().splitlines()[0]
+        command.help = (cls.__doc__ or "").strip().partition("\n")[0]
         command.params = [param for param in command.params if param.name != "file_input"]
         command.params.append(
             click.Option(
@@ -181,7 +181,7 @@ def _check_state(mapper: Mapper, location: str) -> None:
 
 def _summary(pipe: Pipe) -> list[str]:
     return [
-        f"Stream `{stream}`: {counted(came, 'record')} came, {went} went on."
+        f"Stream `{stream}`: {counted(came, 'record')} came, {went:,} went on."
         for stream, (came, went) in pipe.records.items()
     ]
 

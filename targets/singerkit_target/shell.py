@@ -578,7 +578,7 @@ class SingerkitTarget(Target):
     @classmethod
     def get_singer_command(cls) -> click.Command:
         command = super().get_singer_command()
-        command.help = (cls.__doc__ or "").strip().splitlines()[0]
+        command.help = (cls.__doc__ or "").strip().partition("\n")[0]
         command.params.append(
             click.Option(
                 ["--state-file"],

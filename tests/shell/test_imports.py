@@ -156,3 +156,10 @@ def test_the_first_process_of_a_container_ends_by_hand(
     probe = FIRST.format(first=first, name=name)
     done = subprocess.run([sys.executable, "-c", probe, "tap-rest", *more], timeout=60, check=False)
     assert done.returncode == code
+
+
+@pytest.mark.parametrize("module", ["target_jsonl.target", "singerkit_map"])
+def test_a_python_without_docstrings_does(module: str) -> None:
+    """`PYTHONOPTIMIZE=2` stands in images."""
+    done = subprocess.run([sys.executable, "-OO", "-m", module, "--version"], capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
