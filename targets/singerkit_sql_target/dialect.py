@@ -230,8 +230,9 @@ class Session(Runs, Protocol):
         keys: Sequence[str],
         gone: str | None = None,
         newest: Newest | None = None,
+        mark: str | None = None,
     ) -> Outcome:
-        """Upsert the rows of a stage; ``columns`` are those it holds, all others keep what is stored. Return what that did.
+        """Upsert the rows of a stage; ``columns`` are those it holds, all others keep what is stored. Return what that did; ``mark``: see `partial`.
 
         A key whose last row has a value in the column ``gone`` is deleted. ``newest``: of rows with one key the newest counts in the place of
         the last, and those that are older than the stored one change nothing.

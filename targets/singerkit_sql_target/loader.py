@@ -26,6 +26,7 @@ from singerkit_sql_target.lists import Lists
 from singerkit_sql_target.loads import LOADS, has_versions
 from singerkit_sql_target.names import Places, check_alone, place_of
 from singerkit_sql_target.newest import told_of_older
+from singerkit_sql_target.partial import mark_if_partial, told_of_partial
 from singerkit_sql_target.rejects import REJECTS, RejectTable, Writer
 from singerkit_sql_target.replacing import Replacing
 from singerkit_sql_target.runtable import RUNS, RunTable, runs_in
@@ -554,7 +555,9 @@ class SqlLoader:
         gone = self._gone(session, part, is_of_lists=is_of_lists)
         newest = None if table.newest is None else table.newest.among(columns)
         keys = [self._dialect.quote(key) for key in part.keys]
-        outcomes.note(stream, session.merge(table.quoted, part.source, columns, keys, gone, newest))
+        mark = mark_if_partial(table.given, table.columns, [one.name for one in part.fields])
+        mark = None if mark is None else self._dialect.quote(mark)
+        outcomes.note(stream, session.merge(table.quoted, part.source, columns, keys, gone, newest, mark))
         if gone is not None and is_of_lists:
             behind = session.written(merge.delete_onward(table.quoted, part.source, keys, gone))
             marked = session.written(merge.mark_elements(table.quoted, part.source, keys, gone))
@@ -627,6 +630,7 @@ class SqlLoader:
             *unmet(self._settings, named),
             *told_of_keyless(self._settings, streams, self._began_with),
             *told_of_older(self.outcomes.known(), self._settings.newest_by),
+            *told_of_partial(self.outcomes.known(), self._ways(self._row.pipeline).start_over),
         ]
 
     # --- the session ---------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ __all__ = [
     "newest_of_each_key",
     "note_loads",
     "overlap",
+    "partial",
     "repeats",
 ]
 
@@ -98,6 +99,22 @@ def overlap(table: str, stage: str, keys: Sequence[str]) -> str:
     """Ask whether a key of the stage may stand in the table; where a column folds, more do than are merged."""
     same = " AND ".join(f"stored.{key} = given.{key}" for key in keys)
     return f"SELECT EXISTS (SELECT 1 FROM {table} AS stored JOIN {stage} AS given ON {same})"
+
+
+def partial(
+    table: str,
+    source: str,
+    keys: Sequence[str],
+    mark: str,
+    compared: Mapping[str, str] | None = None,
+    left_out: Mapping[str, str] | None = None,
+) -> str:
+    """Count the keys of a source that are not stored, whose rows leave a field out (``left_out``; None: each does) and are not gone, as ``mark`` says."""
+    leaves_out = "true" if left_out is None else " OR ".join(f"({one}) IS TRUE" for one in left_out.values())
+    return (
+        f"SELECT count(*) FROM {source} AS given WHERE given.{mark} IS NULL AND ({leaves_out}) "
+        f"AND NOT EXISTS (SELECT 1 FROM {table} AS stored WHERE {_same(keys, compared)})"
+    )
 
 
 def going(

@@ -93,6 +93,7 @@ class StandardSession:
         keys: Sequence[str],
         gone: str | None = None,
         newest: Newest | None = None,
+        mark: str | None = None,
     ) -> Outcome:
         mask = self._words.quote(PRESENT)
         left_out = None
@@ -105,10 +106,13 @@ class StandardSession:
             source = masks.folded(stage, columns, keys, mask, gone)
         elif has_repeats:
             source = merge.newest_of_each_key(stage, columns, keys, newest)
+        compared = self.compared.get(table)
+        partial = 0
+        if mark is not None:
+            [(partial,)] = self.execute(merge.partial(table, source, keys, mark, compared, left_out))
         [(may_be_stored,)] = self.execute(merge.overlap(table, stage, keys))
         if not may_be_stored:  # in a third of the time
-            return Outcome(new=self.written(merge.insert(table, source, columns, gone)))
-        compared = self.compared.get(table)
+            return Outcome(new=self.written(merge.insert(table, source, columns, gone)), partial=partial)
         deleted = 0
         if gone is not None:
             [(deleted,)] = self.execute(merge.going(table, source, keys, gone, compared, newest))
@@ -116,7 +120,7 @@ class StandardSession:
         written = self.written(merge.merge(table, source, columns, keys, compared, gone, newest, left_out))
         new = self._rows_in(table) - before + deleted
         older = 0 if newest is None else self._left_older(table, source, keys, newest)
-        return Outcome(new, written - new - deleted, deleted, older)
+        return Outcome(new, written - new - deleted, deleted, older, partial)
 
     def _left_older(self, table: str, source: str, keys: Sequence[str], newest: Newest) -> int:
         if newest.load is not None:

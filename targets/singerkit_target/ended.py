@@ -71,7 +71,7 @@ class Ended:
         if stream not in self._outcomes:
             return ""
         outcome = self._outcomes[stream]
-        parts = [f"{count:,} {what}" for what, count in outcome._asdict().items() if count]
+        parts = [f"{count:,} {what}" for what, count in outcome.counts.items() if count]
         return f" ({', '.join(parts) or 'none new, none changed'})"
 
     def _moved(self, stream: str) -> str:
@@ -94,8 +94,8 @@ def _named(columns: Sequence[str]) -> str:
 
 def _counts(outcome: Outcome | None) -> Sequence[str]:
     if outcome is None:
-        return [""] * len(Outcome._fields)
-    new, changed, *others = outcome
+        return [""] * len(Outcome().counts)
+    new, changed, *others = outcome.counts.values()
     return [f"{new:,}", f"{changed:,}", *map(_unless_zero, others)]
 
 

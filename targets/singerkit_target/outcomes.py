@@ -10,12 +10,21 @@ __all__ = ["Outcome", "Outcomes"]
 
 
 class Outcome(NamedTuple):
-    """``deleted`` are also those that were only marked, all at once, as of another version; ``older`` is what came and changed nothing for that."""
+    """``deleted`` are also those that were only marked, all at once, as of another version; ``older`` is what came and changed nothing for that.
+
+    ``partial``: new rows of a log that left out a field, whose value nobody knows: it was to keep what is stored.
+    """
 
     new: int = 0
     changed: int = 0
     deleted: int = 0
     older: int = 0
+    partial: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What became of rows, each of which is at most one of these; those that are ``partial`` are among the new ones."""
+        return {name: count for name, count in self._asdict().items() if name != "partial"}
 
     def plus(self, other: Outcome) -> Outcome:
         return Outcome(*(one + more for one, more in zip(self, other, strict=True)))

@@ -195,7 +195,7 @@ def _told(found: Found) -> dict[str, Any]:
 def _stream(name: str, found: Found, outcome: Outcome | None) -> StreamRun:
     done = found.summary.done
     before, after = bookmark_in(found.before, name), bookmark_in(found.after, name)
-    counts: Mapping[str, int] = {} if outcome is None else outcome._asdict()
+    counts: Mapping[str, int] = {} if outcome is None else outcome.counts
     seconds = found.summary.spent.seconds.get(name)
     return StreamRun(
         rows=done.received[name],

@@ -25,6 +25,7 @@ from singerkit_sql_target.letters import Letter, Letters
 from singerkit_sql_target.lists import Lists
 from singerkit_sql_target.names import Places, check_alone, place_of
 from singerkit_sql_target.newest import told_of_older
+from singerkit_sql_target.partial import told_of_partial
 from singerkit_sql_target.rejects import Writer
 from singerkit_sql_target.replacing import Replacing
 from singerkit_sql_target.runtable import RUNS, RunTable
@@ -885,6 +886,7 @@ class PostgresLoader:
             *unmet(self._settings, named),
             *told_of_keyless(self._settings, streams, self._began_with),
             *told_of_older(self.outcomes.known(), self._settings.newest_by),
+            *told_of_partial(self.outcomes.known(), self._way.start_over),
         ]
 
     # --- the session ---------------------------------------------------------------------------------------

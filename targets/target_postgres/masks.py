@@ -17,7 +17,7 @@ from target_postgres.faults import NotDone, TableChanged
 from target_postgres.merge import Gone, Note, take_together
 from target_postgres.tables import Table
 
-__all__ = ["merge", "refused"]
+__all__ = ["merge", "new_and_partial", "refused"]
 
 _TRIES = 10
 _MASK = Identifier(PRESENT)
@@ -32,10 +32,11 @@ def refused(table: Table) -> TableChanged:
     )
 
 
-def merge(cursor: Cursor, table: Table, gone: str | None, note: Note) -> None:
+def merge(cursor: Cursor, table: Table, gone: str | None, note: Note, mark: str | None = None) -> None:
     """Upsert the staged rows; of several rows with one key the last that has a field says what it is.
 
-    ``gone``: the column that is not null in the last row of a key that is to be deleted; ``note`` is told what was done.
+    ``gone``: the column that is not null in the last row of a key that is to be deleted; ``note`` is told what was done; ``mark``: see
+    `singerkit_sql_target.partial`.
 
     Raises:
         NotDone: rows are not there that should be, or are still there.
@@ -43,6 +44,8 @@ def merge(cursor: Cursor, table: Table, gone: str | None, note: Note) -> None:
     assert table.staged is not None  # noqa: S101  the caller has looked
     columns = [column for column in table.staged if column != PRESENT]
     _fold(cursor, table, columns, gone)
+    if mark is not None:
+        note(new_and_partial(cursor, table, mark, SQL("position(B'0' IN staged.{}) > 0").format(_MASK)))
     note(_put(cursor, table, columns, gone))
     if gone is not None:
         select = SQL("SELECT {} FROM {} WHERE {} IS NOT NULL").format(
@@ -61,6 +64,24 @@ def merge(cursor: Cursor, table: Table, gone: str | None, note: Note) -> None:
                 )
             ],
         )
+
+
+def new_and_partial(cursor: Cursor, table: Table, mark: str, is_partial: Composable | None = None) -> Outcome:
+    """Count the keys of staged rows that leave a field out (None: each does), are not there yet, and are not gone, as ``mark`` says."""
+    cursor.execute(
+        SQL(
+            "SELECT count(*) FROM (SELECT DISTINCT {} FROM {} AS staged WHERE {} IS NULL AND {} "
+            "AND NOT EXISTS (SELECT 1 FROM {} AS stored WHERE {})) AS partial"
+        ).format(
+            _list(table.keys),
+            _stage(table),
+            Identifier(mark),
+            is_partial or SQL("true"),
+            table.identifier,
+            _same(table),
+        )
+    )
+    return Outcome(partial=int((cursor.fetchone() or (0,))[0]))
 
 
 def _put(cursor: Cursor, table: Table, columns: Sequence[str], gone: str | None) -> Outcome:

@@ -16,6 +16,7 @@ from psycopg2.sql import SQL, Identifier
 
 from singerkit_shell.errors import SingerkitError
 from singerkit_sql_target.history import tell_of_unknown_load
+from singerkit_sql_target.partial import mark_if_partial
 from singerkit_sql_target.replacing import Replacing
 from singerkit_sql_target.versions import Version, Versions
 from singerkit_target.contract import check_room
@@ -144,8 +145,10 @@ class Storing:
         if table.overwrites:  # it is not even locked before the end of the run
             self._tied.add(cursor, waiting, csv)
             return
-        if waiting.has_marks or PRESENT in columns:
-            table.takes_copies = False  # what is to be deleted goes by way of the stage, and all after it
+        staged = (PRESENT, *columns) if waiting.is_masked else columns
+        if waiting.has_marks or PRESENT in columns or mark_if_partial(table.given, table.columns, staged):
+            # What is to be deleted, or leaves out what it may not, goes by way of the stage, and all after it.
+            table.takes_copies = False
         if not table.keys or table.takes_copies:
             self._hold(cursor, table)
         if waiting.is_masked and not table.takes_masks:
@@ -220,9 +223,12 @@ class Storing:
             return
         gone = table.columns[DELETED_AT] if table.has_marks else None
         note = partial(self.outcomes.note, table.stream)
+        mark = mark_if_partial(table.given, table.columns, table.staged)
         if PRESENT in table.staged:
-            masks.merge(cursor, table, gone, note)
+            masks.merge(cursor, table, gone, note, mark)
         else:
+            if mark is not None:
+                note(masks.new_and_partial(cursor, table, mark))
             table.has_repeats = merge.merge(
                 cursor,
                 table.stage,
