@@ -15,6 +15,7 @@ from faults.servers import private_server
 from faults.table import records_fault
 from psycopg2.extras import LogicalReplicationConnection
 from taps.postgres.conftest import Shop
+from waiting import wait_until
 
 from singerkit_shell.errors import SingerkitError
 from singerkit_shell.signals import stop_flag
@@ -136,6 +137,7 @@ def test_a_slot_is_dropped_once_who_has_read_by_it_has_ended(logged: Shop) -> No
     logged.execute(*TABLE)
     logged.sync()
     name = logged.config["log"]["slot"]
+    wait_until(lambda: logged.query(f"{SLOTS} AND NOT active"), "the end of the session that has read")
     other = psycopg2.connect(logged.dsn, connection_factory=LogicalReplicationConnection)
     with closing(Queries(lambda: psycopg2.connect(logged.dsn), "here")) as queries, other.cursor() as cursor:
         options = {"proto_version": "1", "publication_names": f'"{name}"'}
