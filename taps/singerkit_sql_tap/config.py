@@ -31,7 +31,7 @@ SQL_SETTINGS: dict[str, Any] = {
         "secret": False,
         "default": ["*"],
         "title": "Tables",
-        "description": "Which tables and views are streams: globs (`orders*`), `!` excludes (`!tmp_*`, whether there are any or not), later rules win. Virtual "
+        "description": "Which tables and views are streams: globs (`orders*`), `!` excludes (`!tmp_*`, whether there are any or not; a name without `*` has to be there), later rules win. Virtual "
         "tables and what they store come only by their full name.",
     },
     "streams": {

@@ -72,7 +72,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
         "tables": {
             **SQL_SETTINGS["tables"],
             "description": "Which tables and views are streams: globs over `schema.table` (`public.*`), `!` excludes (`!public.tmp_*`, "
-            "whether there are any or not), "
+            "whether there are any or not; a name without `*` has to be there), "
             "later rules win. Parts of partitioned tables come only by their full name.",
         },
         "infinity": {

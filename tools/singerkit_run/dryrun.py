@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from singerkit_run.commands import Commands, commands_of, name_file, named
@@ -23,9 +24,9 @@ def lines_of(plan: Plan, names: Sequence[str], found: Mapping[str, Found]) -> It
     """Yield the lines of a script that does the same but for holding the pipe, retries and timeouts, and that ends with the first pipe that fails."""
     yield "set -eo pipefail"
     yield f"cd {shlex.quote(plan.folder)}"
-    beside = os.path.join(plan.folder, ".env")
-    if os.path.exists(beside):
-        yield f"set -a; . {shlex.quote(beside)}; set +a"
+    if os.path.exists(os.path.join(plan.folder, ".env")):
+        yield f'variables="$({shlex.join([sys.executable, "-m", "singerkit_shell.dotenv", plan.path])})"'
+        yield 'eval "$variables"'
     for name in in_order(plan, names):
         yield from _lines_of_one(plan.pipelines[name], found)
 

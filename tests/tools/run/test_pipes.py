@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 
 import pytest
@@ -505,3 +506,29 @@ def test_as_many_pipelines_as_there_are_run_in_their_order(project: Project) -> 
     assert code == 0
     assert said.splitlines()[-1] == "40 pipelines done."
     assert os.path.exists(project.folder / "state")
+
+
+def test_the_script_of_a_dry_run_reads_dot_env_as_a_run_does(project: Project) -> None:
+    """A shell takes `&`, `;`, `$` and blanks for something else; what the environment has counts first."""
+    project.add(
+        "orders",
+        'printf "%s|" "$DSN" "$PASSWORD" "$WORDS" "$PLACE" > "$SINGERKIT_PIPELINE.seen"',
+        target=["cat"],
+    )
+    lines = [
+        "DSN=postgresql://u:pw@h/db?a=b&c=d",
+        "PASSWORD=pa$HOME;sec-ret&x'y",
+        "WORDS=a b",
+        "PLACE=beside",
+    ]
+    (project.folder / ".env").write_text("\n".join(lines) + "\n")
+    seen = project.folder / "orders.seen"
+    project.run(PLACE="of the caller")
+    by_run = seen.read_text()
+    assert by_run == "postgresql://u:pw@h/db?a=b&c=d|pa$HOME;sec-ret&x'y|a b|of the caller|"
+    script = project.run("--dry-run")[1]
+    seen.unlink()
+    env = {**os.environ, "PLACE": "of the caller"}
+    done = subprocess.run(["bash"], input=script, capture_output=True, text=True, env=env, timeout=60)
+    assert (done.returncode, "sec-ret" in script + done.stderr) == (0, False)
+    assert seen.read_text() == by_run
