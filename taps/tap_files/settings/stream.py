@@ -65,7 +65,9 @@ STREAM: dict[str, Any] = {
         "schema": {
             "type": "object",
             "required": ["properties"],
-            "properties": {"properties": {"type": "object"}},
+            "properties": {
+                "properties": {"type": "object", "description": "The fields, each with its schema."}
+            },
             "secret": False,
             "description": "A JSON Schema whose `properties` say what columns hold (`integer`, `number`, `boolean`, `string`, also with `format` `date` "
             "or `date-time`). Columns that it does not name are found in the files.",
