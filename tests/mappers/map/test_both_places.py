@@ -323,6 +323,17 @@ def test_values_that_became_null_are_told_in_the_target_too_at_whatever_end(capl
     assert "Stream `s`: 1 bad value of `a` became null" in caplog.text
 
 
+def test_a_unit_that_is_lost_is_written_again_out_of_columns(monkeypatch: Any) -> None:
+    monkeypatch.setattr(Columns, "data", property(lambda _self: pytest.fail("lines were written")))
+    lines = [SCHEMA("s", FIELDS, ["id"]), *(RECORD("s", {"id": id_, "a": str(id_)}) for id_ in range(40))]
+    data = "".join(json.dumps(line) + "\n" for line in (*lines, STATE({"s": 40}))).encode()
+    cast = [{"op": "cast", "field": "a", "to": "integer"}]
+    loaded = Loaded(data, {"streams": {"s": cast}}, chunk=500, lost=[False, True])
+    assert loaded.error is None
+    assert [row[:2] for row in loaded.rows["s"]] == [(str(id_), str(id_)) for id_ in range(40)]
+    assert loaded.loader.calls.count("recover") == 1
+
+
 def test_a_target_has_no_line_written_again(monkeypatch: Any) -> None:
     """Columns of a map go into its decoder as they are, those of many units joined; only what is odd is written as lines."""
     monkeypatch.setattr(Columns, "data", property(lambda _self: pytest.fail("lines were written")))
