@@ -8,16 +8,19 @@ to where it is still to be read. Numbers of transactions tell both, by `xmin` of
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from typing import Annotated, Any, NamedTuple
+from functools import cached_property
+from typing import Annotated, Any, NamedTuple, cast
 
 import msgspec
 
 from singerkit_sql_tap.queries import Condition
 from singerkit_sql_tap.tables import Table
 from singerkit_wire.readyrows import ReadyRows
+from tap_postgres.catalog import PgColumn
 from tap_postgres.database import Moment, PostgresDatabase
 
 __all__ = ["HeapWalk", "Place"]
@@ -31,13 +34,17 @@ _BITS = 2**32 - 1
 
 @dataclass(frozen=True)
 class Place:
-    """How far a load has come: the rows below block ``blocks`` were sent, as they were when ``oldest`` was the oldest open transaction."""
+    """How far a load has come: the rows below block ``blocks`` were sent, as they were when ``oldest`` was the oldest open transaction.
+
+    ``columns``: a sum of those that were sent; None: nobody has noted it. One that is dropped and added again leaves rows and file as they are.
+    """
 
     blocks: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
     rows: int
     oldest: int
     file: int
     server: str
+    columns: str | None = None
 
     @classmethod
     def of(cls, position: Mapping[str, Any]) -> Place | None:
@@ -92,6 +99,8 @@ class HeapWalk:
             return "the server is another one by now, a standby, or one that was restored or promoted"
         if moment.file != place.file:
             return "the table has been written anew since (VACUUM FULL, CLUSTER, TRUNCATE or ALTER TABLE)"
+        if place.columns not in (None, self._sum_of_columns):
+            return "its columns are others since (ALTER TABLE, or another selection), so that rows that it had sent would have other values"
         if not 0 <= moment.next - place.oldest < _LIVES:
             return "that was too many transactions ago"
         sent = self._database.count(self._table, [*self._where, _below(place.blocks), _as_old(moment, place)])
@@ -101,6 +110,12 @@ class HeapWalk:
                 "the server then, so that others might come twice or not at all"
             )
         return None
+
+    @cached_property
+    def _sum_of_columns(self) -> str:
+        columns = [cast(PgColumn, self._table.column(name)) for name in self._columns]
+        said = "\0".join(f"{one.name}\0{one.number}\0{one.type_oid}" for one in columns)
+        return hashlib.sha256(said.encode()).hexdigest()[:12]
 
     # Rows
 
@@ -121,7 +136,9 @@ class HeapWalk:
             )
             with closing(found) as ranges:
                 for blocks, pages in ranges:
-                    behind = Place(blocks.stop, rows, moment.oldest, moment.file, moment.server)
+                    behind = Place(
+                        blocks.stop, rows, moment.oldest, moment.file, moment.server, self._sum_of_columns
+                    )
                     weight = yield from self._range(pages, behind)
                     size.follow(len(blocks), weight.rows - rows, weight.bytes)
                     rows = weight.rows

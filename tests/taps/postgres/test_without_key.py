@@ -87,6 +87,18 @@ def test_a_table_that_was_written_anew_is_read_from_its_beginning(
     assert "begins anew: the table has been written anew since (VACUUM FULL" in caplog.text
 
 
+def test_a_column_that_is_another_one_leaves_rows_where_they_were_and_has_them_read_again(
+    keyless: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent, state = cut(keyless.sync(state_every=1), 12)
+    keyless.execute("ALTER TABLE t DROP filler, ADD filler text DEFAULT 'of another column'")
+    assert rest_of(keyless, sent, state) == (there(keyless), False)
+    assert "begins anew: its columns are others since" in caplog.text
+    place = {**state["bookmarks"]["public-t"]["_singerkit_load"]["position"]}
+    del place["columns"]
+    assert heap.Place.of(place) is not None, "a state of before goes on"
+
+
 def test_the_place_of_another_server_is_none(keyless: Shop, caplog: pytest.LogCaptureFixture) -> None:
     sent, state = cut(keyless.sync(state_every=1), 12)
     state["bookmarks"]["public-t"]["_singerkit_load"]["position"]["server"] = "1/00000002"
