@@ -189,7 +189,7 @@ def apply_rules(rules: Sequence[str], streams: Mapping[str, MetadataMapping]) ->
     everything = bool(rules) and rules[0].startswith("!")
     chosen = {(stream, path): everything for stream in paths for path in paths[stream]}
     for rule in rules:
-        matched = _matches(rule.removeprefix("!"), paths)
+        matched = [*_matches(rule.removeprefix("!"), paths), *_without_fields(rule, paths)]
         if not matched:
             raise ConfigurationError(_matches_nothing(rule, paths))
         named = [path for _, path in matched if path]
@@ -267,6 +267,19 @@ def _matches(pattern: str, paths: Mapping[str, list[tuple[str, ...]]]) -> list[t
         if path and "." in pattern and fnmatchcase(_dotted(stream, path), pattern)
     ]
     return [*streams, *fields]
+
+
+def _without_fields(
+    rule: str, paths: Mapping[str, list[tuple[str, ...]]]
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the streams that have no field at all, and of which a rule selects each, as `orders.*` does."""
+    pattern, _, field = rule.rpartition(".")
+    selects_each = field == "*" and not rule.startswith("!")
+    return [
+        (stream, ())
+        for stream, known in paths.items()
+        if selects_each and not any(known) and fnmatchcase(stream, pattern)
+    ]
 
 
 def _choose(

@@ -78,6 +78,20 @@ def test_a_rule_that_names_two_fields():
     assert selected(["x", "!x.a.c"], **both) == {"x", "x.id", "x.a.b", "x.a"}
 
 
+@pytest.mark.parametrize(
+    ("rules", "is_selected"),
+    [(["*.*"], True), (["bare.*", "orders"], True), (["orders.*"], False), (["!bare", "*.*"], True), (["*.*", "!bare"], False), (["*.*", "!*.note"], True)],
+)  # fmt: skip
+def test_a_rule_for_each_field_selects_a_stream_that_has_none(rules, is_selected):
+    """It was left out without a word: a table without columns has rows all the same."""
+    streams = {
+        "bare": MetadataMapping.from_iterable(stream_metadata({"properties": {}})),
+        "orders": metadata(),
+    }
+    assert ("bare" in selected(rules, **streams)) is is_selected
+    assert "orders" in selected(rules, **streams)
+
+
 def test_a_stream_name_may_hold_dots():
     assert "public.orders.note" not in selected(
         ["public.orders", "!public.orders.note"], **{"public.orders": metadata()}

@@ -290,3 +290,10 @@ def test_time_in_which_nobody_takes_rows_is_no_time_of_a_query(logged, monkeypat
     found = logged.sync(streams=[{"name": "*", "replication_method": method}], query_timeout=0.4)
     assert len(found.rows()) == 9000
     assert slept
+
+
+def test_a_table_without_columns_is_read_where_each_column_is_selected(shop):
+    shop.execute("CREATE TABLE t ()", "INSERT INTO t DEFAULT VALUES", "INSERT INTO t DEFAULT VALUES")
+    shop.execute("CREATE TABLE u (id int PRIMARY KEY, v int)")
+    found = shop.sync(select=["*.*", "!public-u.v"])
+    assert [dict(row) for row in found.rows()] == [{}, {}]
