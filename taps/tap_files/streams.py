@@ -438,8 +438,7 @@ class FileStream(BlockStream):
     def _looked_through(self, turn: Turn, held: ExitStack) -> Place:
         """See that a file can be read to its end before rows are sent that no STATE covers until then: one that cannot is left as the target has it.
 
-        Returns where to read it from then: a copy of
-        what was looked through, in which nobody writes, where there is one, which goes with ``held``.
+        Returns where to read it from then: a copy, in which nobody writes, and which goes with ``held``; the place itself where there is none.
 
         Raises:
             BadDataError: it cannot.
