@@ -12,12 +12,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from singerkit_shell.signals import stop_flag
 from singerkit_sql_target.dialect import Field
 from singerkit_wire.ahead import AheadRows
 from singerkit_wire.batch import Batch
@@ -36,7 +38,8 @@ _ROOM = 2 << 20
 _FIRST_BLOCKS = 12
 """So many are decoded here, before it is worth a process, which begins for as long as thirty take."""
 _MODULE = "singerkit_sql_target.aheadprocess"
-_ANSWER_SECONDS, _END_SECONDS = 60.0, 5.0
+_ANSWER_SECONDS, _TURN, _END_SECONDS = 10.0, 0.1, 5.0
+"""How long an answer is waited for, in turns between which a signal is seen; and the end of the process."""
 
 
 @dataclass
@@ -129,8 +132,9 @@ class Ahead:
             pass
 
     def answer(self, asked: _Asked) -> tuple[Any, bytes]:
+        latest = time.monotonic() + _ANSWER_SECONDS
         while asked.answer is None:
-            if not self._take_one(_ANSWER_SECONDS):
+            if not self._take_one(_TURN) and (stop_flag or time.monotonic() >= latest):
                 self._lose()
         return asked.answer
 
@@ -201,11 +205,13 @@ class Ahead:
         if not self._is_wanted:
             return
         self._is_wanted = False
+        if self._process is not None:
+            self._process.kill()  # one that is stopped does not end by itself
         for asked in self._waiting:
             asked.answer = None, b""
         self._waiting.clear()
         self._log.info(
-            "The process that decodes rows ahead has ended; they are decoded in this one, which takes longer."
+            "The process that decodes rows ahead has ended, or gives no answer; they are decoded in this one, which takes longer."
         )
 
 

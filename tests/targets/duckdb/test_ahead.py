@@ -399,7 +399,7 @@ def test_without_the_process_rows_are_decoded_here(
     trouble: str,
 ) -> None:
     monkeypatch.setattr(ahead, "_ANSWER_SECONDS", 0.05)
-    monkeypatch.setattr(ahead, "_END_SECONDS", 0.05 if trouble == "stopped" else 60)
+    monkeypatch.setattr(ahead, "_END_SECONDS", 60)
 
     def looks(one: Ahead, number: int) -> None:
         if trouble in ("killed", "stopped"):
@@ -424,7 +424,25 @@ def test_without_the_process_rows_are_decoded_here(
     assert run.error is None
     assert content(tmp_path / "w.duckdb")["s"] == ROWS
     assert run.printed == [{"at": n} for n in range(BLOCKS)]
-    assert [one for one in caplog.messages if "decodes rows ahead has ended" in one] != []
+    assert [one for one in caplog.messages if "decodes rows ahead has ended, or gives no answer" in one] != []
+
+
+def test_a_signal_is_not_kept_waiting_by_a_process_that_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_blocks: None
+) -> None:
+    monkeypatch.setattr(ahead, "_ANSWER_SECONDS", 600)
+    monkeypatch.setattr(ahead, "stop_flag", flag := StopFlag())
+
+    def looks(one: Ahead, number: int) -> None:
+        wait_until_ready(one, number)
+        if number == 5:
+            assert one._process is not None
+            one._process.send_signal(signal.SIGSTOP)
+            flag._on_signal(signal.SIGTERM, None)
+
+    run = Run(tmp_path / "w.duckdb", pieces_of_rows(), looks=looks)
+    assert run.error is None
+    assert content(tmp_path / "w.duckdb")["s"] == ROWS
 
 
 def test_a_folder_with_modules_of_our_names_is_not_imported_from(
