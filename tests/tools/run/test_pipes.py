@@ -441,7 +441,8 @@ def test_what_runs_behind_a_commit_is_owed_by_a_run_that_was_killed(project: Pro
         after_commit=[{"run": "echo x >> built; sleep 60"}],
     )
     runner = project.start()
-    wait_until((project.folder / "built").exists)
+    built = project.folder / "built"
+    wait_until(lambda: built.exists() and built.read_text(), "what the shell makes before it writes")
     runner.kill()
     runner.communicate()
     project.pipelines["orders"]["after_commit"] = [{"run": "echo y >> built"}]
