@@ -15,6 +15,7 @@ from singerkit_sql_target.fitting import METADATA_KINDS, VALID_FROM, VALID_TO
 from singerkit_sql_target.loads import Loads, has_versions
 from singerkit_sql_target.merge import newest_of_each_key
 from singerkit_sql_target.newest import Newest
+from singerkit_sql_target.partial import mark_if_partial
 from singerkit_sql_target.settings import Settings
 from singerkit_sql_target.stage import Part
 from singerkit_sql_target.tables import StreamTable, Table, columns_of, holds_values
@@ -87,12 +88,23 @@ class Histories:
                 f"WHERE {same} AND stored.{self._to(table)} IS NULL AND {goes}"
             )
             outcome = outcome.plus(Outcome(deleted=ended))
+        outcome = outcome.plus(self._new_and_partial(session, table, part, came, same))
         self._change_those_of_the_unit(session, table, came, columns)
         begun = self._begin(session, table, part, came, goes)
         changed = self._end_former(session, table)
         if has_versions(table):
             self._loads.note_seen(session, table, part.source, columns)
         return outcome.plus(Outcome(begun - changed, changed))
+
+    def _new_and_partial(self, session: Session, table: Table, part: Part, came: str, same: str) -> Outcome:
+        mark = mark_if_partial(table.given, table.columns, [one.name for one in part.fields])
+        if mark is None:
+            return Outcome()
+        [(count,)] = session.execute(
+            f"SELECT count(*) FROM {came} AS given WHERE given.{self._dialect.quote(mark)} IS NULL AND NOT EXISTS "
+            f"(SELECT 1 FROM {table.quoted} AS stored WHERE {same} AND stored.{self._to(table)} IS NULL)"
+        )
+        return Outcome(partial=int(count))
 
     def _without_older(self, session: Session, table: Table, came: str, newest: Newest) -> tuple[int, str]:
         """Count the rows that are older than any version of their key; return what those are that are not."""

@@ -15,6 +15,7 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 from singerkit_sql_target.fitting import VALID_FROM, VALID_TO
 from singerkit_sql_target.history import told_apart
 from singerkit_sql_target.newest import Newest
+from singerkit_sql_target.partial import mark_if_partial
 from singerkit_sql_target.versions import Version
 from singerkit_target.outcomes import Outcome
 from singerkit_wire.stream import DELETED_AT
@@ -53,6 +54,7 @@ def merge(cursor: Cursor, table: Table, moment: str) -> Outcome:
     outcome = Outcome()
     if newest is not None:
         outcome, last = _without_older(cursor, table, last, newest)
+    outcome = outcome.plus(_new_and_partial(cursor, table, last))
     mark = table.columns[DELETED_AT] if table.has_marks else None
     goes = SQL("last.{} IS NOT NULL").format(Identifier(mark)) if mark else SQL("false")
     outcome = outcome.plus(_change_those_of_the_unit(cursor, table, last, at, goes))
@@ -67,6 +69,18 @@ def merge(cursor: Cursor, table: Table, moment: str) -> Outcome:
     if has_versions(table):
         note_seen(cursor, table)
     return outcome
+
+
+def _new_and_partial(cursor: Cursor, table: Table, last: Composed) -> Outcome:
+    mark = mark_if_partial(table.given, table.columns, table.staged or ())
+    if mark is None:
+        return Outcome()
+    cursor.execute(
+        SQL("SELECT count(*) FROM ({}) AS last WHERE last.{} IS NULL AND NOT EXISTS ({})").format(
+            last, Identifier(mark), _current(table)
+        )
+    )
+    return Outcome(partial=int((cursor.fetchone() or (0,))[0]))
 
 
 def _without_older(cursor: Cursor, table: Table, last: Composed, newest: Newest) -> tuple[Outcome, Composed]:

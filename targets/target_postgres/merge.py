@@ -135,7 +135,8 @@ def merge(
 class Put:
     """Rows of ``columns`` that ``select`` returns, on their way into a table: by its key, or all of them where it has none.
 
-    ``newest``: those that are older by it than the stored one stay out.
+    ``newest``: those that are older by it than the stored one stay out. ``partial``: each leaves a field out, and the column that says of a row
+    whether it is gone (`singerkit_sql_target.partial`).
     """
 
     select: Composed
@@ -146,6 +147,7 @@ class Put:
     note: Note = _unnoted
     newest: Newest | None = None
     plain: Collection[str] = ()
+    partial: str | None = None
 
     @property
     def changing(self) -> list[str]:
@@ -178,10 +180,11 @@ def put_together(cursor: Cursor, puts: Sequence[Put]) -> None:
         takes_away = not put.keys and put.detours is not None and put.detours.take_away
         own.append(own_rows(cursor, put.table) if takes_away else None)
     counting = Counting(cursor, [put.table for put in puts]) if any(put.keys for put in puts) else None
+    partial = [_new_and_partial(cursor, put) for put in puts]
     counts = _run_together(cursor, [put.statement for put in puts])
     outcomes = [Outcome(new=count) for count in counts] if counting is None else counting.outcomes(counts)
-    for put, outcome in zip(puts, outcomes, strict=True):
-        put.note(outcome)
+    for put, outcome, count in zip(puts, outcomes, partial, strict=True):
+        put.note(None if outcome is None else outcome._replace(partial=count))
     for put, before, count, there in zip(puts, befores, counts, own, strict=True):
         if put.looks_back:
             _check_changed(cursor, before, put)
@@ -190,6 +193,18 @@ def put_together(cursor: Cursor, puts: Sequence[Put]) -> None:
             check_stored(_count(cursor, SQL("({}) AS given").format(put.select)), stored)
         elif put.detours:
             _check_stored(cursor, put.select, put.table, put.columns, put.keys, put.detours, put.newest)
+
+
+def _new_and_partial(cursor: Cursor, put: Put) -> int:
+    if put.partial is None or not put.keys:
+        return 0
+    stored = SQL("SELECT 1 FROM {} AS stored WHERE {}").format(put.table, _same(put.keys, "given"))
+    return _count(
+        cursor,
+        SQL("({}) AS given WHERE given.{} IS NULL AND NOT EXISTS ({})").format(
+            put.select, Identifier(put.partial), stored
+        ),
+    )
 
 
 def _run_together(cursor: Cursor, statements: Sequence[Composed]) -> list[int]:

@@ -19,6 +19,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Composed, Identifier, Literal
 
 from singerkit_shell.errors import BadDataError
+from singerkit_sql_target.partial import mark_if_partial
 from singerkit_target.outcomes import Outcomes
 from singerkit_wire.batch import Reject
 from singerkit_wire.stream import DELETED_AT
@@ -405,8 +406,17 @@ class Tied:
 
     def _put_in(self, table: Table, rows: Rows, select: Composed) -> Put:
         newest = newest_among(table.newest, rows.columns)
+        partial = mark_if_partial(table.given, table.columns, rows.columns)
+        note = self._note(table)
         return Put(
-            select, table.identifier, rows.columns, table.keys, table.detours, self._note(table), newest
+            select,
+            table.identifier,
+            rows.columns,
+            table.keys,
+            table.detours,
+            note,
+            newest,
+            partial=partial,
         )
 
     def _take(self, cursor: Cursor, group: Sequence[Table]) -> None:

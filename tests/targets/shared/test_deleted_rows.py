@@ -268,3 +268,35 @@ def test_a_new_row_of_a_log_that_leaves_out_what_it_was_to_keep_is_told_of(targe
         *[(1, "c", "large 1"), (2, "b", "large 2"), (3, "e", "large 3"), (5, "f", "large 5"), (6, "f", None)],
         *[(7, "c", None), (8, "d", None), (9, "only", None), (10, "e", "large 10")],
     ]
+
+
+@pytest.mark.parametrize("how", ["history", "foreign key"])
+def test_such_a_row_of_a_history_or_of_a_table_that_refers_to_another_is_told_of(
+    target: Database, how: str
+) -> None:
+    if how == "foreign key" and target.schema != "public":
+        return  # DuckDB alters no table that has one
+    config = {"load_method": "history"} if how == "history" else {}
+    loaded(target, 1, WITH_LARGE, *[whole(n, "a") for n in range(1, 4)], **config)
+    if how == "foreign key":
+        target.query("CREATE TABLE parents (id bigint PRIMARY KEY)")
+        target.query("INSERT INTO parents SELECT generate_series(1, 20)")
+        target.query("ALTER TABLE t ADD FOREIGN KEY (id) REFERENCES parents")
+    second = loaded(
+        target, 2, WITH_LARGE, put(1, "b"), put(8, "b"), put(7, "b"), whole(6, "b"), put(6, "c"), **config
+    )
+    assert "Stream `t`: 2 rows that are new here came without all fields" in second.stderr
+    current = " WHERE _sdc_valid_to IS NULL" if how == "history" else ""
+    assert target.query(f"SELECT id, v, large FROM t{current} ORDER BY id") == [
+        *[
+            (1, "b", "large 1"),
+            (2, "a", "large 2"),
+            (3, "a", "large 3"),
+            (6, "c", "large 6"),
+            (7, "b", None),
+            (8, "b", None),
+        ]
+    ]
+    assert (
+        "new here" not in loaded(target, 3, WITH_LARGE, put(1, "d"), put(8, "d"), gone(20), **config).stderr
+    )
