@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -113,7 +112,7 @@ class _Rows:
     verdict: Verdict
     rejects: Sequence[Reject]
     stream: Stream
-    moved: Counter[str]
+    moved: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -725,7 +724,8 @@ class Load:
         ahead = self._lookahead.decoded(decoder, run)
         batches, rejects = decoder.decode(run) if ahead is None else (ahead, [])
         verdict = Verdict(batches) if self._judge is None else self._judge.judge(decoder.stream, batches)
-        return _Rows(verdict, [*rejects, *verdict.rejects], decoder.stream, decoder.moved)
+        moved = decoder.moved if ahead is None else {}
+        return _Rows(verdict, [*rejects, *verdict.rejects], decoder.stream, moved)
 
     def _write(self, run: Run, rows: _Rows) -> None:
         stream, rejects = rows.stream, list(rows.rejects)

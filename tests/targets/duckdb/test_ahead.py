@@ -37,6 +37,7 @@ from singerkit_target import lookahead
 from singerkit_target.load import Limits, Load
 from singerkit_target.publish import Publisher
 from singerkit_wire.blocks import Judgement
+from singerkit_wire.conflicts import Conflicts, OnConflict
 from target_duckdb.connect import DuckDialect
 
 LOG = logging.getLogger("ahead")
@@ -86,6 +87,7 @@ class Run:
             self.error = error
         self.printed = [json.loads(line) for line in stdout.getvalue().splitlines()]
         self.judged, self.broken = load.summary.done.judged, load.summary.done.broken
+        self.moved = load.summary.moved.copy()
 
     def blocks(self) -> tuple[int, int]:
         """How many blocks came ready, and how many did not."""
@@ -249,6 +251,7 @@ def told(file: Path) -> dict[str, Any]:
     return found
 
 
+BESIDE = Conflicts(lambda _stream, _field: OnConflict.VARIANT, takes_unstorable=True)
 KEPT = {"rule": "range", "field": "i", "max": 7}
 BROKEN = [
     {"rule": "accepted", "field": "t", "values": ["a", "", "null", "\U0001f600"], "on": "quarantine"},
@@ -268,8 +271,11 @@ def test_blocks_come_to_the_same_in_whatever_way(
             schema="main",
             with_metadata=roll.random() < 0.5,
             deletes_marked=roll.random() < 0.3,
+            conflicts=roll.choice([BESIDE, Conflicts()]),
         )
-        judgement = Judgement(quarantine=roll.random() < 0.8, with_metadata=settings.with_metadata)
+        judgement = Judgement(
+            quarantine=roll.random() < 0.8, with_metadata=settings.with_metadata, conflicts=settings.conflicts
+        )
         monkeypatch.setattr(stages, "_ENCODED_ROWS", roll.choice([1, 1000]))
         commit_rows = roll.choice([1, 4, 1000])
         in_thread.is_shut = roll.random() < 0.5
@@ -296,7 +302,7 @@ def test_blocks_come_to_the_same_in_whatever_way(
                     type(run.error),
                     error,
                     messages,
-                    (run.judged, run.broken),
+                    (run.judged, run.broken, run.moved),
                 )
             )
         assert found[0] == found[1], seed
@@ -352,6 +358,32 @@ def test_what_is_said_of_versions_is_known_of_blocks_that_nobody_has_looked_at(
         found.append((told(file), caplog.messages))
         assert run.blocks() == ((3, 0) if is_ahead else (0, 0))
     assert found[0] == found[1]
+
+
+def test_a_value_beside_its_column_is_counted_once_however_the_blocks_behind_it_are_decoded(
+    tmp_path: Path, in_thread: Gate
+) -> None:
+    fields = {"id": {"type": "integer"}, "b": {"type": ["boolean", "null"]}}
+    declared: Message = {
+        "type": "SCHEMA",
+        "stream": "s",
+        "schema": {"properties": fields},
+        "key_properties": ["id"],
+    }
+    odd, plain = [12.0, True], [True, False]
+    blocks = [odd, *[plain] * 14, odd, *[plain] * 4]
+    pieces = [
+        piece(*(record(10 * n + m, b=value) for m, value in enumerate(block)))
+        for n, block in enumerate(blocks)
+    ]
+    run = Run(
+        tmp_path / "w.duckdb",
+        [piece(declared), *pieces, piece(state(1))],
+        settings=Settings(schema="main", conflicts=BESIDE),
+        judgement=Judgement(conflicts=BESIDE),
+    )
+    assert run.blocks()[0] > 2
+    assert sum(run.moved.values()) == 2
 
 
 # --- the process itself ----------------------------------------------------------------------------------------
