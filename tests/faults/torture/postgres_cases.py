@@ -44,6 +44,8 @@ REFUSALS: dict[str, tuple[str, ...]] = {
     "replica identity": (RESTORE,),
     "slot `singerkit_torture` was dropped": (OVER,),
     "publication was not there at some place": (OVER,),
+    "matches no table or view": (RESTORE,),  # somebody has the table away; it is back by now
+    "the table is not there (any more)": (RESTORE,),
 }
 """What the tap refuses (78), by its words, and the ways out that these name."""
 _MESSAGES = 45
