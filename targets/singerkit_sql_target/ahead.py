@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from singerkit_shell.signals import stop_flag
+from singerkit_shell.signals import StopFlag
 from singerkit_sql_target.dialect import Field
 from singerkit_wire.ahead import AheadRows
 from singerkit_wire.batch import Batch
@@ -92,8 +92,8 @@ class _Asked:
 class Ahead:
     """One such process, started when blocks come; ``encode`` makes arrays of columns there, where it is found by its name; None: no process."""
 
-    def __init__(self, encode: Callable[..., Any] | None, log: logging.Logger) -> None:
-        self._encode, self._log = encode, log
+    def __init__(self, encode: Callable[..., Any] | None, log: logging.Logger, stop: StopFlag) -> None:
+        self._encode, self._log, self._stop = encode, log, stop
         self._is_wanted = encode is not None and bool(sys.executable) and _cores() > 1
         self._blocks = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -134,7 +134,7 @@ class Ahead:
     def answer(self, asked: _Asked) -> tuple[Any, bytes]:
         latest = time.monotonic() + _ANSWER_SECONDS
         while asked.answer is None:
-            if not self._take_one(_TURN) and (stop_flag or time.monotonic() >= latest):
+            if not self._take_one(_TURN) and (self._stop or time.monotonic() >= latest):
                 self._lose()
         return asked.answer
 

@@ -127,7 +127,7 @@ class SqlLoader:
         self._lists = Lists(dialect, settings, log)
         self._histories = Histories(dialect, settings, self._unit_log)
         self._stage = Stage()
-        self._ahead = Ahead(dialect.encode_ahead, log)
+        self._ahead = Ahead(dialect.encode_ahead, log, stop)
         self._tables: dict[str, Table] = {}
         self._named: dict[str, Stream] = {}  # what former SCHEMAs of the run have named
         self._open: Session | None = None

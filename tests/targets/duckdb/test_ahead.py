@@ -468,14 +468,14 @@ def test_a_signal_is_not_kept_waiting_by_a_process_that_is_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_blocks: None
 ) -> None:
     monkeypatch.setattr(ahead, "_ANSWER_SECONDS", 600)
-    monkeypatch.setattr(ahead, "stop_flag", flag := StopFlag())
 
     def looks(one: Ahead, number: int) -> None:
         wait_until_ready(one, number)
         if number == 5:
             assert one._process is not None
             one._process.send_signal(signal.SIGSTOP)
-            flag._on_signal(signal.SIGTERM, None)
+            one._stop = StopFlag()
+            one._stop._on_signal(signal.SIGTERM, None)
 
     run = Run(tmp_path / "w.duckdb", pieces_of_rows(), looks=looks)
     assert run.error is None
