@@ -6,15 +6,14 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import chain, groupby
+from itertools import groupby
 from typing import IO, Any
 
 from singerkit_map.jsontexts import loads
 from singerkit_map.mapper import Mapper
 from singerkit_shell.errors import BadDataError, CannotWriteError, ConfigurationError
 from singerkit_shell.signals import StopFlag
-from singerkit_shell.words import counted
-from singerkit_wire.batch import Letters
+from singerkit_wire.batch import Letters, told_set_aside
 from singerkit_wire.batchfiles import batch_files
 from singerkit_wire.jsonexact import dumps
 from singerkit_wire.lines import Chunk, read_chunks
@@ -91,10 +90,7 @@ class LetterFile:
 
     def told(self) -> list[str]:
         """Return what is to be told of records that were set aside."""
-        return [
-            f"Stream `{stream}`: {counted(count, 'record')} {'is' if count == 1 else 'are'} set aside in {self._path}, with the reasons."
-            for stream, count in sorted(self._counts.items())
-        ]
+        return [told_set_aside(stream, count, self._path) for stream, count in sorted(self._counts.items())]
 
     def _full(self, error: OSError) -> CannotWriteError:
         return CannotWriteError(
@@ -152,7 +148,7 @@ class Pipe:
 
     def _mapped(self, parts: Iterable[Run | Message], *, is_batch: bool) -> Iterable[Run | Message]:
         if is_batch:
-            return chain.from_iterable(map(self._batch, parts))
+            return (made for part in parts if isinstance(part, Message) for made in self._batch(part))
         return self._mapper.parts(map(self._came, parts))
 
     def _is_batch(self, part: Run | Message) -> bool:
@@ -162,7 +158,7 @@ class Pipe:
         self._count(part, 0)
         return part
 
-    def _batch(self, message: Any) -> Iterator[Run | Message]:
+    def _batch(self, message: Message) -> Iterator[Run | Message]:
         """Yield the records of the files that a message names: what is in them is mapped, too."""
         for file in batch_files(message):
             runs = file.runs(chunk_bytes=_CHUNK_BYTES, max_line_bytes=self._max_line_bytes, stop=self._stop)

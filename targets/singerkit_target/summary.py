@@ -17,7 +17,7 @@ from singerkit_target.ended import Ended
 from singerkit_target.measured import measure
 from singerkit_target.outcomes import Outcomes
 from singerkit_target.spent import Spent
-from singerkit_wire.batch import Reject
+from singerkit_wire.batch import Reject, told_set_aside
 
 __all__ = ["Counts", "Moved", "Summary"]
 
@@ -144,12 +144,7 @@ class Summary:
         measure(self.committed, self.spent.seconds, outcomes.known())
         for stream, count in sorted(self.rejected_before.items()):
             if count:
-                log.warning(
-                    "Stream `%s`: %s set aside in %s, with the reasons.",
-                    stream,
-                    f"{counted(count, 'record')} {'is' if count == 1 else 'are'}",
-                    aside,
-                )
+                log.warning("%s", told_set_aside(stream, count, aside))
         for moved, count in sorted(self.moved_before.items()):
             log.warning(
                 "Stream `%s`: %s of `%s` %s not of the type of that column, and %s as sent in `%s`%s.",

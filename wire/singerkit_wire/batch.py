@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from singerkit_shell.words import counted
 from singerkit_wire.kinds import Column
 from singerkit_wire.messages import Message, Run
 from singerkit_wire.values import values_of
@@ -15,7 +16,7 @@ from singerkit_wire.wirecolumns import WireColumns
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["SET_ASIDE_BY", "Batch", "Letters", "Reject", "WireRow"]
+__all__ = ["SET_ASIDE_BY", "Batch", "Letters", "Reject", "WireRow", "told_set_aside"]
 
 WireRow = tuple[Any, ...]
 """A row as the decoder left it: JSON text here, values there; see `Batch.wire_rows`."""
@@ -114,6 +115,11 @@ class Reject:
 
 SET_ASIDE_BY = "set_aside_by"
 """What the message of such a record names beside it: where in a map the operation stands that could not work on it. It is half mapped."""
+
+
+def told_set_aside(stream: str, count: int, place: str) -> str:
+    """Return what is said of records that were set aside."""
+    return f"Stream `{stream}`: {counted(count, 'record')} {'is' if count == 1 else 'are'} set aside in {place}, with the reasons."
 
 
 class Letters(Message, frozen=True, gc=False):

@@ -69,6 +69,10 @@ class _Python:
         return replace(shape.with_fields({**shape.fields, **self.fields}), is_opaque=True)
 
     def apply(self, block: Block, _before: Shape, /) -> None:
+        with heard(_said_by(self.place)):
+            self._apply(block)
+
+    def _apply(self, block: Block) -> None:
         names = list(block.columns)
         columns = [_values_of(texts_of(column)) for column in block.columns.values()]
         kept: list[int] = []
@@ -94,9 +98,7 @@ class _Python:
             for value in record.values():
                 check_readable(value)
             is_gone = record.get(DELETED_AT) is not None
-            with heard(_said_by(self.place)):
-                after = self.function(record)
-            after = _checked(after, is_gone)
+            after = _checked(self.function(record), is_gone)
             return None if after is None else {name: Raw(text_of(value)) for name, value in after.items()}, ""
         except BadValue as bad:
             return None, str(bad)
