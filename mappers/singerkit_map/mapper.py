@@ -11,14 +11,14 @@ from singerkit_map.block import Place
 from singerkit_map.contract import hides
 from singerkit_map.plan import Plan, plan_of, replace_line
 from singerkit_map.reading import MapConfig
-from singerkit_map.stretches import dealt, joined, runs_of, stretches
+from singerkit_map.stretches import dealt, runs_of, stretches
 from singerkit_shell.configtext import RepeatedKeyError, without_repeats
 from singerkit_shell.errors import BadDataError, ConfigurationError
 from singerkit_state.reached import may_be_of
 from singerkit_state.value import MARK_KEY, Mark, decode, encode, is_empty, read_mark, without_mark
 from singerkit_wire.batch import Letters
 from singerkit_wire.declarations import read_declaration
-from singerkit_wire.messages import Message, Run
+from singerkit_wire.messages import Message, Run, joined_runs
 
 __all__ = ["IN_PIPE", "IN_TARGET", "Mapper"]
 
@@ -69,7 +69,7 @@ class Mapper:
         """Return what becomes of each of several runs; nothing where one is bad, so that those before it are mapped by themselves."""
         nulled = self._nulled.copy()
         try:
-            return dealt(plan.run(joined(runs)), runs) or ()
+            return dealt(plan.run(joined_runs(runs)), runs) or ()
         except BadDataError:
             self._nulled.clear()
             self._nulled.update(nulled)

@@ -9,7 +9,7 @@ from singerkit_shell.errors import BadDataError
 from singerkit_wire.batch import Letters, Reject
 from singerkit_wire.messages import Message, Run
 
-__all__ = ["dealt", "joined", "runs_of", "stretches"]
+__all__ = ["dealt", "runs_of", "stretches"]
 
 
 def stretches(parts: Iterable[Run | Message]) -> Iterator[list[Run | Message]]:
@@ -44,12 +44,6 @@ def runs_of(stretch: Sequence[Run | Message]) -> dict[str, dict[int, Run]]:
         if isinstance(part, Run):
             found.setdefault(part.stream, {})[place] = part
     return found
-
-
-def joined(runs: Sequence[Run]) -> Run:
-    """Return runs of one stream as one."""
-    numbers = tuple(run.line_number(index) for run in runs for index in range(run.lines))
-    return Run(runs[0].stream, b"".join(run.data for run in runs), len(numbers), numbers[0], numbers)
 
 
 def dealt(made: Iterable[Run | Letters], runs: Sequence[Run]) -> list[list[Run | Letters]] | None:

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from singerkit_state.value import decode, is_empty
-from singerkit_wire.columns import joined_columns
-from singerkit_wire.messages import Message, Run, state_text
+from singerkit_wire.messages import Message, Run, joined_runs, state_text
 
 __all__ = ["in_load_order", "runs_in_load_order", "segments"]
 
@@ -93,16 +92,5 @@ def _joined(parts: Iterable[Run | Message]) -> Iterator[Run]:
     for part in parts:
         if isinstance(part, Run):
             by_stream.setdefault(part.stream, []).append(part)
-    for stream, runs in by_stream.items():
-        yield runs[0] if len(runs) == 1 else _join(stream, runs)
-
-
-def _join(stream: str, parts: list[Run]) -> Run:
-    ends = sum(part.ends for part in parts)
-    numbers = tuple(part.line_number(i) for part in parts for i in range(part.lines))
-    held = joined_columns([part.columns for part in parts])
-    if held is None:
-        return Run(
-            stream, b"".join(part.data for part in parts), len(numbers), parts[0].first_line, numbers, ends
-        )
-    return Run(stream, held, len(numbers), parts[0].first_line, numbers, ends)
+    for runs in by_stream.values():
+        yield runs[0] if len(runs) == 1 else joined_runs(runs)

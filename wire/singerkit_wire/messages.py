@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from singerkit_shell.errors import BadDataError
-from singerkit_wire.columns import Columns
+from singerkit_wire.columns import Columns, joined_columns
 from singerkit_wire.lines import Chunk
 
 __all__ = [
@@ -110,6 +110,21 @@ def state_text(state: Message) -> str:
         msgspec.MsgspecError, UnicodeDecodeError: msgspec does not read it, as half of a surrogate pair.
     """
     return str(bytes(_state_decoder.decode(state.line).value), "utf-8")
+
+
+def joined_runs(runs: Sequence[Run]) -> Run:
+    """Return runs of one stream as one; in columns, where all of them are alike in those."""
+    first = runs[0]
+    numbers = tuple(run.line_number(index) for run in runs for index in range(run.lines))
+    held = joined_columns([run.columns for run in runs])
+    return Run(
+        first.stream,
+        b"".join(run.data for run in runs) if held is None else held,
+        len(numbers),
+        first.first_line,
+        numbers,
+        sum(run.ends for run in runs),
+    )
 
 
 class _Lines(msgspec.Struct):
